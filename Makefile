@@ -1,0 +1,57 @@
+# What one does with a checkout. Nothing here is needed to use cargo directly, except that the
+# components must be built before the host's tests: `make test` does both.
+#
+# Everything is built with the release profile and for the whole workspace, so that the demo, the
+# tests and the benchmark share one build of wasmtime and librdkafka (with `-p`, cargo would choose
+# other features of shared dependencies and build some of them again).
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-once test bench build components fixtures lint
+.PHONY: wasm-target first-build-note tools
+
+WASM := cargo build --release --target wasm32-wasip2
+ARGS ?=
+# The demo and the tests find the built components there, whatever the user's cargo is set to.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+
+help: ## Print this list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: components build ## Run the saga on ports 8081 and 8082 and explain it; Ctrl-C ends it
+	target/release/saga-demo walk $(ARGS)
+
+demo-once: components build ## The same, but end after the walk; fails if any state was wrong
+	target/release/saga-demo walk --once $(ARGS)
+
+test: fixtures first-build-note ## Run all tests
+	cargo test --release --workspace
+
+bench: components build ## Measure throughput and latency on this machine (minutes; leave it idle)
+	target/release/saga-demo bench $(ARGS)
+
+build: first-build-note ## Build the host and the demo
+	cargo build --release --workspace
+
+components: wasm-target ## Build the rule components customer and order
+	$(WASM) -p customer -p order
+
+fixtures: wasm-target
+	$(WASM) -p customer -p order -p booking -p mischief
+
+lint: tools ## Check the formatting, and run clippy with warnings as errors
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+wasm-target: tools
+	@sdk/tools/wasm-target.sh
+
+first-build-note: tools
+	@test -e target/release/saga || \
+		echo "The first build compiles wasmtime, SQLite and librdkafka: 5 to 10 minutes on two cores."
+
+# SQLite and librdkafka are compiled from bundled C and C++ sources.
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust (stable), for example with rustup."; exit 1; } >&2
+	@test -n "$$CC$$CXX" || { command -v cc && command -v c++; } >/dev/null || { \
+		echo "A C or C++ compiler is missing: install gcc and g++ (Debian, Ubuntu: build-essential) or clang."; exit 1; } >&2

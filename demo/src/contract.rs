@@ -1,0 +1,348 @@
+//! The HTTP contract of the two services, as a client sees it.
+//!
+//! Owns: paths, bodies, and reading an answer strictly: any 2xx with the promised fields is right,
+//! anything else is a [`CallError`] that quotes what came.
+//!
+//! Must not know: how a request travels (`http`), or what an answer ought to be in a given
+//! situation (`check`, `walk`).
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::cents::Cents;
+use crate::http::{Answer, Client, Endpoint, TransportError};
+
+/// What an order can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum OrderState {
+    /// Stored, and the saga has yet to decide.
+    Pending,
+    /// The credit was taken.
+    Approved,
+    /// The credit was not enough, or there is no such customer.
+    Rejected,
+}
+
+impl fmt::Display for OrderState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "PENDING",
+            Self::Approved => "APPROVED",
+            Self::Rejected => "REJECTED",
+        })
+    }
+}
+
+/// Why a call brought no result.
+#[derive(Debug, Error)]
+pub(crate) enum CallError {
+    /// There was no answer.
+    #[error("{request}: {error}")]
+    Transport {
+        /// Method and path.
+        request: String,
+        /// Whether it was sent.
+        error: TransportError,
+    },
+    /// The answer was no 2xx.
+    #[error("{request}: answered {status} {body}")]
+    Status {
+        /// Method and path.
+        request: String,
+        /// Status code.
+        status: u16,
+        /// Body, as it came.
+        body: String,
+    },
+    /// The answer was a 2xx with a body that the contract does not allow.
+    #[error("{request}: the answer {body} is not as agreed: {problem}")]
+    Body {
+        /// Method and path.
+        request: String,
+        /// Body, as it came.
+        body: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl CallError {
+    /// Whether the request may have taken effect although no result came: a POST that was sent and
+    /// not answered, or answered with a 5xx (which promises nothing).
+    pub(crate) fn fate_unknown(&self) -> bool {
+        match self {
+            Self::Transport { error, .. } => matches!(error, TransportError::Lost { .. }),
+            Self::Status { status, .. } => *status >= 500,
+            Self::Body { .. } => false,
+        }
+    }
+}
+
+/// Body of `POST /customers`.
+pub(crate) fn registration(name: &str, limit: Cents) -> String {
+    format!(r#"{{"name":"{name}","creditLimit":{{"amount":{limit}}}}}"#)
+}
+
+/// Body of `POST /orders`.
+pub(crate) fn order(customer_id: i64, total: Cents) -> String {
+    format!(r#"{{"customerId":{customer_id},"orderTotal":{{"amount":{total}}}}}"#)
+}
+
+/// Path of `POST /customers`.
+pub(crate) fn customers_path(endpoint: &Endpoint) -> String {
+    endpoint.path(format_args!("/customers"))
+}
+
+/// Path of `GET /customer/{customerId}`.
+pub(crate) fn customer_path(endpoint: &Endpoint, id: i64) -> String {
+    endpoint.path(format_args!("/customer/{id}"))
+}
+
+/// Path of `POST /orders`.
+pub(crate) fn orders_path(endpoint: &Endpoint) -> String {
+    endpoint.path(format_args!("/orders"))
+}
+
+/// Path of `GET /orders/{orderId}`.
+pub(crate) fn order_path(endpoint: &Endpoint, id: i64) -> String {
+    endpoint.path(format_args!("/orders/{id}"))
+}
+
+/// Reads the answer to `POST /customers`: the id of the customer.
+///
+/// # Errors
+/// Says what is missing, or differs from what was asked for.
+pub(crate) fn read_registered(body: &[u8], name: &str, limit: Cents) -> Result<i64, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Registered<'a> {
+        customer_id: i64,
+        name: String,
+        #[serde(borrow)]
+        amount: &'a RawValue,
+    }
+    let registered: Registered<'_> = read(body)?;
+    expect("name", registered.name.as_str(), name)?;
+    expect("amount", amount(registered.amount)?, limit)?;
+    positive("customerId", registered.customer_id)
+}
+
+/// Reads the answer to `GET /customer/{customerId}`: what is left of the credit limit.
+///
+/// # Errors
+/// Says what is missing, or that it is another customer.
+pub(crate) fn read_credit_left(body: &[u8], customer_id: i64) -> Result<Cents, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Customer<'a> {
+        id: i64,
+        #[serde(borrow)]
+        credit_limit: &'a RawValue,
+    }
+    let customer: Customer<'_> = read(body)?;
+    expect("id", customer.id, customer_id)?;
+    amount(customer.credit_limit)
+}
+
+/// Reads the answer to `POST /orders`: the id of the order.
+///
+/// # Errors
+/// Says what is missing, or differs from what was asked for.
+pub(crate) fn read_placed(body: &[u8], customer_id: i64, total: Cents) -> Result<i64, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Placed<'a> {
+        order_id: i64,
+        order_state: OrderState,
+        customer_id: i64,
+        #[serde(borrow)]
+        order_total: &'a RawValue,
+    }
+    let placed: Placed<'_> = read(body)?;
+    expect("orderState", placed.order_state, OrderState::Pending)?;
+    expect("customerId", placed.customer_id, customer_id)?;
+    expect("orderTotal", amount(placed.order_total)?, total)?;
+    positive("orderId", placed.order_id)
+}
+
+/// Reads the answer to `GET /orders/{orderId}`: the state of the order.
+///
+/// # Errors
+/// Says what is missing, or that it is another order.
+pub(crate) fn read_order_state(body: &[u8], order_id: i64) -> Result<OrderState, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Order {
+        order_id: i64,
+        order_state: OrderState,
+    }
+    let order: Order = read(body)?;
+    expect("orderId", order.order_id, order_id)?;
+    Ok(order.order_state)
+}
+
+/// The customer service over one connection.
+#[derive(Debug)]
+pub(crate) struct CustomerService(pub(crate) Client);
+
+impl CustomerService {
+    /// Registers a customer; the answer is its id. `name` must need no escape in JSON.
+    ///
+    /// # Errors
+    /// No answer, no 2xx, or not the fields that were promised.
+    pub(crate) async fn register(&mut self, name: &str, limit: Cents) -> Result<i64, CallError> {
+        let path = customers_path(self.0.endpoint());
+        let answer = self
+            .0
+            .post(&path, Bytes::from(registration(name, limit)))
+            .await;
+        result(answer, "POST", &path, |body| {
+            read_registered(body, name, limit)
+        })
+    }
+
+    /// What is left of a customer's credit limit.
+    ///
+    /// # Errors
+    /// No answer, no 2xx, or not the fields that were promised.
+    pub(crate) async fn credit_left(&mut self, id: i64) -> Result<Cents, CallError> {
+        let path = customer_path(self.0.endpoint(), id);
+        let answer = self.0.get(&path).await;
+        result(answer, "GET", &path, |body| read_credit_left(body, id))
+    }
+}
+
+/// The order service over one connection.
+#[derive(Debug)]
+pub(crate) struct OrderService(pub(crate) Client);
+
+impl OrderService {
+    /// Places an order; the answer is its id.
+    ///
+    /// # Errors
+    /// No answer, no 2xx, or not the fields that were promised.
+    pub(crate) async fn place(&mut self, customer_id: i64, total: Cents) -> Result<i64, CallError> {
+        let path = orders_path(self.0.endpoint());
+        let answer = self
+            .0
+            .post(&path, Bytes::from(order(customer_id, total)))
+            .await;
+        result(answer, "POST", &path, |body| {
+            read_placed(body, customer_id, total)
+        })
+    }
+
+    /// The state of an order.
+    ///
+    /// # Errors
+    /// No answer, no 2xx, or not the fields that were promised.
+    pub(crate) async fn state(&mut self, id: i64) -> Result<OrderState, CallError> {
+        let path = order_path(self.0.endpoint(), id);
+        let answer = self.0.get(&path).await;
+        result(answer, "GET", &path, |body| read_order_state(body, id))
+    }
+}
+
+fn result<T>(
+    answer: Result<Answer, TransportError>,
+    method: &str,
+    path: &str,
+    read: impl FnOnce(&[u8]) -> Result<T, String>,
+) -> Result<T, CallError> {
+    let request = || format!("{method} {path}");
+    let answer = answer.map_err(|error| CallError::Transport {
+        request: request(),
+        error,
+    })?;
+    if !answer.status.is_success() {
+        let status = answer.status.as_u16();
+        return Err(CallError::Status {
+            request: request(),
+            status,
+            body: answer.text(),
+        });
+    }
+    read(&answer.body).map_err(|problem| CallError::Body {
+        request: request(),
+        body: answer.text(),
+        problem,
+    })
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+fn amount(number: &RawValue) -> Result<Cents, String> {
+    Cents::from_json(number.get()).map_err(|error| error.to_string())
+}
+
+fn expect<T: PartialEq + fmt::Display>(field: &str, found: T, expected: T) -> Result<(), String> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{field} must be {expected}, is {found}"))
+    }
+}
+
+fn positive(field: &str, id: i64) -> Result<i64, String> {
+    if id >= 1 {
+        Ok(id)
+    } else {
+        Err(format!("{field} must count from 1, is {id}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_those_of_the_contract() {
+        assert_eq!(
+            registration("Ann", Cents(100_000)),
+            r#"{"name":"Ann","creditLimit":{"amount":1000}}"#
+        );
+        assert_eq!(
+            order(1, Cents(1_025)),
+            r#"{"customerId":1,"orderTotal":{"amount":10.25}}"#
+        );
+    }
+
+    #[test]
+    fn answers_of_the_contract_are_read() {
+        let registered = br#"{"customerId":1,"name":"Ann","amount":1000}"#;
+        assert_eq!(read_registered(registered, "Ann", Cents(100_000)), Ok(1));
+        let customer = br#"{"id":1,"name":"Ann","creditLimit":700.0}"#;
+        assert_eq!(read_credit_left(customer, 1), Ok(Cents(70_000)));
+        let placed = br#"{"orderId":9,"orderState":"PENDING","customerId":1,"orderTotal":10.25}"#;
+        assert_eq!(read_placed(placed, 1, Cents(1_025)), Ok(9));
+        let order = br#"{"orderId":9,"orderState":"REJECTED"}"#;
+        assert_eq!(read_order_state(order, 9), Ok(OrderState::Rejected));
+    }
+
+    #[test]
+    fn an_answer_that_differs_says_where() {
+        let placed = br#"{"orderId":9,"orderState":"PENDING","customerId":1,"orderTotal":10.24}"#;
+        assert_eq!(
+            read_placed(placed, 1, Cents(1_025)),
+            Err("orderTotal must be 10.25, is 10.24".to_owned())
+        );
+        assert!(read_order_state(br#"{"orderId":8,"orderState":"APPROVED"}"#, 9).is_err());
+        assert!(read_order_state(br#"{"orderId":9,"orderState":"DONE"}"#, 9).is_err());
+        assert!(read_credit_left(br#"{"id":1,"creditLimit":0.30000000000000004}"#, 1).is_err());
+        assert!(
+            read_registered(
+                br#"{"customerId":0,"name":"Ann","amount":1}"#,
+                "Ann",
+                Cents(100)
+            )
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! The floor: what this machine takes to make 4 KiB durable.
+//!
+//! Owns: measuring append and fdatasync in the directory where the host keeps its state, because no
+//! durable decision can be faster than one of these, and figures of two machines can only be compared
+//! next to it.
+//!
+//! Must not know: the host.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+const APPENDS: usize = 200;
+const APPEND_BYTES: usize = 4 * 1024;
+
+/// The time of one durable append.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floor {
+    /// Half of the appends took no longer.
+    pub(crate) p50: Duration,
+    /// 99 of 100 took no longer.
+    pub(crate) p99: Duration,
+}
+
+/// Appends 4 KiB and waits for the disk, 200 times, to a file in `directory` that is removed again.
+///
+/// # Errors
+/// The file can't be written.
+pub(crate) fn measure(directory: &Path) -> Result<Floor> {
+    let path = directory.join("floor.bin");
+    let floor = append_all(&path).with_context(|| format!("can't measure with {}", path.display()));
+    let removed =
+        fs::remove_file(&path).with_context(|| format!("can't remove {}", path.display()));
+    let floor = floor?;
+    removed?;
+    Ok(floor)
+}
+
+fn append_all(path: &Path) -> Result<Floor> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let block = [0x5a_u8; APPEND_BYTES];
+    let mut times = Vec::with_capacity(APPENDS);
+    for _ in 0..APPENDS {
+        let start = Instant::now();
+        file.write_all(&block)?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    let at = |position: usize| times.get(position).copied().context("no append was timed");
+    Ok(Floor {
+        p50: at(APPENDS / 2)?,
+        p99: at(APPENDS * 99 / 100)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_is_measured_and_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let floor = measure(directory.path()).unwrap();
+        assert!(floor.p50 > Duration::ZERO && floor.p50 <= floor.p99);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_named() {
+        let error = measure(Path::new("/nonexistent/here")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/here"), "{error}");
+    }
+}

@@ -1,0 +1,219 @@
+//! Both services of the contract in memory, right or wrong in a chosen way: what the tests of the
+//! checker and of the walk run against.
+//!
+//! Owns: a hyper server per service and one shared table. Each order shows PENDING for a
+//! millisecond before its decision, so that waiting is part of every test. Test code only.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::cents::Cents;
+use crate::http::Endpoint;
+
+/// How long each order shows PENDING.
+const DECIDED_AFTER: Duration = Duration::from_millis(1);
+
+/// In which way the mock breaks the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not at all.
+    None,
+    /// Every tenth approved order takes a cent more than it should.
+    LosesCent,
+    /// Every tenth order stays PENDING.
+    LeavesPending,
+    /// Every order of a known customer is approved.
+    ApprovesBeyond,
+    /// Every tenth approved order is taken off twice.
+    TakesTwice,
+    /// An order that would fit is rejected, one in ten.
+    RejectsFitting,
+    /// Every tenth POST of an order is answered with 500.
+    Fails,
+    /// Every tenth POST of an order takes effect, and the connection closes instead of an answer.
+    BreaksOff,
+    /// Like `BreaksOff`, and such an order then stays PENDING.
+    BreaksOffAndForgets,
+}
+
+/// A running mock; it ends with the test's runtime.
+#[derive(Debug)]
+pub(crate) struct Mock {
+    /// The customer service.
+    pub(crate) customer: Endpoint,
+    /// The order service.
+    pub(crate) order: Endpoint,
+}
+
+#[derive(Debug)]
+struct Tables {
+    fault: Fault,
+    /// Name and credit left, by id - 1.
+    customers: Vec<(String, i64)>,
+    /// State, and from when on it is shown instead of PENDING (none: never), by id - 1.
+    orders: Vec<(&'static str, Option<Instant>)>,
+}
+
+impl Mock {
+    /// Serves both services on free ports.
+    pub(crate) async fn start(fault: Fault) -> Self {
+        let tables = Arc::new(Mutex::new(Tables {
+            fault,
+            customers: Vec::new(),
+            orders: Vec::new(),
+        }));
+        Self {
+            customer: serve(Arc::clone(&tables), "/customer-order/customer-service").await,
+            order: serve(tables, "/customer-order/order-service").await,
+        }
+    }
+}
+
+async fn serve(tables: Arc<Mutex<Tables>>, base: &'static str) -> Endpoint {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint =
+        Endpoint::parse(&format!("http://{}{base}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let tables = Arc::clone(&tables);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| answer(Arc::clone(&tables), base, request));
+                // A client that goes away is no failure of the mock.
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    endpoint
+}
+
+async fn answer(
+    tables: Arc<Mutex<Tables>>,
+    base: &str,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, &'static str> {
+    let path = request
+        .uri()
+        .path()
+        .strip_prefix(base)
+        .unwrap_or("/unknown")
+        .to_owned();
+    let method = request.method().clone();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let (status, text) = tables
+        .lock()
+        .unwrap()
+        .answer(&method, &path, &body)
+        .ok_or("breaks off")?;
+    let response = Response::builder()
+        .status(status)
+        .body(Full::new(Bytes::from(text)))
+        .unwrap();
+    Ok::<_, Infallible>(response).map_err(|_| "never")
+}
+
+impl Tables {
+    /// None: the connection breaks off.
+    fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> Option<(u16, String)> {
+        let (collection, id) = path
+            .strip_prefix('/')
+            .unwrap()
+            .split_once('/')
+            .unwrap_or((&path[1..], ""));
+        let index = id.parse::<usize>().unwrap_or(0).wrapping_sub(1);
+        match (method, collection) {
+            (&Method::POST, "customers") => Some(self.register(body)),
+            (&Method::GET, "customer") => Some(match self.customers.get(index) {
+                Some((name, left)) => {
+                    let left = Cents(*left);
+                    (
+                        200,
+                        format!(r#"{{"id":{id},"name":"{name}","creditLimit":{left}}}"#),
+                    )
+                }
+                None => (404, "{}".to_owned()),
+            }),
+            (&Method::POST, "orders") => self.place(body),
+            (&Method::GET, "orders") => Some(match self.orders.get(index) {
+                Some((state, from)) => {
+                    let decided = from.is_some_and(|from| Instant::now() >= from);
+                    let shown = if decided { *state } else { "PENDING" };
+                    (200, format!(r#"{{"orderId":{id},"orderState":"{shown}"}}"#))
+                }
+                None => (404, "{}".to_owned()),
+            }),
+            _ => Some((404, "{}".to_owned())),
+        }
+    }
+
+    fn register(&mut self, body: &[u8]) -> (u16, String) {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let name = body["name"].as_str().unwrap().to_owned();
+        let limit = cents(&body["creditLimit"]["amount"]);
+        self.customers.push((name.clone(), limit.0));
+        let id = self.customers.len();
+        (
+            201,
+            format!(r#"{{"customerId":{id},"name":"{name}","amount":{limit}}}"#),
+        )
+    }
+
+    fn place(&mut self, body: &[u8]) -> Option<(u16, String)> {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let customer = body["customerId"].as_i64().unwrap();
+        let total = cents(&body["orderTotal"]["amount"]);
+        let id = self.orders.len() + 1;
+        let tenth = id.is_multiple_of(10);
+        let index = usize::try_from(customer).unwrap().wrapping_sub(1);
+        let mut from = Some(Instant::now() + DECIDED_AFTER);
+        let state = match self.customers.get_mut(index) {
+            None => "REJECTED",
+            Some(_) if tenth && self.fault == Fault::RejectsFitting => "REJECTED",
+            Some((_, left)) if *left >= total.0 || self.fault == Fault::ApprovesBeyond => {
+                *left -= match self.fault {
+                    Fault::LosesCent if tenth => total.0 + 1,
+                    Fault::TakesTwice if tenth => total.0 * 2,
+                    _ => total.0,
+                };
+                "APPROVED"
+            }
+            Some(_) => "REJECTED",
+        };
+        if tenth
+            && matches!(
+                self.fault,
+                Fault::LeavesPending | Fault::BreaksOffAndForgets
+            )
+        {
+            from = None;
+        }
+        self.orders.push((state, from));
+        match self.fault {
+            Fault::Fails if tenth => Some((500, "broken".to_owned())),
+            Fault::BreaksOff | Fault::BreaksOffAndForgets if tenth => None,
+            _ => Some((
+                201,
+                format!(
+                    r#"{{"orderId":{id},"orderState":"PENDING","customerId":{customer},"orderTotal":{total}}}"#
+                ),
+            )),
+        }
+    }
+}
+
+fn cents(number: &Value) -> Cents {
+    Cents::from_json(&number.to_string()).unwrap()
+}

@@ -1,0 +1,76 @@
+//! What a process has used so far, from `/proc`.
+//!
+//! Owns: reading processor time (user and system, all threads) and peak memory. Linux only, like the
+//! benchmark.
+//!
+//! Must not know: which process it is.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Processor time of a process since its start; counted in ticks of 10 ms.
+///
+/// # Errors
+/// There is no such process, or `/proc` reads differently than on Linux.
+pub(crate) fn cpu_time(pid: &str) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("can't read {path}"))?;
+    let ticks = cpu_ticks(&stat).with_context(|| format!("{path} has no processor times"))?;
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let millis = u128::from(ticks) * 1_000 / u128::from(per_second);
+    Ok(Duration::from_millis(
+        u64::try_from(millis).unwrap_or(u64::MAX),
+    ))
+}
+
+/// Peak resident memory of a process since its start, in MiB.
+///
+/// # Errors
+/// There is no such process, or `/proc` reads differently than on Linux.
+pub(crate) fn peak_memory_mib(pid: &str) -> Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("can't read {path}"))?;
+    let kib = peak_kib(&status).with_context(|| format!("{path} has no VmHWM"))?;
+    Ok(f64::from(kib) / 1024.0)
+}
+
+/// Fields 14 and 15; counted from the last `)`, since the second field, the name, may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+fn peak_kib(status: &str) -> Option<u32> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_whatever_the_name() {
+        let stat = "42 (a) b c) S 1 42 42 0 -1 4194560 100 0 0 0 150 25 0 0 20 0 1 0 100 0 0";
+        assert_eq!(cpu_ticks(stat), Some(175));
+        assert_eq!(
+            peak_kib("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"),
+            Some(2048)
+        );
+        assert_eq!(cpu_ticks("42 (x) S"), None);
+        assert_eq!(peak_kib("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_process_has_used_something() {
+        assert!(peak_memory_mib("self").unwrap() > 0.1);
+        cpu_time("self").unwrap();
+    }
+}

@@ -1,0 +1,151 @@
+//! Admission: from what arrived to a message for one aggregate, or the reason why there is none.
+//!
+//! Pure: the same record and description always give the same [`Admission`]. Whether the message was
+//! seen before is not decided here but by the inbox, in the turn's transaction.
+
+use serde_json::Value;
+
+use crate::description::{Description, Subscription};
+use crate::identity::{self, Identity};
+use crate::limits::TurnLimits;
+use crate::message::{Envelope, Message, Origin};
+use crate::record::Record;
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It is offered to the rules.
+    Offer(Box<Envelope>),
+    /// It is of an event type that the participant does not listen to: passed over.
+    Skip,
+    /// It can't be offered: a dead letter, with the reason.
+    Malformed(String),
+}
+
+/// Admits a record to the participant. `topic` is the topic's name as the participant knows it;
+/// `now` is the time of the turn in milliseconds since the Unix epoch.
+#[must_use]
+pub fn record(
+    record: &Record,
+    topic: &str,
+    description: &Description,
+    limits: &TurnLimits,
+    now: u64,
+) -> Admission {
+    let Some(subscription) = subscription_for(record, topic, description) else {
+        return match &record.attributes.event_type {
+            Some(_) => Admission::Skip,
+            None => Admission::Malformed(format!(
+                "names no event type (header {}), and {} takes no untyped records from {topic}",
+                crate::record::header::TYPE,
+                description.name
+            )),
+        };
+    };
+    match body_and_key(record, subscription, limits) {
+        Ok((body, key)) => Admission::Offer(Box::new(envelope(record, subscription, body, key, now))),
+        Err(reason) => Admission::Malformed(reason),
+    }
+}
+
+fn subscription_for<'d>(record: &Record, topic: &str, description: &'d Description) -> Option<&'d Subscription> {
+    let mut of_topic = description.subscriptions.iter().filter(|subscription| subscription.topic == topic);
+    match &record.attributes.event_type {
+        Some(event_type) => of_topic.find(|subscription| subscription.event_type == *event_type),
+        None => of_topic.find(|subscription| subscription.untyped),
+    }
+}
+
+fn body_and_key(
+    record: &Record,
+    subscription: &Subscription,
+    limits: &TurnLimits,
+) -> Result<(String, String), String> {
+    let value = match &record.value {
+        None => return Err("has no value (a tombstone)".into()),
+        Some(value) if value.is_empty() => return Err("has an empty value".into()),
+        Some(value) => value,
+    };
+    if value.len() > limits.record_bytes {
+        return Err(format!("value of {} bytes is over the limit of {}", value.len(), limits.record_bytes));
+    }
+    let text = std::str::from_utf8(value).map_err(|error| format!("value is not UTF-8: {error}"))?;
+    let json: Value = serde_json::from_str(text).map_err(|error| format!("value is not JSON: {error}"))?;
+    let key = key_at(&json, &subscription.key, limits)?;
+    Ok((text.to_owned(), key))
+}
+
+fn envelope(record: &Record, subscription: &Subscription, body: String, key: String, now: u64) -> Envelope {
+    let attributes = &record.attributes;
+    let identity = match (&attributes.id, &attributes.source) {
+        (Some(id), Some(source)) => Identity { id: id.clone(), source: source.clone() },
+        // Without a source, ids of different topics could be the same by chance.
+        (Some(id), None) => Identity { id: id.clone(), source: format!("/topics/{}", record.position.topic) },
+        (None, _) => identity::of_position(&record.position),
+    };
+    let correlation = attributes.correlation.clone().unwrap_or_else(|| identity.id.clone());
+    Envelope {
+        message: Message {
+            id: identity.id,
+            source: identity.source,
+            origin: Origin::Event,
+            name: subscription.event_type.clone(),
+            key,
+            time: now,
+            correlation,
+            parameters: Vec::new(),
+            body,
+        },
+        made_at: record.timestamp,
+        traceparent: attributes.traceparent.clone(),
+    }
+}
+
+/// The key of an aggregate: the string or whole number at `pointer`.
+///
+/// # Errors
+/// Says what stands there instead.
+pub fn key_at(body: &Value, pointer: &str, limits: &TurnLimits) -> Result<String, String> {
+    let key = match body.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) if is_whole(&number.to_string()) => number.to_string(),
+        Some(other) => return Err(format!("key at {pointer} is {}, not a string or a whole number", kind_of(other))),
+        None => return Err(format!("has no key at {pointer}")),
+    };
+    check_key(&key, limits).map_err(|reason| format!("key at {pointer} {reason}"))?;
+    Ok(key)
+}
+
+/// Whether a text can be a key.
+///
+/// # Errors
+/// Says why not.
+pub fn check_key(key: &str, limits: &TurnLimits) -> Result<(), String> {
+    if key.is_empty() {
+        return Err("is empty".into());
+    }
+    if key.len() > limits.key_bytes {
+        return Err(format!("is {} bytes long, over the limit of {}", key.len(), limits.key_bytes));
+    }
+    Ok(())
+}
+
+fn is_whole(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number with a fraction",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+#[path = "admit_tests.rs"]
+mod tests;

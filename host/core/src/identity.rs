@@ -1,0 +1,111 @@
+//! Ids that are the same however often a turn is run.
+//!
+//! The id of an event is a function of what caused it: the same turn, run again after a crash or
+//! from a restored store, publishes the same ids, and a consumer that drops repeated ids sees each
+//! event once (invariant 3). The ids are version 8 UUIDs (RFC 9562) that start with the time at
+//! which the causing message was made, so that they lie close together in an index.
+
+use sha2::{Digest, Sha256};
+
+/// What tells two messages apart: CloudEvents says that source and id together do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// Who made it.
+    pub source: String,
+    /// Its id there.
+    pub id: String,
+}
+
+/// The source that a participant of this host gives for its events.
+#[must_use]
+pub fn source_of(participant: &str) -> String {
+    format!("/saga/{participant}")
+}
+
+/// The id of the event number `index` that `participant` publishes on the message `cause`, which was
+/// made at `made_at` (milliseconds since the Unix epoch).
+#[must_use]
+pub fn event_id(participant: &str, cause: &Identity, made_at: u64, index: usize) -> String {
+    let mut hash = Sha256::new();
+    // Lengths keep ("a", "bc") and ("ab", "c") apart.
+    for part in [participant.as_bytes(), cause.source.as_bytes(), cause.id.as_bytes()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update((index as u64).to_be_bytes());
+    let digest = hash.finalize();
+    let mut tail = [0u8; 10];
+    for (to, from) in tail.iter_mut().zip(digest.iter()) {
+        *to = *from;
+    }
+    uuid_v8(made_at, tail)
+}
+
+/// The identity of a record that names none: the place where it was read.
+#[must_use]
+pub fn of_position(position: &crate::record::Position) -> Identity {
+    Identity { source: format!("/topics/{}", position.topic), id: position.to_string() }
+}
+
+/// An id for a message that has no cause, from the time and 10 random bytes.
+#[must_use]
+pub fn uuid_v8(unix_millis: u64, tail: [u8; 10]) -> String {
+    let time = unix_millis.to_be_bytes();
+    let [_, _, t0, t1, t2, t3, t4, t5] = time;
+    let [a0, a1, b0, b1, c0, c1, c2, c3, c4, c5] = tail;
+    let (a0, b0) = ((a0 & 0x0f) | 0x80, (b0 & 0x3f) | 0x80);
+    format!(
+        "{t0:02x}{t1:02x}{t2:02x}{t3:02x}-{t4:02x}{t5:02x}-{a0:02x}{a1:02x}-{b0:02x}{b1:02x}-\
+         {c0:02x}{c1:02x}{c2:02x}{c3:02x}{c4:02x}{c5:02x}"
+    )
+}
+
+/// A W3C trace context for a message that came with none, from 10 random bytes and the time.
+#[must_use]
+pub fn traceparent(unix_millis: u64, tail: [u8; 10]) -> String {
+    let id = uuid_v8(unix_millis, tail).replace('-', "");
+    let span = id.get(16..).unwrap_or("0000000000000001");
+    format!("00-{id}-{span}-01")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(id: &str) -> Identity {
+        Identity { source: "/saga/order".into(), id: id.into() }
+    }
+
+    #[test]
+    fn the_same_turn_makes_the_same_id() {
+        let first = event_id("customer", &cause("a"), 1_700_000_000_000, 0);
+        assert_eq!(first, event_id("customer", &cause("a"), 1_700_000_000_000, 0));
+        assert_eq!(first.len(), 36);
+        assert_eq!(first.as_bytes().get(14), Some(&b'8'), "version 8: {first}");
+    }
+
+    #[test]
+    fn every_part_of_the_cause_makes_another_id() {
+        let ids: std::collections::BTreeSet<_> = [
+            event_id("customer", &cause("a"), 7, 0),
+            event_id("customer", &cause("a"), 7, 1),
+            event_id("customer", &cause("b"), 7, 0),
+            event_id("order", &cause("a"), 7, 0),
+            event_id("customer", &Identity { source: "/other".into(), id: "a".into() }, 7, 0),
+        ]
+        .into();
+        assert_eq!(ids.len(), 5);
+    }
+
+    #[test]
+    fn ids_sort_by_the_time_of_the_cause() {
+        assert!(event_id("p", &cause("z"), 1_700_000_000_000, 0) < event_id("p", &cause("a"), 1_700_000_000_001, 0));
+    }
+
+    #[test]
+    fn a_trace_context_has_the_form_of_the_standard() {
+        let text = traceparent(1_700_000_000_000, [7; 10]);
+        let lengths: Vec<_> = text.split('-').map(str::len).collect();
+        assert_eq!(lengths, [2, 32, 16, 2]);
+    }
+}

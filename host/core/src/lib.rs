@@ -1,0 +1,32 @@
+//! The pure core of the saga host.
+//!
+//! Everything that decides what becomes of a message lives here, as functions from values to
+//! values: [`admit`] turns what arrived into an [`message::Envelope`], [`settle`] turns what the
+//! rules answered into a [`settle::Settlement`] for the store, [`retry`] says what follows a
+//! failure, [`window`] says which offset is safe to store.
+//!
+//! # Layout
+//!
+//! - [`description`]: what a participant says of itself, and whether that makes sense
+//! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
+//! - [`record`]: what a transport delivers
+//! - [`identity`]: ids that are the same however often a turn is run
+//! - [`limits`]: the bounds on what may go in and come out
+//!
+//! This crate must never know: I/O, threads, clocks, randomness, SQL, Kafka clients, HTTP,
+//! wasmtime. Its `Cargo.toml` is the proof. Invariants that live here: 2 (a settlement is one
+//! value), 3 (identity), 5 (a fault is not a refusal), 9 (limits).
+
+#![forbid(unsafe_code)]
+
+pub mod admit;
+pub mod description;
+pub mod identity;
+pub mod limits;
+pub mod message;
+pub mod outcome;
+pub mod record;
+pub mod retry;
+pub mod rules;
+pub mod settle;
+pub mod window;

@@ -1,0 +1,39 @@
+//! Bounds on what may go into a turn and come out of it (invariant 9).
+//!
+//! Each has a unit, a reason and an attacker in mind. What bounds the guest while it runs (fuel,
+//! memory, time) is enforced where it runs; these bound the values on either side.
+
+use serde::Serialize;
+
+/// Bounds of one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TurnLimits {
+    /// Bytes of a record's value that is offered to rules. A larger one becomes a dead letter.
+    pub record_bytes: usize,
+    /// Bytes of an aggregate's key. Keys are in every row: a long one costs everywhere.
+    pub key_bytes: usize,
+    /// Bytes of one aggregate's state. It is read and written whole in every turn.
+    pub state_bytes: usize,
+    /// Bytes of one event's body. Below the broker's `message.max.bytes` (1 MiB).
+    pub event_bytes: usize,
+    /// Bytes of a reply's body.
+    pub reply_bytes: usize,
+    /// Events that one turn may publish.
+    pub events: usize,
+    /// Timers that one turn may set or cancel.
+    pub timers: usize,
+}
+
+impl Default for TurnLimits {
+    fn default() -> Self {
+        Self {
+            record_bytes: 1 << 20,
+            key_bytes: 512,
+            state_bytes: 256 << 10,
+            event_bytes: 512 << 10,
+            reply_bytes: 1 << 20,
+            events: 64,
+            timers: 16,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What follows when a message was not decided: another attempt, or giving up.
+//!
+//! A failure of the store or of the transport is not a matter of this file: it says nothing about the
+//! message, and the host tries again for as long as it takes.
+
+use serde::Serialize;
+
+/// How often and how soon to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included. At least 1.
+    pub attempts: u32,
+    /// Wait before the second attempt, in milliseconds; it doubles with each further one.
+    pub first_delay_ms: u64,
+    /// Longest wait between two attempts, in milliseconds.
+    pub max_delay_ms: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts: 10, first_delay_ms: 100, max_delay_ms: 30_000 }
+    }
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Try again after this many milliseconds.
+    RetryAfter(u64),
+    /// It was tried often enough.
+    GiveUp,
+}
+
+impl RetryPolicy {
+    /// What follows the attempt with this number; the first attempt is number 1.
+    #[must_use]
+    pub fn after(&self, attempt: u32) -> Next {
+        if attempt >= self.attempts {
+            return Next::GiveUp;
+        }
+        let doublings = attempt.saturating_sub(1).min(32);
+        let delay = self.first_delay_ms.saturating_mul(1 << doublings);
+        Next::RetryAfter(delay.min(self.max_delay_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_then_it_gives_up() {
+        let policy = RetryPolicy { attempts: 5, first_delay_ms: 100, max_delay_ms: 350 };
+        let next: Vec<_> = (1..=5).map(|attempt| policy.after(attempt)).collect();
+        assert_eq!(
+            next,
+            [
+                Next::RetryAfter(100),
+                Next::RetryAfter(200),
+                Next::RetryAfter(350),
+                Next::RetryAfter(350),
+                Next::GiveUp
+            ]
+        );
+    }
+
+    #[test]
+    fn absurd_numbers_do_not_overflow() {
+        let policy = RetryPolicy { attempts: u32::MAX, first_delay_ms: u64::MAX, max_delay_ms: u64::MAX };
+        assert_eq!(policy.after(u32::MAX - 1), Next::RetryAfter(u64::MAX));
+    }
+}

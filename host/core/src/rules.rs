@@ -1,0 +1,82 @@
+//! The function between a message and an outcome, as the host calls it.
+//!
+//! Two implementations exist: an instance of a component (in the host), and rules that are
+//! compiled in (in the benchmark, which measures what the component boundary costs).
+
+use crate::message::Message;
+use crate::outcome::{Disposition, Outcome};
+
+/// Rules of one participant, ready to be called. Not shared between threads.
+pub trait Rules {
+    /// Decides upon one message.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the rules broke. The implementation must be usable afterwards.
+    fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault>;
+
+    /// Brings a state of an older shape to the current one.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the rules broke or can't read that version.
+    fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault>;
+}
+
+/// What one call gave, and what it cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What the rules answered.
+    pub answer: Result<Outcome, Disposition>,
+    /// Fuel that the call used; 0 where it is not metered.
+    pub fuel: u64,
+}
+
+/// The rules broke: never a business refusal (invariant 5).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {detail}")]
+pub struct Fault {
+    /// What kind of break.
+    pub kind: FaultKind,
+    /// What happened, for people.
+    pub detail: String,
+}
+
+/// What kind of break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum FaultKind {
+    /// The component trapped.
+    #[error("trap")]
+    Trap,
+    /// It used up its fuel.
+    #[error("out-of-fuel")]
+    OutOfFuel,
+    /// It took longer than the wall-clock backstop.
+    #[error("deadline")]
+    Deadline,
+    /// It wanted more memory than it may have.
+    #[error("out-of-memory")]
+    OutOfMemory,
+    /// It answered more than it may.
+    #[error("output-too-large")]
+    OutputTooLarge,
+    /// It answered what the contract does not allow.
+    #[error("bad-output")]
+    BadOutput,
+    /// A stored state could not be brought to the current shape.
+    #[error("migration")]
+    Migration,
+}
+
+impl Fault {
+    /// A fault of this kind.
+    #[must_use]
+    pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    /// Whether the same call could go well another time. Only the wall clock is not a function of
+    /// the input.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.kind == FaultKind::Deadline
+    }
+}

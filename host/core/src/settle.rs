@@ -1,0 +1,276 @@
+//! Settlement: from what the rules answered to one value that holds everything that is to be
+//! committed together (invariant 2), or the fault that the answer is.
+//!
+//! Pure. The store applies a [`Settlement`] without asking anything; nothing of a turn is written
+//! that is not in it.
+
+use serde::Serialize;
+
+use crate::admit::check_key;
+use crate::description::{CommandKind, Description};
+use crate::identity::{self, Identity};
+use crate::limits::TurnLimits;
+use crate::message::{Envelope, Origin};
+use crate::outcome::{Outcome, Reply, StateChange, TimerChange};
+use crate::rules::{Fault, FaultKind};
+
+/// Everything that one decided turn changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// Key of the aggregate.
+    pub key: String,
+    /// Revision that the aggregate has afterwards; grows by one with each change of its state.
+    pub revision: u64,
+    /// What becomes of the state.
+    pub state: StateChange,
+    /// The message that it was decided on.
+    pub cause: Cause,
+    /// Identity to remember, so that the message is not applied again; none for a command, whose id the
+    /// host made itself a moment ago.
+    pub inbox: Option<Identity>,
+    /// Events to publish, in order.
+    pub events: Vec<OutgoingEvent>,
+    /// Timers to set or cancel, in order.
+    pub timers: Vec<TimerChange>,
+    /// The answer for the client; none but for a command.
+    pub reply: Option<Reply>,
+    /// The decision as it is recorded.
+    pub journal: JournalEntry,
+}
+
+/// An event with everything that its record will say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingEvent {
+    /// Topic, as the participant names it.
+    pub topic: String,
+    /// Event type.
+    pub event_type: String,
+    /// Record key.
+    pub key: String,
+    /// JSON text.
+    pub body: String,
+    /// Its id, the same however often the turn is run.
+    pub id: String,
+}
+
+/// What everything that a turn sets off says of the message that set it off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Id of the message.
+    pub id: String,
+    /// Id shared by all messages of the saga.
+    pub correlation: String,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// One recorded decision: enough to run it again and to compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// Revision of the state as the rules saw it; 0 where there was none yet.
+    pub revision_before: u64,
+    /// The state as the rules saw it.
+    pub state_before: Option<String>,
+    /// The message, as JSON text.
+    pub message: String,
+    /// The answer, as JSON text.
+    pub outcome: String,
+    /// Fuel that the call used.
+    pub fuel: u64,
+    /// Time of the turn, in milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// The aggregate as the turn found it.
+#[derive(Debug, Clone, Copy)]
+pub struct Before<'a> {
+    /// Its state; none where there is no such aggregate.
+    pub state: Option<&'a str>,
+    /// Its revision; 0 where there never was one.
+    pub revision: u64,
+}
+
+/// Settles a decided turn.
+///
+/// # Errors
+/// A [`Fault`] when the answer breaks the contract or a limit: then nothing of it takes effect.
+pub fn settle(
+    description: &Description,
+    limits: &TurnLimits,
+    envelope: &Envelope,
+    before: Before<'_>,
+    outcome: Outcome,
+    fuel: u64,
+) -> Result<Settlement, Fault> {
+    check_outcome(description, limits, envelope, &outcome)?;
+    let message = &envelope.message;
+    let identity = Identity { source: message.source.clone(), id: message.id.clone() };
+    let journal = JournalEntry {
+        revision_before: before.revision,
+        state_before: before.state.map(str::to_owned),
+        message: to_json(message)?,
+        outcome: to_json(&outcome)?,
+        fuel,
+        time: message.time,
+    };
+    let mut events = Vec::with_capacity(outcome.events.len());
+    for (index, event) in outcome.events.into_iter().enumerate() {
+        let publication = description
+            .publication(&event.event_type)
+            .ok_or_else(|| undeclared("event", &event.event_type))?;
+        events.push(OutgoingEvent {
+            topic: publication.topic.clone(),
+            id: identity::event_id(&description.name, &identity, envelope.made_at, index),
+            event_type: event.event_type,
+            key: event.key,
+            body: event.body,
+        });
+    }
+    let changed = !matches!(outcome.state, StateChange::Unchanged);
+    Ok(Settlement {
+        key: message.key.clone(),
+        revision: before.revision + u64::from(changed),
+        state: outcome.state,
+        cause: Cause {
+            id: message.id.clone(),
+            correlation: message.correlation.clone(),
+            traceparent: envelope.traceparent.clone(),
+        },
+        inbox: (message.origin == Origin::Event).then_some(identity),
+        events,
+        timers: outcome.timers,
+        reply: outcome.reply.filter(|_| message.origin == Origin::Command),
+        journal,
+    })
+}
+
+/// Takes the reply out of a read's outcome.
+///
+/// # Errors
+/// A [`Fault`] when the read has effects, no reply, or one that is too large or not JSON.
+pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault> {
+    if !matches!(outcome.state, StateChange::Unchanged) || !outcome.events.is_empty() || !outcome.timers.is_empty() {
+        return Err(Fault::new(FaultKind::BadOutput, "a read answered with effects"));
+    }
+    let reply = outcome.reply.ok_or_else(no_reply)?;
+    check_reply(limits, &reply)?;
+    Ok(reply)
+}
+
+fn check_outcome(
+    description: &Description,
+    limits: &TurnLimits,
+    envelope: &Envelope,
+    outcome: &Outcome,
+) -> Result<(), Fault> {
+    if let StateChange::Put(state) = &outcome.state {
+        bounded("state", state.len(), limits.state_bytes)?;
+        json("state", state)?;
+    }
+    count("events", outcome.events.len(), limits.events)?;
+    for event in &outcome.events {
+        if description.publication(&event.event_type).is_none() {
+            return Err(undeclared("event", &event.event_type));
+        }
+        check_key(&event.key, limits).map_err(|reason| {
+            Fault::new(FaultKind::BadOutput, format!("key of event {} {reason}", event.event_type))
+        })?;
+        bounded("event", event.body.len(), limits.event_bytes)?;
+        json("event", &event.body)?;
+    }
+    count("timers", outcome.timers.len(), limits.timers)?;
+    for change in &outcome.timers {
+        check_timer(description, limits, change)?;
+    }
+    if envelope.message.origin == Origin::Command {
+        let reply = outcome.reply.as_ref().ok_or_else(no_reply)?;
+        check_reply(limits, reply)?;
+        check_creation(description, envelope, outcome, reply)?;
+    }
+    Ok(())
+}
+
+fn check_timer(description: &Description, limits: &TurnLimits, change: &TimerChange) -> Result<(), Fault> {
+    let name = match change {
+        TimerChange::Set(timer) => {
+            bounded("timer", timer.body.len(), limits.event_bytes)?;
+            json("timer", &timer.body)?;
+            // The store keeps times as signed 64-bit numbers.
+            if i64::try_from(timer.due).is_err() {
+                return Err(Fault::new(FaultKind::BadOutput, format!("timer {} is due at {}", timer.name, timer.due)));
+            }
+            &timer.name
+        }
+        TimerChange::Cancel(name) => name,
+    };
+    if description.timers.iter().any(|timer| timer.name == *name) {
+        Ok(())
+    } else {
+        Err(undeclared("timer", name))
+    }
+}
+
+fn check_reply(limits: &TurnLimits, reply: &Reply) -> Result<(), Fault> {
+    match reply {
+        Reply::Done(body) | Reply::Pending(body) => {
+            bounded("reply", body.len(), limits.reply_bytes)?;
+            json("reply", body)
+        }
+        Reply::Refused(refusal) => bounded("refusal", refusal.detail.len() + refusal.code.len(), limits.reply_bytes),
+    }
+}
+
+/// A create that says done must leave something behind that its location can show.
+fn check_creation(
+    description: &Description,
+    envelope: &Envelope,
+    outcome: &Outcome,
+    reply: &Reply,
+) -> Result<(), Fault> {
+    let creates = description
+        .command(&envelope.message.name)
+        .is_some_and(|command| matches!(command.kind, CommandKind::Create(_)));
+    if creates && !matches!(reply, Reply::Refused(_)) && !matches!(outcome.state, StateChange::Put(_)) {
+        return Err(Fault::new(
+            FaultKind::BadOutput,
+            format!("command {} creates, but was answered without a state", envelope.message.name),
+        ));
+    }
+    Ok(())
+}
+
+fn bounded(what: &str, bytes: usize, limit: usize) -> Result<(), Fault> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Fault::new(FaultKind::OutputTooLarge, format!("{what} of {bytes} bytes is over the limit of {limit}")))
+}
+
+fn count(what: &str, number: usize, limit: usize) -> Result<(), Fault> {
+    if number <= limit {
+        return Ok(());
+    }
+    Err(Fault::new(FaultKind::OutputTooLarge, format!("{number} {what} are over the limit of {limit}")))
+}
+
+fn json(what: &str, text: &str) -> Result<(), Fault> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|error| Fault::new(FaultKind::BadOutput, format!("{what} is not JSON: {error}")))
+}
+
+fn undeclared(what: &str, name: &str) -> Fault {
+    Fault::new(FaultKind::BadOutput, format!("{what} `{name}` is not in the participant's description"))
+}
+
+fn no_reply() -> Fault {
+    Fault::new(FaultKind::BadOutput, "a command was left without a reply")
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
+}
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

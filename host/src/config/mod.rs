@@ -1,0 +1,332 @@
+//! The settings of the host: one TOML file, the environment, the command line.
+//!
+//! Every setting has a default; a host runs on `--plugin` alone. The command line wins over the
+//! environment (`SAGA__SECTION__KEY`), the environment over the file. Unknown settings and bad
+//! values are refused, all at once. `saga config` prints what is in effect.
+//!
+//! # Layout
+//!
+//! - this file: what can be set, and the defaults
+//! - [`reader`]: how it is read
+
+pub mod reader;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use saga_core::limits::TurnLimits;
+use saga_core::retry::RetryPolicy;
+use serde::Serialize;
+
+use crate::plugin::GuestLimits;
+use crate::store::StoreSettings;
+use crate::transport::kafka::KafkaSettings;
+use reader::{Override, Reader};
+
+/// The settings in effect.
+#[derive(Debug, Clone, Serialize)]
+pub struct Config {
+    /// Directory with the store and the compiled code.
+    pub data_dir: PathBuf,
+    /// Threads of each participant, each with one instance of its rules.
+    pub instances: usize,
+    /// Seconds that the work under way gets when the host is asked to stop.
+    pub drain_seconds: u64,
+    /// What is logged.
+    pub log: LogSettings,
+    /// The listeners.
+    pub http: HttpSettings,
+    /// The store.
+    pub store: StoreSettings,
+    /// The embedded log.
+    pub embedded: EmbeddedSettings,
+    /// Bounds of a turn.
+    pub turn: TurnLimits,
+    /// Bounds of a guest.
+    pub guest: GuestLimits,
+    /// Further attempts.
+    pub retry: RetryPolicy,
+    /// Kafka; none for the embedded log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaSettings>,
+    /// The participants, by name.
+    pub participants: BTreeMap<String, ParticipantConfig>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogSettings {
+    /// A level, or directives such as `info,saga_host::transport=debug`.
+    pub level: String,
+    /// `text` for people, `json` for machines.
+    pub format: String,
+}
+
+/// Bounds of the listeners.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HttpSettings {
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Connections of one listener.
+    pub connections: usize,
+}
+
+/// The embedded log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EmbeddedSettings {
+    /// Partitions of each topic.
+    pub partitions: i32,
+}
+
+/// One participant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParticipantConfig {
+    /// The component.
+    pub component: PathBuf,
+    /// Where it listens; none for 127.0.0.1 and the port that the component names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Path prefix; none for the one that the component names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_path: Option<String>,
+    /// Topics that are called otherwise on the broker, by their name in the component.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<String, String>,
+    /// Consumer groups that are called otherwise, by their name in the component.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, String>,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+/// Prefix of the environment variables.
+const ENVIRONMENT: &str = "SAGA__";
+
+impl Config {
+    /// Reads the settings: the command line's overrides, the environment's variables, the file.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] with everything that is wrong.
+    pub fn load(
+        file: Option<&Path>,
+        arguments: Vec<Override>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let table = match file {
+            None => toml::Table::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| error.to_string())
+                .and_then(|text| text.parse().map_err(|error: toml::de::Error| error.to_string()))
+                .map_err(|reason| ConfigError(vec![format!("{}: {}", path.display(), reason.trim_end())]))?,
+        };
+        let mut overrides = arguments;
+        let mut variables: Vec<_> = environment.filter_map(variable).collect();
+        variables.sort_by(|a, b| a.origin.cmp(&b.origin));
+        overrides.extend(variables);
+        let mut reader = Reader::new(table, overrides);
+        let config = read(&mut reader);
+        let problems = reader.finish();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+    }
+
+    /// The settings as a TOML file, secrets left out.
+    ///
+    /// # Errors
+    /// When a value has no form in TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        let mut shown = self.clone();
+        shown.kafka = shown.kafka.map(KafkaSettings::redacted);
+        toml::to_string_pretty(&shown)
+    }
+}
+
+/// `SAGA__KAFKA__BOOTSTRAP` → `kafka.bootstrap`.
+fn variable((name, value): (String, String)) -> Option<Override> {
+    let mut path: Vec<String> = name.strip_prefix(ENVIRONMENT)?.split("__").map(str::to_ascii_lowercase).collect();
+    if let [section, participant, ..] = path.as_mut_slice()
+        && section == "participants"
+    {
+        // Names of variables have no `-`, names of participants no `_`.
+        *participant = participant.replace('_', "-");
+    }
+    Some(Override { path, value, origin: name })
+}
+
+fn read(reader: &mut Reader) -> Config {
+    Config {
+        data_dir: reader.get(&["data_dir"], "saga-data".to_owned(), not_empty).into(),
+        instances: reader.get(&["instances"], default_instances(), in_range(1, 64)),
+        drain_seconds: reader.get(&["drain_seconds"], 10, in_range(0, 3_600)),
+        log: LogSettings {
+            level: reader.get(&["log", "level"], "info".to_owned(), is_log_filter),
+            format: reader.get(&["log", "format"], "text".to_owned(), one_of(&["text", "json"])),
+        },
+        http: HttpSettings {
+            body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
+            connections: reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20)),
+        },
+        store: read_store(reader),
+        embedded: EmbeddedSettings {
+            partitions: reader.get(&["embedded", "partitions"], 1, in_range(1, 1_000)),
+        },
+        turn: read_turn(reader),
+        guest: read_guest(reader),
+        retry: read_retry(reader),
+        kafka: read_kafka(reader),
+        participants: read_participants(reader),
+    }
+}
+
+/// One instance per core up to four: decisions are short, and each costs memory.
+fn default_instances() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4)
+}
+
+fn read_store(reader: &mut Reader) -> StoreSettings {
+    let default = StoreSettings::default();
+    StoreSettings {
+        batch: reader.get(&["store", "batch"], default.batch, in_range(1, 100_000)),
+        retention_hours: reader.get(&["store", "retention_hours"], default.retention_hours, in_range(1, 876_000)),
+        max_bytes: reader.get(&["store", "max_bytes"], default.max_bytes, anything),
+    }
+}
+
+fn read_turn(reader: &mut Reader) -> TurnLimits {
+    let default = TurnLimits::default();
+    let mut bytes = |key, default| reader.get(&["turn", key], default, in_range(1, 64 << 20));
+    TurnLimits {
+        record_bytes: bytes("record_bytes", default.record_bytes),
+        key_bytes: bytes("key_bytes", default.key_bytes),
+        state_bytes: bytes("state_bytes", default.state_bytes),
+        event_bytes: bytes("event_bytes", default.event_bytes),
+        reply_bytes: bytes("reply_bytes", default.reply_bytes),
+        events: reader.get(&["turn", "events"], default.events, in_range(0, 10_000)),
+        timers: reader.get(&["turn", "timers"], default.timers, in_range(0, 10_000)),
+    }
+}
+
+fn read_guest(reader: &mut Reader) -> GuestLimits {
+    let default = GuestLimits::default();
+    GuestLimits {
+        fuel: reader.get(&["guest", "fuel"], default.fuel, in_range(1_000, u64::MAX)),
+        deadline_ms: reader.get(&["guest", "deadline_ms"], default.deadline_ms, in_range(10, 600_000)),
+        memory_bytes: reader.get(&["guest", "memory_bytes"], default.memory_bytes, in_range(1 << 16, 4 << 30)),
+        answer_bytes: reader.get(&["guest", "answer_bytes"], default.answer_bytes, in_range(1 << 10, 1 << 30)),
+    }
+}
+
+fn read_retry(reader: &mut Reader) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    RetryPolicy {
+        attempts: reader.get(&["retry", "attempts"], default.attempts, in_range(1, u32::MAX)),
+        first_delay_ms: reader.get(&["retry", "first_delay_ms"], default.first_delay_ms, in_range(1, 86_400_000)),
+        max_delay_ms: reader.get(&["retry", "max_delay_ms"], default.max_delay_ms, in_range(1, 86_400_000)),
+    }
+}
+
+fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
+    let given = !reader.names(&["kafka"]).is_empty();
+    let default = KafkaSettings::default();
+    let settings = KafkaSettings {
+        bootstrap: reader.get(&["kafka", "bootstrap"], String::new(), not_empty),
+        partitions: reader.get(&["kafka", "partitions"], default.partitions, in_range(1, 10_000)),
+        replication: reader.get(&["kafka", "replication"], default.replication, in_range(1, 100)),
+        relay_linger_ms: reader.get(&["kafka", "relay_linger_ms"], default.relay_linger_ms, in_range(0, 900_000)),
+        properties: read_texts(reader, &["kafka", "properties"]),
+    };
+    if given && settings.bootstrap.is_empty() {
+        reader.problem("kafka.bootstrap: is missing; give HOST:PORT of a broker".into());
+    }
+    given.then_some(settings)
+}
+
+fn read_participants(reader: &mut Reader) -> BTreeMap<String, ParticipantConfig> {
+    let mut participants = BTreeMap::new();
+    for name in reader.names(&["participants"]) {
+        let at = |key| ["participants", name.as_str(), key];
+        let component: Option<String> = reader.find(&at("component"), not_empty);
+        let listen: Option<String> = reader.find(&at("listen"), is_address);
+        let base_path: Option<String> = reader.find(&at("base_path"), is_base_path);
+        let topics = read_texts(reader, &at("topics"));
+        let groups = read_texts(reader, &at("groups"));
+        match component {
+            Some(component) => {
+                let config = ParticipantConfig {
+                    component: component.into(),
+                    listen: listen.and_then(|listen| listen.parse().ok()),
+                    base_path,
+                    topics,
+                    groups,
+                };
+                participants.insert(name, config);
+            }
+            None => reader.problem(format!(
+                "participants.{name}.component: is missing; give the path of a component, or --plugin {name}=PATH"
+            )),
+        }
+    }
+    participants
+}
+
+fn read_texts(reader: &mut Reader, path: &[&str]) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for name in reader.names(path) {
+        let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+        if let Some(text) = reader.find::<String>(&path, not_empty) {
+            texts.insert(name, text);
+        }
+    }
+    texts
+}
+
+fn anything<T>(_: &T) -> Result<(), String> {
+    Ok(())
+}
+
+#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
+fn not_empty(text: &String) -> Result<(), String> {
+    if text.trim().is_empty() { Err("is empty".into()) } else { Ok(()) }
+}
+
+#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
+fn is_address(text: &String) -> Result<(), String> {
+    text.parse::<SocketAddr>().map(|_| ()).map_err(|_| "is not ADDRESS:PORT, such as 127.0.0.1:8081 or [::]:8081".into())
+}
+
+#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
+fn is_base_path(text: &String) -> Result<(), String> {
+    if text.is_empty() || (text.starts_with('/') && !text.ends_with('/')) {
+        return Ok(());
+    }
+    Err("must be empty, or start with `/` and not end with one".into())
+}
+
+#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
+fn is_log_filter(text: &String) -> Result<(), String> {
+    text.parse::<tracing_subscriber::filter::Targets>()
+        .map(|_| ())
+        .map_err(|error| format!("is not a log filter such as `info` or `info,saga_host::store=debug`: {error}"))
+}
+
+fn in_range<T: PartialOrd + std::fmt::Display + Copy>(least: T, most: T) -> impl Fn(&T) -> Result<(), String> {
+    move |value| {
+        if *value < least || *value > most {
+            return Err(format!("is not between {least} and {most}"));
+        }
+        Ok(())
+    }
+}
+
+fn one_of(words: &'static [&'static str]) -> impl Fn(&String) -> Result<(), String> {
+    move |text| {
+        if words.contains(&text.as_str()) { Ok(()) } else { Err(format!("is none of: {}", words.join(", "))) }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

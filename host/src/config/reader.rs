@@ -1,0 +1,167 @@
+//! Reads settings one by one, from the command line, the environment and the file, in this order,
+//! and gathers everything that is wrong instead of stopping at the first.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use toml::{Table, Value};
+
+/// A setting from outside the file.
+#[derive(Debug, Clone)]
+pub struct Override {
+    /// Where it belongs: `["kafka", "bootstrap"]`.
+    pub path: Vec<String>,
+    /// Its text.
+    pub value: String,
+    /// How the person calls it: `--kafka`, `SAGA__KAFKA__BOOTSTRAP`.
+    pub origin: String,
+}
+
+/// Reads settings and gathers problems.
+pub struct Reader {
+    file: Table,
+    overrides: Vec<(Override, bool)>,
+    problems: Vec<String>,
+}
+
+/// A kind of value that a setting can have.
+pub trait Setting: Sized {
+    /// What is expected, in words.
+    const EXPECTED: &'static str;
+    /// Reads it from the command line or the environment.
+    fn from_text(text: &str) -> Option<Self>;
+    /// Reads it from the file.
+    fn from_toml(value: &Value) -> Option<Self>;
+}
+
+impl Setting for String {
+    const EXPECTED: &'static str = "a text";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
+macro_rules! whole_number {
+    ($($number:ty),*) => {$(
+        impl Setting for $number {
+            const EXPECTED: &'static str = "a whole number";
+
+            fn from_text(text: &str) -> Option<Self> {
+                Self::from_str(text.trim()).ok()
+            }
+
+            fn from_toml(value: &Value) -> Option<Self> {
+                Self::try_from(value.as_integer()?).ok()
+            }
+        }
+    )*};
+}
+whole_number!(u64, u32, i32, usize);
+
+impl Reader {
+    /// A reader over the file's table and the overrides; of two overrides for one setting the first
+    /// counts.
+    #[must_use]
+    pub fn new(file: Table, overrides: Vec<Override>) -> Self {
+        let overrides = overrides.into_iter().map(|setting| (setting, false)).collect();
+        Self { file, overrides, problems: Vec::new() }
+    }
+
+    /// The setting at this path, or the default where it is not given or wrong. `check` says what is
+    /// wrong with a value of the right kind.
+    pub fn get<T: Setting + Display>(
+        &mut self,
+        path: &[&str],
+        default: T,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> T {
+        self.find(path, check).unwrap_or(default)
+    }
+
+    /// The setting at this path, if it is given and right.
+    pub fn find<T: Setting + Display>(
+        &mut self,
+        path: &[&str],
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> Option<T> {
+        let in_file = take(&mut self.file, path);
+        let mut given = None;
+        for (setting, used) in &mut self.overrides {
+            if setting.path == path {
+                *used = true;
+                given = given.or(Some((setting.value.clone(), setting.origin.clone())));
+            }
+        }
+        let (value, origin, text) = match (given, in_file) {
+            (Some((text, origin)), _) => (T::from_text(&text), origin, text),
+            (None, Some(value)) => (T::from_toml(&value), path.join("."), value.to_string()),
+            (None, None) => return None,
+        };
+        let checked = value
+            .ok_or_else(|| format!("`{text}` is not {}", T::EXPECTED))
+            .and_then(|value| check(&value).map(|()| value).map_err(|reason| format!("`{text}` {reason}")));
+        checked.map_err(|reason| self.problems.push(format!("{origin}: {reason}"))).ok()
+    }
+
+    /// The names of what is given below this path: `participants` → `customer`, `order`.
+    #[must_use]
+    pub fn names(&self, path: &[&str]) -> Vec<String> {
+        let mut names = Vec::new();
+        let overridden = self.overrides.iter().filter_map(|(setting, _)| {
+            setting.path.strip_prefix(path.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>().as_slice())?.first()
+        });
+        for name in overridden.cloned().chain(table(&self.file, path).into_iter().flat_map(Table::keys).cloned()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Notes a problem that is none of a single setting.
+    pub fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    /// Everything that is wrong, unknown settings included.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<String> {
+        let mut unknown = Vec::new();
+        remaining(&self.file, "", &mut unknown);
+        self.problems.extend(unknown.into_iter().map(|key| format!("{key}: there is no such setting")));
+        for (setting, used) in &self.overrides {
+            if !used {
+                let path = setting.path.join(".");
+                self.problems.push(format!("{}: there is no setting {path}", setting.origin));
+            }
+        }
+        self.problems
+    }
+}
+
+fn table<'t>(file: &'t Table, path: &[&str]) -> Option<&'t Table> {
+    path.iter().try_fold(file, |table, part| table.get(*part)?.as_table())
+}
+
+fn take(file: &mut Table, path: &[&str]) -> Option<Value> {
+    match path {
+        [] => None,
+        [key] => file.remove(*key),
+        [first, rest @ ..] => take(file.get_mut(*first)?.as_table_mut()?, rest),
+    }
+}
+
+fn remaining(table: &Table, prefix: &str, unknown: &mut Vec<String>) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(table) => remaining(table, &path, unknown),
+            _ => unknown.push(path),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Requests to commands and back.
+//!
+//! # Layout
+//!
+//! - [`server`]: the listener: bounded connections, graceful drain
+//! - [`service`]: one request: route, body, schema, command, answer
+//! - [`routes`]: the routes of a participant, from its description
+//! - [`schema`]: bodies checked against the description's schemas before a turn is spent
+//! - [`problem`]: what is wrong, as RFC 9457 problem details
+//!
+//! Must not know: SQL, Kafka, components, or any participant by name.
+
+pub mod problem;
+pub mod routes;
+pub mod schema;
+pub mod server;
+pub mod service;

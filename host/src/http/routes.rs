@@ -1,0 +1,170 @@
+//! The routes of a participant, from its description.
+
+use hyper::Method;
+use matchit::Router;
+use saga_core::description::{self, Command, CommandKind, Description, KeySource};
+
+use super::schema::Schema;
+
+/// The routes of one participant.
+pub struct Routes {
+    base_path: String,
+    router: Router<Vec<Route>>,
+}
+
+/// A command and what is needed to take it.
+pub struct Route {
+    /// Method.
+    pub method: Method,
+    /// Name of the command.
+    pub command: String,
+    /// Where the key comes from.
+    pub key: KeySource,
+    /// Path template of the created aggregate, base path included; none where nothing is created or it can't be read.
+    pub location: Option<String>,
+    /// Whether it makes a new aggregate.
+    pub creates: bool,
+    /// Schema of the body; none where it takes none.
+    pub request: Option<Schema>,
+}
+
+/// What a path leads to.
+pub enum Found<'a> {
+    /// A command, with its path parameters, percent-decoded.
+    Route(&'a Route, Vec<(String, String)>),
+    /// The path exists, for these methods.
+    OtherMethods(Vec<&'a str>),
+    /// Nothing.
+    Nothing,
+    /// A path parameter is not percent-encoded UTF-8.
+    BadPath(String),
+}
+
+impl Routes {
+    /// The routes of a description, below this base path.
+    ///
+    /// # Errors
+    /// Says which command can't be served and why.
+    pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
+        let mut by_path: Vec<(String, Vec<Route>)> = Vec::new();
+        for command in &description.commands {
+            let route = route(command, base_path)
+                .map_err(|reason| format!("command {} of {}: {reason}", command.name, description.name))?;
+            match by_path.iter_mut().find(|(path, _)| *path == command.path) {
+                Some((_, routes)) => routes.push(route),
+                None => by_path.push((command.path.clone(), vec![route])),
+            }
+        }
+        let mut router = Router::new();
+        for (path, routes) in by_path {
+            router
+                .insert(path.clone(), routes)
+                .map_err(|error| format!("path {path} of {}: {error}", description.name))?;
+        }
+        Ok(Self { base_path: base_path.to_owned(), router })
+    }
+
+    /// What a request's path and method lead to.
+    #[must_use]
+    pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
+        let Some(matched) = path.strip_prefix(&self.base_path).and_then(|below| self.router.at(below).ok()) else {
+            return Found::Nothing;
+        };
+        let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
+            return Found::OtherMethods(matched.value.iter().map(|route| route.method.as_str()).collect());
+        };
+        let mut parameters = Vec::new();
+        for (name, value) in matched.params.iter() {
+            match percent_decode(value) {
+                Some(value) => parameters.push((name.to_owned(), value)),
+                None => return Found::BadPath(format!("path parameter {name} is not percent-encoded UTF-8")),
+            }
+        }
+        Found::Route(route, parameters)
+    }
+}
+
+fn route(command: &Command, base_path: &str) -> Result<Route, String> {
+    let location = match &command.kind {
+        CommandKind::Create(location) if !location.is_empty() => Some(format!("{base_path}{location}")),
+        _ => None,
+    };
+    Ok(Route {
+        method: match command.method {
+            description::Method::Get => Method::GET,
+            description::Method::Post => Method::POST,
+            description::Method::Put => Method::PUT,
+            description::Method::Patch => Method::PATCH,
+            description::Method::Delete => Method::DELETE,
+        },
+        command: command.name.clone(),
+        key: command.key.clone(),
+        location,
+        creates: matches!(command.kind, CommandKind::Create(_)),
+        request: command
+            .request
+            .as_deref()
+            .map(Schema::compile)
+            .transpose()
+            .map_err(|reason| format!("request schema {reason}"))?,
+    })
+}
+
+/// Fills the one parameter of a location with a key.
+#[must_use]
+pub fn location(template: &str, key: &str) -> String {
+    match (template.find('{'), template.find('}')) {
+        (Some(open), Some(close)) => {
+            let (before, after) = (template.get(..open), template.get(close + 1..));
+            format!("{}{}{}", before.unwrap_or_default(), percent_encode(key), after.unwrap_or_default())
+        }
+        _ => template.to_owned(),
+    }
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        // The unreserved characters of RFC 3986.
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(byte as char);
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_encoded_and_paths_decoded() {
+        assert_eq!(location("/base/orders/{id}", "17"), "/base/orders/17");
+        assert_eq!(location("/r/{id}/x", "a/b ü"), "/r/a%2Fb%20%C3%BC/x");
+        assert_eq!(percent_decode("a%2Fb%20%C3%BC").as_deref(), Some("a/b ü"));
+        for wrong in ["%", "%2", "%zz", "%ff"] {
+            assert_eq!(percent_decode(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The listener of one participant: bounded connections, graceful drain.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::service::Service;
+
+/// Longest time that a client may take to send the head of a request, and that a connection may
+/// stay idle.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// Wait after a connection could not be accepted, for want of file descriptors most of the time.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Binds the listener's address.
+///
+/// # Errors
+/// Says which address, and what to do when it is in use.
+pub async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{name}: port {} on {} is in use by another program; stop that one, or choose another with --listen {name}=ADDRESS:PORT",
+            address.port(),
+            address.ip()
+        ),
+        _ => anyhow::anyhow!("{name}: can't listen on {address}: {error}"),
+    })
+}
+
+/// Serves until `stop`, then lets the requests under way finish, at most for `drain`.
+pub async fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    connections: usize,
+    stop: CancellationToken,
+    drain: Duration,
+) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(connections));
+    loop {
+        // At the bound no further connection is accepted: clients wait in the kernel's queue.
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = stop.cancelled() => break,
+        };
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match (stream, place) {
+            (Ok((stream, _)), Ok(place)) => {
+                let connection = graceful.watch(connection(stream, service.clone()));
+                tokio::spawn(async move {
+                    // A client that breaks off is none of the host's faults.
+                    let _ = connection.await;
+                    drop(place);
+                });
+            }
+            (Err(error), _) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+            (_, Err(_)) => break,
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some clients did not let go of their connections in time");
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    service: Arc<Service>,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
+    // An answer is one small packet: it must not wait for the next.
+    let _ = stream.set_nodelay(true);
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .serve_connection(TokioIo::new(stream), answer)
+}

@@ -1,0 +1,26 @@
+//! A native host for choreography-based sagas whose rules are WebAssembly components.
+//!
+//! # Layout
+//!
+//! The pure core is a crate of its own, `saga_core`. Here is what does things:
+//!
+//! - [`plugin`]: components: compile, limit, call
+//! - [`store`]: one SQLite file; group commit
+//! - [`transport`]: the embedded log and Kafka
+//! - [`pipeline`]: the turn loop over those three
+//! - [`http`]: requests to commands and back
+//! - [`config`]: file, environment and command line
+//! - [`app`]: the only wiring; start and drain order
+//!
+//! No business word occurs in this crate.
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod generation;
+pub mod http;
+pub mod pipeline;
+pub mod plugin;
+pub mod signal;
+pub mod store;
+pub mod transport;

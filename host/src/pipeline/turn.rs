@@ -1,0 +1,128 @@
+//! What is given to a worker, and what a client is answered.
+
+use saga_core::message::Envelope;
+use saga_core::outcome::Reply;
+use saga_core::record::Record;
+use saga_core::rules::Fault;
+use tokio::sync::oneshot;
+
+use crate::store::{FiredTimer, StoreFault, Taken};
+
+/// One message on its way through a worker.
+pub enum Turn {
+    /// A client waits for the answer.
+    Command(Box<CommandTurn>),
+    /// A client waits, and nothing changes.
+    Read(Box<CommandTurn>),
+    /// A record was admitted.
+    Event(Box<EventTurn>),
+    /// A timer is due.
+    Timer(Box<TimerTurn>),
+    /// A record that can't be offered to the rules: a dead letter.
+    Unreadable {
+        /// The record, to be settled.
+        taken: Taken,
+        /// The record, to be kept.
+        record: Box<Record>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A record that is none of the participant's business.
+    Passed(Taken),
+}
+
+/// A command, or a read.
+pub struct CommandTurn {
+    /// The message.
+    pub envelope: Envelope,
+    /// The number that was generated for its key.
+    pub generated_key: Option<i64>,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// An event.
+pub struct EventTurn {
+    /// The message.
+    pub envelope: Envelope,
+    /// The record, to be settled.
+    pub taken: Taken,
+    /// The record, to be kept if it can't be decided.
+    pub record: Record,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// A timer.
+pub struct TimerTurn {
+    /// The message.
+    pub envelope: Envelope,
+    /// The timer, to be deleted with the turn.
+    pub fired: FiredTimer,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Dropped when the turn is over.
+    pub over: Over,
+}
+
+/// Calls back when it is dropped: whatever becomes of a turn, whoever offered it hears of its end.
+pub struct Over(Option<Box<dyn FnOnce() + Send>>);
+
+impl Over {
+    /// Calls `then` when it is dropped.
+    #[must_use]
+    pub fn new(then: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(then)))
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        if let Some(then) = self.0.take() {
+            then();
+        }
+    }
+}
+
+impl Turn {
+    /// The key of the aggregate, where there is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Command(turn) | Self::Read(turn) => Some(&turn.envelope.message.key),
+            Self::Event(turn) => Some(&turn.envelope.message.key),
+            Self::Timer(turn) => Some(&turn.envelope.message.key),
+            Self::Unreadable { .. } | Self::Passed(_) => None,
+        }
+    }
+}
+
+/// A command as it comes from a client, checked against its schema.
+#[derive(Debug, Clone)]
+pub struct CommandCall {
+    /// Name of the command.
+    pub command: String,
+    /// Path parameters, in the path's order.
+    pub parameters: Vec<(String, String)>,
+    /// JSON text of the body; `null` where there is none.
+    pub body: String,
+    /// The key; none where the host is to generate one.
+    pub key: Option<String>,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The rules replied; what they decided is committed. With the key of the aggregate.
+    Replied(Reply, String),
+    /// The rules say that the request makes no sense.
+    Malformed(String),
+    /// Not now; the client may try again.
+    TryLater(String),
+    /// The rules broke.
+    Broke(Fault),
+    /// The store failed; nothing was written.
+    StoreFailed(StoreFault),
+}

@@ -1,0 +1,465 @@
+//! One thread with one instance of the rules: the turn loop.
+//!
+//! A worker has all turns of the keys that fall to it, one after the other. It does not wait for
+//! commits: it hands an entry to the store and goes on with the next message, on the state that it
+//! has just decided. If a commit fails it is sent back; see [`Progress`]. Clients are answered and
+//! offsets move only after the commit.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use saga_core::identity::Identity;
+use saga_core::message::Envelope;
+use saga_core::outcome::{Disposition, StateChange};
+use saga_core::retry::Next;
+use saga_core::rules::{Fault, FaultKind, Rules};
+use saga_core::settle::{self, Before, Settlement};
+
+use super::cache::{Aggregate, Cache};
+use super::parked::Parked;
+use super::participant::Shared;
+use super::turn::{Answer, CommandTurn, EventTurn, Over, TimerTurn, Turn};
+use crate::generation::Generation;
+use crate::store::{DeadLetter, Entry, Progress, Reader, StoreFault, Taken};
+
+/// Wait before the store is asked again after it failed.
+const STORE_RETRY: Duration = Duration::from_millis(200);
+
+/// The turn loop of one thread.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    generation: Generation,
+    rules: Box<dyn Rules + Send>,
+    reader: Reader,
+    turns: Receiver<Turn>,
+    cache: Cache,
+    parked: Parked,
+    /// Identities of events whose entries are not yet committed, with their tickets in order.
+    recent: HashSet<Identity>,
+    recent_tickets: VecDeque<(u64, Identity)>,
+    progress: Arc<Progress>,
+    ticket: u64,
+    run: u64,
+}
+
+/// Why a message was not decided.
+enum Undecided {
+    Malformed(String),
+    RetryLater(String),
+    Broke(Fault),
+    Store(StoreFault),
+}
+
+impl From<rusqlite::Error> for Undecided {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(StoreFault(error.to_string().into()))
+    }
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, generation: Generation, reader: Reader, turns: Receiver<Turn>) -> Self {
+        Self {
+            shared,
+            rules: generation.build.instance(),
+            generation,
+            reader,
+            turns,
+            cache: Cache::default(),
+            parked: Parked::default(),
+            recent: HashSet::new(),
+            recent_tickets: VecDeque::new(),
+            progress: Arc::default(),
+            ticket: 0,
+            run: 0,
+        }
+    }
+
+    /// Runs until nobody can give it turns any more.
+    pub(super) fn run(mut self) {
+        loop {
+            while let Some(turns) = self.parked.take_due(Instant::now()) {
+                for turn in turns {
+                    self.offer(turn);
+                }
+            }
+            let turn = match self.parked.next_due() {
+                None => self.turns.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => self.turns.recv_deadline(due),
+            };
+            match turn {
+                Ok(turn) => self.offer(turn),
+                Err(RecvTimeoutError::Timeout) => {}
+                // What is parked comes again after the next start.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn offer(&mut self, turn: Turn) {
+        self.catch_up();
+        if let Some(key) = turn.key()
+            && self.parked.holds(key)
+        {
+            let key = key.to_owned();
+            match turn {
+                Turn::Command(turn) => {
+                    reply(*turn, Answer::TryLater(format!("an earlier message for {key} waits for another attempt")));
+                    return;
+                }
+                Turn::Read(_) => {}
+                turn => {
+                    self.parked.queue(&key, turn);
+                    return;
+                }
+            }
+        }
+        match turn {
+            Turn::Command(turn) => self.command(*turn),
+            Turn::Read(turn) => self.read(*turn),
+            Turn::Event(turn) => self.event(turn),
+            Turn::Timer(turn) => self.timer(turn),
+            Turn::Unreadable { taken, record, reason } => {
+                if !taken.session.is_cancelled() {
+                    let letter = self.shared.dead_record(&taken, &record, "malformed", reason, 1, &self.generation);
+                    self.give_up(Some(taken), Some(*record), None, letter, None);
+                }
+            }
+            Turn::Passed(taken) => {
+                if !taken.session.is_cancelled() {
+                    let entry = self.entry(None);
+                    self.commit(Entry { taken: Some(taken), ..entry });
+                }
+            }
+        }
+    }
+
+    /// Takes notice of what the writer did meanwhile.
+    fn catch_up(&mut self) {
+        let run = self.progress.run();
+        if run != self.run {
+            self.run = run;
+            self.cache.clear();
+            self.recent.clear();
+            self.recent_tickets.clear();
+        }
+        let committed = self.progress.committed();
+        while let Some((ticket, _)) = self.recent_tickets.front()
+            && *ticket <= committed
+        {
+            if let Some((_, identity)) = self.recent_tickets.pop_front() {
+                self.recent.remove(&identity);
+            }
+        }
+    }
+
+    fn command(&mut self, turn: CommandTurn) {
+        match self.decide(&turn.envelope) {
+            Ok(mut settlement) => {
+                let key = settlement.key.clone();
+                let reply = settlement.reply.take();
+                let generated_key = turn.generated_key;
+                let answer = turn.answer;
+                let entry = self.entry(Some(settlement));
+                self.commit(Entry {
+                    generated_key,
+                    done: Box::new(move |result| {
+                        let answer_with = match (result, reply) {
+                            (Ok(()), Some(reply)) => Answer::Replied(reply, key),
+                            (Ok(()), None) => Answer::Broke(Fault::new(FaultKind::BadOutput, "no reply")),
+                            (Err(fault), _) => Answer::StoreFailed(fault),
+                        };
+                        // A client that has gone needs no answer.
+                        let _ = answer.send(answer_with);
+                    }),
+                    ..entry
+                });
+            }
+            Err(undecided) => {
+                let why = self.explain(&turn.envelope, undecided);
+                reply(turn, why);
+            }
+        }
+    }
+
+    /// Reads; a state that is not yet committed is shown only when it is.
+    fn read(&mut self, turn: CommandTurn) {
+        let message = &turn.envelope.message;
+        let answer = self.aggregate(&message.key).and_then(|aggregate| {
+            let decision = self.rules.handle(aggregate.state.as_deref(), message).map_err(Undecided::Broke)?;
+            let outcome = decision.answer.map_err(undecided)?;
+            let reply = settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
+            Ok((reply, aggregate.ticket))
+        });
+        match answer {
+            Ok((body, ticket)) => {
+                let answer = Answer::Replied(body, message.key.clone());
+                if ticket <= self.progress.committed() {
+                    reply(turn, answer);
+                } else {
+                    self.shared.store.after(self.progress.clone(), self.run, move |result| {
+                        reply(turn, result.map_or_else(Answer::StoreFailed, |()| answer));
+                    });
+                }
+            }
+            Err(undecided) => {
+                let why = self.explain(&turn.envelope, undecided);
+                reply(turn, why);
+            }
+        }
+    }
+
+    fn event(&mut self, mut turn: Box<EventTurn>) {
+        if turn.taken.session.is_cancelled() {
+            return;
+        }
+        let message = &turn.envelope.message;
+        let identity = Identity { source: message.source.clone(), id: message.id.clone() };
+        turn.attempts += 1;
+        let decided = match self.was_applied(&identity) {
+            Ok(true) => {
+                let entry = self.entry(None);
+                self.commit(Entry { taken: Some(turn.taken), ..entry });
+                return;
+            }
+            Ok(false) => self.decide(&turn.envelope),
+            Err(error) => Err(error.into()),
+        };
+        match decided {
+            Ok(settlement) => {
+                let entry = self.entry(Some(settlement));
+                self.recent.insert(identity.clone());
+                self.recent_tickets.push_back((entry.ticket, identity));
+                self.commit(Entry { taken: Some(turn.taken), ..entry });
+            }
+            Err(Undecided::Store(fault)) => self.store_failed(&turn.taken, &fault),
+            Err(undecided) => match self.what_next(undecided, turn.attempts) {
+                Failure::Retry(delay) => {
+                    let key = turn.envelope.message.key.clone();
+                    self.parked.park(key, Turn::Event(turn), Instant::now() + delay);
+                }
+                Failure::GiveUp { reason, detail } => {
+                    let EventTurn { taken, record, attempts, .. } = *turn;
+                    let letter =
+                        self.shared.dead_record(&taken, &record, reason, detail, attempts, &self.generation);
+                    self.give_up(Some(taken), Some(record), None, letter, None);
+                }
+            },
+        }
+    }
+
+    fn timer(&mut self, mut turn: Box<TimerTurn>) {
+        turn.attempts += 1;
+        let participant = self.shared.row;
+        let key = turn.envelope.message.key.clone();
+        // A turn that is not yet committed may have cancelled it: it is offered again after that.
+        let settled = self.cache.get(&key).is_none_or(|known| known.ticket <= self.progress.committed());
+        if !settled || !self.reader.timer_is_set(participant, &turn.fired).unwrap_or(false) {
+            return;
+        }
+        match self.decide(&turn.envelope) {
+            Ok(settlement) => {
+                let entry = self.entry(Some(settlement));
+                let over = turn.over;
+                self.commit(Entry { fired: Some(turn.fired), done: Box::new(move |_| drop(over)), ..entry });
+            }
+            Err(Undecided::Store(_)) => {}
+            Err(undecided) => match self.what_next(undecided, turn.attempts) {
+                Failure::Retry(delay) => self.parked.park(key, Turn::Timer(turn), Instant::now() + delay),
+                Failure::GiveUp { reason, detail } => {
+                    let letter = self.shared.dead_timer(&turn, reason, detail, &self.generation);
+                    let TimerTurn { fired, over, .. } = *turn;
+                    self.give_up(None, None, Some(fired), letter, Some(over));
+                }
+            },
+        }
+    }
+
+    fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
+        Ok(self.recent.contains(identity) || self.reader.was_applied(self.shared.row, identity)?)
+    }
+
+    /// Reads the aggregate, calls the rules, settles.
+    fn decide(&mut self, envelope: &Envelope) -> Result<Settlement, Undecided> {
+        let aggregate = self.aggregate(&envelope.message.key)?;
+        let state = aggregate.state.as_deref();
+        let decision = self.rules.handle(state, &envelope.message).map_err(Undecided::Broke)?;
+        let outcome = decision.answer.map_err(undecided)?;
+        let before = Before { state, revision: aggregate.revision };
+        settle::settle(self.generation.description(), &self.shared.limits, envelope, before, outcome, decision.fuel)
+            .map_err(Undecided::Broke)
+    }
+
+    /// The aggregate as the last turn left it, in the current shape.
+    fn aggregate(&mut self, key: &str) -> Result<Aggregate, Undecided> {
+        let known = match self.cache.get(key) {
+            Some(known) => known,
+            None => {
+                let stored = self.reader.aggregate(self.shared.row, key)?;
+                let read = Aggregate {
+                    state: stored.state.map(Into::into),
+                    revision: stored.revision,
+                    state_version: stored.state_version,
+                    ticket: 0,
+                };
+                // Where there is no room it is read again next time.
+                self.cache.put(key, read.clone(), self.progress.committed());
+                read
+            }
+        };
+        self.migrated(known)
+    }
+
+    fn migrated(&mut self, known: Aggregate) -> Result<Aggregate, Undecided> {
+        let current = self.generation.description().state.version;
+        let Some(state) = known.state.as_deref().filter(|_| known.state_version != current) else {
+            return Ok(known);
+        };
+        if known.state_version > current {
+            let detail = format!("state has version {}, the rules know up to {current}", known.state_version);
+            return Err(Undecided::Broke(Fault::new(FaultKind::Migration, detail)));
+        }
+        let state = self.rules.migrate(known.state_version, state).map_err(Undecided::Broke)?;
+        Ok(Aggregate { state: Some(state.into()), state_version: current, ..known })
+    }
+
+    /// An entry with the next ticket; what it leaves of the aggregate is remembered.
+    fn entry(&mut self, settlement: Option<Settlement>) -> Entry {
+        self.ticket += 1;
+        let state_version = self.generation.description().state.version;
+        if let Some(settlement) = &settlement {
+            self.remember(settlement, state_version);
+        }
+        let outbox = settlement.as_ref().map(|settlement| self.shared.outbox(settlement)).unwrap_or_default();
+        Entry {
+            participant: self.shared.row,
+            generation: self.generation.id,
+            state_version,
+            settlement,
+            outbox,
+            generated_key: None,
+            taken: None,
+            fired: None,
+            dead_letter: None,
+            progress: self.progress.clone(),
+            ticket: self.ticket,
+            run: self.run,
+            done: Box::new(|_| {}),
+        }
+    }
+
+    fn remember(&mut self, settlement: &Settlement, state_version: u32) {
+        let state = match &settlement.state {
+            // Timers change with the ticket too, so that a cancelled one is not taken for set.
+            StateChange::Unchanged if settlement.timers.is_empty() => return,
+            StateChange::Unchanged => match self.cache.get(&settlement.key) {
+                Some(known) => known.state,
+                None => return,
+            },
+            StateChange::Put(state) => Some(Arc::from(state.as_str())),
+            StateChange::Remove => None,
+        };
+        let aggregate = Aggregate { state, revision: settlement.revision, state_version, ticket: self.ticket };
+        while !self.cache.put(&settlement.key, aggregate.clone(), self.progress.committed())
+            && self.progress.run() == self.run
+        {
+            // Everything it remembers is on its way to disk: wait for the writer.
+            self.shared.store.settle_up();
+        }
+    }
+
+    fn commit(&self, entry: Entry) {
+        self.shared.store.commit(Box::new(entry));
+    }
+
+    fn give_up(
+        &mut self,
+        taken: Option<Taken>,
+        record: Option<saga_core::record::Record>,
+        fired: Option<crate::store::FiredTimer>,
+        letter: DeadLetter,
+        over: Option<Over>,
+    ) {
+        tracing::warn!(
+            participant = %self.shared.name, topic = %letter.topic, partition = letter.partition,
+            offset = letter.offset, reason = %letter.reason, detail = %letter.detail, "dead letter"
+        );
+        let entry = self.entry(None);
+        let outbox = record.and_then(|record| self.shared.dead_letter_record(record, &letter)).into_iter().collect();
+        self.commit(Entry {
+            taken,
+            fired,
+            outbox,
+            dead_letter: Some(letter),
+            done: Box::new(move |_| drop(over)),
+            ..entry
+        });
+    }
+
+    fn what_next(&self, undecided: Undecided, attempts: u32) -> Failure {
+        let retry = |reason: &'static str, detail: String| match self.shared.retry.after(attempts) {
+            Next::RetryAfter(ms) => Failure::Retry(Duration::from_millis(ms)),
+            Next::GiveUp => Failure::GiveUp { reason, detail },
+        };
+        match undecided {
+            Undecided::Malformed(detail) => Failure::GiveUp { reason: "malformed", detail },
+            Undecided::RetryLater(detail) => retry("retries-exhausted", detail),
+            Undecided::Broke(fault) if fault.may_pass() => retry("deadline", fault.detail),
+            // The same input would break it again.
+            Undecided::Broke(fault) => Failure::GiveUp { reason: fault_word(fault.kind), detail: fault.detail },
+            Undecided::Store(fault) => retry("store", fault.to_string()),
+        }
+    }
+
+    fn explain(&self, envelope: &Envelope, undecided: Undecided) -> Answer {
+        match undecided {
+            Undecided::Malformed(reason) => Answer::Malformed(reason),
+            Undecided::RetryLater(reason) => Answer::TryLater(reason),
+            Undecided::Store(fault) => Answer::StoreFailed(fault),
+            Undecided::Broke(fault) => {
+                tracing::error!(
+                    participant = %self.shared.name, command = %envelope.message.name, id = %envelope.message.id,
+                    digest = %self.generation.build.digest(), %fault, "the rules broke on a command; nothing was changed"
+                );
+                Answer::Broke(fault)
+            }
+        }
+    }
+
+    /// The store can't be read: what was taken comes again when it can.
+    fn store_failed(&self, taken: &Taken, fault: &StoreFault) {
+        tracing::error!(participant = %self.shared.name, %fault, "the store can't be read; records are read again");
+        taken.session.cancel();
+        std::thread::sleep(STORE_RETRY);
+    }
+}
+
+enum Failure {
+    Retry(Duration),
+    GiveUp { reason: &'static str, detail: String },
+}
+
+fn undecided(disposition: Disposition) -> Undecided {
+    match disposition {
+        Disposition::Malformed(reason) => Undecided::Malformed(reason),
+        Disposition::RetryLater(reason) => Undecided::RetryLater(reason),
+    }
+}
+
+fn reply(turn: CommandTurn, answer: Answer) {
+    // A client that has gone needs no answer.
+    let _ = turn.answer.send(answer);
+}
+
+fn fault_word(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Trap => "trap",
+        FaultKind::OutOfFuel => "out-of-fuel",
+        FaultKind::Deadline => "deadline",
+        FaultKind::OutOfMemory => "out-of-memory",
+        FaultKind::OutputTooLarge => "output-too-large",
+        FaultKind::BadOutput => "bad-output",
+        FaultKind::Migration => "migration",
+    }
+}

@@ -1,0 +1,138 @@
+//! A loaded component: its digest, what it says of itself, and where its instances come from.
+//!
+//! Loading is the whole way from a path to something that can be called: read, compile (cached),
+//! check the world, link, describe, check the description. What fails says which step and why.
+
+use std::path::{Path, PathBuf};
+
+use saga_core::description::{self, Description};
+use saga_core::rules::{Fault, Rules};
+
+use super::bindings::ParticipantPre;
+use super::compile::{self, CodeCache};
+use super::engine::Runtime;
+use super::instance::Instance;
+use super::sandbox::Sandbox;
+use super::world;
+use crate::generation::Build;
+
+/// Largest file that is taken for a component, in bytes. Components of interpreted languages are
+/// about 20 MB.
+const COMPONENT_BYTES: u64 = 128 << 20;
+
+/// A component that can be called.
+pub struct Component {
+    digest: String,
+    description: Description,
+    runtime: Runtime,
+    pre: ParticipantPre<Sandbox>,
+}
+
+/// Why a component was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file could not be read.
+    #[error("component {path}: can't be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The bytes are not a component.
+    #[error("component {path}: {reason}")]
+    NotAComponent {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, and what to do.
+        reason: String,
+    },
+    /// It is a component of another world.
+    #[error("component {path}: not of the world saga:participant/participant: {reason}")]
+    WrongWorld {
+        /// The file.
+        path: PathBuf,
+        /// Which export is missing or differs, or which import is not granted.
+        reason: String,
+    },
+    /// It broke when it was asked what it is.
+    #[error("component {path}: broke in `describe`: {fault}")]
+    DescribeFault {
+        /// The file.
+        path: PathBuf,
+        /// How it broke.
+        fault: Fault,
+    },
+    /// What it says of itself makes no sense.
+    #[error("component {path}: its description is wrong: {}", join(problems))]
+    BadDescription {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong.
+        problems: Vec<description::DescriptionProblem>,
+    },
+}
+
+fn join(problems: &[description::DescriptionProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Component {
+    /// Loads the component in a file.
+    ///
+    /// # Errors
+    /// A [`LoadError`] that names the file, the step and the reason.
+    pub fn load(runtime: &Runtime, cache: &CodeCache, path: &Path) -> Result<Self, LoadError> {
+        let bytes = read(path)?;
+        let digest = compile::digest(&bytes);
+        if let Some(reason) = world::not_a_component(&bytes) {
+            return Err(LoadError::NotAComponent { path: path.to_owned(), reason });
+        }
+        let component = cache.compile(runtime.engine(), &bytes, &digest).map_err(|error| {
+            LoadError::NotAComponent { path: path.to_owned(), reason: format!("does not compile: {error:#}") }
+        })?;
+        let wrong_world = |reason| LoadError::WrongWorld { path: path.to_owned(), reason };
+        if let Some(reason) = world::mismatch(runtime.engine(), &component) {
+            return Err(wrong_world(reason));
+        }
+        let pre = runtime
+            .linker()
+            .instantiate_pre(&component)
+            .and_then(ParticipantPre::new)
+            .map_err(|error| wrong_world(format!("{error:#}")))?;
+        let description = Instance::new(runtime.clone(), pre.clone())
+            .describe()
+            .map_err(|fault| LoadError::DescribeFault { path: path.to_owned(), fault })?;
+        let problems = description::check(&description);
+        if !problems.is_empty() {
+            return Err(LoadError::BadDescription { path: path.to_owned(), problems });
+        }
+        Ok(Self { digest, description, runtime: runtime.clone(), pre })
+    }
+}
+
+impl Build for Component {
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn instance(&self) -> Box<dyn Rules + Send> {
+        Box::new(Instance::new(self.runtime.clone(), self.pre.clone()))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |reason: String| LoadError::Unreadable { path: path.to_owned(), reason };
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(unreadable("it is not a file".into()));
+    }
+    if metadata.len() > COMPONENT_BYTES {
+        return Err(unreadable(format!("{} bytes are over the limit of {COMPONENT_BYTES}", metadata.len())));
+    }
+    std::fs::read(path).map_err(|error| unreadable(error.to_string()))
+}

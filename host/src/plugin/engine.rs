@@ -1,0 +1,118 @@
+//! The one wasmtime engine of the process, its settings, and the ticker that moves its epoch.
+//!
+//! Fuel limits a turn and is a function of the input; the epoch is the wall-clock backstop behind it.
+//! Everything that could make two runs of a turn differ is off: threads, relaxed SIMD, NaN bits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use wasmtime::component::Linker;
+
+use super::sandbox::{self, Sandbox};
+
+/// How often the epoch moves: the resolution of the wall-clock backstop.
+const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Stack that a guest may use, in bytes. Deep recursion traps long before the thread's own stack ends.
+const GUEST_STACK_BYTES: usize = 512 << 10;
+
+/// What one call of a guest may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct GuestLimits {
+    /// Fuel of one turn; one unit is about one wasm instruction.
+    pub fuel: u64,
+    /// Wall-clock backstop of one turn, in milliseconds.
+    pub deadline_ms: u64,
+    /// Bytes of linear memory of one instance.
+    pub memory_bytes: usize,
+    /// Bytes that one answer may hold in all, when it is copied out of the guest.
+    pub answer_bytes: usize,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        // An ordinary decision takes about 20,000 units of fuel and 3 microseconds.
+        Self { fuel: 200_000_000, deadline_ms: 2_000, memory_bytes: 64 << 20, answer_bytes: 4 << 20 }
+    }
+}
+
+/// The engine, its linker and its limits. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: wasmtime::Engine,
+    linker: Arc<Linker<Sandbox>>,
+    limits: GuestLimits,
+    _ticker: Arc<Ticker>,
+}
+
+impl Runtime {
+    /// Makes the engine and starts its ticker.
+    ///
+    /// # Errors
+    /// When the machine can't run wasmtime with these settings.
+    pub fn new(limits: GuestLimits) -> wasmtime::Result<Self> {
+        let mut config = wasmtime::Config::new();
+        config
+            .wasm_component_model(true)
+            .consume_fuel(true)
+            .epoch_interruption(true)
+            .cranelift_nan_canonicalization(true)
+            .wasm_relaxed_simd(false)
+            .max_wasm_stack(GUEST_STACK_BYTES);
+        let engine = wasmtime::Engine::new(&config)?;
+        let linker = Arc::new(sandbox::linker(&engine)?);
+        let ticker = Arc::new(Ticker::start(&engine)?);
+        Ok(Self { engine, linker, limits, _ticker: ticker })
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    pub(super) fn linker(&self) -> &Linker<Sandbox> {
+        &self.linker
+    }
+
+    /// What one call may use.
+    #[must_use]
+    pub fn limits(&self) -> &GuestLimits {
+        &self.limits
+    }
+
+    /// The backstop in ticks of the epoch. One more than it takes: the first tick is a partial one.
+    pub(super) fn deadline_ticks(&self) -> u64 {
+        self.limits.deadline_ms.div_ceil(EPOCH_TICK.as_millis() as u64) + 1
+    }
+}
+
+/// Moves the epoch until it is dropped.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+}
+
+impl Ticker {
+    fn start(engine: &wasmtime::Engine) -> wasmtime::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        // Weak, so that the ticker never keeps an engine alive.
+        let engine = engine.weak();
+        std::thread::Builder::new().name("epoch".into()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(EPOCH_TICK);
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,143 @@
+//! What one turn hands over to be committed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use saga_core::record::Attributes;
+use saga_core::settle::Settlement;
+
+use super::writer::StoreFault;
+use crate::transport::Session;
+
+/// Everything that one turn writes. It is committed whole or not at all (invariant 2).
+pub struct Entry {
+    /// Row of the participant.
+    pub participant: i64,
+    /// Row of the build that decided.
+    pub generation: i64,
+    /// Version of the shape of the state that is written.
+    pub state_version: u32,
+    /// What was decided; none where nothing was (a dead letter, a record that was passed over).
+    pub settlement: Option<Settlement>,
+    /// What is published.
+    pub outbox: Vec<OutboxRow>,
+    /// The generated key that the turn used.
+    pub generated_key: Option<i64>,
+    /// The record that the turn consumed.
+    pub taken: Option<Taken>,
+    /// The timer that the turn consumed.
+    pub fired: Option<FiredTimer>,
+    /// The message could not be decided.
+    pub dead_letter: Option<DeadLetter>,
+    /// Who hands it over.
+    pub progress: Arc<Progress>,
+    /// Its number with that worker; rises by one with each entry.
+    pub ticket: u64,
+    /// The worker's run in which it was decided; see [`Progress`].
+    pub run: u64,
+    /// Called once, after the commit or when there will be none.
+    pub done: Done,
+}
+
+/// Told how the commit went.
+pub type Done = Box<dyn FnOnce(Result<(), StoreFault>) + Send>;
+
+/// A record to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Row of the topic.
+    pub topic: i64,
+    /// Partition of the outbox.
+    pub partition: i32,
+    /// Record key.
+    pub key: Option<Vec<u8>>,
+    /// Record value.
+    pub value: Option<Vec<u8>>,
+    /// Attributes; source and digest are not stored but follow from the generation.
+    pub attributes: Attributes,
+    /// Whether it says which build decided: an event does, a dead letter carries what it came with.
+    pub from_generation: bool,
+    /// Time of the record, in milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// A record that was consumed.
+pub struct Taken {
+    /// The reading of a partition that it belongs to.
+    pub session: Arc<Session>,
+    /// Its offset.
+    pub offset: i64,
+}
+
+/// A timer that was consumed. It is deleted only if it was not set anew meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FiredTimer {
+    /// Key of the aggregate.
+    pub key: String,
+    /// Name of the timer.
+    pub name: String,
+    /// When it was due.
+    pub due: u64,
+}
+
+/// A message that could not be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The consumer group, or `timer`.
+    pub consumer: String,
+    /// Topic that it came from; for a timer its name.
+    pub topic: String,
+    /// Partition; 0 for a timer.
+    pub partition: i32,
+    /// Offset; 0 for a timer.
+    pub offset: i64,
+    /// Record key, unchanged.
+    pub key: Option<Vec<u8>>,
+    /// Record value, unchanged.
+    pub value: Option<Vec<u8>>,
+    /// A stable word: `malformed`, `retries-exhausted`, or the kind of fault.
+    pub reason: String,
+    /// What was wrong.
+    pub detail: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Digest of the build that could not decide.
+    pub digest: String,
+    /// When it was given up, in milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// How far the commits of one worker have come.
+///
+/// A worker runs ahead of the commits: it decides the next message of a key on the state that the
+/// one before left, while that one is still on its way to disk. If a commit fails, everything that
+/// the worker decided since is void. The writer then starts a new `run`: it refuses entries of older
+/// runs, and the worker, which sees the new number, forgets what it believed and reads anew.
+#[derive(Debug, Default)]
+pub struct Progress {
+    committed: AtomicU64,
+    run: AtomicU64,
+}
+
+impl Progress {
+    /// The highest ticket that is committed.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// The run whose entries are taken.
+    #[must_use]
+    pub fn run(&self) -> u64 {
+        self.run.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_committed(&self, ticket: u64) {
+        self.committed.store(ticket, Ordering::Release);
+    }
+
+    pub(super) fn start_new_run(&self, after: u64) {
+        // Two entries of one failed batch must not start two runs.
+        let _ = self.run.compare_exchange(after, after + 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+}

@@ -1,0 +1,253 @@
+//! Opening the store's file: what can be wrong with it, its lock, its pragmas.
+//!
+//! One process owns a store. The lock is a file beside it, because SQLite's own locks would let a
+//! second host in between two transactions.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema;
+
+/// Pragmas of every connection. Why: <https://www.sqlite.org/pragma.html>.
+const PRAGMAS: [(&str, &str); 5] = [
+    ("journal_mode", "WAL"),
+    // A commit is on disk when it returns (invariant 10).
+    ("synchronous", "FULL"),
+    ("temp_store", "MEMORY"),
+    ("foreign_keys", "OFF"),
+    // Pages; 16 MiB. A checkpoint costs two more fsyncs, so not too often; the file stays bounded.
+    ("wal_autocheckpoint", "4000"),
+];
+
+/// A store that this process owns.
+pub struct StoreFile {
+    path: PathBuf,
+    lock: File,
+}
+
+/// Why a store can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory can't be made or written.
+    #[error("data directory {path}: {reason}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Another process uses the store.
+    #[error(
+        "store {path}: another saga process is using it (lock file {lock}); stop that one first, or give this one a data directory of its own"
+    )]
+    InUse {
+        /// The store.
+        path: PathBuf,
+        /// The lock.
+        lock: PathBuf,
+    },
+    /// The file is not a store.
+    #[error("store {path}: {reason}")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// A newer host wrote it.
+    #[error("store {path}: has schema version {found}, this saga knows up to {known}; use a newer saga")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// SQLite can't open or write it.
+    #[error("store {path}: {reason}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
+}
+
+impl StoreFile {
+    /// Opens, or makes, `saga.db` in the directory and takes its lock.
+    ///
+    /// # Errors
+    /// An [`OpenError`] that names the file, the reason and what to do.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let in_directory =
+            |error: std::io::Error| OpenError::Directory { path: directory.to_owned(), reason: error.to_string() };
+        std::fs::create_dir_all(directory).map_err(in_directory)?;
+        let path = directory.join("saga.db");
+        if path.is_dir() {
+            return Err(OpenError::NotAStore { path, reason: "is a directory; move it away".into() });
+        }
+        let lock_path = directory.join("saga.lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(in_directory)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path, lock: lock_path }),
+            Err(TryLockError::Error(error)) => return Err(in_directory(error)),
+        }
+        let file = Self { path, lock };
+        file.prepare()?;
+        Ok(file)
+    }
+
+    /// A connection that may write. Only the writer has one.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn writing(&self) -> rusqlite::Result<Connection> {
+        self.connection(OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    /// A connection that only reads.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn reading(&self) -> rusqlite::Result<Connection> {
+        let connection = self.connection(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // Not opened read-only: a reader must be able to recover the log after a crash.
+        connection.pragma_update(None, "query_only", "ON")?;
+        Ok(connection)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn connection(&self, access: OpenFlags) -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        for (name, value) in PRAGMAS {
+            connection.pragma_update(None, name, value)?;
+        }
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    }
+
+    fn prepare(&self) -> Result<(), OpenError> {
+        let path = || self.path.clone();
+        let unusable = |error: rusqlite::Error| explain(path(), &error);
+        let mut connection = Connection::open(&self.path).map_err(unusable)?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unusable)?;
+        let application: i64 =
+            connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(unusable)?;
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+            .map_err(unusable)?;
+        if tables > 0 && application != schema::APPLICATION_ID {
+            return Err(OpenError::NotAStore {
+                path: path(),
+                reason: "is a SQLite database of another program; choose another data directory".into(),
+            });
+        }
+        if found > schema::VERSION {
+            return Err(OpenError::Newer { path: path(), found, known: schema::VERSION });
+        }
+        if tables == 0 {
+            let transaction = connection.transaction().map_err(unusable)?;
+            transaction.execute_batch(schema::CREATE).map_err(unusable)?;
+            transaction.pragma_update(None, "user_version", schema::VERSION).map_err(unusable)?;
+            transaction.pragma_update(None, "application_id", schema::APPLICATION_ID).map_err(unusable)?;
+            transaction.commit().map_err(unusable)?;
+        }
+        drop(connection);
+        self.writing().map(drop).map_err(unusable)
+    }
+}
+
+impl Drop for StoreFile {
+    fn drop(&mut self) {
+        // Closing the file would do; said aloud, because it is what the lock is for.
+        let _ = self.lock.unlock();
+    }
+}
+
+fn explain(path: PathBuf, error: &rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::NotAStore {
+            path,
+            reason: format!("is not a store, or is damaged ({error}); move it away or restore a backup"),
+        },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => OpenError::Unusable {
+            path,
+            reason: format!("can't be opened for writing ({error}); check its permissions and its file system"),
+        },
+        Some(ErrorCode::DiskFull) => {
+            OpenError::Unusable { path, reason: "the disk is full; make room and start again".into() }
+        }
+        _ => OpenError::Unusable { path, reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_process_is_refused_until_the_first_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = StoreFile::open(directory.path()).unwrap();
+        let Err(OpenError::InUse { .. }) = StoreFile::open(directory.path()) else { panic!("was let in") };
+        drop(first);
+        StoreFile::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_in_its_place_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("saga.db")).unwrap();
+        let error = StoreFile::open(directory.path()).err().unwrap().to_string();
+        assert!(error.contains("saga.db: is a directory"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(StoreFile::open(directory.path()).unwrap());
+        let path = directory.path().join("saga.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = StoreFile::open(directory.path()).err().unwrap().to_string();
+        assert!(error.contains("schema version 99") && error.contains("newer saga"), "{error}");
+        let version: i64 =
+            Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, 99);
+    }
+
+    #[test]
+    fn a_file_that_is_no_store_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("saga.db"), "no database at all, only some text in a file").unwrap();
+        let error = StoreFile::open(directory.path()).err().unwrap().to_string();
+        assert!(error.contains("is not a store"), "{error}");
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("saga.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        let error = StoreFile::open(directory.path()).err().unwrap().to_string();
+        assert!(error.contains("another program"), "{error}");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let error = StoreFile::open(Path::new("/proc/saga-data")).err().unwrap().to_string();
+        assert!(error.contains("data directory /proc/saga-data"), "{error}");
+    }
+}

@@ -1,0 +1,31 @@
+//! What outlives the process: one SQLite file.
+//!
+//! # Layout
+//!
+//! - [`file`]: opening it, its lock, its pragmas; what can be wrong with a file
+//! - [`schema`]: the tables, and the version of their shape
+//! - [`entry`]: what one turn hands over to be committed
+//! - [`writer`]: the one thread that writes; turns that wait share a commit
+//! - [`apply`]: one entry as SQL
+//! - [`read`]: reading, on connections of their own
+//! - [`registry`]: the rows that participants, builds and topics are known by
+//! - [`prune`]: what is old goes, so that no table grows without end
+//!
+//! Must not know: components, Kafka, HTTP, what a participant is about. Invariants 1, 2, 3 and 10
+//! live here: a turn is one entry, an entry is committed whole or not at all, and nobody is told
+//! before the commit is on disk.
+
+pub mod apply;
+pub mod entry;
+pub mod file;
+pub mod prune;
+pub mod read;
+pub mod registry;
+pub mod schema;
+pub mod writer;
+
+pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Taken};
+pub use apply::write_offset;
+pub use file::{OpenError, StoreFile};
+pub use read::Reader;
+pub use writer::{Health, Store, StoreFault, StoreSettings};

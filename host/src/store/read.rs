@@ -1,0 +1,182 @@
+//! Reading, on a connection of one's own: committed rows only.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::identity::{self, Identity};
+use saga_core::record::{Attributes, Position, Record};
+
+use super::entry::FiredTimer;
+
+/// A connection that only reads, for one thread.
+pub struct Reader(Connection);
+
+/// An aggregate as it is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredAggregate {
+    /// Its state; none where it was removed or never was.
+    pub state: Option<String>,
+    /// Its revision; 0 where it never was.
+    pub revision: u64,
+    /// Version of the shape of the state.
+    pub state_version: u32,
+}
+
+/// A timer that is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTimer {
+    /// Key of the aggregate.
+    pub key: String,
+    /// Name.
+    pub name: String,
+    /// When it is due, in milliseconds since the Unix epoch.
+    pub due: u64,
+    /// JSON text.
+    pub body: String,
+    /// Id of the message that set it.
+    pub set_by: String,
+    /// Id shared by all messages of the saga.
+    pub correlation: String,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl Reader {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self(connection)
+    }
+
+    /// The aggregate of this key.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn aggregate(&self, participant: i64, key: &str) -> rusqlite::Result<StoredAggregate> {
+        let found = self
+            .0
+            .prepare_cached(
+                "SELECT state, revision, state_version FROM aggregates WHERE participant = ?1 AND key = ?2",
+            )?
+            .query_row(params![participant, key], |row| {
+                Ok(StoredAggregate {
+                    state: row.get(0)?,
+                    revision: row.get::<_, i64>(1)? as u64,
+                    state_version: row.get(2)?,
+                })
+            })
+            .optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Whether an event was applied to the participant before.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn was_applied(&self, participant: i64, identity: &Identity) -> rusqlite::Result<bool> {
+        self.0
+            .prepare_cached("SELECT 1 FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3")?
+            .exists(params![participant, identity.id, identity.source])
+    }
+
+    /// Where a consumer reads on; none where it has never read.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn offset(&self, consumer: &str, topic: i64, partition: i32) -> rusqlite::Result<Option<i64>> {
+        self.0
+            .prepare_cached("SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = ?2 AND partition = ?3")?
+            .query_row(params![consumer, topic, partition], |row| row.get(0))
+            .optional()
+    }
+
+    /// Published records of a partition from `from` on, at most `most`.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn records(
+        &self,
+        topic: &(i64, Arc<str>),
+        partition: i32,
+        from: i64,
+        most: usize,
+    ) -> rusqlite::Result<Vec<Record>> {
+        self.0
+            .prepare_cached(
+                "SELECT o.offset, o.key, o.value, o.time, o.event_type, o.event_id, o.correlation, o.causation,
+                        o.traceparent, o.extra, p.name, g.digest
+                 FROM outbox o
+                 LEFT JOIN generations g ON g.id = o.generation
+                 LEFT JOIN participants p ON p.id = g.participant
+                 WHERE o.topic = ?1 AND o.partition = ?2 AND o.offset >= ?3
+                 ORDER BY o.offset LIMIT ?4",
+            )?
+            .query_map(params![topic.0, partition, from, most as i64], |row| record(row, &topic.1, partition))?
+            .collect()
+    }
+
+    /// Whether a timer is set, and for that time.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn timer_is_set(&self, participant: i64, timer: &FiredTimer) -> rusqlite::Result<bool> {
+        self.0
+            .prepare_cached("SELECT 1 FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4")?
+            .exists(params![participant, timer.key, timer.name, timer.due as i64])
+    }
+
+    /// The timers that are due, the longest due first, at most `most`; and when the next one after
+    /// `now` is due.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn due_timers(
+        &self,
+        participant: i64,
+        now: u64,
+        most: usize,
+    ) -> rusqlite::Result<(Vec<StoredTimer>, Option<u64>)> {
+        let due = self
+            .0
+            .prepare_cached(
+                "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
+                 WHERE participant = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
+            )?
+            .query_map(params![participant, now as i64, most as i64], |row| {
+                Ok(StoredTimer {
+                    key: row.get(0)?,
+                    name: row.get(1)?,
+                    due: row.get::<_, i64>(2)? as u64,
+                    body: row.get(3)?,
+                    set_by: row.get(4)?,
+                    correlation: row.get(5)?,
+                    traceparent: row.get(6)?,
+                })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let next: Option<i64> = self
+            .0
+            .prepare_cached("SELECT min(due) FROM timers WHERE participant = ?1 AND due > ?2")?
+            .query_row(params![participant, now as i64], |row| row.get(0))?;
+        Ok((due, next.map(|next| next as u64)))
+    }
+}
+
+fn record(row: &rusqlite::Row<'_>, topic: &Arc<str>, partition: i32) -> rusqlite::Result<Record> {
+    let participant: Option<String> = row.get(10)?;
+    let extra: Option<String> = row.get(9)?;
+    Ok(Record {
+        position: Position { topic: topic.clone(), partition, offset: row.get(0)? },
+        key: row.get(1)?,
+        value: row.get(2)?,
+        timestamp: row.get::<_, i64>(3)? as u64,
+        attributes: Attributes {
+            event_type: row.get(4)?,
+            id: row.get(5)?,
+            source: participant.as_deref().map(identity::source_of),
+            correlation: row.get(6)?,
+            causation: row.get(7)?,
+            digest: row.get(11)?,
+            traceparent: row.get(8)?,
+            extra: extra.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        },
+    })
+}

@@ -1,0 +1,61 @@
+//! The rows that participants, builds and topics are known by. Read and written at start and when
+//! rules are loaded, never in a turn.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::description::Description;
+
+/// The row of a participant, and the last key that was generated for it.
+///
+/// # Errors
+/// What SQLite said.
+pub fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64, i64)> {
+    sql.execute("INSERT OR IGNORE INTO participants (name) VALUES (?1)", [name])?;
+    sql.query_row("SELECT id, last_key FROM participants WHERE name = ?1", [name], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+}
+
+/// The row of a build of a participant.
+///
+/// # Errors
+/// What SQLite said.
+pub fn generation(
+    sql: &Connection,
+    participant: i64,
+    digest: &str,
+    description: &Description,
+    now: u64,
+) -> rusqlite::Result<i64> {
+    sql.execute(
+        "INSERT OR IGNORE INTO generations (participant, digest, version, state_version, since)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![participant, digest, description.version, description.state.version, now as i64],
+    )?;
+    sql.query_row(
+        "SELECT id FROM generations WHERE participant = ?1 AND digest = ?2",
+        params![participant, digest],
+        |row| row.get(0),
+    )
+}
+
+/// The row of a topic.
+///
+/// # Errors
+/// What SQLite said.
+pub fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
+    sql.execute("INSERT OR IGNORE INTO topics (name) VALUES (?1)", [name])?;
+    sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| row.get(0))
+}
+
+/// The newest version of a participant's state that is stored, if any is.
+///
+/// # Errors
+/// What SQLite said.
+pub fn newest_state_version(sql: &Connection, participant: i64) -> rusqlite::Result<Option<u32>> {
+    sql.query_row(
+        "SELECT state_version FROM generations WHERE participant = ?1 ORDER BY state_version DESC LIMIT 1",
+        [participant],
+        |row| row.get(0),
+    )
+    .optional()
+}

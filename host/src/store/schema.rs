@@ -1,0 +1,125 @@
+//! The tables, and the version of their shape.
+//!
+//! The version stands in `PRAGMA user_version`. A file of a newer version is refused and not
+//! touched; a file of an older one is brought up step by step, each step in a transaction.
+
+/// Version of the shape that this build reads and writes.
+pub const VERSION: i64 = 1;
+
+/// Marks the file as ours (`PRAGMA application_id`): "SAGA" in ASCII.
+pub const APPLICATION_ID: i64 = 0x5341_4741;
+
+/// The tables of version 1.
+///
+/// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
+/// builds) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
+pub const CREATE: &str = "
+-- Participants that have run on this store, and the last key that was generated for each.
+CREATE TABLE participants (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    last_key INTEGER NOT NULL DEFAULT 0
+);
+-- Builds that have decided.
+CREATE TABLE generations (
+    id            INTEGER PRIMARY KEY,
+    participant   INTEGER NOT NULL REFERENCES participants,
+    digest        TEXT NOT NULL,
+    version       TEXT NOT NULL,
+    state_version INTEGER NOT NULL,
+    since         INTEGER NOT NULL,
+    UNIQUE (participant, digest)
+);
+CREATE TABLE topics (
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+-- The state of every aggregate.
+CREATE TABLE aggregates (
+    participant   INTEGER NOT NULL,
+    key           TEXT NOT NULL,
+    revision      INTEGER NOT NULL,
+    state_version INTEGER NOT NULL,
+    state         TEXT,               -- NULL once it was removed: the revision lives on
+    PRIMARY KEY (participant, key)
+) WITHOUT ROWID;
+-- Identities of the events that were applied.
+CREATE TABLE inbox (
+    participant INTEGER NOT NULL,
+    id          TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    time        INTEGER NOT NULL,
+    PRIMARY KEY (participant, id, source)
+) WITHOUT ROWID;
+-- Published events. In the embedded log a row is the record; with Kafka the relay copies it there.
+CREATE TABLE outbox (
+    topic       INTEGER NOT NULL,
+    partition   INTEGER NOT NULL,
+    offset      INTEGER NOT NULL,
+    generation  INTEGER,              -- NULL for a dead letter
+    event_type  TEXT,
+    key         BLOB,
+    value       BLOB,
+    event_id    TEXT,
+    correlation TEXT,
+    causation   TEXT,
+    traceparent TEXT,
+    extra       TEXT,                 -- further headers, a JSON array of pairs
+    time        INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition, offset)
+) WITHOUT ROWID;
+-- The next offset of every partition of the outbox; it outlives the rows.
+CREATE TABLE partitions (
+    topic       INTEGER NOT NULL,
+    partition   INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)
+) WITHOUT ROWID;
+-- Where each consumer group reads on.
+CREATE TABLE offsets (
+    consumer    TEXT NOT NULL,        -- participant and group, or the relay
+    topic       INTEGER NOT NULL,
+    partition   INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (consumer, topic, partition)
+) WITHOUT ROWID;
+CREATE TABLE timers (
+    participant INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    due         INTEGER NOT NULL,
+    body        TEXT NOT NULL,
+    set_by      TEXT NOT NULL,        -- id of the message that set it
+    correlation TEXT NOT NULL,
+    traceparent TEXT,
+    PRIMARY KEY (participant, key, name)
+) WITHOUT ROWID;
+CREATE INDEX timers_by_due ON timers (participant, due);
+-- Recorded decisions, in the order of their commits.
+CREATE TABLE journal (
+    seq        INTEGER PRIMARY KEY,
+    generation INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    revision   INTEGER NOT NULL,      -- as the rules saw it
+    state      TEXT,                  -- as the rules saw it
+    message    TEXT NOT NULL,
+    outcome    TEXT NOT NULL,
+    fuel       INTEGER NOT NULL,
+    time       INTEGER NOT NULL
+);
+CREATE TABLE dead_letters (
+    id          INTEGER PRIMARY KEY,
+    participant INTEGER NOT NULL,
+    consumer    TEXT NOT NULL,        -- the group, or `timer`
+    topic       TEXT NOT NULL,
+    partition   INTEGER NOT NULL,
+    offset      INTEGER NOT NULL,
+    key         BLOB,
+    value       BLOB,
+    reason      TEXT NOT NULL,        -- malformed, retries-exhausted, or the kind of fault
+    detail      TEXT NOT NULL,
+    attempts    INTEGER NOT NULL,
+    digest      TEXT NOT NULL,
+    time        INTEGER NOT NULL
+);
+";

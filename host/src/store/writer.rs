@@ -1,0 +1,409 @@
+//! The one thread that writes.
+//!
+//! It takes every entry that waits, applies them in one transaction, commits once, and only then
+//! tells those who wait (group commit, invariant 10). While one commit is on its way to disk the next
+//! batch gathers by itself; nothing waits for a timer.
+//!
+//! When a commit fails (disk full, device gone), everything in it is undone and every entry is told;
+//! the workers that had run ahead are sent back (see [`Progress`](super::Progress)). Nothing is
+//! tried again here: who handed an entry over knows whether its message will come again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::apply::{self, Applied, Counters};
+use super::entry::{Done, Entry, Progress};
+use super::file::StoreFile;
+use super::prune::Pruner;
+use super::read::Reader;
+use crate::signal::Signal;
+
+/// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
+const QUEUE: usize = 8_192;
+
+/// How often the writer looks for old rows when nothing else is to be done.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// How the store behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct StoreSettings {
+    /// Entries in one commit at most.
+    pub batch: usize,
+    /// Hours after which published events, identities and recorded decisions may be deleted.
+    pub retention_hours: u64,
+    /// Bytes that the file may grow to; 0 for no bound. Beyond it writing fails as on a full disk.
+    pub max_bytes: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { batch: 1_024, retention_hours: 168, max_bytes: 0 }
+    }
+}
+
+/// A commit failed; nothing of the entry was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreFault(pub Arc<str>);
+
+/// What the writer is asked to do.
+enum Request {
+    Commit(Box<Entry>),
+    /// Call back after everything handed over before is committed.
+    After(Done, Arc<Progress>, u64),
+    /// Run this in the writer's connection, in a transaction of its own.
+    Run(Box<dyn FnOnce(&Connection) + Send>),
+    Stop,
+}
+
+/// The store: hands entries to the writer and opens readers.
+pub struct Store {
+    file: Arc<StoreFile>,
+    requests: Sender<Request>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Rings after every commit that published something.
+    published: Signal,
+    /// Rings after every commit that set a timer.
+    timers: Signal,
+    health: Arc<Health>,
+}
+
+/// Whether the last commit went well, and how many there were.
+#[derive(Debug, Default)]
+pub struct Health {
+    failing: AtomicBool,
+    /// Commits so far.
+    pub commits: AtomicU64,
+    /// Entries committed so far.
+    pub entries: AtomicU64,
+}
+
+impl Health {
+    /// Whether the last commit failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+}
+
+impl Store {
+    /// Starts the writer on an opened file.
+    ///
+    /// # Errors
+    /// What SQLite or the system said.
+    pub fn start(file: StoreFile, settings: StoreSettings) -> anyhow::Result<Self> {
+        let connection = file.writing()?;
+        bound_size(&connection, settings.max_bytes)?;
+        let file = Arc::new(file);
+        let (requests, queue) = bounded(QUEUE);
+        let published = Signal::default();
+        let timers = Signal::default();
+        let health = Arc::new(Health::default());
+        let writer = Writer {
+            connection,
+            queue,
+            published: published.clone(),
+            timers: timers.clone(),
+            health: health.clone(),
+            counters: Counters::default(),
+            pruner: Pruner::new(settings.retention_hours),
+            batch: settings.batch.max(1),
+        };
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run())?;
+        Ok(Self { file, requests, thread: std::sync::Mutex::new(Some(thread)), published, timers, health })
+    }
+
+    /// Hands over an entry. Waits while the queue is full.
+    pub fn commit(&self, entry: Box<Entry>) {
+        self.send(Request::Commit(entry));
+    }
+
+    /// Calls back when everything that the worker handed over before is committed, or when that has
+    /// become void.
+    pub fn after(
+        &self,
+        progress: Arc<Progress>,
+        run: u64,
+        done: impl FnOnce(Result<(), StoreFault>) + Send + 'static,
+    ) {
+        self.send(Request::After(Box::new(done), progress, run));
+    }
+
+    /// Runs a transaction of the caller's in the writer and gives its result. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite said; or that the store is closed.
+    pub fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let (give, take) = bounded(1);
+        self.send(Request::Run(Box::new(move |connection| {
+            let result = in_transaction(connection, work);
+            // The caller waits below; if it is gone, so is the need for the result.
+            let _ = give.send(result);
+        })));
+        match take.recv() {
+            Ok(result) => result.map_err(|error| StoreFault(error.to_string().into())),
+            Err(_) => Err(StoreFault("the store is closed".into())),
+        }
+    }
+
+    /// Blocks until everything handed over before is committed or has failed.
+    pub fn settle_up(&self) {
+        // Whether it went well is told to those who handed it over.
+        let _ = self.run(|_| Ok(()));
+    }
+
+    fn send(&self, request: Request) {
+        // The writer ends only on `Stop`, after which nobody may send; a late request is dropped, and
+        // with it its callback, which its owner sees.
+        let _ = self.requests.send(request);
+    }
+
+    /// A connection for reading, for one thread.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn reader(&self) -> rusqlite::Result<Reader> {
+        self.file.reading().map(Reader::new)
+    }
+
+    /// Rings after every commit that published something.
+    #[must_use]
+    pub fn published(&self) -> &Signal {
+        &self.published
+    }
+
+    /// Rings after every commit that set a timer.
+    #[must_use]
+    pub fn timers(&self) -> &Signal {
+        &self.timers
+    }
+
+    /// Whether commits go well.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Commits what is queued and ends the writer. Nothing may be handed over afterwards.
+    pub fn close(&self) {
+        self.send(Request::Stop);
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer panicked; the store recovers at the next start");
+        }
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    queue: Receiver<Request>,
+    published: Signal,
+    timers: Signal,
+    health: Arc<Health>,
+    counters: Counters,
+    pruner: Pruner,
+    batch: usize,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut looked = Instant::now();
+        loop {
+            match self.queue.recv_timeout(IDLE) {
+                Ok(request) => {
+                    if self.serve(request).is_break() {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= IDLE {
+                looked = Instant::now();
+                self.prune();
+            }
+        }
+        // A clean end leaves no log behind to be recovered.
+        let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    /// Serves a request and everything else that waits.
+    fn serve(&mut self, first: Request) -> std::ops::ControlFlow<()> {
+        let mut next = Some(first);
+        while let Some(request) = next.take() {
+            match request {
+                Request::Commit(entry) => next = self.commit(entry),
+                Request::After(done, progress, run) => after(done, &progress, run),
+                Request::Run(work) => work(&self.connection),
+                Request::Stop => return std::ops::ControlFlow::Break(()),
+            }
+            if next.is_none() {
+                next = self.queue.try_recv().ok();
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Commits a batch that starts with this entry; gives back the request that ended the batch.
+    fn commit(&mut self, first: Box<Entry>) -> Option<Request> {
+        let mut batch = vec![first];
+        let mut left = None;
+        while batch.len() < self.batch {
+            match self.queue.try_recv() {
+                Ok(Request::Commit(entry)) => batch.push(entry),
+                Ok(other) => {
+                    left = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let fresh: Vec<bool> = batch.iter().map(|entry| is_fresh(entry)).collect();
+        let result = self.write(&batch, &fresh);
+        self.counters.clear();
+        match result {
+            Ok(rings) => self.committed(batch, &fresh, rings),
+            Err(error) => self.failed(batch, &error),
+        }
+        left
+    }
+
+    /// Writes a batch in one transaction.
+    fn write(&mut self, batch: &[Box<Entry>], fresh: &[bool]) -> rusqlite::Result<Rings> {
+        let sql = &self.connection;
+        let mut rings = Rings::default();
+        sql.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut work = || {
+            for (entry, fresh) in batch.iter().zip(fresh) {
+                // A run that ended within this batch makes the rest of its entries stale too.
+                if !fresh || entry.run != entry.progress.run() {
+                    continue;
+                }
+                match apply::apply(sql, &mut self.counters, entry)? {
+                    Applied::Written => rings.add(entry),
+                    // Its worker went on from a state that is not so.
+                    Applied::Duplicate => entry.progress.start_new_run(entry.run),
+                }
+            }
+            self.counters.flush(sql)?;
+            sql.prepare_cached("COMMIT")?.execute([])
+        };
+        let result = work();
+        if result.is_err() && !sql.is_autocommit() {
+            // The rollback can fail only where the transaction is gone already.
+            let _ = sql.execute_batch("ROLLBACK");
+        }
+        result.map(|_| rings)
+    }
+
+    fn committed(&self, batch: Vec<Box<Entry>>, fresh: &[bool], rings: Rings) {
+        if self.health.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the store takes commits again");
+        }
+        self.health.commits.fetch_add(1, Ordering::Relaxed);
+        self.health.entries.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        if rings.published {
+            self.published.ring();
+        }
+        if rings.timers {
+            self.timers.ring();
+        }
+        for (entry, fresh) in batch.into_iter().zip(fresh) {
+            let entry = *entry;
+            if *fresh && entry.run == entry.progress.run() {
+                entry.progress.set_committed(entry.ticket);
+                (entry.done)(Ok(()));
+            } else {
+                void(entry, &StoreFault("was decided on a state that did not come to be; try again".into()));
+            }
+        }
+    }
+
+    fn failed(&self, batch: Vec<Box<Entry>>, error: &rusqlite::Error) {
+        if !self.health.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
+        }
+        let fault = StoreFault(error.to_string().into());
+        for entry in &batch {
+            entry.progress.start_new_run(entry.run);
+        }
+        for entry in batch {
+            void(*entry, &fault);
+        }
+    }
+
+    fn prune(&mut self) {
+        if let Err(error) = self.pruner.step(&self.connection) {
+            tracing::warn!(%error, "old rows could not be deleted; it is tried again");
+        }
+    }
+}
+
+/// Who is to be woken after a commit.
+#[derive(Default)]
+struct Rings {
+    published: bool,
+    timers: bool,
+}
+
+impl Rings {
+    fn add(&mut self, entry: &Entry) {
+        self.published |= !entry.outbox.is_empty();
+        self.timers |= entry.settlement.as_ref().is_some_and(|settlement| !settlement.timers.is_empty());
+    }
+}
+
+/// Whether what the entry was decided on still holds. A record whose reading was cancelled comes
+/// again, and must not come after one that follows it.
+fn is_fresh(entry: &Entry) -> bool {
+    if entry.taken.as_ref().is_some_and(|taken| taken.session.is_cancelled()) {
+        entry.progress.start_new_run(entry.run);
+    }
+    entry.run == entry.progress.run()
+}
+
+/// An entry that is not written: its record is read again.
+fn void(entry: Entry, fault: &StoreFault) {
+    if let Some(taken) = &entry.taken {
+        taken.session.cancel();
+    }
+    (entry.done)(Err(fault.clone()));
+}
+
+fn after(done: Done, progress: &Progress, run: u64) {
+    if progress.run() == run {
+        done(Ok(()));
+    } else {
+        done(Err(StoreFault("was read from a state that did not come to be; try again".into())));
+    }
+}
+
+fn in_transaction<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.unchecked_transaction()?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+fn bound_size(connection: &Connection, max_bytes: u64) -> rusqlite::Result<()> {
+    if max_bytes == 0 {
+        return Ok(());
+    }
+    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages = (max_bytes / page.max(1) as u64).max(1);
+    connection.pragma_update_and_check(None, "max_page_count", pages as i64, |_| Ok(()))
+}

@@ -1,0 +1,156 @@
+//! The embedded log: the committed outbox row is the record.
+//!
+//! For one process with nothing installed. There is no broker and no second copy: a consumer reads the
+//! outbox by topic, partition and offset, and is woken by the commit. It is as durable as the store
+//! is, because it is the store. It is not a network broker: a second process needs Kafka.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Delivery, Session, Sink, Source, Transport, WINDOW};
+use crate::store::{Reader, Store};
+
+/// Records read at once.
+const PAGE: usize = 256;
+
+/// Wait after the store failed, before it is read again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Longest sleep: a bell that was missed would be noticed after it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The log in the store.
+pub struct EmbeddedLog {
+    store: Arc<Store>,
+    partitions: i32,
+}
+
+impl EmbeddedLog {
+    /// A log whose topics have so many partitions.
+    #[must_use]
+    pub fn new(store: Arc<Store>, partitions: i32) -> Self {
+        Self { store, partitions: partitions.max(1) }
+    }
+}
+
+impl Transport for EmbeddedLog {
+    fn offset_namespace(&self) -> &'static str {
+        "log"
+    }
+
+    fn partitions(&self, _topic: &str) -> i32 {
+        self.partitions
+    }
+
+    fn consume(
+        &self,
+        source: Arc<Source>,
+        sink: Arc<dyn Sink>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<()>> {
+        let consumer = Consumer {
+            reader: self.store.reader()?,
+            store: self.store.clone(),
+            source,
+            sink,
+            partitions: (0..self.partitions).map(|partition| Place { partition, reading: None }).collect(),
+        };
+        let name = format!("log-{}", consumer.source.topic);
+        Ok(std::thread::Builder::new().name(name).spawn(move || consumer.run(&stop))?)
+    }
+
+    fn publish(&self, _: Vec<(Arc<str>, i64)>, _: CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> {
+        Ok(None)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}
+
+struct Consumer {
+    reader: Reader,
+    store: Arc<Store>,
+    source: Arc<Source>,
+    sink: Arc<dyn Sink>,
+    partitions: Vec<Place>,
+}
+
+/// A partition, and the reading of it that is going on.
+struct Place {
+    partition: i32,
+    reading: Option<(Arc<Session>, i64)>,
+}
+
+impl Consumer {
+    fn run(mut self, stop: &CancellationToken) {
+        let bell = self.store.published().clone();
+        while !stop.is_cancelled() {
+            let seen = bell.rings();
+            match self.round() {
+                Ok(true) => {}
+                Ok(false) if stop.is_cancelled() => break,
+                Ok(false) => bell.wait(seen, PATIENCE),
+                Err(error) => {
+                    tracing::error!(topic = %self.source.topic, %error, "the log can't be read; it is tried again");
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Delivers what is there; says whether anything was.
+    fn round(&mut self) -> anyhow::Result<bool> {
+        let mut any = false;
+        for place in &mut self.partitions {
+            let (session, position) = match place.reading.take() {
+                Some(reading) if !reading.0.is_cancelled() => reading,
+                ended => {
+                    if ended.is_some() {
+                        // The store has just failed; the next attempt is not to be at once.
+                        std::thread::sleep(RETRY);
+                    }
+                    begin(&self.reader, &self.store, &self.source, place.partition)?
+                }
+            };
+            let page = session.room().min(PAGE);
+            let topic = (self.source.topic_row, self.source.topic.clone());
+            let records = match page {
+                0 => Vec::new(),
+                _ => self.reader.records(&topic, place.partition, position, page)?,
+            };
+            let mut position = position;
+            for record in records {
+                any = true;
+                position = record.position.offset + 1;
+                session.take(record.position.offset);
+                self.sink.deliver(Delivery { session: session.clone(), record });
+            }
+            place.reading = Some((session, position));
+        }
+        Ok(any)
+    }
+}
+
+/// Begins to read a partition where the store says.
+fn begin(
+    reader: &Reader,
+    store: &Store,
+    source: &Arc<Source>,
+    partition: i32,
+) -> anyhow::Result<(Arc<Session>, i64)> {
+    let next = match reader.offset(&source.consumer, source.topic_row, partition)? {
+        Some(next) => next,
+        None => {
+            // Written down, so that nothing is pruned before it was read for the first time.
+            let (consumer, topic) = (source.consumer.clone(), source.topic_row);
+            store.run(move |sql| crate::store::write_offset(sql, &consumer, topic, partition, 0))?;
+            0
+        }
+    };
+    let session = Session::new(source.clone(), partition, next, WINDOW, store.published().clone());
+    Ok((Arc::new(session), next))
+}

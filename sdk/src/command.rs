@@ -1,0 +1,288 @@
+//! [`Command`]: something a client may ask, and the function that decides on it.
+//!
+//! Owns what every command of a kind has in common, so that authors need not write it: a read or a
+//! change of an aggregate that does not exist is refused with [`NOT_FOUND`], making one that exists
+//! with [`ALREADY_EXISTS`]. Knows nothing of HTTP beyond method and path.
+
+use crate::bindings::saga::participant::types as wit;
+use crate::codec;
+use crate::decision::{Decision, IntoDecision, Refusal};
+use crate::router::{Handler, Verdict, body, state};
+use crate::schema;
+use crate::turn::Turn;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::TypeId;
+use std::marker::PhantomData;
+
+pub use wit::Method;
+
+/// Code of the refusal where a command is for an aggregate that does not exist.
+pub const NOT_FOUND: &str = "not-found";
+
+/// Code of the refusal where a command would make an aggregate that exists.
+pub const ALREADY_EXISTS: &str = "already-exists";
+
+/// A command of a participant with state `S`. Built by one of [`create`](Self::create),
+/// [`change`](Self::change), [`upsert`](Self::upsert), [`read`](Self::read) and given to
+/// [`Contract::command`](crate::Contract::command).
+///
+/// The key of the aggregate is the only parameter in the path, unless
+/// [`key_parameter`](Self::key_parameter) or [`key_in_body`](Self::key_in_body) says otherwise; a
+/// `create` without either gets the next number from the host.
+pub struct Command<S> {
+    /// Without its schemas, which are made when they are asked for.
+    description: wit::Command,
+    request: Option<schema::Source>,
+    reply: schema::Source,
+    handler: Handler,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
+    /// A command that makes a new aggregate. Where the aggregate exists already, which only a key
+    /// out of the request can bring about, the SDK refuses it with [`ALREADY_EXISTS`].
+    pub fn create<B, D>(
+        name: &str,
+        method: Method,
+        path: &str,
+        handler: impl Fn(B, &Turn) -> D + Send + Sync + 'static,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + 'static,
+        D: IntoDecision<State = S>,
+        D::Reply: Serialize + JsonSchema,
+    {
+        let kind = wit::CommandKind::Create(String::new());
+        Self::build::<B, D::Reply>(name, method, path, kind, move |present, message| {
+            if present.is_some() {
+                let key = &message.key;
+                let detail = format!("{key:?} exists already: choose another");
+                return refused(Refusal::conflict(ALREADY_EXISTS, detail));
+            }
+            decide::<B, D>(message, |body, turn| handler(body, turn))
+        })
+    }
+
+    /// A command that may change an aggregate that exists. Where there is none, the SDK refuses it
+    /// with [`NOT_FOUND`]. A command without a body takes `()`.
+    pub fn change<B, D>(
+        name: &str,
+        method: Method,
+        path: &str,
+        handler: impl Fn(S, B, &Turn) -> D + Send + Sync + 'static,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + 'static,
+        D: IntoDecision<State = S>,
+        D::Reply: Serialize + JsonSchema,
+    {
+        let kind = wit::CommandKind::Change;
+        Self::build::<B, D::Reply>(
+            name,
+            method,
+            path,
+            kind,
+            move |present, message| match state(present) {
+                None => not_found(&message.key),
+                Some(state) => decide::<B, D>(message, |body, turn| handler(state, body, turn)),
+            },
+        )
+        .refuses(
+            wit::RefusalKind::NotFound,
+            NOT_FOUND,
+            "There is nothing of this key.",
+        )
+    }
+
+    /// A command that makes an aggregate or changes the one that exists.
+    pub fn upsert<B, D>(
+        name: &str,
+        method: Method,
+        path: &str,
+        handler: impl Fn(Option<S>, B, &Turn) -> D + Send + Sync + 'static,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + 'static,
+        D: IntoDecision<State = S>,
+        D::Reply: Serialize + JsonSchema,
+    {
+        let kind = wit::CommandKind::Change;
+        Self::build::<B, D::Reply>(name, method, path, kind, move |present, message| {
+            let state = state(present);
+            decide::<B, D>(message, |body, turn| handler(state, body, turn))
+        })
+    }
+
+    /// A GET that answers from the aggregate's state. Where there is none, the SDK refuses it with
+    /// [`NOT_FOUND`].
+    pub fn read<R>(
+        name: &str,
+        path: &str,
+        handler: impl Fn(&S, &Turn) -> R + Send + Sync + 'static,
+    ) -> Self
+    where
+        R: Serialize + JsonSchema,
+    {
+        let kind = wit::CommandKind::Read;
+        Self::build::<(), R>(
+            name,
+            Method::Get,
+            path,
+            kind,
+            move |present, message| match state::<S>(present) {
+                None => not_found(&message.key),
+                Some(state) => {
+                    let (turn, _) = Turn::split(message);
+                    let reply = handler(&state, &turn);
+                    Decision::<S>::unchanged().reply(reply).into_verdict()
+                }
+            },
+        )
+        .refuses(
+            wit::RefusalKind::NotFound,
+            NOT_FOUND,
+            "There is nothing of this key.",
+        )
+    }
+
+    /// One sentence for the API document. Every command needs one.
+    #[must_use]
+    pub fn summary(mut self, summary: &str) -> Self {
+        self.description.summary = summary.to_owned();
+        self
+    }
+
+    /// Declares a refusal that the handler may answer, with a sentence for the API document.
+    #[must_use]
+    pub fn refuses(mut self, kind: wit::RefusalKind, code: &str, summary: &str) -> Self {
+        self.description.refusals.push(wit::RefusalDescription {
+            kind,
+            code: code.to_owned(),
+            summary: summary.to_owned(),
+        });
+        self
+    }
+
+    /// Says under which path what a `create` made can be read, with one parameter, the key.
+    #[must_use]
+    pub fn readable_at(mut self, path: &str) -> Self {
+        if let wit::CommandKind::Create(readable) = &mut self.description.kind {
+            path.clone_into(readable);
+        }
+        self
+    }
+
+    /// Takes the key from this parameter, where the path has several.
+    #[must_use]
+    pub fn key_parameter(mut self, name: &str) -> Self {
+        self.description.key = wit::KeySource::PathParameter(name.to_owned());
+        self
+    }
+
+    /// Takes the key from the string or whole number at this JSON pointer in the request's body.
+    #[must_use]
+    pub fn key_in_body(mut self, pointer: &str) -> Self {
+        self.description.key = wit::KeySource::Body(pointer.to_owned());
+        if matches!(self.description.kind, wit::CommandKind::Create(_)) {
+            return self.refuses(
+                wit::RefusalKind::Conflict,
+                ALREADY_EXISTS,
+                "There is one of this key already.",
+            );
+        }
+        self
+    }
+
+    pub(crate) fn describe(&self) -> wit::Command {
+        wit::Command {
+            request: self.request.map(|schema| schema()),
+            reply: (self.reply)(),
+            ..self.description.clone()
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.description.name
+    }
+
+    pub(crate) fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    fn build<B, R>(
+        name: &str,
+        method: Method,
+        path: &str,
+        kind: wit::CommandKind,
+        handler: impl Fn(Option<&str>, wit::Message) -> Verdict + Send + Sync + 'static,
+    ) -> Self
+    where
+        B: JsonSchema + 'static,
+        R: JsonSchema,
+    {
+        Self {
+            description: wit::Command {
+                name: name.to_owned(),
+                summary: String::new(),
+                method,
+                path: path.to_owned(),
+                key: key_source(&kind, path),
+                kind,
+                request: None,
+                reply: String::new(),
+                refusals: Vec::new(),
+            },
+            request: has_body::<B>().then_some(schema::of_input::<B>),
+            reply: schema::of_output::<R>,
+            handler: Box::new(handler),
+            state: PhantomData,
+        }
+    }
+}
+
+fn has_body<B: 'static>() -> bool {
+    TypeId::of::<B>() != TypeId::of::<()>()
+}
+
+fn decide<B, D>(message: wit::Message, handler: impl FnOnce(B, &Turn) -> D) -> Verdict
+where
+    B: DeserializeOwned + 'static,
+    D: IntoDecision,
+{
+    let (turn, text) = Turn::split(message);
+    // A command without a body takes no notice of one that a client sends all the same.
+    let body = body(if has_body::<B>() { &text } else { "null" })?;
+    handler(body, &turn).into_decision().into_verdict()
+}
+
+fn refused(refusal: Refusal) -> Verdict {
+    Decision::<(), ()>::refuse(refusal).into_verdict()
+}
+
+#[cold]
+fn not_found(key: &str) -> Verdict {
+    let detail = format!(
+        "There is nothing of the key {}.",
+        codec::encode(key, "the key")
+    );
+    refused(Refusal::new(wit::RefusalKind::NotFound, NOT_FOUND, detail))
+}
+
+/// The key's source unless the author names one: a lone path parameter, or the host's number.
+fn key_source(kind: &wit::CommandKind, path: &str) -> wit::KeySource {
+    match parameters(path).as_slice() {
+        [] if matches!(kind, wit::CommandKind::Create(_)) => wit::KeySource::Generated,
+        [name] => wit::KeySource::PathParameter((*name).to_owned()),
+        // No name: `check` reports it.
+        _ => wit::KeySource::PathParameter(String::new()),
+    }
+}
+
+/// Names of the parameters in a path template, in its order.
+pub(crate) fn parameters(path: &str) -> Vec<&str> {
+    path.split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .collect()
+}

@@ -1,0 +1,281 @@
+//! [`Contract`]: what a participant is, takes and gives, with the functions that decide.
+//!
+//! Owns the builder that authors write and its description for the host. The description is made
+//! from the same values that route messages, so the two can't differ. Schemas are made only when the
+//! description is asked for: an instance that only handles messages never pays for them.
+
+use crate::bindings::saga::participant::types as wit;
+use crate::command::Command;
+use crate::decision::{Decision, IntoDecision, NoReply};
+use crate::event::{EventType, Timer};
+use crate::migration::{Migration, Migrations};
+use crate::router::{Handler, body, state};
+use crate::schema;
+use crate::turn::Turn;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// What a participant with state `S` is, takes and gives.
+///
+/// A mistake in it (two commands of one name, say) is not found by the compiler. The test kit finds
+/// it as soon as any test of the participant runs; the host refuses to load the component.
+pub struct Contract<S> {
+    name: String,
+    version: String,
+    summary: String,
+    endpoint: wit::Endpoint,
+    state_version: u32,
+    migrations: Migrations,
+    commands: Vec<Command<S>>,
+    subscriptions: Vec<Subscription<S>>,
+    publications: Vec<Publication>,
+    timers: Vec<TimerRoute>,
+}
+
+struct Publication {
+    event_type: &'static str,
+    topic: &'static str,
+    schema: schema::Source,
+}
+
+struct TimerRoute {
+    name: &'static str,
+    schema: schema::Source,
+    handler: Handler,
+}
+
+impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
+    /// A participant of this name (lower-case letters, digits, `-`), the version of its rules
+    /// (`env!("CARGO_PKG_VERSION")`) and one sentence for people.
+    pub fn new(name: &str, version: &str, summary: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            summary: summary.to_owned(),
+            endpoint: wit::Endpoint {
+                base_path: String::new(),
+                port: 0,
+            },
+            state_version: 1,
+            migrations: Migrations::default(),
+            commands: Vec::new(),
+            subscriptions: Vec::new(),
+            publications: Vec::new(),
+            timers: Vec::new(),
+        }
+    }
+
+    /// Where the commands are served unless the operator says otherwise: a prefix for every path
+    /// (empty, or `/…` without a `/` at its end) and a TCP port (0: the host chooses).
+    #[must_use]
+    pub fn endpoint(mut self, base_path: &str, port: u16) -> Self {
+        self.endpoint = wit::Endpoint {
+            base_path: base_path.to_owned(),
+            port,
+        };
+        self
+    }
+
+    /// Version of the shape of `S`, where it is not 1. It goes up whenever stored states of the
+    /// former shape can't be read as an `S`.
+    #[must_use]
+    pub fn state_version(mut self, version: u32) -> Self {
+        self.state_version = version;
+        self
+    }
+
+    /// Reads states of `version`, by making them the shape of the next version. A chain of them
+    /// (1 → 2, 2 → 3), oldest first, ends with one that gives an `S`.
+    #[must_use]
+    pub fn migrate<Old, New>(
+        mut self,
+        version: u32,
+        step: impl Fn(Old) -> New + Send + Sync + 'static,
+    ) -> Self
+    where
+        Old: DeserializeOwned + 'static,
+        New: Serialize + 'static,
+    {
+        self.migrations.push(Migration::new(version, step));
+        self
+    }
+
+    /// Takes a command.
+    #[must_use]
+    pub fn command(mut self, command: Command<S>) -> Self {
+        self.commands.push(command);
+        self
+    }
+
+    /// Listens to an event.
+    #[must_use]
+    pub fn on(mut self, subscription: Subscription<S>) -> Self {
+        self.subscriptions.push(subscription);
+        self
+    }
+
+    /// Declares an event that handlers may publish.
+    #[must_use]
+    pub fn publishes<B: JsonSchema>(mut self, event: EventType<B>) -> Self {
+        self.publications.push(Publication {
+            event_type: event.name(),
+            topic: event.topic(),
+            schema: schema::of_output::<B>,
+        });
+        self
+    }
+
+    /// Declares a timer that handlers may set, and decides when it is due. A timer of an aggregate
+    /// that is gone by then does nothing.
+    #[must_use]
+    pub fn timer<B, D>(
+        mut self,
+        timer: Timer<B>,
+        handler: impl Fn(S, B, &Turn) -> D + Send + Sync + 'static,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema,
+        D: IntoDecision<State = S, Reply = NoReply>,
+    {
+        self.timers.push(TimerRoute {
+            name: timer.name(),
+            schema: schema::of_output::<B>,
+            handler: Box::new(move |present, message| {
+                let Some(state) = state(present) else {
+                    return Decision::<S>::unchanged().into_verdict();
+                };
+                let (turn, text) = Turn::split(message);
+                let body = body(&text)?;
+                handler(state, body, &turn).into_decision().into_verdict()
+            }),
+        });
+        self
+    }
+
+    /// The description for the host. Costs the generation of every schema.
+    pub(crate) fn describe(&self) -> wit::Description {
+        let publications = self.publications.iter().map(|one| wit::Publication {
+            event_type: one.event_type.to_owned(),
+            topic: one.topic.to_owned(),
+            schema: (one.schema)(),
+        });
+        let timers = self.timers.iter().map(|one| wit::TimerDescription {
+            name: one.name.to_owned(),
+            schema: (one.schema)(),
+        });
+        wit::Description {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            summary: self.summary.clone(),
+            state: wit::StateDescription {
+                version: self.state_version,
+                oldest_readable: self.migrations.oldest().unwrap_or(self.state_version),
+                schema: schema::of_output::<S>(),
+            },
+            endpoint: self.endpoint.clone(),
+            commands: self.commands.iter().map(Command::describe).collect(),
+            subscriptions: self
+                .subscriptions
+                .iter()
+                .map(Subscription::describe)
+                .collect(),
+            publications: publications.collect(),
+            timers: timers.collect(),
+        }
+    }
+
+    /// The handler for messages of this origin and name.
+    pub(crate) fn handler(&self, origin: wit::Origin, name: &str) -> Option<&Handler> {
+        match origin {
+            wit::Origin::Command => {
+                let mut commands = self.commands.iter();
+                commands
+                    .find(|one| one.name() == name)
+                    .map(Command::handler)
+            }
+            wit::Origin::Event => {
+                let mut subscriptions = self.subscriptions.iter();
+                let found = subscriptions.find(|one| one.description.event_type == name);
+                found.map(|one| &one.handler)
+            }
+            wit::Origin::Timer => {
+                let mut timers = self.timers.iter();
+                timers.find(|one| one.name == name).map(|one| &one.handler)
+            }
+        }
+    }
+
+    /// Brings a stored state of an older version to the contract's.
+    pub(crate) fn migrated(&self, version: u32, state: String) -> Result<String, String> {
+        self.migrations.run(version, self.state_version, state)
+    }
+
+    /// Everything that is wrong with the contract, one sentence each.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = crate::check::problems(&self.describe());
+        problems.extend(self.migrations.problems::<S>(self.state_version));
+        problems
+    }
+}
+
+/// An event that a participant with state `S` listens to, and the function that decides on it.
+pub struct Subscription<S> {
+    /// Without its schema, which is made when it is asked for.
+    description: wit::Subscription,
+    schema: schema::Source,
+    handler: Handler,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S: Serialize + DeserializeOwned + 'static> Subscription<S> {
+    /// Listens to `event` in this consumer group (one per topic and participant). `key` is the
+    /// JSON pointer to the string or whole number in the body that is the key of the aggregate.
+    ///
+    /// The handler gets no state where there is no such aggregate.
+    pub fn to<B, D>(
+        event: EventType<B>,
+        group: &str,
+        key: &str,
+        handler: impl Fn(Option<S>, B, &Turn) -> D + Send + Sync + 'static,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema,
+        D: IntoDecision<State = S, Reply = NoReply>,
+    {
+        Self {
+            description: wit::Subscription {
+                event_type: event.name().to_owned(),
+                topic: event.topic().to_owned(),
+                group: group.to_owned(),
+                key: key.to_owned(),
+                untyped: false,
+                schema: String::new(),
+            },
+            schema: schema::of_input::<B>,
+            handler: Box::new(move |present, message| {
+                let state = state(present);
+                let (turn, text) = Turn::split(message);
+                let body = body(&text)?;
+                handler(state, body, &turn).into_decision().into_verdict()
+            }),
+            state: PhantomData,
+        }
+    }
+
+    /// Takes records on the topic that name no event type for this event too. At most one
+    /// subscription of a topic may.
+    #[must_use]
+    pub fn untyped(mut self) -> Self {
+        self.description.untyped = true;
+        self
+    }
+
+    fn describe(&self) -> wit::Subscription {
+        wit::Subscription {
+            schema: (self.schema)(),
+            ..self.description.clone()
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What a rule answers: [`Decision`], [`Refusal`], [`Undecided`].
+//!
+//! Owns the typed way of saying what becomes of the state, which events go out, which timers are
+//! set and what the client hears. Values are encoded as they are said, so nothing typed has to be
+//! kept; the phantom types make a command without a reply, and an event with one, fail to compile.
+
+use crate::bindings::saga::participant::types as wit;
+use crate::codec;
+use crate::event::{EventType, Timer};
+use serde::Serialize;
+use std::fmt::Display;
+use std::marker::PhantomData;
+
+pub use wit::RefusalKind;
+
+/// Marks a decision that answers nobody: what handlers of events and timers return.
+#[derive(Clone, Copy, Debug)]
+pub enum NoReply {}
+
+/// What a rule decided on one message: all of it takes effect together, or none of it.
+///
+/// Starts with what becomes of the state ([`put`](Self::put), [`unchanged`](Self::unchanged),
+/// [`remove`](Self::remove)), goes on with events and timers, and ends, in a command, with
+/// [`reply`](Self::reply) or [`pending`](Self::pending). Or it is a [`refuse`](Self::refuse), a
+/// [`malformed`](Self::malformed) or a [`retry_later`](Self::retry_later) alone.
+#[must_use = "a decision takes effect only where a handler returns it"]
+pub struct Decision<S, R = NoReply> {
+    verdict: Result<wit::Outcome, wit::Disposition>,
+    types: PhantomData<fn() -> (S, R)>,
+}
+
+impl<S> Decision<S> {
+    /// The state becomes this one.
+    pub fn put(state: S) -> Self
+    where
+        S: Serialize,
+    {
+        let text = codec::encode(&state, "the new state");
+        Self::outcome(wit::StateChange::Put(text))
+    }
+
+    /// The state stays as it is; where there was none, there is none.
+    pub fn unchanged() -> Self {
+        Self::outcome(wit::StateChange::Unchanged)
+    }
+
+    /// The aggregate goes: its next message finds no state.
+    pub fn remove() -> Self {
+        Self::outcome(wit::StateChange::Remove)
+    }
+
+    /// Publishes an event. Events with the same key arrive in the order they were published.
+    /// Without effect on a decision that was not made (`malformed`, `retry_later`).
+    pub fn publish<B: Serialize>(
+        mut self,
+        event: EventType<B>,
+        key: impl Display,
+        body: &B,
+    ) -> Self {
+        if let Ok(outcome) = &mut self.verdict {
+            outcome.events.push(wit::Event {
+                event_type: event.name().to_owned(),
+                key: key.to_string(),
+                body: codec::encode(body, event.name()),
+            });
+        }
+        self
+    }
+
+    /// Sets a timer of this aggregate, or sets it anew, to `due` milliseconds since
+    /// 1970-01-01T00:00:00Z. A time that has passed means at once.
+    pub fn set_timer<B: Serialize>(mut self, timer: Timer<B>, due: u64, body: &B) -> Self {
+        if let Ok(outcome) = &mut self.verdict {
+            outcome.timers.push(wit::TimerChange::Set(wit::Timer {
+                name: timer.name().to_owned(),
+                due,
+                body: codec::encode(body, timer.name()),
+            }));
+        }
+        self
+    }
+
+    /// Cancels a timer of this aggregate. One that is not set is fine.
+    pub fn cancel_timer<B>(mut self, timer: Timer<B>) -> Self {
+        if let Ok(outcome) = &mut self.verdict {
+            let name = timer.name().to_owned();
+            outcome.timers.push(wit::TimerChange::Cancel(name));
+        }
+        self
+    }
+
+    /// Answers the command: done.
+    pub fn reply<R: Serialize>(self, body: R) -> Decision<S, R> {
+        self.answered(wit::Reply::Done(codec::encode(&body, "the reply")))
+    }
+
+    /// Answers the command: taken, and the saga has yet to decide.
+    pub fn pending<R: Serialize>(self, body: R) -> Decision<S, R> {
+        self.answered(wit::Reply::Pending(codec::encode(&body, "the reply")))
+    }
+
+    fn outcome(state: wit::StateChange) -> Self {
+        Self::of(Ok(wit::Outcome {
+            state,
+            events: Vec::new(),
+            timers: Vec::new(),
+            reply: None,
+        }))
+    }
+
+    fn answered<R>(self, reply: wit::Reply) -> Decision<S, R> {
+        Decision::of(self.verdict.map(|outcome| wit::Outcome {
+            reply: Some(reply),
+            ..outcome
+        }))
+    }
+}
+
+impl<S, R: Serialize> Decision<S, R> {
+    /// The business says no: the state stays as it is and nothing is published. Only commands can
+    /// be refused; the no to an event is an event.
+    pub fn refuse(refusal: Refusal) -> Self {
+        Self::of(Ok(wit::Outcome {
+            state: wit::StateChange::Unchanged,
+            events: Vec::new(),
+            timers: Vec::new(),
+            reply: Some(wit::Reply::Refused(refusal.into_wit())),
+        }))
+    }
+}
+
+impl<S, R> Decision<S, R> {
+    /// This message can never be decided: it becomes a dead letter, or the client's mistake. The
+    /// text says what is wrong with it.
+    pub fn malformed(why: impl Into<String>) -> Self {
+        Undecided::malformed(why).into()
+    }
+
+    /// Not now: the host offers the message again later, and keeps the order of its key. The text
+    /// says what it waits for.
+    pub fn retry_later(why: impl Into<String>) -> Self {
+        Undecided::retry_later(why).into()
+    }
+
+    pub(crate) fn into_verdict(self) -> Result<wit::Outcome, wit::Disposition> {
+        self.verdict
+    }
+
+    fn of(verdict: Result<wit::Outcome, wit::Disposition>) -> Self {
+        Self {
+            verdict,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<S, R> From<Undecided> for Decision<S, R> {
+    fn from(undecided: Undecided) -> Self {
+        Self::of(Err(undecided.0))
+    }
+}
+
+/// A business no, in words.
+#[derive(Clone, Debug)]
+pub struct Refusal(wit::Refusal);
+
+impl Refusal {
+    /// A refusal. `code` is a stable word for programs, declared with the command; `detail` is a
+    /// sentence for people that says what was wrong and what to do.
+    pub fn new(kind: RefusalKind, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self(wit::Refusal {
+            kind,
+            code: code.into(),
+            detail: detail.into(),
+            pointer: None,
+        })
+    }
+
+    /// The request makes no sense to the rules.
+    pub fn invalid(code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Invalid, code, detail)
+    }
+
+    /// The aggregate's state does not allow it.
+    pub fn conflict(code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Conflict, code, detail)
+    }
+
+    /// The place in the request's body that it is about, as a JSON pointer.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.0.pointer = Some(pointer.into());
+        self
+    }
+
+    pub(crate) fn into_wit(self) -> wit::Refusal {
+        self.0
+    }
+}
+
+/// Why a message was not decided upon. Not a no of the business: see [`Refusal`] for that.
+#[derive(Clone, Debug)]
+pub struct Undecided(wit::Disposition);
+
+impl Undecided {
+    /// The message can never be decided. The text says what is wrong with it.
+    pub fn malformed(why: impl Into<String>) -> Self {
+        Self(wit::Disposition::Malformed(why.into()))
+    }
+
+    /// Not now. The text says what it waits for.
+    pub fn retry_later(why: impl Into<String>) -> Self {
+        Self(wit::Disposition::RetryLater(why.into()))
+    }
+}
+
+/// What a handler may return: a [`Decision`], or a `Result` of one with [`Refusal`] (commands) or
+/// [`Undecided`] as its error, so that `?` works in rules.
+pub trait IntoDecision {
+    /// The participant's state.
+    type State;
+    /// The reply, or [`NoReply`].
+    type Reply;
+
+    /// The decision.
+    fn into_decision(self) -> Decision<Self::State, Self::Reply>;
+}
+
+impl<S, R> IntoDecision for Decision<S, R> {
+    type State = S;
+    type Reply = R;
+
+    fn into_decision(self) -> Self {
+        self
+    }
+}
+
+impl<S, R: Serialize> IntoDecision for Result<Decision<S, R>, Refusal> {
+    type State = S;
+    type Reply = R;
+
+    fn into_decision(self) -> Decision<S, R> {
+        self.unwrap_or_else(Decision::refuse)
+    }
+}
+
+impl<S, R> IntoDecision for Result<Decision<S, R>, Undecided> {
+    type State = S;
+    type Reply = R;
+
+    fn into_decision(self) -> Decision<S, R> {
+        self.unwrap_or_else(Decision::from)
+    }
+}

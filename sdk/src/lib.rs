@@ -1,0 +1,126 @@
+//! Write the rules of a saga participant as plain Rust; run them as a WebAssembly component.
+//!
+//! A participant is a pure function: it gets the state of one aggregate and one message, and says
+//! what becomes of the state, which events go out, which timers run and what the client hears. It
+//! has no clock, no network, no storage. The host does all that, once, for every participant, and
+//! makes the whole decision take effect or none of it; messages that come twice never reach a rule.
+//!
+//! # A participant
+//!
+//! ```
+//! use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Subscription, Turn};
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// The state of one aggregate; here, one book.
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! struct Book { title: String, copies: u32 }
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! struct Wish { book: u64, reader: String }
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! struct Answer { reader: String, lent: bool }
+//!
+//! // A name with a Rust type behind it: publishing anything else does not compile.
+//! const WISHED: EventType<Wish> = EventType::new("library.wished", "wishes");
+//! const ANSWERED: EventType<Answer> = EventType::new("library.answered", "answers");
+//!
+//! struct Library;
+//!
+//! impl Participant for Library {
+//!     type State = Book;
+//!
+//!     fn contract() -> Contract<Book> {
+//!         Contract::new("library", env!("CARGO_PKG_VERSION"), "Lends books.")
+//!             .endpoint("/library", 8080)
+//!             .command(Command::create("add-book", Method::Post, "/books", add)
+//!                 .summary("Adds a book."))
+//!             .command(Command::read("get-book", "/books/{book}", |book: &Book, _: &Turn| book.copies)
+//!                 .summary("Tells how many copies are in."))
+//!             .on(Subscription::to(WISHED, "library", "/book", lend))
+//!             .publishes(ANSWERED)
+//!     }
+//! }
+//!
+//! saga_sdk::export!(Library);
+//!
+//! fn add(book: Book, turn: &Turn) -> Decision<Book, u64> {
+//!     Decision::put(book).reply(turn.number())
+//! }
+//!
+//! fn lend(book: Option<Book>, wish: Wish, _: &Turn) -> Decision<Book> {
+//!     let answer = |lent| Answer { reader: wish.reader, lent };
+//!     match book {
+//!         Some(book) if book.copies > 0 => Decision::put(Book { copies: book.copies - 1, ..book })
+//!             .publish(ANSWERED, wish.book, &answer(true)),
+//!         _ => Decision::unchanged().publish(ANSWERED, wish.book, &answer(false)),
+//!     }
+//! }
+//!
+//! // The test beside it, with plain `cargo test`:
+//! use saga_sdk::testing::given;
+//!
+//! given::<Library>(Book { title: "Emma".into(), copies: 1 })
+//!     .when_event(WISHED, &Wish { book: 7, reader: "Ann".into() })
+//!     .state(&Book { title: "Emma".into(), copies: 0 })
+//!     .published(ANSWERED, 7, &Answer { reader: "Ann".into(), lent: true })
+//!     .published_no_more();
+//! ```
+//!
+//! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`, and
+//! `cargo build --release --target wasm32-wasip2` makes the component.
+//!
+//! # Three ways to say no
+//!
+//! | what happened | a rule says | the host |
+//! |---|---|---|
+//! | the business refuses a command | [`Decision::refuse`] | answers 4xx and records the decision |
+//! | the business refuses an event | publishes an event that says so | as with any decision |
+//! | the message makes no sense | [`Decision::malformed`] | dead letter, or 400 |
+//! | something has to happen first | [`Decision::retry_later`] | offers it again, in order |
+//!
+//! A body that serde can't read is malformed without the rule being asked. A stored state that serde
+//! can't read is nobody's no: the turn ends as a fault, the message is kept, and the way out is
+//! [`Contract::state_version`] with [`Contract::migrate`].
+//!
+//! # The same arguments, the same decision
+//!
+//! Decisions are recorded and replayed, so a handler must depend on its arguments alone: the time is
+//! [`Turn::time`], an id comes from [`Turn::id`]. Keep what is written in order, too: a `HashMap` in a
+//! state or a body may be written in another order by another instance, a `BTreeMap` is not.
+//!
+//! # Numbers
+//!
+//! serde_json is built with `arbitrary_precision`: a `serde_json::Number` keeps every digit. Use it,
+//! or a decimal type over it, for money; see `codec` in the source for what serde can't combine it
+//! with.
+//!
+//! # Where what is
+//!
+//! [`testing`] is the given/when/then kit; [`native`] calls rules without WebAssembly, for hosts
+//! and benchmarks; [`bindings`] is the generated WIT boundary, which authors need not meet.
+
+pub mod bindings;
+mod check;
+mod codec;
+mod command;
+mod contract;
+mod decision;
+mod event;
+mod migration;
+pub mod native;
+mod participant;
+mod router;
+mod schema;
+// Not in components: it panics by design and would only make them larger.
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+mod turn;
+
+pub use command::{ALREADY_EXISTS, Command, Method, NOT_FOUND};
+pub use contract::{Contract, Subscription};
+pub use decision::{Decision, IntoDecision, NoReply, Refusal, RefusalKind, Undecided};
+pub use event::{EventType, Timer};
+pub use participant::Participant;
+pub use turn::Turn;

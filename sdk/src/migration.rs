@@ -1,0 +1,91 @@
+//! Stored states of older shapes, brought up step by step.
+//!
+//! Owns the chain of an author's `Old -> New` functions. Between two steps the state is JSON text,
+//! as it is in the store, so a step reads exactly what a host of its time wrote.
+
+use crate::codec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::{TypeId, type_name};
+
+type Step = Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
+/// One step: from `version` to the next.
+pub(crate) struct Migration {
+    version: u32,
+    step: Step,
+    reads: (TypeId, &'static str),
+    gives: (TypeId, &'static str),
+}
+
+impl Migration {
+    pub(crate) fn new<Old, New>(
+        version: u32,
+        step: impl Fn(Old) -> New + Send + Sync + 'static,
+    ) -> Self
+    where
+        Old: DeserializeOwned + 'static,
+        New: Serialize + 'static,
+    {
+        Self {
+            version,
+            step: Box::new(move |text| {
+                let old = codec::decode(text)?;
+                Ok(codec::encode(&step(old), "the migrated state"))
+            }),
+            reads: (TypeId::of::<Old>(), type_name::<Old>()),
+            gives: (TypeId::of::<New>(), type_name::<New>()),
+        }
+    }
+}
+
+/// The chain, oldest step first.
+#[derive(Default)]
+pub(crate) struct Migrations(Vec<Migration>);
+
+impl Migrations {
+    pub(crate) fn push(&mut self, migration: Migration) {
+        self.0.push(migration);
+    }
+
+    /// The oldest version that a step reads.
+    pub(crate) fn oldest(&self) -> Option<u32> {
+        self.0.iter().map(|step| step.version).min()
+    }
+
+    /// Brings a state of `version` to `current`. The error says which step could not read it.
+    pub(crate) fn run(&self, version: u32, current: u32, state: String) -> Result<String, String> {
+        (version..current).try_fold(state, |state, version| {
+            let Some(migration) = self.0.iter().find(|step| step.version == version) else {
+                return Err(format!("no migration reads a state of version {version}"));
+            };
+            (migration.step)(&state)
+                .map_err(|error| format!("a state of version {version} can't be read: {error}"))
+        })
+    }
+
+    /// What is wrong with the chain, where it has to end with an `S` of version `current`.
+    pub(crate) fn problems<S: 'static>(&self, current: u32) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, step) in self.0.iter().enumerate() {
+            let expected = match self.0.get(index + 1) {
+                Some(next) => next.reads,
+                None => (TypeId::of::<S>(), type_name::<S>()),
+            };
+            let next = self.0.get(index + 1).map_or(current, |next| next.version);
+            let version = step.version;
+            if step.gives.0 != expected.0 {
+                let (gives, expected) = (step.gives.1, expected.1);
+                problems.push(format!(
+                    "the migration of state version {version} gives {gives}, but the next one reads {expected}"
+                ));
+            }
+            if version.checked_add(1) != Some(next) {
+                problems.push(format!(
+                    "the migration of state version {version} is followed by version {next}: versions must follow each other, oldest first, up to state_version"
+                ));
+            }
+        }
+        problems
+    }
+}

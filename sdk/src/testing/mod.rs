@@ -1,0 +1,308 @@
+//! Given, when, then: tests of rules, natively, with plain `cargo test`.
+//!
+//! A scenario goes through the same code as the exported component: the state is encoded, routed
+//! and decoded, the outcome encoded, so a field that serde can't read back fails here and not in
+//! production. Before the message, the contract is checked for mistakes; after it, the outcome is
+//! held against the contract, as the host would. What is not checked is a request's JSON schema:
+//! the host does that before it calls the rules.
+//!
+//! Every assertion panics with what was expected and what came, like `assert_eq!`. Values are
+//! compared as JSON, so types need neither `PartialEq` nor `Debug`; numbers digit by digit.
+//!
+//! ```
+//! # use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Turn};
+//! # use schemars::JsonSchema;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize, JsonSchema)]
+//! # struct Book { on_loan: bool }
+//! # #[derive(Serialize, Deserialize, JsonSchema)]
+//! # struct Lent { reader: String }
+//! # const LENT: EventType<Lent> = EventType::new("library.book.lent", "loans");
+//! # struct Shelf;
+//! # impl Participant for Shelf {
+//! #     type State = Book;
+//! #     fn contract() -> Contract<Book> {
+//! #         Contract::new("shelf", "1.0.0", "Lends books.")
+//! #             .command(Command::change("lend", Method::Post, "/books/{book}/loan",
+//! #                 |_: Book, lent: Lent, turn: &Turn| Decision::put(Book { on_loan: true })
+//! #                     .publish(LENT, turn.key(), &lent).reply(()))
+//! #                 .summary("Lends a book."))
+//! #             .publishes(LENT)
+//! #     }
+//! # }
+//! use saga_sdk::testing::given;
+//!
+//! let ann = Lent { reader: "Ann".into() };
+//! given::<Shelf>(Book { on_loan: false })
+//!     .key("42")
+//!     .when_command("lend", &ann)
+//!     .state(&Book { on_loan: true })
+//!     .published(LENT, "42", &ann)
+//!     .published_no_more()
+//!     .replied(&());
+//! ```
+
+mod outcome;
+mod then;
+
+pub use then::Then;
+
+use crate::bindings::saga::participant::types::{
+    Command, Description, KeySource, Message, Origin, Parameter,
+};
+use crate::codec;
+use crate::command::parameters;
+use crate::event::{EventType, Timer};
+use crate::participant::Participant;
+use crate::router::Rules;
+use serde::Serialize;
+
+/// Starts a scenario with an aggregate in this state.
+///
+/// # Panics
+/// Where the contract of `P` has mistakes.
+#[must_use = "a scenario tests nothing before `when_…`"]
+#[track_caller]
+pub fn given<P: Participant>(state: P::State) -> Scenario<P> {
+    Scenario::new(Some(codec::encode(&state, "the given state")))
+}
+
+/// Starts a scenario in which the aggregate does not exist.
+///
+/// # Panics
+/// Where the contract of `P` has mistakes.
+#[must_use = "a scenario tests nothing before `when_…`"]
+#[track_caller]
+pub fn given_nothing<P: Participant>() -> Scenario<P> {
+    Scenario::new(None)
+}
+
+/// Everything that is wrong with the contract of `P`, one sentence each; empty where it is in order.
+pub fn contract_problems<P: Participant>() -> Vec<String> {
+    Rules::<P>::new().problems()
+}
+
+/// Brings a stored state of an older version, as JSON text, to `P::State`, as the host would.
+///
+/// # Panics
+/// Where the migrations can't read it.
+#[track_caller]
+pub fn migrated<P: Participant>(version: u32, state: &str) -> P::State {
+    let rules = Rules::<P>::new();
+    assert_in_order(&rules.problems());
+    let new = match rules.migrate(version, state.to_owned()) {
+        Ok(new) => new,
+        Err(undecided) => fail(&format!("the migration failed: {undecided:?}")),
+    };
+    match codec::decode(&new) {
+        Ok(state) => state,
+        Err(error) => fail(&format!("the migrated state can't be read: {error}\n{new}")),
+    }
+}
+
+/// An aggregate that waits for a message.
+pub struct Scenario<P: Participant> {
+    rules: Rules<P>,
+    description: Description,
+    state: Option<String>,
+    key: Option<String>,
+    time: u64,
+    parameters: Vec<Parameter>,
+    turns: u64,
+}
+
+impl<P: Participant> Scenario<P> {
+    #[track_caller]
+    fn new(state: Option<String>) -> Self {
+        let rules = Rules::<P>::new();
+        assert_in_order(&rules.problems());
+        Self {
+            description: rules.describe(),
+            rules,
+            state,
+            key: None,
+            time: 0,
+            parameters: Vec::new(),
+            turns: 0,
+        }
+    }
+
+    /// Key of the aggregate. Unless given it is what the contract finds in the body, or `1`.
+    #[must_use]
+    pub fn key(mut self, key: impl ToString) -> Self {
+        self.key = Some(key.to_string());
+        self
+    }
+
+    /// Time of the next turns, in milliseconds since 1970-01-01T00:00:00Z. Unless given: 0.
+    #[must_use]
+    pub fn time(mut self, millis: u64) -> Self {
+        self.time = millis;
+        self
+    }
+
+    /// A parameter in the path of the next commands, besides the key.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.retain(|parameter| parameter.name != name);
+        self.parameters.push(Parameter {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+        self
+    }
+
+    /// A client sends this command. `&()` where it takes no body.
+    #[track_caller]
+    pub fn when_command<B: Serialize + ?Sized>(self, name: &str, body: &B) -> Then<P> {
+        let body = codec::encode(body, "the command's body");
+        self.when_command_json(name, &body)
+    }
+
+    /// A client sends this command with this text as its body.
+    #[track_caller]
+    pub fn when_command_json(self, name: &str, body: &str) -> Then<P> {
+        let Some(command) = self
+            .description
+            .commands
+            .iter()
+            .find(|one| one.name == name)
+        else {
+            let names: Vec<_> = self
+                .description
+                .commands
+                .iter()
+                .map(|one| &one.name)
+                .collect();
+            fail(&format!("there is no command {name:?}, only {names:?}"));
+        };
+        let key = match &command.key {
+            KeySource::Body(pointer) => self.key_in(body, pointer),
+            _ => self.key_or_default(),
+        };
+        let parameters = self.parameters_of(command, &key);
+        self.run(Origin::Command, name, key, parameters, body)
+    }
+
+    /// This event arrives.
+    #[track_caller]
+    pub fn when_event<B: Serialize>(self, event: EventType<B>, body: &B) -> Then<P> {
+        let body = codec::encode(body, event.name());
+        self.when_event_json(event, &body)
+    }
+
+    /// This event arrives with this text as its body.
+    #[track_caller]
+    pub fn when_event_json<B>(self, event: EventType<B>, body: &str) -> Then<P> {
+        let name = event.name();
+        let mut subscriptions = self.description.subscriptions.iter();
+        let subscription =
+            subscriptions.find(|one| one.event_type == name && one.topic == event.topic());
+        let Some(subscription) = subscription else {
+            let topic = event.topic();
+            fail(&format!(
+                "there is no subscription to {name:?} on {topic:?}"
+            ));
+        };
+        let key = self.key_in(body, &subscription.key);
+        self.run(Origin::Event, name, key, Vec::new(), body)
+    }
+
+    /// This timer is due.
+    #[track_caller]
+    pub fn when_timer<B: Serialize>(self, timer: Timer<B>, body: &B) -> Then<P> {
+        let key = self.key_or_default();
+        let body = codec::encode(body, timer.name());
+        self.run(Origin::Timer, timer.name(), key, Vec::new(), &body)
+    }
+
+    #[track_caller]
+    fn run(
+        mut self,
+        origin: Origin,
+        name: &str,
+        key: String,
+        parameters: Vec<Parameter>,
+        body: &str,
+    ) -> Then<P> {
+        self.turns += 1;
+        let message = Message {
+            id: format!("test-{}", self.turns),
+            source: "/test".to_owned(),
+            origin,
+            name: name.to_owned(),
+            key,
+            time: self.time,
+            correlation: "test-saga".to_owned(),
+            parameters,
+            body: body.to_owned(),
+        };
+        let verdict = self.rules.handle(self.state.clone(), message);
+        if let Ok(outcome) = &verdict {
+            let problems = outcome::problems(&self.description, origin, name, outcome);
+            assert!(
+                problems.is_empty(),
+                "the outcome breaks the contract:\n{}",
+                problems.join("\n")
+            );
+        }
+        Then::new(self, verdict)
+    }
+
+    fn key_or_default(&self) -> String {
+        self.key.clone().unwrap_or_else(|| "1".to_owned())
+    }
+
+    /// The key as the host finds it in a body: a string, or a whole number.
+    fn key_in(&self, body: &str, pointer: &str) -> String {
+        if self.key.is_some() {
+            return self.key_or_default();
+        }
+        let body: Option<serde_json::Value> = serde_json::from_str(body).ok();
+        match body.as_ref().and_then(|body| body.pointer(pointer)) {
+            Some(serde_json::Value::String(key)) => key.clone(),
+            Some(serde_json::Value::Number(key)) => key.to_string(),
+            _ => self.key_or_default(),
+        }
+    }
+
+    #[track_caller]
+    fn parameters_of(&self, command: &Command, key: &str) -> Vec<Parameter> {
+        let value = |name: &str| match &command.key {
+            KeySource::PathParameter(parameter) if parameter == name => key.to_owned(),
+            _ => match self.parameters.iter().find(|one| one.name == name) {
+                Some(parameter) => parameter.value.clone(),
+                None => fail(&format!(
+                    "say .parameter({name:?}, …) for the path {:?}",
+                    command.path
+                )),
+            },
+        };
+        let names = parameters(&command.path).into_iter();
+        names
+            .map(|name| Parameter {
+                name: name.to_owned(),
+                value: value(name),
+            })
+            .collect()
+    }
+}
+
+#[track_caller]
+fn assert_in_order(problems: &[String]) {
+    assert!(
+        problems.is_empty(),
+        "the contract has mistakes:\n{}",
+        problems.join("\n")
+    );
+}
+
+/// Fails the test that asked.
+#[allow(
+    clippy::panic,
+    reason = "a test kit says no by panicking, as assert_eq! does"
+)]
+#[track_caller]
+fn fail(why: &str) -> ! {
+    panic!("{why}")
+}

@@ -1,0 +1,84 @@
+//! [`Turn`]: what a rule may know besides its state and the body.
+//!
+//! Owns the split of the host's message into the author's view of it. There is no clock and no
+//! random source beside this: a rule that needs either takes the turn's time and id.
+
+use crate::bindings::saga::participant::types::{Message, Parameter};
+use crate::codec;
+
+/// The circumstances of one message for one aggregate. The same for the same message, always, so
+/// a decision made from it can be replayed.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    id: String,
+    source: String,
+    key: String,
+    time: u64,
+    correlation: String,
+    parameters: Vec<Parameter>,
+}
+
+impl Turn {
+    /// Identity of the message. The host applies one id at most once.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Who made the message: a URI reference such as `/saga/order`.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Key of the aggregate that the message is for.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The key as the number that the host gave the aggregate when a `create` command without a
+    /// key of its own made it.
+    ///
+    /// # Panics
+    /// Where the key is no whole number, which means that the aggregate was not made that way: a
+    /// mistake in the rules. The turn becomes a fault.
+    pub fn number(&self) -> u64 {
+        match self.key.parse() {
+            Ok(number) => number,
+            Err(_) => codec::fault(&format!(
+                "the key {:?} is no number: use Turn::number only for aggregates whose key the host generates",
+                self.key
+            )),
+        }
+    }
+
+    /// When the turn takes place, in milliseconds since 1970-01-01T00:00:00Z.
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// Id that all messages of one saga share.
+    pub fn correlation(&self) -> &str {
+        &self.correlation
+    }
+
+    /// Value of a parameter in the command's path, percent-decoded. None where the path has no
+    /// such parameter, and for events and timers.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|parameter| parameter.name == name)
+            .map(|parameter| parameter.value.as_str())
+    }
+
+    /// The author's view of a message, and its body.
+    pub(crate) fn split(message: Message) -> (Self, String) {
+        let turn = Self {
+            id: message.id,
+            source: message.source,
+            key: message.key,
+            time: message.time,
+            correlation: message.correlation,
+            parameters: message.parameters,
+        };
+        (turn, message.body)
+    }
+}

@@ -1,0 +1,348 @@
+//! What the SDK does beside calling handlers: the description, its mistakes, migrations, and the
+//! answers it gives on an author's behalf.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use saga_sdk::native::{CommandKind, Disposition, KeySource, Message, Origin, Rules};
+use saga_sdk::testing::{contract_problems, given, given_nothing, migrated};
+use saga_sdk::{
+    ALREADY_EXISTS, Command, Contract, Decision, EventType, Method, NOT_FOUND, Participant,
+    Refusal, RefusalKind, Subscription, Timer, Turn, Undecided,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+struct Tally {
+    total: Number,
+    unit: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TallyV1 {
+    count: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TallyV2 {
+    total: Number,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Add {
+    tally: String,
+    amount: Number,
+}
+
+const ADDED: EventType<Add> = EventType::new("added", "tallies");
+const ADD: EventType<Add> = EventType::new("add", "requests");
+const REMIND: Timer<String> = Timer::new("remind");
+const UNDECLARED: EventType<u8> = EventType::new("undeclared", "tallies");
+const UNDECLARED_TIMER: Timer<u8> = Timer::new("undeclared-timer");
+
+struct Tallies;
+
+impl Participant for Tallies {
+    type State = Tally;
+
+    fn contract() -> Contract<Tally> {
+        Contract::new("tallies", "1.2.3", "Keeps tallies.")
+            .endpoint("/tallies", 9000)
+            .state_version(3)
+            .migrate(1, |old: TallyV1| TallyV2 {
+                total: old.count.into(),
+            })
+            .migrate(2, |old: TallyV2| tally(&old.total.to_string()))
+            .command(
+                Command::create("open", Method::Put, "/", open)
+                    .summary("Opens a tally.")
+                    .key_in_body("/tally"),
+            )
+            .command(
+                Command::change("misuse", Method::Post, "/{tally}/misuse/{what}", misuse)
+                    .summary("Breaks the contract.")
+                    .key_parameter("tally"),
+            )
+            .command(
+                Command::upsert("set", Method::Put, "/{tally}", set)
+                    .summary("Sets a tally, there or not."),
+            )
+            .command(
+                Command::read("get", "/{tally}", |tally: &Tally, _: &Turn| tally.clone())
+                    .summary("Tells a tally."),
+            )
+            .on(Subscription::to(ADD, "tallies", "/tally", add))
+            .publishes(ADDED)
+            .timer(REMIND, |tally: Tally, unit: String, _: &Turn| {
+                Decision::put(Tally { unit, ..tally })
+            })
+    }
+}
+
+fn tally(total: &str) -> Tally {
+    Tally {
+        total: total.parse().unwrap(),
+        unit: "pcs".to_owned(),
+    }
+}
+
+fn open(request: Add, _: &Turn) -> Decision<Tally, ()> {
+    Decision::put(tally(&request.amount.to_string())).reply(())
+}
+
+fn misuse(state: Tally, (): (), turn: &Turn) -> Result<Decision<Tally, ()>, Refusal> {
+    match turn.parameter("what") {
+        Some("event") => Ok(Decision::put(state).publish(UNDECLARED, 1, &1).reply(())),
+        Some("timer") => Ok(Decision::put(state)
+            .set_timer(UNDECLARED_TIMER, 1, &1)
+            .reply(())),
+        Some("key") => Ok(Decision::put(state)
+            .publish(ADDED, "", &request("1"))
+            .reply(())),
+        _ => Err(Refusal::conflict("undeclared", "It is not declared.")),
+    }
+}
+
+fn set(present: Option<Tally>, total: Number, _: &Turn) -> Decision<Tally, bool> {
+    let unit = "pcs".to_owned();
+    Decision::put(Tally { total, unit }).reply(present.is_some())
+}
+
+fn add(present: Option<Tally>, add: Add, _: &Turn) -> Result<Decision<Tally>, Undecided> {
+    let present = present.ok_or_else(|| Undecided::retry_later("the tally is not open yet"))?;
+    let key = add.tally.clone();
+    Ok(Decision::put(Tally {
+        total: add.amount.clone(),
+        ..present
+    })
+    .publish(ADDED, key, &add))
+}
+
+fn request(amount: &str) -> Add {
+    Add {
+        tally: "t".to_owned(),
+        amount: amount.parse().unwrap(),
+    }
+}
+
+#[test]
+fn the_description_says_what_the_author_said() {
+    assert_eq!(contract_problems::<Tallies>(), Vec::<String>::new());
+    let description = Rules::<Tallies>::new().describe();
+    assert_eq!(description.name, "tallies");
+    assert_eq!(description.endpoint.base_path, "/tallies");
+    assert_eq!(description.state.version, 3);
+    assert_eq!(description.state.oldest_readable, 1);
+    let command = |name: &str| description.commands.iter().find(|one| one.name == name);
+    let open = command("open").expect("open");
+    assert_eq!(open.key, KeySource::Body("/tally".to_owned()));
+    assert_eq!(open.refusals.first().unwrap().code, ALREADY_EXISTS);
+    assert!(open.request.as_deref().unwrap().contains("\"amount\""));
+    let misuse = command("misuse").expect("misuse");
+    assert_eq!(misuse.request, None);
+    assert_eq!(misuse.key, KeySource::PathParameter("tally".to_owned()));
+    let get = command("get").expect("get");
+    assert_eq!((&get.kind, get.method), (&CommandKind::Read, Method::Get));
+    assert_eq!(description.timers.first().unwrap().name, "remind");
+}
+
+#[test]
+fn the_sdk_answers_for_aggregates_that_are_there_or_not() {
+    given_nothing::<Tallies>()
+        .when_command("get", &())
+        .refused(RefusalKind::NotFound, NOT_FOUND);
+    given_nothing::<Tallies>()
+        .when_timer(REMIND, &"kg".to_owned())
+        .unchanged();
+    given::<Tallies>(tally("1"))
+        .when_command("open", &request("2"))
+        .refused(RefusalKind::Conflict, ALREADY_EXISTS);
+    given_nothing::<Tallies>()
+        .when_command("set", &5)
+        .replied(&false)
+        .and_then()
+        .when_command("set", &6)
+        .state(&tally("6"))
+        .replied(&true);
+}
+
+#[test]
+fn numbers_go_through_with_every_digit() {
+    let amount = "12345678901234567890123.4500";
+    given::<Tallies>(tally("0.10"))
+        .when_command("get", &())
+        .replied(&tally("0.10"))
+        .and_then()
+        .when_event(ADD, &request(amount))
+        .state(&tally(amount))
+        .published(ADDED, "t", &request(amount));
+}
+
+#[test]
+fn undecided_can_be_an_error_in_a_rule() {
+    given_nothing::<Tallies>()
+        .when_event(ADD, &request("1"))
+        .retried_later("not open yet");
+}
+
+#[test]
+fn states_of_every_older_version_are_brought_up() {
+    assert_eq!(migrated::<Tallies>(1, r#"{"count":7}"#).total, 7.into());
+    let two = migrated::<Tallies>(2, r#"{"total":7.50}"#);
+    assert_eq!(two.total.to_string(), "7.50");
+    assert_eq!(two.unit, "pcs");
+    let rules = Rules::<Tallies>::new();
+    let failed = |version, state: &str| match rules.migrate(version, state.to_owned()) {
+        Err(Disposition::Malformed(why)) => why,
+        other => panic!("expected malformed, got {other:?}"),
+    };
+    assert!(failed(0, "{}").contains("no migration reads a state of version 0"));
+    assert!(failed(1, r#"{"count":-7}"#).contains("in /count"));
+}
+
+fn message(origin: Origin, name: &str) -> Message {
+    Message {
+        id: "1".to_owned(),
+        source: "/test".to_owned(),
+        origin,
+        name: name.to_owned(),
+        key: "t".to_owned(),
+        time: 0,
+        correlation: "1".to_owned(),
+        parameters: Vec::new(),
+        body: "null".to_owned(),
+    }
+}
+
+#[test]
+fn a_message_that_the_contract_does_not_name_is_malformed() {
+    let rules = Rules::<Tallies>::new();
+    for (origin, name) in [
+        (Origin::Command, "add"),
+        (Origin::Event, "get"),
+        (Origin::Timer, "get"),
+    ] {
+        let verdict = rules.handle(None, message(origin, name));
+        assert!(
+            matches!(&verdict, Err(Disposition::Malformed(why)) if why.contains(name)),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "the stored state can't be read by these rules: missing field `unit`")]
+fn a_stored_state_of_another_shape_is_a_fault() {
+    let state = Some(r#"{"total":1}"#.to_owned());
+    let _ = Rules::<Tallies>::new().handle(state, message(Origin::Command, "get"));
+}
+
+#[test]
+#[should_panic(expected = "add .publishes(…)")]
+fn the_kit_finds_an_undeclared_event() {
+    given::<Tallies>(tally("1"))
+        .parameter("what", "event")
+        .when_command("misuse", &());
+}
+
+#[test]
+#[should_panic(expected = "add .timer(…)")]
+fn the_kit_finds_an_undeclared_timer() {
+    given::<Tallies>(tally("1"))
+        .parameter("what", "timer")
+        .when_command("misuse", &());
+}
+
+#[test]
+#[should_panic(expected = "add .refuses(…)")]
+fn the_kit_finds_an_undeclared_refusal() {
+    given::<Tallies>(tally("1"))
+        .parameter("what", "refusal")
+        .when_command("misuse", &());
+}
+
+#[test]
+#[should_panic(expected = "has an empty key")]
+fn the_kit_finds_an_event_without_a_key() {
+    given::<Tallies>(tally("1"))
+        .parameter("what", "key")
+        .when_command("misuse", &());
+}
+
+#[test]
+#[should_panic(expected = "the state differs")]
+fn the_kit_finds_a_state_that_differs_in_one_digit() {
+    given_nothing::<Tallies>()
+        .when_command("open", &request("1.0"))
+        .state(&tally("1.00"));
+}
+
+struct Muddled;
+
+impl Participant for Muddled {
+    type State = Tally;
+
+    fn contract() -> Contract<Tally> {
+        let read = |name: &str, path: &str| {
+            Command::read(name, path, |tally: &Tally, _: &Turn| tally.clone())
+        };
+        Contract::new("Muddled", "1.0.0", "Is full of mistakes.")
+            .endpoint("/muddled/", 0)
+            .state_version(3)
+            .migrate(1, |old: TallyV1| TallyV2 {
+                total: old.count.into(),
+            })
+            .command(read("get", "/{tally}").summary("Reads."))
+            .command(read("get", "/{tally}").summary("Reads."))
+            .command(read("bare", "/bare"))
+            .command(
+                read("other", "/other/{tally}")
+                    .summary("Reads.")
+                    .key_parameter("key"),
+            )
+            .command(read("torn", "/torn/x{tally}").summary("Reads."))
+            .on(Subscription::to(ADD, "one", "tally", add).untyped())
+            .on(Subscription::to(ADD, "two", "/tally", add).untyped())
+            .publishes(ADDED)
+            .publishes(ADDED)
+    }
+}
+
+#[test]
+fn mistakes_in_a_contract_are_listed_all_at_once() {
+    let problems = contract_problems::<Muddled>();
+    for expected in [
+        "the participant's name \"Muddled\" must be lower-case",
+        "the base path \"/muddled/\" must be empty, or",
+        "two commands are named \"get\"",
+        "two commands are served at GET /{tally}",
+        "command \"bare\" has no summary",
+        "command \"bare\" has no key",
+        "takes its key from {key}, which its path",
+        "must have whole segments as parameters",
+        "is no JSON pointer: \"tally\"",
+        "is read in two groups, \"one\" and \"two\"",
+        "two subscriptions are to \"add\"",
+        "two subscriptions take records without a type on \"requests\"",
+        "the event \"added\" is declared twice",
+        "gives contract::TallyV2, but the next one reads contract::Tally",
+        "the migration of state version 1 is followed by version 3",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not in {problems:#?}"
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "the contract has mistakes")]
+fn no_scenario_runs_on_a_contract_with_mistakes() {
+    let _ = given_nothing::<Muddled>();
+}
