@@ -12,8 +12,10 @@ use super::bindings::RULES_EXPORT;
 /// Functions that the rules interface must have.
 const FUNCTIONS: [&str; 3] = ["describe", "handle", "migrate"];
 
-/// Interfaces of WASI that the standard library imports and that the sandbox answers with nothing.
-const ANSWERED_WITH_NOTHING: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+/// What may be imported: the contract's own types, which hold no function, and the interfaces of WASI
+/// that the standard library imports and that the sandbox answers with nothing.
+const GRANTED: [&str; 6] =
+    ["saga:participant/types@", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
 
 /// Says what the bytes are, when they are not a component.
 #[must_use]
@@ -33,7 +35,7 @@ pub fn not_a_component(bytes: &[u8]) -> Option<String> {
 pub fn mismatch(engine: &Engine, component: &Component) -> Option<String> {
     let ty = component.component_type();
     for (name, _) in ty.imports(engine) {
-        if !ANSWERED_WITH_NOTHING.iter().any(|granted| name.starts_with(granted)) {
+        if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
             return Some(format!("imports `{name}`, which rules are not granted"));
         }
     }
