@@ -1,0 +1,196 @@
+//! Record headers to attributes and back: CloudEvents 1.0 in Kafka's binary mode, and W3C trace context.
+//!
+//! Every header may be missing, and headers of others (a Java type header, say) mean nothing here. What
+//! is not UTF-8 counts as missing: a header never makes a record unreadable.
+
+use rdkafka::message::{BorrowedHeaders, Header, Headers, OwnedHeaders};
+use saga_core::record::{Attributes, Record, header};
+
+/// Media type of the value of an event.
+const JSON: &str = "application/json";
+
+/// What the headers of a record say; of a repeated header the last one counts, as it does for Kafka's own
+/// clients.
+pub(super) fn read(headers: Option<&BorrowedHeaders>) -> Attributes {
+    let Some(headers) = headers else { return Attributes::default() };
+    // The client library panics on a header name that is not UTF-8. Such a record still has to be
+    // read, or it would come again for ever.
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut attributes = Attributes::default();
+        for header in headers.iter() {
+            if let Some(to) = attribute(&mut attributes, header.key) {
+                *to = header.value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
+            }
+        }
+        attributes
+    }));
+    read.unwrap_or_else(|_| {
+        tracing::warn!("a record has a header whose name is not UTF-8; its headers are ignored");
+        Attributes::default()
+    })
+}
+
+/// The headers of a record that is published.
+pub(super) fn write(record: &Record) -> OwnedHeaders {
+    let attributes = &record.attributes;
+    let mut headers = OwnedHeaders::new_with_capacity(10 + attributes.extra.len());
+    let mut add = |name: &str, value: &str| {
+        let empty = OwnedHeaders::new_with_capacity(0);
+        headers = std::mem::replace(&mut headers, empty).insert(Header { key: name, value: Some(value) });
+    };
+    // Without an id it is no CloudEvent, and must not claim to be one.
+    if let Some(id) = &attributes.id {
+        if record.value.is_some() {
+            add(header::CONTENT_TYPE, JSON);
+        }
+        add(header::SPEC_VERSION, "1.0");
+        add(header::ID, id);
+        add(header::TIME, &rfc3339(record.timestamp));
+    }
+    for (name, value) in [
+        (header::SOURCE, &attributes.source),
+        (header::TYPE, &attributes.event_type),
+        (header::CORRELATION, &attributes.correlation),
+        (header::CAUSATION, &attributes.causation),
+        (header::DIGEST, &attributes.digest),
+        (header::TRACEPARENT, &attributes.traceparent),
+    ] {
+        if let Some(value) = value {
+            add(name, value);
+        }
+    }
+    for (name, value) in &attributes.extra {
+        add(name, value);
+    }
+    headers
+}
+
+fn attribute<'a>(attributes: &'a mut Attributes, name: &str) -> Option<&'a mut Option<String>> {
+    Some(match name {
+        header::ID => &mut attributes.id,
+        header::SOURCE => &mut attributes.source,
+        header::TYPE => &mut attributes.event_type,
+        header::CORRELATION => &mut attributes.correlation,
+        header::CAUSATION => &mut attributes.causation,
+        header::DIGEST => &mut attributes.digest,
+        header::TRACEPARENT => &mut attributes.traceparent,
+        _ => return None,
+    })
+}
+
+/// A time in milliseconds since the Unix epoch as RFC 3339 in UTC.
+fn rfc3339(unix_millis: u64) -> String {
+    let (seconds, millis) = (unix_millis / 1_000, unix_millis % 1_000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days to a date of the Gregorian calendar, counted in eras of 400 years that start on 1 March.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use saga_core::record::Position;
+
+    use super::*;
+
+    fn record(attributes: Attributes) -> Record {
+        Record {
+            position: Position { topic: Arc::from("t"), partition: 0, offset: 0 },
+            timestamp: 1_700_000_000_123,
+            key: None,
+            value: Some(b"{}".to_vec()),
+            attributes,
+        }
+    }
+
+    fn full() -> Attributes {
+        Attributes {
+            id: Some("id".into()),
+            source: Some("/saga/order".into()),
+            event_type: Some("order-created".into()),
+            correlation: Some("correlation".into()),
+            causation: Some("causation".into()),
+            digest: Some("digest".into()),
+            traceparent: Some("00-1-2-01".into()),
+            extra: Vec::new(),
+        }
+    }
+
+    fn names(headers: &OwnedHeaders) -> Vec<String> {
+        headers.iter().map(|header| header.key.to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        assert_eq!(read(Some(write(&record(full())).as_borrowed())), full());
+    }
+
+    #[test]
+    fn an_event_is_a_cloud_event_in_binary_mode() {
+        let headers = write(&record(full()));
+        let value = |name: &str| {
+            let found = headers.iter().find(|header| header.key == name).and_then(|header| header.value);
+            found.map(|value| String::from_utf8(value.to_vec()).unwrap())
+        };
+        assert_eq!(value("ce_specversion").as_deref(), Some("1.0"));
+        assert_eq!(value("ce_time").as_deref(), Some("2023-11-14T22:13:20.123Z"));
+        assert_eq!(value("content-type").as_deref(), Some("application/json"));
+    }
+
+    #[test]
+    fn a_record_without_attributes_claims_nothing() {
+        assert_eq!(write(&record(Attributes::default())).count(), 0);
+        assert_eq!(read(None), Attributes::default());
+    }
+
+    #[test]
+    fn further_headers_are_written_as_they_are_and_never_read() {
+        let extra = vec![("dlq_reason".to_owned(), "malformed".to_owned()), ("__TypeId__".to_owned(), "x.Y".to_owned())];
+        let headers = write(&record(Attributes { extra, ..Attributes::default() }));
+        assert_eq!(names(&headers), ["dlq_reason", "__TypeId__"]);
+        assert_eq!(read(Some(headers.as_borrowed())), Attributes::default());
+    }
+
+    #[test]
+    fn a_value_that_is_not_utf_8_counts_as_missing_and_the_last_of_two_counts() {
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "ce_id", value: Some(&[0xff_u8, 0xfe][..]) })
+            .insert(Header { key: "ce_type", value: Some("first") })
+            .insert(Header { key: "ce_type", value: Some("last") })
+            .insert(Header::<&str> { key: "traceparent", value: None });
+        let attributes = read(Some(headers.as_borrowed()));
+        assert_eq!(attributes, Attributes { event_type: Some("last".into()), ..Attributes::default() });
+    }
+
+    #[test]
+    #[allow(unsafe_code, reason = "what another client may send can't be made safely here")]
+    fn a_name_that_is_not_utf_8_does_not_stop_the_consumer() {
+        let bytes = [b'a', 0xff];
+        // SAFETY: the library only copies the bytes of the name; that they are no UTF-8 is the test.
+        let name = unsafe { std::str::from_utf8_unchecked(&bytes) };
+        let headers = write(&record(full())).insert(Header { key: name, value: Some("x") });
+        assert_eq!(read(Some(headers.as_borrowed())), Attributes::default());
+    }
+
+    #[test]
+    fn times_are_dates_of_the_calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(millis), text);
+        }
+    }
+}

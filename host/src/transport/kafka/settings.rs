@@ -1,0 +1,269 @@
+//! How to talk to Kafka: our settings, and the librdkafka properties that follow from them.
+//!
+//! Properties that the invariants rest on are set here and refused from outside: who could switch the
+//! idempotent producer or the offsets off could break invariants 1 and 4 from a configuration file.
+//! Everything else of librdkafka can be set by its own name. Values that may be secrets are never
+//! printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use serde::{Serialize, Serializer};
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "(redacted)";
+
+/// Properties that can't be set from outside, and why.
+const RESERVED: [(&str, &str); 14] = [
+    ("bootstrap.servers", "use `bootstrap`"),
+    ("metadata.broker.list", "use `bootstrap`"),
+    ("group.id", "the group comes from the participant's subscription"),
+    ("group.instance.id", "use `instance`"),
+    ("enable.auto.commit", "where to read on is kept in the store"),
+    ("enable.auto.offset.store", "where to read on is kept in the store"),
+    ("enable.idempotence", "the relay publishes each event once and in order"),
+    ("enable.gapless.guarantee", "the relay publishes each event once and in order"),
+    ("acks", "an event is published when all replicas in sync have it"),
+    ("request.required.acks", "an event is published when all replicas in sync have it"),
+    ("message.timeout.ms", "the relay never gives an event up"),
+    ("delivery.timeout.ms", "the relay never gives an event up"),
+    ("transactional.id", "the relay uses no transactions"),
+    ("log.queue", "log lines go through the host's log"),
+];
+
+/// How to talk to Kafka.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct KafkaSettings {
+    /// Brokers to ask first: `HOST:PORT`, several with commas between.
+    pub bootstrap: String,
+    /// Partitions of topics that have to be created.
+    pub partitions: i32,
+    /// Replication factor of topics that have to be created; -1 for the broker's default.
+    pub replication: i32,
+    /// A name of this process among those that share its groups. With it a restarted process gets its partitions
+    /// back at once (static membership); without it the group waits for the session timeout after a crash.
+    pub instance: Option<String>,
+    /// Milliseconds that the relay lets events gather into one request. Commits come in batches already,
+    /// so that 1 is enough to keep requests few under load, and is all that a single event waits.
+    pub relay_linger_ms: u64,
+    /// Milliseconds before something that failed is tried again.
+    pub retry_ms: u64,
+    /// Further librdkafka properties, by their own names (security, timeouts, sizes).
+    #[serde(serialize_with = "serialize_redacted")]
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            bootstrap: "localhost:9092".into(),
+            partitions: 1,
+            replication: 1,
+            instance: None,
+            relay_linger_ms: 1,
+            retry_ms: 5_000,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap", &self.bootstrap)
+            .field("partitions", &self.partitions)
+            .field("replication", &self.replication)
+            .field("instance", &self.instance)
+            .field("relay_linger_ms", &self.relay_linger_ms)
+            .field("retry_ms", &self.retry_ms)
+            .field("properties", &redact(&self.properties))
+            .finish()
+    }
+}
+
+/// The properties with the values left out that may be secrets: those whose names speak of a
+/// password, a secret or a key.
+#[must_use]
+pub fn redact(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    properties
+        .iter()
+        .map(|(name, value)| (name.clone(), if is_secret(name) { REDACTED.into() } else { value.clone() }))
+        .collect()
+}
+
+impl KafkaSettings {
+    /// Everything that is wrong with them, each with its name and what to do; empty where nothing is.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.bootstrap.split(',').any(|server| server.trim().is_empty()) {
+            problems.push(format!("bootstrap `{}`: give HOST:PORT, several with commas between", self.bootstrap));
+        }
+        if self.partitions < 1 {
+            problems.push(format!("partitions {}: must be at least 1", self.partitions));
+        }
+        if self.replication < 1 && self.replication != -1 {
+            problems.push(format!(
+                "replication {}: must be at least 1, or -1 for the broker's default",
+                self.replication
+            ));
+        }
+        for (name, value) in &self.properties {
+            if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
+                problems.push(format!("properties: `{name}` can't be set: {reason}"));
+                continue;
+            }
+            let alone = ClientConfig::new().set(name, value).create_native_config();
+            if let Err(error) = alone {
+                problems.push(format!("properties: {}", describe(&error)));
+            }
+        }
+        problems
+    }
+
+    /// For the client that asks whether brokers and topics are there, and creates topics.
+    pub(super) fn watch_config(&self) -> ClientConfig {
+        // Kafka is asked whether a topic exists; asking must not create it with the broker's defaults.
+        self.config(&[("allow.auto.create.topics", "false")], &[])
+    }
+
+    /// For the consumer of a group. `member` tells the consumers of one process apart.
+    pub(super) fn consumer_config(&self, group: &str, member: &str) -> ClientConfig {
+        let mut config = self.config(
+            &[
+                ("auto.offset.reset", "earliest"),
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                // A waiting fetch is answered as soon as there is anything.
+                ("fetch.min.bytes", "1"),
+                ("fetch.wait.max.ms", "100"),
+                ("fetch.error.backoff.ms", "100"),
+                // What was fetched ahead of the rules is bounded (invariant 9): 16 MiB for each consumer.
+                ("queued.min.messages", "10000"),
+                ("queued.max.messages.kbytes", "16384"),
+                ("fetch.queue.backoff.ms", "20"),
+                // After a crash others take over, or the restarted process starts, so much later.
+                ("session.timeout.ms", "10000"),
+                ("topic.metadata.refresh.interval.ms", "30000"),
+            ],
+            &[("group.id", group), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false")],
+        );
+        if let Some(instance) = &self.instance {
+            config.set("group.instance.id", format!("{instance}-{member}"));
+        }
+        config
+    }
+
+    /// For the relay's producer.
+    pub(super) fn producer_config(&self) -> ClientConfig {
+        let linger = self.relay_linger_ms.to_string();
+        self.config(
+            &[
+                ("linger.ms", &linger),
+                // The same key goes to the same partition as from a Java producer.
+                ("partitioner", "murmur2_random"),
+                // What is under way is bounded (invariant 9): 64 MiB.
+                ("queue.buffering.max.kbytes", "65536"),
+                ("topic.metadata.refresh.interval.ms", "30000"),
+            ],
+            &[
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                // Order in = order out (invariant 4): no event is given up and passed by a later one. The broker's
+                // final no stops the producer, and the relay starts again from what is acknowledged.
+                ("message.timeout.ms", "0"),
+                ("enable.gapless.guarantee", "true"),
+            ],
+        )
+    }
+
+    /// Our defaults, then what was set from outside, then what must be so.
+    fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config.set("client.id", "saga");
+        for (name, value) in defaults {
+            config.set(*name, *value);
+        }
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        for (name, value) in fixed {
+            config.set(*name, *value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+}
+
+/// The text of an error, without a value that may be a secret.
+pub(super) fn describe(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, reason, name, value) => {
+            let value = if is_secret(name) { REDACTED } else { value };
+            // librdkafka's own text may quote the value.
+            let reason = if is_secret(name) { "is not a value for it" } else { reason };
+            format!("`{name}` = `{value}`: {reason}")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    // A JAAS line holds a password.
+    ["password", "secret", "key", "jaas", "token"].iter().any(|word| name.contains(word))
+}
+
+fn serialize_redacted<S: Serializer>(properties: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
+    redact(properties).serialize(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, value: &str) -> KafkaSettings {
+        KafkaSettings { properties: BTreeMap::from([(name.into(), value.into())]), ..KafkaSettings::default() }
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        assert_eq!(KafkaSettings::default().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_problem_is_listed_at_once() {
+        let mut settings = with("enable.idempotence", "false");
+        settings.properties.insert("no.such.property".into(), "1".into());
+        settings.properties.insert("socket.timeout.ms".into(), "soon".into());
+        settings.bootstrap = "a:1,".into();
+        settings.partitions = 0;
+        settings.replication = -2;
+        let problems = settings.problems();
+        assert_eq!(problems.len(), 6, "{problems:?}");
+        for expected in ["bootstrap", "partitions 0", "replication -2", "enable.idempotence", "no.such.property", "soon"]
+        {
+            assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_neither_printed_nor_serialized() {
+        let mut settings = with("sasl.password", "hunter2");
+        settings.properties.insert("sasl.username".into(), "ann".into());
+        for text in [format!("{settings:?}"), serde_json::to_string(&settings).unwrap()] {
+            assert!(!text.contains("hunter2") && text.contains("ann") && text.contains(REDACTED), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_property_from_outside_replaces_a_default_but_not_what_must_be() {
+        let mut settings = with("linger.ms", "20");
+        settings.properties.insert("acks".into(), "0".into());
+        let config = settings.producer_config();
+        assert_eq!(config.get("linger.ms"), Some("20"));
+        assert_eq!(config.get("acks"), Some("all"));
+    }
+}

@@ -1,0 +1,279 @@
+//! Whether the brokers can be reached and the topics exist; topics that are missing are created.
+//!
+//! One thread with one client asks, so that an unreachable broker is said once and not by every consumer.
+//! Consumers and the relay wait until their topic is known to exist: by asking for it themselves they could
+//! have it created with the broker's defaults instead of the configured ones.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{self, LastError};
+use super::settings::{KafkaSettings, describe};
+use super::trouble::Troubles;
+use crate::signal::Signal;
+
+/// Longest time that one question may take.
+const QUESTION: Duration = Duration::from_millis(700);
+
+/// Time between questions while all is well.
+const CALM: Duration = Duration::from_secs(5);
+
+/// Time between questions while something is missing.
+const SOON: Duration = Duration::from_millis(250);
+
+/// Questions in a row without an answer, after which brokers count as unreachable: one may be lost
+/// on a busy machine.
+const UNANSWERED: u32 = 2;
+
+/// How long the wait for a topic goes without looking whether to stop.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The part of the transport that is in trouble while no broker answers.
+const BROKERS: &str = "brokers";
+
+/// What is known of the topics.
+#[derive(Default)]
+pub(super) struct Topics {
+    /// Topics that are needed, and whether they are known to exist.
+    needed: Mutex<BTreeMap<Arc<str>, bool>>,
+    /// Rings when a topic is needed that was not before, and when the watch is to end.
+    asked: Signal,
+    /// Rings when a topic is known to exist.
+    found: Signal,
+    unreachable: AtomicBool,
+}
+
+impl Topics {
+    /// A topic is needed.
+    pub(super) fn need(&self, topic: &Arc<str>) {
+        self.lock().entry(topic.clone()).or_insert(false);
+        self.asked.ring();
+    }
+
+    /// Whether a topic is known to exist.
+    pub(super) fn exists(&self, topic: &str) -> bool {
+        self.lock().get(topic).copied().unwrap_or(false)
+    }
+
+    /// Waits until a topic is known to exist; false where `stop` came first.
+    pub(super) fn wait_for(&self, topic: &str, stop: &CancellationToken) -> bool {
+        loop {
+            let seen = self.found.rings();
+            if stop.is_cancelled() {
+                return false;
+            }
+            if self.exists(topic) {
+                return true;
+            }
+            self.found.wait(seen, PATIENCE);
+        }
+    }
+
+    /// Whether brokers have not answered for a while.
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.unreachable.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the watch.
+    pub(super) fn wake(&self) {
+        self.asked.ring();
+    }
+
+    fn missing(&self) -> Vec<Arc<str>> {
+        self.lock().iter().filter(|(_, exists)| !**exists).map(|(topic, _)| topic.clone()).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, bool>> {
+        self.needed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread that asks.
+pub(super) struct Watch {
+    client: BaseConsumer<LastError>,
+    admin: Option<AdminClient<DefaultClientContext>>,
+    settings: KafkaSettings,
+    topics: Arc<Topics>,
+    troubles: Arc<Troubles>,
+    unanswered: u32,
+}
+
+impl Watch {
+    /// # Errors
+    /// When the client can't be made with these settings.
+    pub(super) fn new(
+        settings: &KafkaSettings,
+        topics: Arc<Topics>,
+        troubles: Arc<Troubles>,
+    ) -> KafkaResult<Self> {
+        let client = settings.watch_config().create_with_context(LastError::default())?;
+        Ok(Self { client, admin: None, settings: settings.clone(), topics, troubles, unanswered: 0 })
+    }
+
+    /// Asks until `stop`.
+    pub(super) fn run(mut self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let seen = self.topics.asked.rings();
+            let missing = self.topics.missing();
+            let pause = if missing.is_empty() { self.ask_for_any() } else { self.ask_for(&missing, stop) };
+            self.topics.asked.wait(seen, pause);
+        }
+        if let Some(admin) = self.admin.take() {
+            client::close(admin);
+        }
+        client::close(self.client);
+    }
+
+    /// All topics are there: only whether brokers still answer.
+    fn ask_for_any(&mut self) -> Duration {
+        self.admin = None;
+        let any = self.topics.lock().keys().next().cloned();
+        match any {
+            Some(topic) => match self.question(&topic) {
+                Some(_) => CALM,
+                None => SOON,
+            },
+            None => CALM,
+        }
+    }
+
+    fn ask_for(&mut self, missing: &[Arc<str>], stop: &CancellationToken) -> Duration {
+        for topic in missing {
+            if stop.is_cancelled() {
+                break;
+            }
+            let part = format!("topic {topic}");
+            match self.question(topic) {
+                None => break,
+                Some(Found::Exists { partitions }) => {
+                    tracing::info!(%topic, partitions, "topic is there");
+                    self.troubles.clear(&part);
+                    self.topics.lock().insert(topic.clone(), true);
+                    self.topics.found.ring();
+                }
+                Some(Found::Missing { brokers }) => match self.create(topic, brokers, stop) {
+                    Ok(()) => {}
+                    Err(reason) => self.troubles.error(&part, reason),
+                },
+                Some(Found::Refused(code)) => self.troubles.error(
+                    &part,
+                    format!("topic {topic} can't be used: {code}; allow this user to describe, read and write it"),
+                ),
+            }
+        }
+        if self.topics.missing().is_empty() { Duration::ZERO } else { SOON }
+    }
+
+    /// Asks for a topic; none where no broker answers.
+    fn question(&mut self, topic: &str) -> Option<Found> {
+        let answer = self.client.fetch_metadata(Some(topic), QUESTION);
+        // Serves log lines and errors; there is nothing else to come.
+        for _ in 0..8 {
+            drop(self.client.poll(Duration::ZERO));
+        }
+        let metadata = match answer {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                self.no_answer(&error);
+                return None;
+            }
+        };
+        self.unanswered = 0;
+        self.topics.unreachable.store(false, Ordering::Relaxed);
+        self.troubles.clear(BROKERS);
+        let brokers = metadata.brokers().len();
+        let Some(found) = metadata.topics().first() else { return Some(Found::Missing { brokers }) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            _ if !found.partitions().is_empty() => Some(Found::Exists { partitions: found.partitions().len() }),
+            None
+            | Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::LeaderNotAvailable,
+            ) => Some(Found::Missing { brokers }),
+            Some(code) => Some(Found::Refused(code)),
+        }
+    }
+
+    fn no_answer(&mut self, error: &KafkaError) {
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.unanswered < UNANSWERED {
+            return;
+        }
+        self.topics.unreachable.store(true, Ordering::Relaxed);
+        // The first reason stays: the next ones differ in wording only, and each would be a line in the log.
+        if self.unanswered == UNANSWERED {
+            let reason = self.client.context().take().unwrap_or_else(|| describe(error));
+            self.troubles.warn(
+                BROKERS,
+                format!(
+                    "Kafka at {} can't be reached ({reason}); nothing is lost, it is tried again; check `bootstrap` \
+                     and that the broker runs",
+                    self.settings.bootstrap
+                ),
+            );
+        }
+    }
+
+    fn create(&mut self, topic: &str, brokers: usize, stop: &CancellationToken) -> Result<(), String> {
+        let (partitions, replication) = (self.settings.partitions, self.settings.replication);
+        let failed = |reason: String| {
+            format!(
+                "topic {topic} does not exist and can't be created with {partitions} partition(s) and replication \
+                 factor {replication}: {reason}; it is tried again"
+            )
+        };
+        let admin = match self.admin.take() {
+            Some(admin) => admin,
+            None => self.settings.watch_config().create().map_err(|error| failed(describe(&error)))?,
+        };
+        let admin = self.admin.insert(admin);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
+        let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
+        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
+        let answer = runtime.block_on(async {
+            tokio::select! {
+                answer = admin.create_topics(&[wanted], &options) => Some(answer),
+                () = stop.cancelled() => None,
+            }
+        });
+        match answer {
+            None => Ok(()),
+            Some(Err(error)) => Err(failed(format!(
+                "{error}; create it by hand if this user or broker does not allow it"
+            ))),
+            Some(Ok(results)) => match results.into_iter().next() {
+                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+                Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => Err(failed(format!(
+                    "the cluster has {brokers} broker(s); set `replication` to at most that, or start more brokers"
+                ))),
+                Some(Err((_, code))) => {
+                    Err(failed(format!("{code}; create it by hand if this user or broker does not allow it")))
+                }
+                Some(Ok(_)) | None => {
+                    tracing::info!(topic, partitions, replication, "topic created");
+                    Ok(())
+                }
+            },
+        }
+    }
+}
+
+/// What a broker says of a topic.
+enum Found {
+    Exists { partitions: usize },
+    Missing { brokers: usize },
+    Refused(RDKafkaErrorCode),
+}

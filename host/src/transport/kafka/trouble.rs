@@ -1,0 +1,87 @@
+//! Why records don't flow at the moment: said once in the log when it begins, once when it is over, and
+//! to be read for as long as it lasts.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The troubles that last, by the part that has them.
+#[derive(Debug, Default)]
+pub(super) struct Troubles(Mutex<BTreeMap<String, Trouble>>);
+
+#[derive(Debug)]
+struct Trouble {
+    text: String,
+    last_seen: Instant,
+}
+
+impl Troubles {
+    /// A part is in trouble that it gets out of by itself.
+    pub(super) fn warn(&self, part: &str, text: String) {
+        if self.is_news(part, &text) {
+            tracing::warn!(part, "{text}");
+        }
+        self.note(part, text);
+    }
+
+    /// A part is in trouble until an operator acts.
+    pub(super) fn error(&self, part: &str, text: String) {
+        if self.is_news(part, &text) {
+            tracing::error!(part, "{text}");
+        }
+        self.note(part, text);
+    }
+
+    /// A part is out of its trouble.
+    pub(super) fn clear(&self, part: &str) {
+        if self.lock().remove(part).is_some() {
+            tracing::info!(part, "works again");
+        }
+    }
+
+    /// A part is out of its trouble if nothing was seen of it for so long.
+    pub(super) fn clear_after(&self, part: &str, silence: Duration) {
+        if self.lock().get(part).is_some_and(|trouble| trouble.last_seen.elapsed() > silence) {
+            self.clear(part);
+        }
+    }
+
+    /// All of them in one text.
+    pub(super) fn text(&self) -> Option<String> {
+        let troubles = self.lock();
+        let texts: Vec<_> = troubles.values().map(|trouble| trouble.text.as_str()).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
+    fn is_news(&self, part: &str, text: &str) -> bool {
+        self.lock().get(part).is_none_or(|trouble| trouble.text != text)
+    }
+
+    fn note(&self, part: &str, text: String) {
+        self.lock().insert(part.to_owned(), Trouble { text, last_seen: Instant::now() });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Trouble>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn troubles_last_until_they_are_cleared() {
+        let troubles = Troubles::default();
+        assert_eq!(troubles.text(), None);
+        troubles.warn("a", "first".into());
+        troubles.error("b", "second".into());
+        assert!(!troubles.is_news("a", "first") && troubles.is_news("a", "other"));
+        assert_eq!(troubles.text().as_deref(), Some("first; second"));
+        troubles.clear("a");
+        troubles.clear_after("b", Duration::from_secs(3_600));
+        assert_eq!(troubles.text().as_deref(), Some("second"));
+        troubles.clear_after("b", Duration::ZERO);
+        assert_eq!(troubles.text(), None);
+    }
+}
