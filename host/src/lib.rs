@@ -11,6 +11,7 @@
 //! - [`http`]: requests to commands and back
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
+//! - [`program`]: command line, logging, signals, exit codes
 //!
 //! No business word occurs in this crate.
 
@@ -21,6 +22,7 @@ pub mod generation;
 pub mod http;
 pub mod pipeline;
 pub mod plugin;
+pub mod program;
 pub mod signal;
 pub mod store;
 pub mod transport;

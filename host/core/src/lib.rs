@@ -9,6 +9,7 @@
 //!
 //! - [`description`]: what a participant says of itself, and whether that makes sense
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
+//! - [`generated`]: from the types that are generated from the WIT to ours
 //! - [`record`]: what a transport delivers
 //! - [`identity`]: ids that are the same however often a turn is run
 //! - [`limits`]: the bounds on what may go in and come out
@@ -21,6 +22,7 @@
 
 pub mod admit;
 pub mod description;
+pub mod generated;
 pub mod identity;
 pub mod limits;
 pub mod message;

@@ -31,7 +31,7 @@ impl Instance {
     /// A [`Fault`] when it breaks.
     pub fn describe(&mut self) -> Result<saga_core::description::Description, Fault> {
         self.call(0, |participant, store| participant.saga_participant_rules().call_describe(store))
-            .map(|(description, _)| description.into())
+            .map(|(description, _)| bindings::description(description))
     }
 
     /// One call under the limits of a turn; gives its result and the fuel it used.
@@ -81,7 +81,7 @@ impl Rules for Instance {
             let message = bindings::message(message, &parameters);
             participant.saga_participant_rules().call_handle(store, state, message)
         })?;
-        Ok(Decision { answer: answer.map(Into::into).map_err(Into::into), fuel })
+        Ok(Decision { answer: answer.map(bindings::outcome).map_err(bindings::disposition), fuel })
     }
 
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
@@ -89,7 +89,7 @@ impl Rules for Instance {
             participant.saga_participant_rules().call_migrate(store, version, state)
         })?;
         answer.map_err(|disposition| {
-            let reason = match disposition.into() {
+            let reason = match bindings::disposition(disposition) {
                 Disposition::Malformed(reason) | Disposition::RetryLater(reason) => reason,
             };
             Fault::new(FaultKind::Migration, format!("state of version {version}: {reason}"))

@@ -14,11 +14,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
-use super::client;
-use super::settings::{KafkaSettings, describe};
-use super::topics::Topics;
-use super::trouble::Troubles;
-use crate::store::Store;
+use super::settings::describe;
+use super::{Parts, client};
 use crate::transport::{Sink, Source};
 
 /// How often offsets are committed to Kafka.
@@ -36,35 +33,25 @@ const EVENTS: usize = 4;
 /// A consumer in its thread.
 pub(super) struct Consumer {
     client: Arc<BaseConsumer<Assignment>>,
-    store: Arc<Store>,
+    parts: Parts,
     source: Arc<Source>,
     sink: Arc<dyn Sink>,
-    settings: KafkaSettings,
-    topics: Arc<Topics>,
-    troubles: Arc<Troubles>,
 }
 
 impl Consumer {
     /// # Errors
     /// When the client can't be made with these settings, or the store can't be read.
-    pub(super) fn new(
-        store: Arc<Store>,
-        source: Arc<Source>,
-        sink: Arc<dyn Sink>,
-        settings: KafkaSettings,
-        topics: Arc<Topics>,
-        troubles: Arc<Troubles>,
-    ) -> anyhow::Result<Self> {
-        let client = connect(&store, &source, &settings, &troubles)?;
-        Ok(Self { client, store, source, sink, settings, topics, troubles })
+    pub(super) fn new(parts: Parts, source: Arc<Source>, sink: Arc<dyn Sink>) -> anyhow::Result<Self> {
+        let client = connect(&parts, &source)?;
+        Ok(Self { client, parts, source, sink })
     }
 
     /// Delivers records until `stop`.
     pub(super) fn run(mut self, stop: &CancellationToken) {
-        if self.topics.wait_for(&self.source.topic, stop) {
+        if self.parts.topics.wait_for(&self.source.topic, stop) {
             while let Err(error) = self.read(stop) {
                 // The client can't be used any more, e.g. another process took its `instance` name.
-                self.troubles.error(
+                self.parts.troubles.error(
                     self.client.context().part(),
                     format!(
                         "the consumer of topic {} in group {} was ended by Kafka ({}); it starts again",
@@ -100,13 +87,13 @@ impl Consumer {
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
                 self.commit();
-                self.troubles.clear_after(assignment.part(), OVER);
+                self.parts.troubles.clear_after(assignment.part(), OVER);
             }
             if !assignment.deliver(&self.client, &*self.sink) {
                 assignment.bell().wait(seen, PATIENCE);
             }
         }
-        if !self.topics.is_unreachable() {
+        if !self.parts.topics.is_unreachable() {
             self.commit();
         }
         Ok(())
@@ -126,7 +113,7 @@ impl Consumer {
     fn begin_again(&mut self, stop: &CancellationToken) -> bool {
         self.client.context().forget();
         loop {
-            let until = Instant::now() + Duration::from_millis(self.settings.retry_ms);
+            let until = Instant::now() + self.parts.retry;
             while Instant::now() < until {
                 if stop.is_cancelled() {
                     return false;
@@ -134,7 +121,7 @@ impl Consumer {
                 let bell = self.client.context().bell();
                 bell.wait(bell.rings(), PATIENCE);
             }
-            match connect(&self.store, &self.source, &self.settings, &self.troubles) {
+            match connect(&self.parts, &self.source) {
                 Ok(client) => {
                     client::close(std::mem::replace(&mut self.client, client));
                     return true;
@@ -147,15 +134,11 @@ impl Consumer {
     }
 }
 
-fn connect(
-    store: &Store,
-    source: &Arc<Source>,
-    settings: &KafkaSettings,
-    troubles: &Arc<Troubles>,
-) -> anyhow::Result<Arc<BaseConsumer<Assignment>>> {
-    let assignment = Assignment::new(source.clone(), store.reader()?, troubles.clone());
+fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsumer<Assignment>>> {
+    let assignment = Assignment::new(source.clone(), parts.store.reader()?, parts.troubles.clone());
     let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
-    let mut client: BaseConsumer<Assignment> = settings
+    let mut client: BaseConsumer<Assignment> = parts
+        .settings
         .consumer_config(&source.group, &member)
         .create_with_context(assignment)
         .map_err(|error| anyhow::anyhow!("kafka consumer of topic {}: {}", source.topic, describe(&error)))?;

@@ -1,20 +1,115 @@
-//! Kafka.
-use std::collections::BTreeMap;
+//! Apache Kafka, through librdkafka.
+//!
+//! # Layout
+//!
+//! - [`settings`]: our settings and the librdkafka properties that follow from them
+//! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
+//! - `relay`, `lane`, `reports`: the outbox on its way to Kafka
+//! - `topics`: whether brokers answer and topics exist; missing topics are created
+//! - `headers`: record headers to attributes and back
+//! - `trouble`, `client`: what is said of failures; what all clients have in common
+//!
+//! Invariants that live here: 1 (a partition is read on from where the store says), 4 (the relay keeps the
+//! order), 5 (an unreachable broker is a trouble that is said and tried again, never an error of the
+//! rules), 9 (every queue has a bound). Must not know: components, HTTP, what a participant is about.
+
+mod assignment;
+mod client;
+mod consumer;
+mod headers;
+mod lane;
+mod relay;
+mod reports;
+pub mod settings;
+mod topics;
+mod trouble;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use serde::Serialize;
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
+
+pub use settings::{KafkaSettings, redact};
+
 use super::{Sink, Source, Transport};
 use crate::store::Store;
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
-pub struct KafkaSettings { pub bootstrap: String, pub partitions: i32, pub replication: i32, pub relay_linger_ms: u64, pub properties: BTreeMap<String, String> }
-impl KafkaSettings { pub fn redacted(self) -> Self { self } }
-pub struct Kafka;
-impl Kafka { pub fn new(_: Arc<Store>, _: KafkaSettings) -> anyhow::Result<Self> { Ok(Self) } }
+use consumer::Consumer;
+use lane::Lane;
+use relay::Relay;
+use topics::Watched;
+use trouble::Troubles;
+
+/// Wait before something that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Kafka as a transport. Its watch over brokers and topics goes on as long as it, a consumer or a relay
+/// of it does.
+pub struct Kafka(Parts);
+
+/// What a consumer or a relay needs of it.
+#[derive(Clone)]
+struct Parts {
+    store: Arc<Store>,
+    settings: KafkaSettings,
+    topics: Arc<Watched>,
+    troubles: Arc<Troubles>,
+    /// Wait before something that failed is tried again.
+    retry: Duration,
+}
+
+impl Kafka {
+    /// Starts to look for the brokers. That they can't be reached is no error: it is said
+    /// ([`Transport::trouble`]) and tried again.
+    ///
+    /// # Errors
+    /// When the settings are wrong; all problems at once.
+    pub fn new(store: Arc<Store>, settings: KafkaSettings) -> anyhow::Result<Self> {
+        let problems = settings.problems();
+        anyhow::ensure!(problems.is_empty(), "kafka: {}", problems.join("; "));
+        let troubles = Arc::new(Troubles::default());
+        let topics = Watched::start(&settings, troubles.clone())?;
+        Ok(Self(Parts { store, settings, topics, troubles, retry: RETRY }))
+    }
+}
+
 impl Transport for Kafka {
-    fn offset_namespace(&self) -> &'static str { "kafka" }
-    fn partitions(&self, _: &str) -> i32 { 1 }
-    fn consume(&self, _: Arc<Source>, _: Arc<dyn Sink>, _: CancellationToken) -> anyhow::Result<JoinHandle<()>> { anyhow::bail!("stub") }
-    fn publish(&self, _: Vec<(Arc<str>, i64)>, _: CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> { Ok(None) }
-    fn trouble(&self) -> Option<String> { None }
+    fn offset_namespace(&self) -> &'static str {
+        "kafka"
+    }
+
+    /// The outbox is one lane for each topic; Kafka's own partitions follow from the keys.
+    fn partitions(&self, _topic: &str) -> i32 {
+        1
+    }
+
+    fn consume(
+        &self,
+        source: Arc<Source>,
+        sink: Arc<dyn Sink>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<()>> {
+        let name = format!("kafka-{}", source.topic);
+        let topic = source.topic.clone();
+        let consumer = Consumer::new(self.0.clone(), source, sink)?;
+        self.0.topics.need(&topic);
+        Ok(std::thread::Builder::new().name(name).spawn(move || consumer.run(&stop))?)
+    }
+
+    fn publish(&self, topics: Vec<(Arc<str>, i64)>, stop: CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> {
+        let mut lanes = Vec::new();
+        for (name, row) in topics {
+            self.0.topics.need(&name);
+            lanes.extend((0..self.partitions(&name)).map(|partition| Lane::new((row, name.clone()), partition, self.0.retry)));
+        }
+        let relay = Relay::new(self.0.clone(), lanes)?;
+        Ok(Some(std::thread::Builder::new().name("kafka-relay".into()).spawn(move || relay.run(&stop))?))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.0.troubles.text()
+    }
 }

@@ -15,12 +15,14 @@ use serde::{Serialize, Serializer};
 /// What stands in the place of a secret.
 const REDACTED: &str = "(redacted)";
 
+/// Static membership: a name for each consumer, made from the one that is set.
+const INSTANCE: &str = "group.instance.id";
+
 /// Properties that can't be set from outside, and why.
-const RESERVED: [(&str, &str); 14] = [
+const RESERVED: [(&str, &str); 13] = [
     ("bootstrap.servers", "use `bootstrap`"),
     ("metadata.broker.list", "use `bootstrap`"),
     ("group.id", "the group comes from the participant's subscription"),
-    ("group.instance.id", "use `instance`"),
     ("enable.auto.commit", "where to read on is kept in the store"),
     ("enable.auto.offset.store", "where to read on is kept in the store"),
     ("enable.idempotence", "the relay publishes each event once and in order"),
@@ -42,15 +44,12 @@ pub struct KafkaSettings {
     pub partitions: i32,
     /// Replication factor of topics that have to be created; -1 for the broker's default.
     pub replication: i32,
-    /// A name of this process among those that share its groups. With it a restarted process gets its partitions
-    /// back at once (static membership); without it the group waits for the session timeout after a crash.
-    pub instance: Option<String>,
     /// Milliseconds that the relay lets events gather into one request. Commits come in batches already,
     /// so that 1 is enough to keep requests few under load, and is all that a single event waits.
     pub relay_linger_ms: u64,
-    /// Milliseconds before something that failed is tried again.
-    pub retry_ms: u64,
-    /// Further librdkafka properties, by their own names (security, timeouts, sizes).
+    /// Further librdkafka properties, by their own names (security, timeouts, sizes). `group.instance.id` is a name
+    /// of this process among those that share its groups: with it a restarted process gets its partitions
+    /// back at once (static membership); without it the group waits for the session timeout after a crash.
     #[serde(serialize_with = "serialize_redacted")]
     pub properties: BTreeMap<String, String>,
 }
@@ -61,9 +60,7 @@ impl Default for KafkaSettings {
             bootstrap: "localhost:9092".into(),
             partitions: 1,
             replication: 1,
-            instance: None,
             relay_linger_ms: 1,
-            retry_ms: 5_000,
             properties: BTreeMap::new(),
         }
     }
@@ -75,9 +72,7 @@ impl fmt::Debug for KafkaSettings {
             .field("bootstrap", &self.bootstrap)
             .field("partitions", &self.partitions)
             .field("replication", &self.replication)
-            .field("instance", &self.instance)
             .field("relay_linger_ms", &self.relay_linger_ms)
-            .field("retry_ms", &self.retry_ms)
             .field("properties", &redact(&self.properties))
             .finish()
     }
@@ -94,6 +89,12 @@ pub fn redact(properties: &BTreeMap<String, String>) -> BTreeMap<String, String>
 }
 
 impl KafkaSettings {
+    /// The same, fit to be shown: see [`redact`].
+    #[must_use]
+    pub fn redacted(self) -> Self {
+        Self { properties: redact(&self.properties), ..self }
+    }
+
     /// Everything that is wrong with them, each with its name and what to do; empty where nothing is.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
@@ -149,8 +150,8 @@ impl KafkaSettings {
             ],
             &[("group.id", group), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false")],
         );
-        if let Some(instance) = &self.instance {
-            config.set("group.instance.id", format!("{instance}-{member}"));
+        if let Some(instance) = self.properties.get(INSTANCE) {
+            config.set(INSTANCE, format!("{instance}-{member}"));
         }
         config
     }

@@ -83,11 +83,6 @@ impl Topics {
         self.unreachable.load(Ordering::Relaxed)
     }
 
-    /// Wakes the watch.
-    pub(super) fn wake(&self) {
-        self.asked.ring();
-    }
-
     fn missing(&self) -> Vec<Arc<str>> {
         self.lock().iter().filter(|(_, exists)| !**exists).map(|(topic, _)| topic.clone()).collect()
     }
@@ -97,8 +92,46 @@ impl Topics {
     }
 }
 
+/// Keeps the watch going for as long as somebody has it.
+pub(super) struct Watched {
+    topics: Arc<Topics>,
+    stop: CancellationToken,
+}
+
+impl Watched {
+    /// Starts the thread that asks.
+    ///
+    /// # Errors
+    /// When the client can't be made with these settings, or the thread.
+    pub(super) fn start(settings: &KafkaSettings, troubles: Arc<Troubles>) -> anyhow::Result<Arc<Self>> {
+        let topics = Arc::new(Topics::default());
+        let watch = Watch::new(settings, topics.clone(), troubles)
+            .map_err(|error| anyhow::anyhow!("kafka: {}", describe(&error)))?;
+        let watched = Arc::new(Self { topics, stop: CancellationToken::new() });
+        let stop = watched.stop.clone();
+        std::thread::Builder::new().name("kafka-watch".into()).spawn(move || watch.run(&stop))?;
+        Ok(watched)
+    }
+}
+
+impl std::ops::Deref for Watched {
+    type Target = Topics;
+
+    fn deref(&self) -> &Topics {
+        &self.topics
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // The thread has nothing to finish, so nobody waits for it.
+        self.stop.cancel();
+        self.topics.asked.ring();
+    }
+}
+
 /// The thread that asks.
-pub(super) struct Watch {
+struct Watch {
     client: BaseConsumer<LastError>,
     admin: Option<AdminClient<DefaultClientContext>>,
     settings: KafkaSettings,
@@ -108,19 +141,13 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// # Errors
-    /// When the client can't be made with these settings.
-    pub(super) fn new(
-        settings: &KafkaSettings,
-        topics: Arc<Topics>,
-        troubles: Arc<Troubles>,
-    ) -> KafkaResult<Self> {
+    fn new(settings: &KafkaSettings, topics: Arc<Topics>, troubles: Arc<Troubles>) -> KafkaResult<Self> {
         let client = settings.watch_config().create_with_context(LastError::default())?;
         Ok(Self { client, admin: None, settings: settings.clone(), topics, troubles, unanswered: 0 })
     }
 
     /// Asks until `stop`.
-    pub(super) fn run(mut self, stop: &CancellationToken) {
+    fn run(mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let seen = self.topics.asked.rings();
             let missing = self.topics.missing();
@@ -241,11 +268,11 @@ impl Watch {
             .enable_time()
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
+        let wanted = [NewTopic::new(topic, partitions, TopicReplication::Fixed(replication))];
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
         let answer = runtime.block_on(async {
             tokio::select! {
-                answer = admin.create_topics(&[wanted], &options) => Some(answer),
+                answer = admin.create_topics(&wanted, &options) => Some(answer),
                 () = stop.cancelled() => None,
             }
         });

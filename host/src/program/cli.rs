@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use saga_host::config::reader::Override;
-use saga_host::config::{Config, ConfigError, LogSettings};
 use tracing_subscriber::prelude::*;
+
+use crate::config::reader::Override;
+use crate::config::{Config, ConfigError, LogSettings};
 
 /// A native host for choreography-based sagas whose rules are WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "\
+#[command(name = "saga", version, after_help = "\
 Examples:
   saga run --plugin customer=customer.wasm --plugin order=order.wasm
   saga run --config saga.toml

@@ -1,0 +1,29 @@
+//! The core's values as the SDK's, and back.
+
+use saga_core::message::{Message, Origin};
+use saga_sdk::native;
+
+saga_core::conversions_from_generated!(saga_sdk::native);
+
+/// A message as rules take it.
+pub(crate) fn message(message: &Message) -> native::Message {
+    native::Message {
+        id: message.id.clone(),
+        source: message.source.clone(),
+        origin: match message.origin {
+            Origin::Command => native::Origin::Command,
+            Origin::Event => native::Origin::Event,
+            Origin::Timer => native::Origin::Timer,
+        },
+        name: message.name.clone(),
+        key: message.key.clone(),
+        time: message.time,
+        correlation: message.correlation.clone(),
+        parameters: message
+            .parameters
+            .iter()
+            .map(|(name, value)| native::Parameter { name: name.clone(), value: value.clone() })
+            .collect(),
+        body: message.body.clone(),
+    }
+}

@@ -1,0 +1,171 @@
+//! The program: command line, logging, signals, exit codes.
+//!
+//! Where the rules come from is its one argument: `saga` loads components; the benchmark has a program
+//! whose rules are compiled in, to measure what the components cost.
+
+mod cli;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::{self, StartError};
+use crate::config::Config;
+use crate::generation::Build;
+use crate::store::Store;
+
+/// Exit codes, after sysexits.h. `saga --help` lists them.
+mod exit {
+    /// Bad settings or a bad command line.
+    pub(crate) const USAGE: u8 = 64;
+    /// A component was refused.
+    pub(crate) const COMPONENT: u8 = 65;
+    /// An address can't be listened on.
+    pub(crate) const LISTEN: u8 = 69;
+    /// A bug in the host.
+    pub(crate) const INTERNAL: u8 = 70;
+    /// The store can't be used.
+    pub(crate) const STORE: u8 = 73;
+}
+
+/// Gives the rules of every configured participant.
+pub type Load = fn(&Config) -> Result<Vec<Arc<dyn Build>>, StartError>;
+
+/// Runs the program to its end.
+#[must_use]
+pub fn main(load: Load) -> ExitCode {
+    let arguments = match cli::Cli::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are asked for and go to standard output.
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    // What is wrong with the settings is said before there is a log to say it in.
+    let (command, config) = match arguments.config() {
+        Ok(config) => config,
+        Err(error) => {
+            for problem in error.0 {
+                eprintln!("saga: {problem}");
+            }
+            return exit::USAGE.into();
+        }
+    };
+    match command {
+        cli::Action::PrintConfig => print_config(&config),
+        cli::Action::Run => run(&config, load),
+    }
+}
+
+fn print_config(config: &Config) -> ExitCode {
+    match config.to_toml() {
+        Ok(text) => {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("saga: the settings can't be printed: {error}");
+            exit::INTERNAL.into()
+        }
+    }
+}
+
+fn run(config: &Config, load: Load) -> ExitCode {
+    cli::start_log(&config.log);
+    die_on_panic();
+    if config.participants.is_empty() {
+        eprintln!("saga: no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file");
+        return exit::USAGE.into();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("saga: the runtime does not start: {error}");
+            return exit::INTERNAL.into();
+        }
+    };
+    runtime.block_on(serve(config, load)).map_or_else(
+        |error| {
+            // The log may be JSON for a machine; this line is for whoever started the program.
+            eprintln!("saga: {error}");
+            exit_code(&error).into()
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+async fn serve(config: &Config, load: Load) -> Result<(), StartError> {
+    let mut signals = Signals::new().map_err(anyhow::Error::from)?;
+    let store = app::open_store(config)?;
+    let running = match start(config, store.clone(), load).await {
+        Ok(running) => running,
+        Err(error) => {
+            // What did start holds the store; closing it leaves no log to recover.
+            store.close();
+            return Err(error);
+        }
+    };
+    for (name, url) in &running.listening {
+        println!("listening {name} {url}");
+    }
+    println!("ready");
+    // A pipe that nobody reads must not stop the host.
+    let _ = std::io::stdout().flush();
+    let which = signals.next().await;
+    tracing::info!(signal = which, "draining; a second signal ends at once");
+    tokio::select! {
+        () = running.drain() => tracing::info!("drained"),
+        which = signals.next() => {
+            tracing::warn!(signal = which, "ending at once; the next start recovers");
+            std::process::exit(i32::from(exit::INTERNAL));
+        }
+    }
+    Ok(())
+}
+
+async fn start(config: &Config, store: Arc<Store>, load: Load) -> Result<app::Running, StartError> {
+    let builds = load(config)?;
+    app::start(config, store, builds).await
+}
+
+fn exit_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Config(_) => exit::USAGE,
+        StartError::Component(_) => exit::COMPONENT,
+        StartError::Store(_) => exit::STORE,
+        StartError::Listen(_) => exit::LISTEN,
+        StartError::Other(_) => exit::INTERNAL,
+    }
+}
+
+/// A panic is a bug of the host. Going on with one thread less could hold work back for ever; a crash
+/// loses nothing, for the next start recovers.
+fn die_on_panic() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        std::process::exit(i32::from(exit::INTERNAL));
+    }));
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

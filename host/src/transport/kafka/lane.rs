@@ -1,0 +1,231 @@
+//! One partition of the outbox on its way to Kafka: what is sent, what is acknowledged, what blocks it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use saga_core::record::Record;
+use saga_core::window::Window;
+
+use super::headers;
+use super::relay::RELAY;
+use super::reports::{Reports, Ticket};
+use super::trouble::Troubles;
+use crate::store::{Reader, Store};
+
+/// Records of a lane that are under way at most (invariant 9).
+const UNDER_WAY: usize = 4_096;
+
+/// Records read from the outbox at once.
+const PAGE: usize = 512;
+
+/// A partition of the outbox.
+pub(super) struct Lane {
+    /// Row and name of the topic.
+    topic: (i64, Arc<str>),
+    partition: i32,
+    /// The next record to send; none until the progress was read.
+    next: Option<i64>,
+    /// Everything below it is acknowledged.
+    progress: i64,
+    /// What the store says of `progress`.
+    written: i64,
+    under_way: Window,
+    /// Whether the last look found nothing more to send.
+    is_at_end: bool,
+    blocked: Option<Blocked>,
+    /// Wait before a refused record is tried again.
+    retry: Duration,
+    part: String,
+}
+
+/// A record that Kafka refuses.
+struct Blocked {
+    offset: i64,
+    until: Instant,
+}
+
+/// What a lane sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Something; there may be more.
+    Some,
+    /// Nothing.
+    Nothing,
+    /// The producer is of no more use.
+    ProducerBroken,
+}
+
+impl Lane {
+    pub(super) fn new(topic: (i64, Arc<str>), partition: i32, retry: Duration) -> Self {
+        let part = format!("relay of {}", topic.1);
+        Self {
+            topic,
+            partition,
+            next: None,
+            progress: 0,
+            written: 0,
+            under_way: Window::new(0, UNDER_WAY),
+            is_at_end: false,
+            blocked: None,
+            retry,
+            part,
+        }
+    }
+
+    /// The topic's name.
+    pub(super) fn topic(&self) -> &str {
+        &self.topic.1
+    }
+
+    /// Whether its progress was read.
+    pub(super) fn is_ready(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Reads its progress. The first one is written down, so that nothing is pruned before it was
+    /// published. False where the store fails: it is tried again.
+    pub(super) fn begin(&mut self, reader: &Reader, store: &Store, troubles: &Troubles) -> bool {
+        let (row, partition) = (self.topic.0, self.partition);
+        let stored = reader.offset(RELAY, row, partition).map_err(|error| error.to_string());
+        let progress = stored.and_then(|stored| match stored {
+            Some(progress) => Ok(progress),
+            None => store
+                .run(move |sql| crate::store::write_offset(sql, RELAY, row, partition, 0))
+                .map(|()| 0)
+                .map_err(|error| error.to_string()),
+        });
+        match progress {
+            Ok(progress) => {
+                self.progress = progress;
+                self.written = progress;
+                self.start_again();
+                troubles.clear(&self.part);
+                true
+            }
+            Err(error) => {
+                let topic = self.topic();
+                troubles.error(&self.part, format!("the relay of topic {topic} can't use the store ({error}); it is tried again"));
+                false
+            }
+        }
+    }
+
+    /// Forgets what is under way: it is sent again.
+    pub(super) fn start_again(&mut self) {
+        self.next = Some(self.progress);
+        self.under_way = Window::new(self.progress, UNDER_WAY);
+        self.is_at_end = false;
+    }
+
+    /// Sends what the outbox holds, as far as there is room.
+    pub(super) fn send(
+        &mut self,
+        index: usize,
+        reader: &Reader,
+        producer: &ThreadedProducer<Reports>,
+        troubles: &Troubles,
+    ) -> Sent {
+        let room = self.under_way.room().min(PAGE);
+        let is_held = self.blocked.as_ref().is_some_and(|blocked| Instant::now() < blocked.until);
+        let Some(next) = self.next.filter(|_| room > 0 && !is_held) else { return Sent::Nothing };
+        let records = match reader.records(&self.topic, self.partition, next, room) {
+            Ok(records) => records,
+            Err(error) => {
+                let topic = self.topic();
+                troubles.error(&self.part, format!("the outbox of topic {topic} can't be read ({error}); it is tried again"));
+                return Sent::Nothing;
+            }
+        };
+        self.is_at_end = records.is_empty();
+        let mut sent = Sent::Nothing;
+        for record in records {
+            let offset = record.position.offset;
+            match produce(producer, &record, Box::new((index, offset))) {
+                Ok(()) => {
+                    self.under_way.take(offset);
+                    self.next = Some(offset + 1);
+                    sent = Sent::Some;
+                }
+                Err(RDKafkaErrorCode::QueueFull) if !self.under_way.is_empty() => break,
+                Err(RDKafkaErrorCode::Fatal) => return Sent::ProducerBroken,
+                Err(code) => {
+                    self.block(offset, code, troubles);
+                    break;
+                }
+            }
+        }
+        sent
+    }
+
+    /// Kafka has a record.
+    pub(super) fn delivered(&mut self, offset: i64, troubles: &Troubles) {
+        self.progress = self.under_way.settle(offset);
+        if self.blocked.as_ref().is_some_and(|blocked| blocked.offset < self.progress) {
+            self.blocked = None;
+            troubles.clear(&self.part);
+        }
+    }
+
+    /// Kafka refuses a record: nothing after it is sent until it goes through.
+    pub(super) fn block(&mut self, offset: i64, code: RDKafkaErrorCode, troubles: &Troubles) {
+        let topic = self.topic();
+        let remedy = match code {
+            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize | RDKafkaErrorCode::QueueFull => {
+                "it is too large: raise the property `message.max.bytes` here and `max.message.bytes` of the topic on \
+                 the broker, and start this process again"
+            }
+            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                "allow this user to write to the topic"
+            }
+            RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition => {
+                "the topic was deleted: create it again"
+            }
+            _ => "see what the broker says",
+        };
+        troubles.error(
+            &self.part,
+            format!(
+                "Kafka does not take the record at offset {offset} of the outbox of topic {topic}: {code}; {remedy}. \
+                 Nothing after it is published on this topic until it goes through, and nothing is lost; it is tried again"
+            ),
+        );
+        self.blocked = Some(Blocked { offset, until: Instant::now() + self.retry });
+    }
+
+    /// Progress that the store does not know yet: row of the topic, partition, offset.
+    pub(super) fn unwritten(&self) -> Option<(i64, i32, i64)> {
+        (self.progress != self.written).then_some((self.topic.0, self.partition, self.progress))
+    }
+
+    /// The store knows this progress.
+    pub(super) fn written(&mut self, progress: &[(i64, i32, i64)]) {
+        let mine = progress.iter().find(|(topic, partition, _)| *topic == self.topic.0 && *partition == self.partition);
+        if let Some((_, _, next)) = mine {
+            self.written = *next;
+        }
+    }
+
+    /// Whether Kafka has everything that it would take.
+    pub(super) fn is_drained(&self) -> bool {
+        (self.is_at_end || self.blocked.is_some()) && self.under_way.is_empty()
+    }
+}
+
+fn produce(
+    producer: &ThreadedProducer<Reports>,
+    record: &Record,
+    ticket: Ticket,
+) -> Result<(), RDKafkaErrorCode> {
+    let mut message: BaseRecord<'_, [u8], [u8], Ticket> =
+        BaseRecord::with_opaque_to(&record.position.topic, ticket).headers(headers::write(record));
+    message.key = record.key.as_deref();
+    message.payload = record.value.as_deref();
+    message.timestamp = i64::try_from(record.timestamp).ok().filter(|time| *time > 0);
+    producer.send(message).map_err(|(error, _)| match error {
+        KafkaError::MessageProduction(code) => code,
+        other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+    })
+}

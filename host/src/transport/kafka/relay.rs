@@ -1,0 +1,214 @@
+//! The relay: publishes what the outbox holds, in its order.
+//!
+//! Each partition of the outbox is a lane. Many records are under way at once; what is acknowledged
+//! without a gap is the lane's progress, kept in the store. A crash, or an end of the producer, starts
+//! again from it, so a record may be published twice, with the same `ce_id`, but never passed over.
+//! A record that Kafka refuses for good blocks its lane, loudly, until an operator acts: leaving it out would
+//! lose an event, and sending what comes after it would change the order (invariants 3 and 4).
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaResult;
+use rdkafka::producer::ThreadedProducer;
+use tokio_util::sync::CancellationToken;
+
+use super::lane::{Lane, Sent};
+use super::reports::Reports;
+use super::settings::describe;
+use super::{Parts, client};
+use crate::store::Reader;
+
+/// The relay's name among the consumers of the outbox. The prefix keeps what it has not read from
+/// being pruned.
+pub(super) const RELAY: &str = "log:relay";
+
+/// How often progress is written to the store. More often would cost the rules commits; what a crash
+/// repeats is known to consumers by its id.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// Longest sleep: a bell that was missed is noticed after it, and so is `stop`.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Time to publish what was committed before `stop`. What is left goes out at the next start.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The relay in its thread.
+pub(super) struct Relay {
+    producer: Option<ThreadedProducer<Reports>>,
+    parts: Parts,
+    reader: Reader,
+    lanes: Vec<Lane>,
+}
+
+/// How a producer's life ended.
+enum End {
+    /// `stop`, and all is published or the time is over.
+    Stopped,
+    /// The producer can't be used any more.
+    Broken,
+}
+
+impl Relay {
+    /// # Errors
+    /// When the producer can't be made with these settings, or the store can't be read.
+    pub(super) fn new(parts: Parts, lanes: Vec<Lane>) -> anyhow::Result<Self> {
+        let producer = connect(&parts)
+            .map_err(|error| anyhow::anyhow!("kafka producer of the relay: {}", describe(&error)))?;
+        let reader = parts.store.reader()?;
+        Ok(Self { producer: Some(producer), parts, reader, lanes })
+    }
+
+    /// Publishes until `stop`.
+    pub(super) fn run(mut self, stop: &CancellationToken) {
+        loop {
+            let producer = match self.producer.take() {
+                Some(producer) => producer,
+                None => match connect(&self.parts) {
+                    Ok(producer) => producer,
+                    Err(error) => {
+                        let text = format!("the relay's producer can't start: {}; it is tried again", describe(&error));
+                        self.parts.troubles.error(RELAY, text);
+                        if !self.pause(stop) {
+                            return;
+                        }
+                        continue;
+                    }
+                },
+            };
+            let end = self.publish(&producer, stop);
+            client::close(producer);
+            match end {
+                End::Stopped => return,
+                End::Broken => self.lanes.iter_mut().for_each(Lane::start_again),
+            }
+        }
+    }
+
+    fn publish(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> End {
+        let bell = self.parts.store.published().clone();
+        let mut written = Instant::now();
+        let mut drain_until = None;
+        loop {
+            let seen = bell.rings();
+            let stopping = stop.is_cancelled();
+            if let Some(end) = self.collect(producer, stop) {
+                self.write_progress();
+                return end;
+            }
+            let mut any = false;
+            for (index, lane) in self.lanes.iter_mut().enumerate() {
+                if !lane.is_ready() && !lane.begin(&self.reader, &self.parts.store, &self.parts.troubles) {
+                    continue;
+                }
+                if self.parts.topics.exists(lane.topic()) {
+                    match lane.send(index, &self.reader, producer, &self.parts.troubles) {
+                        Sent::Some => any = true,
+                        Sent::Nothing => {}
+                        Sent::ProducerBroken => {
+                            self.write_progress();
+                            return if self.pause(stop) { End::Broken } else { End::Stopped };
+                        }
+                    }
+                }
+            }
+            if written.elapsed() >= PROGRESS {
+                written = Instant::now();
+                self.write_progress();
+            }
+            if stopping {
+                let until = *drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
+                if self.is_drained() || self.parts.topics.is_unreachable() || Instant::now() >= until {
+                    self.write_progress();
+                    self.say_what_is_left();
+                    return End::Stopped;
+                }
+            }
+            if !any {
+                bell.wait(seen, PATIENCE);
+            }
+        }
+    }
+
+    /// Takes in what Kafka reported; says if the producer has to end.
+    fn collect(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> Option<End> {
+        let (reports, fatal) = Reports::take(producer);
+        let mut refused = false;
+        for report in reports {
+            let Some(lane) = self.lanes.get_mut(report.lane) else { continue };
+            match report.failure {
+                None => lane.delivered(report.offset, &self.parts.troubles),
+                // Those after the first failed because of it.
+                Some(_) if refused => {}
+                Some(code) => {
+                    refused = true;
+                    lane.block(report.offset, code, &self.parts.troubles);
+                }
+            }
+        }
+        if refused {
+            return Some(End::Broken);
+        }
+        let reason = fatal?;
+        self.parts.troubles.error(RELAY, format!("the relay's producer was ended by Kafka ({reason}); it starts again"));
+        Some(if self.pause(stop) { End::Broken } else { End::Stopped })
+    }
+
+    fn write_progress(&mut self) {
+        let progress: Vec<_> = self.lanes.iter().filter_map(Lane::unwritten).collect();
+        if progress.is_empty() {
+            return;
+        }
+        let rows = progress.clone();
+        let result = self.parts.store.run(move |sql| {
+            for (topic, partition, next) in rows {
+                crate::store::write_offset(sql, RELAY, topic, partition, next)?;
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => {
+                for lane in &mut self.lanes {
+                    lane.written(&progress);
+                }
+                self.parts.troubles.clear(RELAY);
+            }
+            // Publishing goes on: what is repeated after a crash is known by its id.
+            Err(error) => {
+                self.parts.troubles.warn(RELAY, format!("the relay's progress can't be stored ({error}); it is tried again"));
+            }
+        }
+    }
+
+    /// Whether nothing is left that could be published now.
+    fn is_drained(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.is_drained() || !self.parts.topics.exists(lane.topic()))
+    }
+
+    fn say_what_is_left(&self) {
+        for lane in self.lanes.iter().filter(|lane| !lane.is_drained()) {
+            tracing::warn!(
+                topic = lane.topic(),
+                "not all events were published before the end; they are kept and go out at the next start"
+            );
+        }
+    }
+
+    /// Waits before the next attempt; false where `stop` came first.
+    fn pause(&self, stop: &CancellationToken) -> bool {
+        let until = Instant::now() + self.parts.retry;
+        let bell = self.parts.store.published();
+        while !stop.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            bell.wait(bell.rings(), left.min(PATIENCE));
+        }
+        false
+    }
+}
+
+fn connect(parts: &Parts) -> KafkaResult<ThreadedProducer<Reports>> {
+    // The relay sleeps on the bell of the store's commits; Kafka's reports wake it by the same.
+    parts.settings.producer_config().create_with_context(Reports::new(parts.store.published().clone()))
+}
