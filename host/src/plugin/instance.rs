@@ -45,8 +45,7 @@ impl Instance {
             Some(live) => live,
             None => self.instantiate()?,
         };
-        store.data().set_time(time);
-        store.data_mut().memory.refused = false;
+        store.data_mut().begin_turn(time);
         store.set_epoch_deadline(self.runtime.deadline_ticks());
         let result = store.set_fuel(limits.fuel).and_then(|()| call(&participant, &mut store));
         match result {
@@ -112,7 +111,11 @@ fn fault(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &super::GuestL
         Some(Trap::Interrupt) => {
             Fault::new(FaultKind::Deadline, format!("took longer than {} ms", limits.deadline_ms))
         }
-        Some(trap) => Fault::new(FaultKind::Trap, trap.to_string()),
+        Some(trap) => {
+            // Rust rules that panic say why on standard error and then run into an unreachable.
+            let words = store.data().last_words.text();
+            Fault::new(FaultKind::Trap, words.map_or_else(|| trap.to_string(), |words| format!("{trap}: {words}")))
+        }
         // The copying of an answer stops with this text; there is no type to match on.
         None if error.to_string().contains("fuel allocated for hostcalls") => {
             Fault::new(FaultKind::OutputTooLarge, format!("answered more than {} bytes", limits.answer_bytes))

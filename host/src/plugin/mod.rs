@@ -4,6 +4,7 @@
 //!
 //! - [`engine`]: the one wasmtime engine and its settings; the epoch ticker
 //! - [`sandbox`]: what a component finds when it looks around: nothing
+//! - `last_words`: what a guest says when it breaks
 //! - [`compile`]: bytes → compiled code, cached by digest
 //! - [`component`]: a loaded component: digest, description, instances
 //! - [`instance`]: one instance, which implements [`saga_core::rules::Rules`]
@@ -18,6 +19,7 @@ pub mod compile;
 pub mod component;
 pub mod engine;
 pub mod instance;
+mod last_words;
 pub mod sandbox;
 pub mod world;
 

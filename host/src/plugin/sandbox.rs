@@ -1,8 +1,8 @@
 //! What a component finds when it looks around: nothing (invariant 7).
 //!
 //! `wasm32-wasip2` links the standard library against WASI whether the rules use it or not, so WASI
-//! is there, with nothing granted: no files, no network, no environment, no arguments, output goes
-//! nowhere. The clock shows the time of the turn. Random numbers are the same constant every time,
+//! is there, with nothing granted: no files, no network, no environment, no arguments; what it prints
+//! is kept for the text of a fault and goes nowhere else. The clock shows the time of the turn. Random numbers are the same constant every time,
 //! so that a hash map iterates in the same order on every machine. Waiting traps.
 
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::last_words::LastWords;
+
 /// The WASI version that wasmtime-wasi links; older minor versions are served by it too.
 const WASI_POLL: &str = "wasi:io/poll@0.2.12";
 
@@ -23,6 +25,7 @@ pub struct Sandbox {
     table: ResourceTable,
     clock: TurnClock,
     pub(super) memory: MemoryLimit,
+    pub(super) last_words: LastWords,
 }
 
 impl Sandbox {
@@ -30,7 +33,9 @@ impl Sandbox {
     #[must_use]
     pub fn new(memory_bytes: usize) -> Self {
         let clock = TurnClock::default();
+        let last_words = LastWords::default();
         let wasi = WasiCtxBuilder::new()
+            .stderr(last_words.clone())
             .wall_clock(clock.clone())
             .monotonic_clock(clock.clone())
             .secure_random(Constant)
@@ -39,12 +44,15 @@ impl Sandbox {
             .allow_tcp(false)
             .allow_udp(false)
             .build();
-        Self { wasi, table: ResourceTable::new(), clock, memory: MemoryLimit { bytes: memory_bytes, refused: false } }
+        let memory = MemoryLimit { bytes: memory_bytes, refused: false };
+        Self { wasi, table: ResourceTable::new(), clock, memory, last_words }
     }
 
-    /// Sets the time that the guest's clocks show, in milliseconds since the Unix epoch.
-    pub fn set_time(&self, unix_millis: u64) {
+    /// Prepares for a turn at this time, in milliseconds since the Unix epoch.
+    pub fn begin_turn(&mut self, unix_millis: u64) {
         self.clock.0.store(unix_millis, Ordering::Relaxed);
+        self.memory.refused = false;
+        self.last_words.clear();
     }
 }
 
