@@ -233,9 +233,7 @@ fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
         bootstrap: reader.get(&["kafka", "bootstrap"], String::new(), not_empty),
         partitions: reader.get(&["kafka", "partitions"], default.partitions, in_range(1, 10_000)),
         replication: reader.get(&["kafka", "replication"], default.replication, in_range(1, 100)),
-        instance: reader.find(&["kafka", "instance"], not_empty),
         relay_linger_ms: reader.get(&["kafka", "relay_linger_ms"], default.relay_linger_ms, in_range(0, 900_000)),
-        retry_ms: reader.get(&["kafka", "retry_ms"], default.retry_ms, in_range(10, 600_000)),
         properties: read_texts(reader, &["kafka", "properties"]),
     };
     if given && settings.bootstrap.is_empty() {

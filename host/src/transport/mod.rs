@@ -9,6 +9,8 @@
 //! Both keep where they read on in the store, in the transaction of the turn (invariant 1). Must not
 //! know: components, HTTP, what a participant is about.
 
+#[cfg(test)]
+mod conformance;
 pub mod embedded;
 pub mod kafka;
 

@@ -5,6 +5,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
+mod expect;
+mod store_file;
 mod support;
 
+mod bad_input;
+mod bad_records;
+mod components;
+mod hostile;
+mod http;
+mod isolation;
+mod limits;
+mod other_domain;
+mod timers;
 mod walk;

@@ -181,7 +181,7 @@ impl Relay {
 
     /// Whether nothing is left that could be published now.
     fn is_drained(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.is_drained() || !self.parts.topics.exists(lane.topic()))
+        self.lanes.iter().all(|lane| lane.is_drained() || self.parts.topics.is_failing(lane.topic()))
     }
 
     fn say_what_is_left(&self) {

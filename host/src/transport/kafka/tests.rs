@@ -1,1 +1,355 @@
-//! tests
+//! Kafka on librdkafka's MockCluster: a broker in this process that speaks the protocol and keeps
+//! nothing. The conformance suite, and what only a broker can do: be away, answer with errors, hold the
+//! offsets of others, lose a topic.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::*;
+use crate::transport::conformance::{DEADLINE, Rig, suite, value};
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn cluster(topic: &str, partitions: i32) -> Arc<Cluster> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic, partitions, 1).unwrap();
+    Arc::new(cluster)
+}
+
+fn settings(bootstrap: &str) -> KafkaSettings {
+    KafkaSettings { bootstrap: bootstrap.into(), ..KafkaSettings::default() }
+}
+
+fn rig_on(cluster: &Arc<Cluster>, topic: &str) -> Rig {
+    rig_with(topic, settings(&cluster.bootstrap_servers()), cluster.clone())
+}
+
+fn rig_with(topic: &str, settings: KafkaSettings, broker: impl std::any::Any) -> Rig {
+    let make = |store| -> Box<dyn Transport> {
+        let mut kafka = Kafka::new(store, settings).unwrap();
+        kafka.0.retry = Duration::from_millis(100);
+        Box::new(kafka)
+    };
+    Rig::new(topic, make, broker)
+}
+
+fn rig(partitions: i32) -> Rig {
+    rig_on(&cluster("t", partitions), "t")
+}
+
+suite!(rig);
+
+/// Waits until something is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn trouble(rig: &Rig) -> String {
+    rig.transport.trouble().unwrap_or_default()
+}
+
+fn producer(cluster: &Cluster) -> BaseProducer {
+    ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap()
+}
+
+#[test]
+fn records_without_our_headers_are_accepted() {
+    let cluster = cluster("t", 1);
+    let theirs = producer(&cluster);
+    let type_id = OwnedHeaders::new().insert(Header { key: "__TypeId__", value: Some("com.example.OrderDto") });
+    theirs.send(BaseRecord::<(), str>::to("t").payload("java").headers(type_id)).unwrap();
+    theirs.send(BaseRecord::<(), str>::to("t").payload("bare")).unwrap();
+    theirs.flush(DEADLINE).unwrap();
+
+    let rig = rig_on(&cluster, "t");
+    let consumer = rig.consuming();
+    for expected in ["java", "bare"] {
+        let record = consumer.next().record;
+        assert_eq!((value(&record).as_str(), record.key), (expected, None));
+        assert_eq!(record.attributes, Default::default());
+    }
+}
+
+#[test]
+fn the_wire_is_the_value_and_cloud_events_headers() {
+    let cluster = cluster("t", 1);
+    let rig = rig_on(&cluster, "t");
+    let _relay = rig.publishing();
+    let mut row = rig.row("7", r#"{"id":7}"#);
+    row.attributes.extra = vec![("dlq_reason".into(), "malformed".into())];
+    rig.publish(vec![row]);
+
+    let theirs: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "theirs")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    theirs.subscribe(&["t"]).unwrap();
+    // A poll also ends, with nothing, when the group is joined.
+    let message = theirs.iter().next().unwrap().unwrap();
+    assert_eq!((message.key(), message.payload()), (Some(&b"7"[..]), Some(&br#"{"id":7}"#[..])));
+    let headers: BTreeMap<&str, &str> = message
+        .headers()
+        .unwrap()
+        .iter()
+        .map(|header| (header.key, std::str::from_utf8(header.value.unwrap()).unwrap()))
+        .collect();
+    let expected = BTreeMap::from([
+        ("content-type", "application/json"),
+        ("ce_specversion", "1.0"),
+        ("ce_id", r#"id-7-{"id":7}"#),
+        ("ce_source", "/saga/order"),
+        ("ce_time", "2023-11-14T22:13:20.000Z"),
+        ("ce_sagadigest", "digest"),
+        ("dlq_reason", "malformed"),
+    ]);
+    assert_eq!(headers, expected);
+}
+
+#[test]
+fn a_group_that_a_java_service_left_is_read_on_where_it_was() {
+    let cluster = cluster("t", 1);
+    let theirs = producer(&cluster);
+    for number in 0..5 {
+        theirs.send(BaseRecord::<(), str>::to("t").payload(&number.to_string())).unwrap();
+    }
+    theirs.flush(DEADLINE).unwrap();
+    let left: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "group")
+        .create()
+        .unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset("t", 0, Offset::Offset(3)).unwrap();
+    left.commit(&offsets, CommitMode::Sync).unwrap();
+    drop(left);
+
+    let rig = rig_on(&cluster, "t");
+    let consumer = rig.consuming();
+    let (third, fourth) = (consumer.next(), consumer.next());
+    assert_eq!((value(&third.record), value(&fourth.record)), ("3".into(), "4".into()));
+    // Decided out of order: what is stored must not go back before the start.
+    rig.settle(&fourth);
+    assert_eq!(rig.stored(0), Some(3));
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
+    let cluster = cluster("t", 1);
+    let rig = rig_on(&cluster, "t");
+    let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
+    rig.store.run(move |sql| crate::store::write_offset(sql, &name, row, 0, 1_000)).unwrap();
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "0"), rig.row("k", "1")]);
+    let first = consumer.next();
+    assert_eq!(value(&first.record), "0");
+    rig.settle(&first);
+    assert_eq!(rig.stored(0), Some(1));
+    assert_eq!(consumer.values(1), ["1"]);
+}
+
+#[test]
+fn progress_of_the_relay_is_kept_and_nothing_is_published_twice() {
+    let cluster = cluster("t", 1);
+    let rig = rig_on(&cluster, "t");
+    let relay = rig.publishing();
+    let progress = || rig.store.reader().unwrap().offset(relay::RELAY, rig.source.topic_row, 0).unwrap();
+    until("the first progress is written, for the pruner", || progress() == Some(0));
+    rig.publish((0..100).map(|number| rig.row("k", &number.to_string())).collect());
+    relay.stop();
+    assert_eq!(progress(), Some(100), "what was committed before the stop is published");
+
+    let _relay = rig.publishing();
+    rig.publish(vec![rig.row("k", "last")]);
+    let consumer = rig.consuming();
+    let values = consumer.values(101);
+    assert_eq!((values[99].as_str(), values[100].as_str()), ("99", "last"));
+}
+
+#[test]
+fn errors_that_pass_do_not_change_order_or_lose_anything() {
+    use RDKafkaRespErr::{
+        RD_KAFKA_RESP_ERR__TRANSPORT as DISCONNECT, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as TOO_FEW,
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NOT_LEADER,
+    };
+    let cluster = cluster("t", 2);
+    let rig = rig_on(&cluster, "t");
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("a", "0")]);
+    assert_eq!(consumer.values(1), ["0"]);
+    cluster.request_errors(RDKafkaApiKey::Produce, &[NOT_LEADER, DISCONNECT, TOO_FEW, DISCONNECT]);
+    cluster.request_errors(RDKafkaApiKey::Fetch, &[NOT_LEADER, DISCONNECT, NOT_LEADER]);
+    cluster.request_errors(RDKafkaApiKey::Heartbeat, &[DISCONNECT]);
+    for number in 1..=300 {
+        rig.publish(vec![rig.row("a", &number.to_string())]);
+    }
+    let expected: Vec<String> = (1..=300).map(|number| number.to_string()).collect();
+    assert_eq!(consumer.values(300), expected);
+}
+
+#[test]
+fn a_record_that_kafka_refuses_blocks_its_topic_loudly_and_only_that() {
+    let cluster = cluster("t", 1);
+    cluster.create_topic("other", 1, 1).unwrap();
+    let mut settings = settings(&cluster.bootstrap_servers());
+    settings.properties.insert("message.max.bytes".into(), "2000".into());
+    let rig = rig_with("t", settings, cluster.clone());
+    let other = rig.store.run(|sql| crate::store::registry::topic(sql, "other")).unwrap();
+    let relay = rig
+        .transport
+        .publish(
+            vec![(rig.source.topic.clone(), rig.source.topic_row), ("other".into(), other)],
+            CancellationToken::new(),
+        )
+        .unwrap();
+    assert!(relay.is_some());
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "before"), rig.row("k", &"x".repeat(5_000)), rig.row("k", "after")]);
+    assert_eq!(consumer.values(1), ["before"]);
+    until("it is said", || trouble(&rig).contains("message.max.bytes"));
+    assert!(trouble(&rig).contains("offset 1 of the outbox of topic t"), "{}", trouble(&rig));
+
+    let progress = |row| rig.store.reader().unwrap().offset(relay::RELAY, row, 0).unwrap();
+    rig.publish(vec![crate::store::OutboxRow { topic: other, ..rig.row("k", "elsewhere") }]);
+    until("the other topic flows", || progress(other) == Some(1));
+    assert_eq!(progress(rig.source.topic_row), Some(1), "what comes after it is held back");
+}
+
+#[test]
+fn invariant_4_a_refusal_by_the_broker_is_not_passed_by_what_follows() {
+    let cluster = cluster("t", 1);
+    let rig = rig_on(&cluster, "t");
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "0")]);
+    assert_eq!(consumer.values(1), ["0"]);
+    // Many requests are under way when one of them is refused for good.
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD, RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD],
+    );
+    for number in 1..=200 {
+        rig.publish(vec![rig.row("k", &number.to_string())]);
+    }
+    let mut highest = 0;
+    while highest < 200 {
+        let number: i32 = value(&consumer.next().record).parse().unwrap();
+        assert!(number <= highest + 1, "{number} came after {highest}: one was passed over");
+        highest = highest.max(number);
+    }
+    until("it is over", || rig.transport.trouble().is_none());
+}
+
+#[test]
+fn invariant_5_a_broker_that_is_away_is_said_and_waited_for() {
+    let cluster = cluster("t", 1);
+    let rig = rig_on(&cluster, "t");
+    let relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "before")]);
+    rig.settle(&consumer.next());
+
+    cluster.broker_down(-1).unwrap();
+    until("it is said", || trouble(&rig).contains("can't be reached"));
+    rig.publish(vec![rig.row("k", "meanwhile")]);
+    cluster.broker_up(-1).unwrap();
+    assert_eq!(consumer.values(1), ["meanwhile"]);
+    until("it is over", || rig.transport.trouble().is_none());
+
+    cluster.broker_down(-1).unwrap();
+    until("it is said again", || trouble(&rig).contains("can't be reached"));
+    rig.publish(vec![rig.row("k", "kept")]);
+    let took = (consumer.stop(), relay.stop());
+    assert!(took.0 < Duration::from_millis(1_500) && took.1 < Duration::from_millis(1_500), "{took:?}");
+}
+
+#[test]
+fn an_unreachable_broker_at_start_is_no_error() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let rig = rig_with("t", settings(&format!("127.0.0.1:{port}")), ());
+    let relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "kept")]);
+    until("it is said", || trouble(&rig).contains("can't be reached"));
+    let text = trouble(&rig);
+    assert!(text.contains(&format!("127.0.0.1:{port}")) && text.contains("nothing is lost"), "{text}");
+    let took = (consumer.stop(), relay.stop());
+    assert!(took.0 < Duration::from_millis(1_500) && took.1 < Duration::from_millis(1_500), "{took:?}");
+}
+
+#[test]
+fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
+    // The mock broker does not know how to create topics.
+    let cluster = cluster("some", 1);
+    let rig = rig_on(&cluster, "t");
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "early")]);
+    until("it is said", || trouble(&rig).contains("topic t does not exist"));
+    cluster.create_topic("t", 1, 1).unwrap();
+    assert_eq!(consumer.values(1), ["early"]);
+    until("it is over", || rig.transport.trouble().is_none());
+}
+
+#[test]
+fn partitions_are_shared_within_a_group_and_taken_over() {
+    let cluster = cluster("t", 4);
+    let rig = rig_on(&cluster, "t");
+    let _relay = rig.publishing();
+    let first = rig.consuming();
+    let second = rig.consuming();
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut sent = 0;
+    let mut settle_all = |count: usize, consumers: &[&crate::transport::conformance::Consuming]| {
+        let start = Instant::now();
+        let mut missing: std::collections::BTreeSet<String> = (sent..sent + count).map(|n| n.to_string()).collect();
+        rig.publish((sent..sent + count).map(|n| rig.row(keys[n % keys.len()], &n.to_string())).collect());
+        sent += count;
+        let mut by = vec![0; consumers.len()];
+        while !missing.is_empty() {
+            assert!(start.elapsed() < DEADLINE, "missing: {missing:?}");
+            for (consumer, by) in consumers.iter().zip(&mut by) {
+                while let Ok(delivery) = consumer.deliveries.try_recv() {
+                    rig.settle(&delivery);
+                    missing.remove(&value(&delivery.record));
+                    *by += 1;
+                }
+            }
+            std::thread::yield_now();
+        }
+        by
+    };
+    let start = Instant::now();
+    // Until the group has settled, one may still have all partitions.
+    while settle_all(80, &[&first, &second]).contains(&0) {
+        assert!(start.elapsed() < DEADLINE, "both should have partitions");
+    }
+    second.stop();
+    assert_eq!(settle_all(80, &[&first]).len(), 1);
+}
+
+#[test]
+fn wrong_settings_are_refused_all_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = crate::store::StoreFile::open(directory.path()).unwrap();
+    let store = Arc::new(Store::start(file, crate::store::StoreSettings::default()).unwrap());
+    let properties = BTreeMap::from([("acks".to_owned(), "0".to_owned()), ("no.such".to_owned(), "1".to_owned())]);
+    let error = Kafka::new(store, KafkaSettings { properties, ..KafkaSettings::default() }).err().unwrap().to_string();
+    assert!(error.contains("`acks` can't be set") && error.contains("no.such"), "{error}");
+}

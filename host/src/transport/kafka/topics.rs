@@ -40,11 +40,21 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// The part of the transport that is in trouble while no broker answers.
 const BROKERS: &str = "brokers";
 
-/// What is known of the topics.
+/// What is known of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Nothing yet.
+    Nothing,
+    /// It exists.
+    Exists,
+    /// It can't be used or created at the moment.
+    Failing,
+}
+
+/// What is known of the topics that are needed.
 #[derive(Default)]
 pub(super) struct Topics {
-    /// Topics that are needed, and whether they are known to exist.
-    needed: Mutex<BTreeMap<Arc<str>, bool>>,
+    needed: Mutex<BTreeMap<Arc<str>, Known>>,
     /// Rings when a topic is needed that was not before, and when the watch is to end.
     asked: Signal,
     /// Rings when a topic is known to exist.
@@ -55,13 +65,18 @@ pub(super) struct Topics {
 impl Topics {
     /// A topic is needed.
     pub(super) fn need(&self, topic: &Arc<str>) {
-        self.lock().entry(topic.clone()).or_insert(false);
+        self.lock().entry(topic.clone()).or_insert(Known::Nothing);
         self.asked.ring();
     }
 
     /// Whether a topic is known to exist.
     pub(super) fn exists(&self, topic: &str) -> bool {
-        self.lock().get(topic).copied().unwrap_or(false)
+        self.lock().get(topic) == Some(&Known::Exists)
+    }
+
+    /// Whether a topic can't be used or created at the moment.
+    pub(super) fn is_failing(&self, topic: &str) -> bool {
+        self.lock().get(topic) == Some(&Known::Failing)
     }
 
     /// Waits until a topic is known to exist; false where `stop` came first.
@@ -84,10 +99,10 @@ impl Topics {
     }
 
     fn missing(&self) -> Vec<Arc<str>> {
-        self.lock().iter().filter(|(_, exists)| !**exists).map(|(topic, _)| topic.clone()).collect()
+        self.lock().iter().filter(|(_, known)| **known != Known::Exists).map(|(topic, _)| topic.clone()).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, bool>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
         self.needed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,22 +194,29 @@ impl Watch {
                 break;
             }
             let part = format!("topic {topic}");
-            match self.question(topic) {
-                None => break,
-                Some(Found::Exists { partitions }) => {
+            let Some(found) = self.question(topic) else { break };
+            let known = match found {
+                Found::Exists { partitions } => {
                     tracing::info!(%topic, partitions, "topic is there");
-                    self.troubles.clear(&part);
-                    self.topics.lock().insert(topic.clone(), true);
-                    self.topics.found.ring();
+                    Ok(Known::Exists)
                 }
-                Some(Found::Missing { brokers }) => match self.create(topic, brokers, stop) {
-                    Ok(()) => {}
-                    Err(reason) => self.troubles.error(&part, reason),
-                },
-                Some(Found::Refused(code)) => self.troubles.error(
-                    &part,
-                    format!("topic {topic} can't be used: {code}; allow this user to describe, read and write it"),
-                ),
+                Found::Missing { brokers } => self.create(topic, brokers, stop).map(|()| Known::Nothing),
+                Found::Refused(code) => Err(format!(
+                    "topic {topic} can't be used: {code}; allow this user to describe, read and write it"
+                )),
+            };
+            match known {
+                Ok(known) => {
+                    self.topics.lock().insert(topic.clone(), known);
+                    if known == Known::Exists {
+                        self.troubles.clear(&part);
+                        self.topics.found.ring();
+                    }
+                }
+                Err(reason) => {
+                    self.topics.lock().insert(topic.clone(), Known::Failing);
+                    self.troubles.error(&part, reason);
+                }
             }
         }
         if self.topics.missing().is_empty() { Duration::ZERO } else { SOON }

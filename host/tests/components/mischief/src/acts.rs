@@ -12,6 +12,7 @@ struct Body {
     #[serde(rename = "do")]
     act: String,
     size: Option<usize>,
+    then: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
@@ -22,12 +23,14 @@ struct Count {
 /// Does what the body's `do` says; a word that is not in this list is malformed.
 ///
 /// - Behaves: `count` (counts, publishes `noise`, replies), `look` (replies with the count), `refuse`,
-///   `timer` (sets the timer `mischief` to this moment with `{"do":"count"}`), `remove`.
+///   `timer` (sets the timer `mischief` to this moment, to do what the body's `then` says, or `count`),
+///   `remove`.
 /// - Undecided: `malformed`, `retry-later`.
 /// - Breaks the machine: `trap`, `panic`, `spin`, `allocate` (without end), `recurse` (without end),
-///   `clock` (replies with its milliseconds since 1970), `random` (with a number of its own), `environment`
-///   (with how many variables it sees), `file` (with whether it can list `/`),
-///   `print` (`size` bytes each to stdout and stderr).
+///   `sleep`, `print` (`size` bytes each to stdout and stderr).
+/// - Looks around: `clock` (replies with its milliseconds since 1970), `random` (with a number of its own),
+///   `environment` (with how many variables and arguments it sees), `file` (with whether it can list `/`,
+///   read a file or write one), `stdin` (with how many bytes it reads).
 /// - Too much: `big-reply`, `big-state`, `big-event`, `many-events`, `many-timers`, `long-key`,
 ///   `long-refusal`, `long-malformed`.
 /// - Nonsense: `reply-no-json`, `state-no-json`, `event-no-json`, `timer-no-json`, `no-reply`,
@@ -65,7 +68,10 @@ pub fn act(state: Option<String>, message: &Message) -> Result<Outcome, Disposit
         "count" => events(vec![event("noise", key, &json(&next))]),
         "look" => idle(json(&present)),
         "refuse" => refused("It was asked to refuse.".to_owned()),
-        "timer" => timers(vec![now("mischief", r#"{"do":"count"}"#)]),
+        "timer" => {
+            let then = body.then.as_deref().unwrap_or("count");
+            timers(vec![now("mischief", &format!(r#"{{"do":"{then}"}}"#))])
+        }
         "remove" => outcome(StateChange::Remove, Reply::Done(json(&present))),
 
         "malformed" => return Err(Disposition::Malformed("it was asked to".to_owned())),
@@ -78,8 +84,13 @@ pub fn act(state: Option<String>, message: &Message) -> Result<Outcome, Disposit
         "recurse" => idle(recurse(1).to_string()),
         "clock" => idle(clock()),
         "random" => idle(random()),
-        "environment" => idle(std::env::vars().count().to_string()),
-        "file" => idle(format!("{}", std::fs::read_dir("/").is_ok())),
+        "environment" => idle((std::env::vars().count() + std::env::args().count()).to_string()),
+        "file" => idle(sees_files().to_string()),
+        "stdin" => idle(stdin().to_string()),
+        "sleep" => {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            counted()
+        }
         "print" => {
             let text = "x".repeat(size);
             println!("{text}");
@@ -128,6 +139,7 @@ fn body(message: &Message) -> Result<Body, Disposition> {
         return Ok(Body {
             act: parameter.value.clone(),
             size: None,
+            then: None,
         });
     }
     serde_json::from_str(&message.body).map_err(|error| Disposition::Malformed(error.to_string()))
@@ -181,6 +193,17 @@ fn string(size: usize) -> String {
 fn clock() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis()).to_string()
+}
+
+fn sees_files() -> bool {
+    let read = std::fs::read_dir("/").is_ok() || std::fs::File::open("/etc/hostname").is_ok();
+    read || std::fs::write("mischief.txt", "was here").is_ok()
+}
+
+/// How many bytes it can read from its standard input.
+fn stdin() -> usize {
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::stdin(), &mut text).unwrap_or(0)
 }
 
 fn random() -> String {

@@ -5,8 +5,8 @@ use saga_sdk::bindings::saga::participant::types::{
     RefusalDescription, RefusalKind, StateDescription, Subscription, TimerDescription,
 };
 
-const REQUEST: &str = r#"{"type":"object","properties":{"do":{"type":"string"},"size":{"type":"integer","minimum":0}},"required":["do"]}"#;
-const EVENT: &str = r#"{"type":"object","properties":{"key":{"type":"string"},"do":{"type":"string"},"size":{"type":"integer","minimum":0}},"required":["key","do"]}"#;
+const REQUEST: &str = r#"{"type":"object","properties":{"do":{"type":"string"},"size":{"type":"integer","minimum":0},"then":{"type":"string"}},"required":["do"]}"#;
+const EVENT: &str = r#"{"type":"object","properties":{"key":{"type":"string"},"do":{"type":"string"},"size":{"type":"integer","minimum":0},"then":{"type":"string"}},"required":["key","do"]}"#;
 const COUNTED: &str =
     r#"{"type":"object","properties":{"count":{"type":"integer"}},"required":["count"]}"#;
 

@@ -1,0 +1,77 @@
+//! Rules that break: the participants' rules with faults put in, after the seed.
+//!
+//! Two kinds. A *poisonous* message breaks every build that tries it (trap, out of fuel, answers that
+//! are too large or nonsense): it must end as a dead letter, and never as a refusal. A *shaky* one
+//! fails now and then (the wall clock, retry-later) and goes through on another attempt, mostly.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use saga_core::message::Message;
+use saga_core::outcome::{Disposition, Event, Outcome, StateChange};
+use saga_core::rules::{Decision, Fault, FaultKind, Rules};
+
+use crate::random::{Random, of_text};
+use crate::rules::SagaRules;
+
+/// Decides which messages break.
+pub(crate) struct Dice {
+    seed: u64,
+    random: RefCell<Random>,
+    /// No more transient faults: the run is coming to rest.
+    pub(crate) calm: Cell<bool>,
+}
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, random: RefCell::new(Random::new(seed ^ 0xd1ce)), calm: Cell::new(false) }
+    }
+}
+
+/// Rules of a build, with faults.
+pub(crate) struct Faulty {
+    pub(crate) rules: SagaRules,
+    pub(crate) dice: Rc<Dice>,
+}
+
+impl Rules for Faulty {
+    fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
+        let lot = of_text(self.dice.seed, &message.id);
+        if lot.is_multiple_of(29) {
+            return poisoned(lot / 29);
+        }
+        let shaky = lot % 7 == 3 && !self.dice.calm.get();
+        if shaky {
+            let mut random = self.dice.random.borrow_mut();
+            if random.percent(30) {
+                return Err(Fault::new(FaultKind::Deadline, "took too long"));
+            }
+            if random.percent(40) {
+                return Ok(Decision { answer: Err(Disposition::RetryLater("not now".into())), fuel: 1 });
+            }
+        }
+        self.rules.handle(state, message)
+    }
+
+    fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
+        self.rules.migrate(version, state)
+    }
+}
+
+/// One of the ways to break.
+fn poisoned(lot: u64) -> Result<Decision, Fault> {
+    let nonsense = |state, events: Vec<Event>| {
+        Ok(Decision { answer: Ok(Outcome { state, events, timers: Vec::new(), reply: None }), fuel: 1 })
+    };
+    let event = |event_type: &str, body: String| Event { event_type: event_type.into(), key: "k".into(), body };
+    match lot % 8 {
+        0 => Err(Fault::new(FaultKind::Trap, "unreachable")),
+        1 => Err(Fault::new(FaultKind::OutOfFuel, "for ever")),
+        2 => Err(Fault::new(FaultKind::OutOfMemory, "more and more")),
+        3 => nonsense(StateChange::Put("{".into()), Vec::new()),
+        4 => nonsense(StateChange::Put(format!("\"{}\"", "x".repeat(4_096))), Vec::new()),
+        5 => nonsense(StateChange::Unchanged, vec![event("undeclared", "{}".into())]),
+        6 => nonsense(StateChange::Remove, (0..9).map(|_| event("order-created", "{}".into())).collect()),
+        _ => Ok(Decision { answer: Err(Disposition::Malformed("can't be read".into())), fuel: 1 }),
+    }
+}

@@ -1,0 +1,326 @@
+//! The two participants of the simulation, natively: `credit` keeps accounts, `order` keeps orders.
+//!
+//! Pure, as components are: [`SagaRules::handle`] is a function of state and message, which is what lets
+//! the checker run every recorded decision again. Everything that they decide carries the digest
+//! of the build that decided (`by`), so that the checker sees whether the host recorded the right one.
+//! Faults are not made here but in `faults.rs`.
+
+use saga_core::description::{
+    Command, CommandKind, Description, Endpoint, KeySource, Method, Publication, RefusalKind, StateDescription,
+    Subscription, TimerDescription,
+};
+use saga_core::message::{Message, Origin};
+use saga_core::outcome::{Disposition, Event, Outcome, Refusal, Reply, StateChange, Timer, TimerChange};
+use saga_core::rules::{Decision, Fault, FaultKind, Rules};
+use serde::{Deserialize, Serialize};
+
+/// Where orders are announced.
+pub(crate) const ORDERS: &str = "orders";
+/// Where credit is answered.
+pub(crate) const ANSWERS: &str = "answers";
+/// How often an order that waits is reminded of.
+const REMINDERS: u32 = 2;
+/// Time until an order is reminded of, in milliseconds.
+const PATIENCE: u64 = 400;
+
+/// Which of the two participants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Credit,
+    Order,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 2] = [Self::Credit, Self::Order];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Order => "order",
+        }
+    }
+
+    /// The topic that it listens to.
+    pub(crate) fn listens_to(self) -> &'static str {
+        match self {
+            Self::Credit => ORDERS,
+            Self::Order => ANSWERS,
+        }
+    }
+}
+
+/// What both topics carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Body {
+    pub(crate) order: u64,
+    pub(crate) account: String,
+    pub(crate) amount: u64,
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) by: String,
+}
+
+/// State of an account. `v` is the version of its shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) v: u32,
+    pub(crate) limit: u64,
+    pub(crate) left: u64,
+}
+
+/// State of an order. `v` is the version of its shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) v: u32,
+    pub(crate) account: String,
+    pub(crate) amount: u64,
+    pub(crate) state: String,
+    pub(crate) reminders: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    account: String,
+    amount: u64,
+}
+
+/// One build of one participant's rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SagaRules {
+    pub(crate) role: Role,
+    pub(crate) digest: String,
+    /// Version of the shape of the state.
+    pub(crate) version: u32,
+}
+
+impl Rules for SagaRules {
+    fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
+        let answer = match (self.role, message.origin, message.name.as_str()) {
+            (Role::Credit, Origin::Command, "open") => Ok(self.open(message)),
+            (Role::Credit, Origin::Command, "raise") => Ok(self.raise(self.known(state)?, message)),
+            (Role::Credit, Origin::Event, "order-created") => self.reserve(self.known(state)?, message),
+            (Role::Order, Origin::Command, "place") => Ok(self.place(message)),
+            (Role::Order, Origin::Event, "credit-answered") => self.answered(self.known(state)?, message),
+            (Role::Order, Origin::Timer, "remind") => Ok(self.remind(self.known(state)?, message)),
+            (_, Origin::Command, "get") => Ok(read(state)),
+            _ => return Err(Fault::new(FaultKind::Trap, format!("no rule for {}", message.name))),
+        };
+        Ok(Decision { answer, fuel: 100 + message.body.len() as u64 })
+    }
+
+    fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
+        let mut value: serde_json::Value = parse(state)?;
+        match value.get_mut("v") {
+            Some(v) if *v == version && version < self.version => *v = self.version.into(),
+            _ => return Err(Fault::new(FaultKind::Migration, format!("not of version {version}: {state}"))),
+        }
+        Ok(value.to_string())
+    }
+}
+
+impl SagaRules {
+    /// A state of another shape than this build's is a fault of the host.
+    fn known<T: for<'a> Deserialize<'a>>(&self, state: Option<&str>) -> Result<Option<T>, Fault> {
+        let Some(text) = state else { return Ok(None) };
+        let shape: serde_json::Value = parse(text)?;
+        if shape["v"] != self.version {
+            return Err(Fault::new(FaultKind::Trap, format!("state is not of version {}: {text}", self.version)));
+        }
+        parse(text).map(Some)
+    }
+
+    fn open(&self, message: &Message) -> Outcome {
+        match serde_json::from_str::<Asked>(&message.body) {
+            Ok(asked) => {
+                let account = Account { v: self.version, limit: asked.amount, left: asked.amount };
+                outcome(put(&account), Vec::new(), Some(Reply::Done("{}".into())))
+            }
+            Err(error) => refused(RefusalKind::Invalid, &error.to_string()),
+        }
+    }
+
+    fn raise(&self, account: Option<Account>, message: &Message) -> Outcome {
+        match (account, serde_json::from_str::<Asked>(&message.body)) {
+            (Some(mut account), Ok(asked)) => {
+                account.limit += asked.amount;
+                account.left += asked.amount;
+                outcome(put(&account), Vec::new(), Some(Reply::Done("{}".into())))
+            }
+            _ => refused(RefusalKind::NotFound, "no such account"),
+        }
+    }
+
+    fn reserve(&self, account: Option<Account>, message: &Message) -> Result<Outcome, Disposition> {
+        let mut body: Body = read_body(message)?;
+        if body.amount == 0 {
+            return Err(Disposition::Malformed("an order of nothing".into()));
+        }
+        body.by.clone_from(&self.digest);
+        let reserved = account.and_then(|account| {
+            let left = account.left.checked_sub(body.amount)?;
+            Some(Account { left, ..account })
+        });
+        body.state = if reserved.is_some() { "APPROVED" } else { "REJECTED" }.into();
+        let state = reserved.as_ref().map_or(StateChange::Unchanged, put);
+        Ok(outcome(state, vec![event("credit-answered", &body)], None))
+    }
+
+    fn place(&self, message: &Message) -> Outcome {
+        let (Ok(asked), Ok(number)) = (serde_json::from_str::<Asked>(&message.body), message.key.parse()) else {
+            return refused(RefusalKind::Invalid, "not an order");
+        };
+        let state = "PENDING".to_owned();
+        let body =
+            Body { order: number, account: asked.account, amount: asked.amount, state, by: self.digest.clone() };
+        let order = Order {
+            v: self.version,
+            account: body.account.clone(),
+            amount: body.amount,
+            state: body.state.clone(),
+            reminders: 0,
+        };
+        let mut placed =
+            outcome(put(&order), vec![event("order-created", &body)], Some(Reply::Pending("{}".into())));
+        placed.timers.push(reminder(message));
+        placed
+    }
+
+    fn answered(&self, order: Option<Order>, message: &Message) -> Result<Outcome, Disposition> {
+        let body: Body = read_body(message)?;
+        let Some(mut order) = order else {
+            return Err(Disposition::Malformed(format!("there is no order {}", body.order)));
+        };
+        if order.state == body.state {
+            return Ok(outcome(StateChange::Unchanged, Vec::new(), None));
+        }
+        if order.state != "PENDING" {
+            return Err(Disposition::Malformed(format!("order {} is {} already", body.order, order.state)));
+        }
+        order.state = body.state;
+        let mut decided = outcome(put(&order), Vec::new(), None);
+        decided.timers.push(TimerChange::Cancel("remind".into()));
+        Ok(decided)
+    }
+
+    fn remind(&self, order: Option<Order>, message: &Message) -> Outcome {
+        let Some(mut order) = order.filter(|order| order.state == "PENDING") else {
+            return outcome(StateChange::Unchanged, Vec::new(), None);
+        };
+        order.reminders += 1;
+        let body = Body {
+            order: message.key.parse().unwrap_or_default(),
+            account: order.account.clone(),
+            amount: order.amount,
+            state: order.state.clone(),
+            by: self.digest.clone(),
+        };
+        let mut reminded = outcome(put(&order), vec![event("order-reminded", &body)], None);
+        if order.reminders < REMINDERS {
+            reminded.timers.push(reminder(message));
+        }
+        reminded
+    }
+}
+
+/// What a participant says of itself in this version of its state's shape.
+pub(crate) fn description(role: Role, version: u32) -> Description {
+    let command = |name: &str, method, path: &str, kind, key| Command {
+        name: name.into(),
+        summary: String::new(),
+        method,
+        path: path.into(),
+        kind,
+        key,
+        request: Some("{}".into()),
+        reply: "{}".into(),
+        refusals: Vec::new(),
+    };
+    let create = |name| {
+        command(name, Method::Post, "/", CommandKind::Create("/{id}".into()), KeySource::Generated)
+    };
+    let by_id = || KeySource::PathParameter("id".into());
+    let get = command("get", Method::Get, "/{id}", CommandKind::Read, by_id());
+    let publication = |event_type: &str, topic: &str| Publication {
+        event_type: event_type.into(),
+        topic: topic.into(),
+        schema: "{}".into(),
+    };
+    let subscription = |event_type: &str, key: &str| Subscription {
+        event_type: event_type.into(),
+        topic: role.listens_to().into(),
+        group: role.name().into(),
+        key: key.into(),
+        untyped: true,
+        schema: "{}".into(),
+    };
+    let (commands, subscriptions, publications, timers) = match role {
+        Role::Credit => (
+            vec![
+                create("open"),
+                get,
+                command("raise", Method::Patch, "/{id}", CommandKind::Change, by_id()),
+            ],
+            vec![subscription("order-created", "/account")],
+            vec![publication("credit-answered", ANSWERS)],
+            Vec::new(),
+        ),
+        Role::Order => (
+            vec![create("place"), get],
+            vec![subscription("credit-answered", "/order")],
+            vec![publication("order-created", ORDERS), publication("order-reminded", ORDERS)],
+            vec![TimerDescription { name: "remind".into(), schema: "{}".into() }],
+        ),
+    };
+    Description {
+        name: role.name().into(),
+        version: "1.0.0".into(),
+        summary: String::new(),
+        state: StateDescription { version, oldest_readable: 1, schema: "{}".into() },
+        endpoint: Endpoint { base_path: String::new(), port: 0 },
+        commands,
+        subscriptions,
+        publications,
+        timers,
+    }
+}
+
+fn read(state: Option<&str>) -> Outcome {
+    match state {
+        Some(state) => outcome(StateChange::Unchanged, Vec::new(), Some(Reply::Done(state.into()))),
+        None => refused(RefusalKind::NotFound, "no such thing"),
+    }
+}
+
+fn read_body(message: &Message) -> Result<Body, Disposition> {
+    serde_json::from_str(&message.body).map_err(|error| Disposition::Malformed(error.to_string()))
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(|error| Fault::new(FaultKind::Trap, format!("{error}: {text}")))
+}
+
+fn put(state: &impl Serialize) -> StateChange {
+    StateChange::Put(to_text(state))
+}
+
+fn event(event_type: &str, body: &Body) -> Event {
+    Event { event_type: event_type.into(), key: body.account.clone(), body: to_text(body) }
+}
+
+fn reminder(message: &Message) -> TimerChange {
+    TimerChange::Set(Timer { name: "remind".into(), due: message.time + PATIENCE, body: "null".into() })
+}
+
+fn to_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("these types are JSON")
+}
+
+fn outcome(state: StateChange, events: Vec<Event>, reply: Option<Reply>) -> Outcome {
+    Outcome { state, events, timers: Vec::new(), reply }
+}
+
+fn refused(kind: RefusalKind, detail: &str) -> Outcome {
+    let refusal = Refusal { kind, code: "no".into(), detail: detail.into(), pointer: None };
+    outcome(StateChange::Unchanged, Vec::new(), Some(Reply::Refused(refusal)))
+}

@@ -1,0 +1,431 @@
+//! What every transport must do: one suite, run on each of them.
+//!
+//! A [`Rig`] is a store with a transport on it. [`suite!`](super::conformance::suite) makes the tests of all cases
+//! for a function that makes a rig, so that none can be left out. Nothing here waits for time to pass; every
+//! wait is for an event, with a deadline at which the test has failed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use saga_core::record::{Attributes, Record};
+use tokio_util::sync::CancellationToken;
+
+use super::{Delivery, Sink, Source, Transport, WINDOW};
+use crate::store::{Entry, OutboxRow, Progress, Store, StoreFile, StoreSettings, Taken, registry};
+
+/// By then an event has come, or never will. Kafka's group protocol alone takes seconds.
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A thread ends within this time of its `stop`.
+const PROMPTLY: Duration = Duration::from_millis(1_500);
+
+/// Makes a test of each case for `$rig`, which makes a [`Rig`] whose topic has so many partitions.
+macro_rules! suite {
+    ($rig:expr) => {
+        $crate::transport::conformance::suite!(
+            $rig,
+            a_record_arrives_whole,
+            records_of_a_key_arrive_in_order,
+            a_record_without_attributes_key_or_value_arrives,
+            a_restart_goes_on_without_loss,
+            invariant_1_the_stored_offset_is_where_reading_starts,
+            a_cancelled_session_reads_again_from_the_stored_offset,
+            invariant_9_no_more_than_the_window_is_under_way,
+            what_is_published_before_anyone_reads_is_read,
+            threads_end_promptly
+        );
+    };
+    ($rig:expr, $($case:ident),+) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::transport::conformance::$case($rig);
+            }
+        )+
+    };
+}
+pub(super) use suite;
+
+/// A store with a transport on it.
+pub(super) struct Rig {
+    // Dropped first: its threads use the store.
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) store: Arc<Store>,
+    pub(super) source: Arc<Source>,
+    participant: i64,
+    generation: i64,
+    _directory: tempfile::TempDir,
+    /// Whatever must live as long, e.g. a broker.
+    _broker: Box<dyn std::any::Any>,
+}
+
+/// A thread of a transport; stopped when it is dropped.
+pub(super) struct Running {
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+    store: Arc<Store>,
+}
+
+/// A consumer, and what it delivers.
+pub(super) struct Consuming {
+    pub(super) deliveries: Receiver<Delivery>,
+    running: Running,
+}
+
+struct Channel(Sender<Delivery>);
+
+impl Sink for Channel {
+    fn deliver(&self, delivery: Delivery) {
+        // A test that has ended wants no more.
+        let _ = self.0.send(delivery);
+    }
+}
+
+impl Rig {
+    /// A rig with a store of its own.
+    pub(super) fn new(
+        topic: &str,
+        transport: impl FnOnce(Arc<Store>) -> Box<dyn Transport>,
+        broker: impl std::any::Any,
+    ) -> Self {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_test_writer().try_init(); // TEMP
+        let directory = tempfile::tempdir().unwrap();
+        let file = StoreFile::open(directory.path()).unwrap();
+        let store = Arc::new(Store::start(file, StoreSettings::default()).unwrap());
+        let name = topic.to_owned();
+        let (participant, generation, topic_row) = store
+            .run(move |sql| {
+                let (participant, _) = registry::participant(sql, "order")?;
+                sql.execute(
+                    "INSERT INTO generations (id, participant, digest, version, state_version, since)
+                     VALUES (1, ?1, 'digest', '1.0.0', 1, 0)",
+                    [participant],
+                )?;
+                Ok((participant, 1, registry::topic(sql, &name)?))
+            })
+            .unwrap();
+        let transport = transport(store.clone());
+        let source = Arc::new(Source {
+            consumer: format!("{}:order/group", transport.offset_namespace()).into(),
+            group: "group".into(),
+            topic: topic.into(),
+            declared_topic: topic.into(),
+            topic_row,
+        });
+        Self {
+            transport,
+            store,
+            source,
+            participant,
+            generation,
+            _directory: directory,
+            _broker: Box::new(broker),
+        }
+    }
+
+    /// Starts the relay, where the transport has one.
+    pub(super) fn publishing(&self) -> Running {
+        let stop = CancellationToken::new();
+        let topics = vec![(self.source.topic.clone(), self.source.topic_row)];
+        let thread = self.transport.publish(topics, stop.clone()).unwrap();
+        Running { stop, thread, store: self.store.clone() }
+    }
+
+    /// Starts a consumer.
+    pub(super) fn consuming(&self) -> Consuming {
+        let (sender, deliveries) = unbounded();
+        let stop = CancellationToken::new();
+        let thread = self.transport.consume(self.source.clone(), Arc::new(Channel(sender)), stop.clone()).unwrap();
+        Consuming { deliveries, running: Running { stop, thread: Some(thread), store: self.store.clone() } }
+    }
+
+    /// Commits records to be published.
+    pub(super) fn publish(&self, rows: Vec<OutboxRow>) {
+        self.commit(rows, None);
+    }
+
+    /// Commits that a record was consumed.
+    pub(super) fn settle(&self, delivery: &Delivery) {
+        let taken = Taken { session: delivery.session.clone(), offset: delivery.record.position.offset };
+        self.commit(Vec::new(), Some(taken));
+    }
+
+    /// A record of this key.
+    pub(super) fn row(&self, key: &str, value: &str) -> OutboxRow {
+        let partitions = self.transport.partitions(&self.source.topic) as usize;
+        OutboxRow {
+            topic: self.source.topic_row,
+            partition: (key.bytes().map(usize::from).sum::<usize>() % partitions) as i32,
+            key: Some(key.into()),
+            value: Some(value.into()),
+            attributes: Attributes { id: Some(format!("id-{key}-{value}")), ..Attributes::default() },
+            from_generation: true,
+            time: 1_700_000_000_000,
+        }
+    }
+
+    /// Where the consumer reads on, by the store.
+    pub(super) fn stored(&self, partition: i32) -> Option<i64> {
+        let reader = self.store.reader().unwrap();
+        reader.offset(&self.source.consumer, self.source.topic_row, partition).unwrap()
+    }
+
+    fn commit(&self, outbox: Vec<OutboxRow>, taken: Option<Taken>) {
+        let (give, take) = unbounded();
+        self.store.commit(Box::new(Entry {
+            participant: self.participant,
+            generation: self.generation,
+            state_version: 1,
+            settlement: None,
+            outbox,
+            generated_key: None,
+            taken,
+            fired: None,
+            dead_letter: None,
+            progress: Arc::new(Progress::default()),
+            ticket: 1,
+            run: 0,
+            done: Box::new(move |result| give.send(result).unwrap()),
+        }));
+        take.recv_timeout(DEADLINE).unwrap().unwrap();
+    }
+}
+
+impl Running {
+    /// Stops it; says how long it took.
+    pub(super) fn stop(mut self) -> Duration {
+        self.end()
+    }
+
+    fn end(&mut self) -> Duration {
+        let start = Instant::now();
+        self.stop.cancel();
+        // Who stops a transport rings, as after a commit.
+        self.store.published().ring();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+        start.elapsed()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+impl Consuming {
+    /// The next delivery.
+    pub(super) fn next(&self) -> Delivery {
+        self.deliveries.recv_timeout(DEADLINE).expect("a record should have arrived")
+    }
+
+    /// The values of the next deliveries, as text.
+    pub(super) fn values(&self, count: usize) -> Vec<String> {
+        (0..count).map(|_| value(&self.next().record)).collect()
+    }
+
+    /// Stops it; says how long it took.
+    pub(super) fn stop(self) -> Duration {
+        self.running.stop()
+    }
+}
+
+/// The value as text.
+pub(super) fn value(record: &Record) -> String {
+    String::from_utf8(record.value.clone().unwrap()).unwrap()
+}
+
+pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    let attributes = Attributes {
+        id: Some("id".into()),
+        source: None,
+        event_type: Some("order-created".into()),
+        correlation: Some("correlation".into()),
+        causation: Some("causation".into()),
+        digest: None,
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        extra: Vec::new(),
+    };
+    let value = r#"{"id":1,"state":"PENDING","orderDetails":{"customerId":1,"orderTotal":{"amount":10.25}}}"#;
+    rig.publish(vec![OutboxRow { attributes: attributes.clone(), ..rig.row("1", value) }]);
+
+    let Delivery { session, record } = consumer.next();
+    assert_eq!((record.position.topic.clone(), record.position.partition, record.position.offset), ("t".into(), 0, 0));
+    assert_eq!(record.key.as_deref(), Some(&b"1"[..]));
+    assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
+    assert_eq!(record.timestamp, 1_700_000_000_000);
+    let from_generation =
+        Attributes { source: Some("/saga/order".into()), digest: Some("digest".into()), ..attributes };
+    assert_eq!(record.attributes, from_generation);
+    assert_eq!((session.partition, session.source.clone()), (0, rig.source.clone()));
+}
+
+pub(super) fn records_of_a_key_arrive_in_order(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(4);
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    let keys = ["a", "b", "c", "d", "e", "f"];
+    for batch in 0..20 {
+        let rows = (0..10).flat_map(|number| keys.map(|key| rig.row(key, &format!("{}", batch * 10 + number))));
+        rig.publish(rows.collect());
+    }
+    let mut arrived: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
+    let mut partitions: BTreeMap<Vec<u8>, i32> = BTreeMap::new();
+    for _ in 0..keys.len() * 200 {
+        let delivery = consumer.next();
+        let key = delivery.record.key.clone().unwrap();
+        let partition = *partitions.entry(key.clone()).or_insert(delivery.record.position.partition);
+        assert_eq!(partition, delivery.record.position.partition, "a key stays in its partition");
+        arrived.entry(key).or_default().push(value(&delivery.record));
+        rig.settle(&delivery);
+    }
+    let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    for key in keys {
+        assert_eq!(arrived[key.as_bytes()], expected, "key {key}");
+    }
+    assert!(partitions.values().collect::<std::collections::BTreeSet<_>>().len() > 1, "{partitions:?}");
+}
+
+pub(super) fn a_record_without_attributes_key_or_value_arrives(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    let bare = OutboxRow {
+        key: None,
+        value: None,
+        attributes: Attributes::default(),
+        from_generation: false,
+        ..rig.row("x", "")
+    };
+    rig.publish(vec![bare.clone(), OutboxRow { value: Some(Vec::new()), ..bare }]);
+    let (tombstone, empty) = (consumer.next().record, consumer.next().record);
+    assert_eq!((tombstone.key, tombstone.value, tombstone.attributes), (None, None, Attributes::default()));
+    assert_eq!(empty.value, Some(Vec::new()), "empty is not missing");
+}
+
+pub(super) fn a_restart_goes_on_without_loss(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    let relay = rig.publishing();
+    rig.publish((0..10).map(|number| rig.row("k", &number.to_string())).collect());
+    let consumer = rig.consuming();
+    for _ in 0..5 {
+        rig.settle(&consumer.next());
+    }
+    // The ones after it were delivered, but not decided.
+    assert_eq!(consumer.values(5), ["5", "6", "7", "8", "9"]);
+    consumer.stop();
+    relay.stop();
+    assert_eq!(rig.stored(0), Some(5));
+
+    rig.publish(vec![rig.row("k", "10")]);
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    assert_eq!(consumer.values(6), ["5", "6", "7", "8", "9", "10"]);
+}
+
+pub(super) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    let _relay = rig.publishing();
+    rig.publish((0..10).map(|number| rig.row("k", &number.to_string())).collect());
+    let consumer = rig.consuming();
+    for _ in 0..8 {
+        rig.settle(&consumer.next());
+    }
+    // Ends with a commit to the broker, where there is one.
+    consumer.stop();
+
+    // As from a backup: the store is behind the broker, and wins.
+    let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
+    rig.store.run(move |sql| crate::store::write_offset(sql, &name, row, 0, 3)).unwrap();
+    let consumer = rig.consuming();
+    assert_eq!(consumer.values(7), ["3", "4", "5", "6", "7", "8", "9"]);
+}
+
+pub(super) fn a_cancelled_session_reads_again_from_the_stored_offset(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    let _relay = rig.publishing();
+    rig.publish((0..6).map(|number| rig.row("k", &number.to_string())).collect());
+    let consumer = rig.consuming();
+    // Before anything was stored: from the start.
+    let first = consumer.next();
+    first.session.cancel();
+    let mut again = consumer.next();
+    while Arc::ptr_eq(&again.session, &first.session) {
+        again = consumer.next();
+    }
+    assert_eq!(value(&again.record), "0");
+
+    // After something was stored: from there.
+    rig.settle(&again);
+    assert_eq!(consumer.values(5), ["1", "2", "3", "4", "5"]);
+    again.session.cancel();
+    let third = consumer.next();
+    assert!(!Arc::ptr_eq(&third.session, &again.session));
+    assert_eq!(value(&third.record), "1");
+    assert_eq!(consumer.values(4), ["2", "3", "4", "5"]);
+}
+
+pub(super) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    let _relay = rig.publishing();
+    rig.publish((0..WINDOW + 10).map(|number| rig.row("k", &number.to_string())).collect());
+    let consumer = rig.consuming();
+    let deliveries: Vec<Delivery> = (0..WINDOW).map(|_| consumer.next()).collect();
+    assert_eq!(deliveries[0].session.room(), 0);
+    // That nothing comes can only be seen by waiting; what would come is there already.
+    assert_eq!(
+        consumer.deliveries.recv_timeout(Duration::from_millis(300)).err(),
+        Some(RecvTimeoutError::Timeout),
+        "the window is full"
+    );
+    // The head holds the window.
+    rig.settle(&deliveries[1]);
+    assert_eq!(deliveries[0].session.room(), 0);
+    rig.settle(&deliveries[0]);
+    assert_eq!(consumer.values(2), [WINDOW.to_string(), (WINDOW + 1).to_string()]);
+    for delivery in &deliveries[2..] {
+        rig.settle(delivery);
+    }
+    assert_eq!(consumer.values(8).last(), Some(&(WINDOW + 9).to_string()));
+}
+
+pub(super) fn what_is_published_before_anyone_reads_is_read(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    rig.publish(vec![rig.row("k", "early")]);
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    assert_eq!(consumer.values(1), ["early"]);
+    rig.publish(vec![rig.row("k", "late")]);
+    assert_eq!(consumer.values(1), ["late"]);
+}
+
+pub(super) fn threads_end_promptly(rig: impl Fn(i32) -> Rig) {
+    let rig = rig(1);
+    let relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "1")]);
+    consumer.next();
+    let took = (consumer.stop(), relay.stop());
+    assert!(took.0 < PROMPTLY && took.1 < PROMPTLY, "{took:?}");
+}
+
+mod embedded {
+    use super::*;
+    use crate::transport::embedded::EmbeddedLog;
+
+    fn rig(partitions: i32) -> Rig {
+        Rig::new("t", |store| Box::new(EmbeddedLog::new(store, partitions)), ())
+    }
+
+    suite!(rig);
+}

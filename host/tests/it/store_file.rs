@@ -1,0 +1,130 @@
+//! The store's file from outside: what the host wrote there, and records that somebody else published.
+//!
+//! The embedded log has no producer but the host. What another producer could send is therefore put
+//! into the outbox of a host that is stopped, as one more committed row.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, params};
+
+use crate::expect::until;
+
+/// A record of somebody else, to be published.
+#[derive(Clone)]
+pub struct Foreign {
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub event_type: Option<String>,
+    pub id: Option<String>,
+}
+
+/// A record with this value and nothing else: no key, no headers.
+pub fn record(value: impl AsRef<[u8]>) -> Foreign {
+    Foreign { key: None, value: Some(value.as_ref().to_owned()), event_type: None, id: None }
+}
+
+impl Foreign {
+    /// With a record key.
+    pub fn key(self, key: &str) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    /// With a `ce_type`.
+    pub fn of_type(self, event_type: &str) -> Self {
+        Self { event_type: Some(event_type.to_owned()), ..self }
+    }
+
+    /// With a `ce_id`.
+    pub fn id(self, id: &str) -> Self {
+        Self { id: Some(id.to_owned()), ..self }
+    }
+
+    /// Without a value.
+    pub fn tombstone(self) -> Self {
+        Self { value: None, ..self }
+    }
+}
+
+/// Where the store of a data directory is.
+pub fn file(data: &Path) -> PathBuf {
+    data.join("saga.db")
+}
+
+fn open(data: &Path) -> Connection {
+    let path = file(data);
+    assert!(path.exists(), "{} is missing", path.display());
+    let sql = Connection::open(path).unwrap();
+    sql.busy_timeout(Duration::from_secs(10)).unwrap();
+    sql
+}
+
+/// Publishes records on partition 0 of a topic of the embedded log. The host must have run on this
+/// directory, and must be stopped.
+pub fn publish(data: &Path, topic: &str, records: &[Foreign]) {
+    let mut sql = open(data);
+    let sql = sql.transaction().unwrap();
+    sql.execute("INSERT OR IGNORE INTO topics (name) VALUES (?1)", [topic]).unwrap();
+    let row: i64 = sql.query_row("SELECT id FROM topics WHERE name = ?1", [topic], |row| row.get(0)).unwrap();
+    let next = "SELECT coalesce(max(next_offset), 0) FROM partitions WHERE topic = ?1 AND partition = 0";
+    let first: i64 = sql.query_row(next, [row], |row| row.get(0)).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    for (offset, record) in (first..).zip(records) {
+        sql.execute(
+            "INSERT INTO outbox (topic, partition, offset, key, value, event_type, event_id, time)
+             VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![row, offset, record.key, record.value, record.event_type, record.id, now],
+        )
+        .unwrap();
+    }
+    sql.execute(
+        "INSERT OR REPLACE INTO partitions (topic, partition, next_offset) VALUES (?1, 0, ?2)",
+        params![row, first + records.len() as i64],
+    )
+    .unwrap();
+    sql.commit().unwrap();
+}
+
+/// What a query gives, as text.
+pub fn rows(data: &Path, query: &str) -> Vec<Vec<String>> {
+    let sql = open(data);
+    let mut statement = sql.prepare(query).unwrap();
+    let columns = statement.column_count();
+    let mut rows = statement.query([]).unwrap();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        found.push((0..columns).map(|column| text(row.get_ref(column).unwrap())).collect());
+    }
+    found
+}
+
+fn text(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "NULL".into(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// The one number that a query gives.
+pub fn number(data: &Path, query: &str) -> i64 {
+    rows(data, query)[0][0].parse().unwrap()
+}
+
+/// Waits until every record of a topic was taken: decided, passed over or given up.
+pub fn until_consumed(data: &Path, topic: &str) {
+    let left = format!(
+        "SELECT sum(p.next_offset - coalesce(o.next_offset, 0)) FROM partitions p
+         JOIN topics t ON t.id = p.topic
+         LEFT JOIN offsets o ON o.topic = p.topic AND o.partition = p.partition AND o.consumer GLOB 'log:*'
+         WHERE t.name = '{topic}'"
+    );
+    until(&format!("all records of {topic} were taken"), || number(data, &left) == 0);
+}
+
+/// How many records a topic holds.
+pub fn published(data: &Path, topic: &str) -> i64 {
+    number(data, &format!("SELECT count(*) FROM outbox o JOIN topics t ON t.id = o.topic WHERE t.name = '{topic}'"))
+}
