@@ -152,7 +152,7 @@ fn traceparent(request: &Request<Incoming>) -> Option<String> {
 fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
     let (reply, key) = match answer {
         Answer::Replied(reply, key) => (reply, key),
-        Answer::Malformed(reason) => return Err(bad_json(reason)),
+        Answer::Malformed(reason) => return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason)),
         Answer::TryLater(reason) => {
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", reason).retry_after(1));
         }

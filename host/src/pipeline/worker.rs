@@ -14,7 +14,7 @@ use saga_core::identity::Identity;
 use saga_core::message::Envelope;
 use saga_core::outcome::{Disposition, StateChange};
 use saga_core::retry::Next;
-use saga_core::rules::{Fault, FaultKind, Rules};
+use saga_core::rules::{Fault, FaultKind, Rules, shorten};
 use saga_core::settle::{self, Before, Settlement};
 
 use super::cache::{Aggregate, Cache};
@@ -442,8 +442,8 @@ enum Failure {
 
 fn undecided(disposition: Disposition) -> Undecided {
     match disposition {
-        Disposition::Malformed(reason) => Undecided::Malformed(reason),
-        Disposition::RetryLater(reason) => Undecided::RetryLater(reason),
+        Disposition::Malformed(reason) => Undecided::Malformed(shorten(reason)),
+        Disposition::RetryLater(reason) => Undecided::RetryLater(shorten(reason)),
     }
 }
 

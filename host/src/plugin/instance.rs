@@ -120,6 +120,7 @@ fn fault(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &super::GuestL
         None if error.to_string().contains("fuel allocated for hostcalls") => {
             Fault::new(FaultKind::OutputTooLarge, format!("answered more than {} bytes", limits.answer_bytes))
         }
-        None => Fault::new(FaultKind::Trap, format!("{error:#}")),
+        // The root says why; what is around it is a backtrace of the guest, in names of its compiler.
+        None => Fault::new(FaultKind::Trap, error.root_cause().to_string()),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Deleting is spread over many small steps between commits. An event may go when it is older than
 //! the retention and every consumer of this store has read it; an identity when it is older than
-//! the retention, for that is how long a repeated event is recognised.
+//! the retention, for that is how long a repeated event is recognised. Dead letters stay: they are an
+//! operator's to deal with. What bounds them, and everything, is the size that the file may grow to.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

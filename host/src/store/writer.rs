@@ -219,16 +219,20 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         let mut looked = Instant::now();
+        let mut next = None;
         loop {
-            match self.queue.recv_timeout(IDLE) {
-                Ok(request) => {
-                    if self.serve(request).is_break() {
-                        break;
-                    }
-                }
+            let request = match next.take() {
+                Some(request) => Ok(request),
+                None => self.queue.recv_timeout(IDLE),
+            };
+            match request {
+                Ok(Request::Commit(entry)) => next = self.commit(entry),
+                Ok(Request::After(done, progress, run)) => after(done, &progress, run),
+                Ok(Request::Run(work)) => work(&self.connection),
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
             }
+            // Under load too: what is old must go then most of all.
             if looked.elapsed() >= IDLE {
                 looked = Instant::now();
                 self.prune();
@@ -236,23 +240,6 @@ impl Writer {
         }
         // A clean end leaves no log behind to be recovered.
         let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-    }
-
-    /// Serves a request and everything else that waits.
-    fn serve(&mut self, first: Request) -> std::ops::ControlFlow<()> {
-        let mut next = Some(first);
-        while let Some(request) = next.take() {
-            match request {
-                Request::Commit(entry) => next = self.commit(entry),
-                Request::After(done, progress, run) => after(done, &progress, run),
-                Request::Run(work) => work(&self.connection),
-                Request::Stop => return std::ops::ControlFlow::Break(()),
-            }
-            if next.is_none() {
-                next = self.queue.try_recv().ok();
-            }
-        }
-        std::ops::ControlFlow::Continue(())
     }
 
     /// Commits a batch that starts with this entry; gives back the request that ended the batch.
@@ -269,64 +256,63 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        let fresh: Vec<bool> = batch.iter().map(|entry| is_fresh(entry)).collect();
-        let result = self.write(&batch, &fresh);
+        let result = self.write(&batch);
         self.counters.clear();
         match result {
-            Ok(rings) => self.committed(batch, &fresh, rings),
+            Ok(written) => self.committed(batch, &written),
             Err(error) => self.failed(batch, &error),
         }
         left
     }
 
-    /// Writes a batch in one transaction.
-    fn write(&mut self, batch: &[Box<Entry>], fresh: &[bool]) -> rusqlite::Result<Rings> {
+    /// Writes a batch in one transaction; says of each entry whether it was written.
+    fn write(&mut self, batch: &[Box<Entry>]) -> rusqlite::Result<Vec<bool>> {
         let sql = &self.connection;
-        let mut rings = Rings::default();
+        let counters = &mut self.counters;
         sql.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut work = || {
-            for (entry, fresh) in batch.iter().zip(fresh) {
-                // A run that ended within this batch makes the rest of its entries stale too.
-                if !fresh || entry.run != entry.progress.run() {
-                    continue;
-                }
-                match apply::apply(sql, &mut self.counters, entry)? {
-                    Applied::Written => rings.add(entry),
+            let mut written = Vec::with_capacity(batch.len());
+            for entry in batch {
+                let fresh = is_fresh(entry);
+                written.push(fresh);
+                if fresh && apply::apply(sql, counters, entry)? == Applied::Duplicate {
                     // Its worker went on from a state that is not so.
-                    Applied::Duplicate => entry.progress.start_new_run(entry.run),
+                    entry.progress.start_new_run(entry.run);
                 }
             }
-            self.counters.flush(sql)?;
-            sql.prepare_cached("COMMIT")?.execute([])
+            counters.flush(sql)?;
+            sql.prepare_cached("COMMIT")?.execute([])?;
+            Ok(written)
         };
         let result = work();
         if result.is_err() && !sql.is_autocommit() {
             // The rollback can fail only where the transaction is gone already.
             let _ = sql.execute_batch("ROLLBACK");
         }
-        result.map(|_| rings)
+        result
     }
 
-    fn committed(&self, batch: Vec<Box<Entry>>, fresh: &[bool], rings: Rings) {
+    fn committed(&self, batch: Vec<Box<Entry>>, written: &[bool]) {
         if self.health.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }
         self.health.commits.fetch_add(1, Ordering::Relaxed);
         self.health.entries.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let mut rings = Rings::default();
+        for (entry, written) in batch.into_iter().zip(written) {
+            if *written {
+                rings.add(&entry);
+                entry.progress.set_committed(entry.ticket);
+                (entry.done)(Ok(()));
+            } else {
+                void(*entry, &StoreFault("was decided on a state that did not come to be; try again".into()));
+            }
+        }
         if rings.published {
             self.published.ring();
         }
         if rings.timers {
             self.timers.ring();
-        }
-        for (entry, fresh) in batch.into_iter().zip(fresh) {
-            let entry = *entry;
-            if *fresh && entry.run == entry.progress.run() {
-                entry.progress.set_committed(entry.ticket);
-                (entry.done)(Ok(()));
-            } else {
-                void(entry, &StoreFault("was decided on a state that did not come to be; try again".into()));
-            }
         }
     }
 

@@ -128,8 +128,12 @@ impl Rig {
 
     /// Starts the relay, where the transport has one.
     pub(super) fn publishing(&self) -> Running {
+        self.publishing_to(vec![(self.source.topic.clone(), self.source.topic_row)])
+    }
+
+    /// The same for other topics, by name and row.
+    pub(super) fn publishing_to(&self, topics: Vec<(Arc<str>, i64)>) -> Running {
         let stop = CancellationToken::new();
-        let topics = vec![(self.source.topic.clone(), self.source.topic_row)];
         let thread = self.transport.publish(topics, stop.clone()).unwrap();
         Running { stop, thread, store: self.store.clone() }
     }

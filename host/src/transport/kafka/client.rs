@@ -15,8 +15,9 @@ const CLOSING: Duration = Duration::from_millis(600);
 /// Passes on a line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     // Each attempt to connect, each second, is one of these; that brokers can't be reached is said
-    // once, by us. A property that is for the other kind of client is no news either.
-    let repeated = matches!(facility, "FAIL" | "ERROR" | "CONFWARN");
+    // once, by us. No news either: a property that is for the other kind of client, and an offset that
+    // was not committed because the group was just changing.
+    let repeated = matches!(facility, "FAIL" | "ERROR" | "CONFWARN" | "COMMITFAIL");
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(target: "librdkafka", facility, "{line}");

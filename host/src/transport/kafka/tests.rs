@@ -2,7 +2,7 @@
 //! nothing. The conformance suite, and what only a broker can do: be away, answer with errors, hold the
 //! offsets of others, lose a topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use rdkafka::ClientConfig;
@@ -14,7 +14,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
-use crate::transport::conformance::{DEADLINE, Rig, suite, value};
+use crate::transport::conformance::{Consuming, DEADLINE, Rig, suite, value};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -26,6 +26,11 @@ fn cluster(topic: &str, partitions: i32) -> Arc<Cluster> {
 
 fn settings(bootstrap: &str) -> KafkaSettings {
     KafkaSettings { bootstrap: bootstrap.into(), ..KafkaSettings::default() }
+}
+
+fn with(cluster: &Cluster, properties: &[(&str, &str)]) -> KafkaSettings {
+    let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    KafkaSettings { properties, ..settings(&cluster.bootstrap_servers()) }
 }
 
 fn rig_on(cluster: &Arc<Cluster>, topic: &str) -> Rig {
@@ -47,12 +52,12 @@ fn rig(partitions: i32) -> Rig {
 
 suite!(rig);
 
-/// Waits until something is so.
+/// Waits until something is so that no event tells of.
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < DEADLINE, "{what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
@@ -206,18 +211,9 @@ fn errors_that_pass_do_not_change_order_or_lose_anything() {
 fn a_record_that_kafka_refuses_blocks_its_topic_loudly_and_only_that() {
     let cluster = cluster("t", 1);
     cluster.create_topic("other", 1, 1).unwrap();
-    let mut settings = settings(&cluster.bootstrap_servers());
-    settings.properties.insert("message.max.bytes".into(), "2000".into());
-    let rig = rig_with("t", settings, cluster.clone());
+    let rig = rig_with("t", with(&cluster, &[("message.max.bytes", "2000")]), cluster.clone());
     let other = rig.store.run(|sql| crate::store::registry::topic(sql, "other")).unwrap();
-    let relay = rig
-        .transport
-        .publish(
-            vec![(rig.source.topic.clone(), rig.source.topic_row), ("other".into(), other)],
-            CancellationToken::new(),
-        )
-        .unwrap();
-    assert!(relay.is_some());
+    let _relay = rig.publishing_to(vec![(rig.source.topic.clone(), rig.source.topic_row), ("other".into(), other)]);
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "before"), rig.row("k", &"x".repeat(5_000)), rig.row("k", "after")]);
     assert_eq!(consumer.values(1), ["before"]);
@@ -310,38 +306,70 @@ fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
 #[test]
 fn partitions_are_shared_within_a_group_and_taken_over() {
     let cluster = cluster("t", 4);
-    let rig = rig_on(&cluster, "t");
+    // The mock broker lets a rebalance wait for the session timeout.
+    let settings = with(&cluster, &[("session.timeout.ms", "2000"), ("heartbeat.interval.ms", "200")]);
+    let rig = rig_with("t", settings, cluster.clone());
     let _relay = rig.publishing();
     let first = rig.consuming();
     let second = rig.consuming();
-    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let mut sent = 0;
-    let mut settle_all = |count: usize, consumers: &[&crate::transport::conformance::Consuming]| {
-        let start = Instant::now();
-        let mut missing: std::collections::BTreeSet<String> = (sent..sent + count).map(|n| n.to_string()).collect();
-        rig.publish((sent..sent + count).map(|n| rig.row(keys[n % keys.len()], &n.to_string())).collect());
-        sent += count;
-        let mut by = vec![0; consumers.len()];
-        while !missing.is_empty() {
-            assert!(start.elapsed() < DEADLINE, "missing: {missing:?}");
-            for (consumer, by) in consumers.iter().zip(&mut by) {
-                while let Ok(delivery) = consumer.deliveries.try_recv() {
-                    rig.settle(&delivery);
-                    missing.remove(&value(&delivery.record));
-                    *by += 1;
-                }
-            }
-            std::thread::yield_now();
-        }
-        by
-    };
     let start = Instant::now();
-    // Until the group has settled, one may still have all partitions.
-    while settle_all(80, &[&first, &second]).contains(&0) {
+    // Until the group has settled, one may have all partitions.
+    while round(&rig, &mut sent, &[&first, &second]).contains(&0) {
         assert!(start.elapsed() < DEADLINE, "both should have partitions");
     }
     second.stop();
-    assert_eq!(settle_all(80, &[&first]).len(), 1);
+    assert!(round(&rig, &mut sent, &[&first])[0] >= 80, "it has all of them");
+}
+
+/// Publishes 80 records and settles what comes until all have come; says how many each consumer got.
+fn round(rig: &Rig, sent: &mut usize, consumers: &[&Consuming]) -> Vec<usize> {
+    let start = Instant::now();
+    let numbers = *sent..*sent + 80;
+    *sent = numbers.end;
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    rig.publish(numbers.clone().map(|number| rig.row(keys[number % keys.len()], &number.to_string())).collect());
+    let mut missing: BTreeSet<String> = numbers.map(|number| number.to_string()).collect();
+    let mut got = vec![0; consumers.len()];
+    while !missing.is_empty() {
+        assert!(start.elapsed() < DEADLINE, "missing: {missing:?}");
+        for (consumer, got) in consumers.iter().zip(&mut got) {
+            if let Ok(delivery) = consumer.deliveries.recv_timeout(Duration::from_millis(20)) {
+                rig.settle(&delivery);
+                missing.remove(&value(&delivery.record));
+                *got += 1;
+            }
+        }
+    }
+    got
+}
+
+#[test]
+fn another_assignment_strategy_can_be_set() {
+    let cluster = cluster("t", 4);
+    let rig = rig_with("t", with(&cluster, &[("partition.assignment.strategy", "range")]), cluster.clone());
+    let _relay = rig.publishing();
+    let first = rig.consuming();
+    let mut sent = 0;
+    assert!(round(&rig, &mut sent, &[&first])[0] >= 80);
+    first.stop();
+    assert!(round(&rig, &mut sent, &[&rig.consuming()])[0] >= 80);
+}
+
+#[test]
+fn a_consumer_that_kafka_ends_starts_again() {
+    let cluster = cluster("t", 1);
+    let rig = rig_with("t", with(&cluster, &[("group.instance.id", "host-1")]), cluster.clone());
+    let _relay = rig.publishing();
+    let consumer = rig.consuming();
+    rig.publish(vec![rig.row("k", "0")]);
+    rig.settle(&consumer.next());
+    // As if another process had taken the name.
+    cluster.request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
+    until("it is said", || trouble(&rig).contains("was ended by Kafka"));
+    rig.publish(vec![rig.row("k", "1")]);
+    assert_eq!(consumer.values(1), ["1"]);
+    until("it is over", || rig.transport.trouble().is_none());
 }
 
 #[test]
