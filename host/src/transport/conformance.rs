@@ -91,7 +91,6 @@ impl Rig {
         transport: impl FnOnce(Arc<Store>) -> Box<dyn Transport>,
         broker: impl std::any::Any,
     ) -> Self {
-        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_test_writer().try_init(); // TEMP
         let directory = tempfile::tempdir().unwrap();
         let file = StoreFile::open(directory.path()).unwrap();
         let store = Arc::new(Store::start(file, StoreSettings::default()).unwrap());

@@ -35,7 +35,7 @@ const COMMANDS: [(&str, usize, &str); 27] = [
     ("event-no-json", 0, "bad-output"),
     ("timer-no-json", 0, "bad-output"),
     ("no-reply", 0, "bad-output"),
-    ("many-events", 10_000_000, "out-of-fuel"),
+    ("many-events", 10_000_000, "out-of-memory"),
 ];
 
 fn act(host: &Host, key: &str, body: &Value) -> Response {

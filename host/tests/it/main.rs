@@ -7,6 +7,7 @@
 
 mod expect;
 mod store_file;
+mod kafka;
 mod support;
 
 mod bad_input;

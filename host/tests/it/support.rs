@@ -187,6 +187,15 @@ impl Host {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Waits until its log says something.
+    pub fn log_until(&self, text: &str) {
+        let start = Instant::now();
+        while !self.log().contains(text) {
+            assert!(start.elapsed() < PATIENCE, "the log does not say `{text}`:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -16,25 +16,47 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::*;
 use crate::transport::conformance::{Consuming, DEADLINE, Rig, suite, value};
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
+/// A mock cluster of one broker, within the client that made it.
+struct Cluster(BaseProducer);
+
+impl Cluster {
+    fn mock(&self) -> MockCluster<'_, DefaultProducerContext> {
+        self.0.client().mock_cluster().unwrap()
+    }
+}
 
 fn cluster(topic: &str, partitions: i32) -> Arc<Cluster> {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic(topic, partitions, 1).unwrap();
+    let client: BaseProducer = ClientConfig::new().set("test.mock.num.brokers", "1").create().unwrap();
+    // Otherwise every first member of a group would wait three seconds for others.
+    let native = client.client().native_ptr();
+    #[allow(unsafe_code, reason = "the client library has no safe call for it")]
+    // SAFETY: the client lives, and owns the mock cluster that it was made with.
+    unsafe {
+        rdkafka::bindings::rd_kafka_mock_group_initial_rebalance_delay_ms(
+            rdkafka::bindings::rd_kafka_handle_mock_cluster(native),
+            50,
+        );
+    }
+    let cluster = Cluster(client);
+    cluster.mock().create_topic(topic, partitions, 1).unwrap();
     Arc::new(cluster)
 }
 
 fn settings(bootstrap: &str) -> KafkaSettings {
-    KafkaSettings { bootstrap: bootstrap.into(), ..KafkaSettings::default() }
+    // The mock broker lets a rebalance wait almost as long as the session timeout.
+    let quick = [("session.timeout.ms", "2500"), ("heartbeat.interval.ms", "200")];
+    let properties = quick.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    KafkaSettings { bootstrap: bootstrap.into(), properties, ..KafkaSettings::default() }
 }
 
-fn with(cluster: &Cluster, properties: &[(&str, &str)]) -> KafkaSettings {
-    let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    KafkaSettings { properties, ..settings(&cluster.bootstrap_servers()) }
+fn with(cluster: &Cluster, name: &str, value: &str) -> KafkaSettings {
+    let mut settings = settings(&cluster.mock().bootstrap_servers());
+    settings.properties.insert(name.into(), value.into());
+    settings
 }
 
 fn rig_on(cluster: &Arc<Cluster>, topic: &str) -> Rig {
-    rig_with(topic, settings(&cluster.bootstrap_servers()), cluster.clone())
+    rig_with(topic, settings(&cluster.mock().bootstrap_servers()), cluster.clone())
 }
 
 fn rig_with(topic: &str, settings: KafkaSettings, broker: impl std::any::Any) -> Rig {
@@ -66,7 +88,7 @@ fn trouble(rig: &Rig) -> String {
 }
 
 fn producer(cluster: &Cluster) -> BaseProducer {
-    ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap()
+    ClientConfig::new().set("bootstrap.servers", cluster.mock().bootstrap_servers()).create().unwrap()
 }
 
 #[test]
@@ -97,7 +119,7 @@ fn the_wire_is_the_value_and_cloud_events_headers() {
     rig.publish(vec![row]);
 
     let theirs: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("bootstrap.servers", cluster.mock().bootstrap_servers())
         .set("group.id", "theirs")
         .set("auto.offset.reset", "earliest")
         .create()
@@ -133,7 +155,7 @@ fn a_group_that_a_java_service_left_is_read_on_where_it_was() {
     }
     theirs.flush(DEADLINE).unwrap();
     let left: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("bootstrap.servers", cluster.mock().bootstrap_servers())
         .set("group.id", "group")
         .create()
         .unwrap();
@@ -197,9 +219,9 @@ fn errors_that_pass_do_not_change_order_or_lose_anything() {
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("a", "0")]);
     assert_eq!(consumer.values(1), ["0"]);
-    cluster.request_errors(RDKafkaApiKey::Produce, &[NOT_LEADER, DISCONNECT, TOO_FEW, DISCONNECT]);
-    cluster.request_errors(RDKafkaApiKey::Fetch, &[NOT_LEADER, DISCONNECT, NOT_LEADER]);
-    cluster.request_errors(RDKafkaApiKey::Heartbeat, &[DISCONNECT]);
+    cluster.mock().request_errors(RDKafkaApiKey::Produce, &[NOT_LEADER, DISCONNECT, TOO_FEW, DISCONNECT]);
+    cluster.mock().request_errors(RDKafkaApiKey::Fetch, &[NOT_LEADER, DISCONNECT, NOT_LEADER]);
+    cluster.mock().request_errors(RDKafkaApiKey::Heartbeat, &[DISCONNECT]);
     for number in 1..=300 {
         rig.publish(vec![rig.row("a", &number.to_string())]);
     }
@@ -210,8 +232,8 @@ fn errors_that_pass_do_not_change_order_or_lose_anything() {
 #[test]
 fn a_record_that_kafka_refuses_blocks_its_topic_loudly_and_only_that() {
     let cluster = cluster("t", 1);
-    cluster.create_topic("other", 1, 1).unwrap();
-    let rig = rig_with("t", with(&cluster, &[("message.max.bytes", "2000")]), cluster.clone());
+    cluster.mock().create_topic("other", 1, 1).unwrap();
+    let rig = rig_with("t", with(&cluster, "message.max.bytes", "2000"), cluster.clone());
     let other = rig.store.run(|sql| crate::store::registry::topic(sql, "other")).unwrap();
     let _relay = rig.publishing_to(vec![(rig.source.topic.clone(), rig.source.topic_row), ("other".into(), other)]);
     let consumer = rig.consuming();
@@ -235,7 +257,7 @@ fn invariant_4_a_refusal_by_the_broker_is_not_passed_by_what_follows() {
     rig.publish(vec![rig.row("k", "0")]);
     assert_eq!(consumer.values(1), ["0"]);
     // Many requests are under way when one of them is refused for good.
-    cluster.request_errors(
+    cluster.mock().request_errors(
         RDKafkaApiKey::Produce,
         &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD, RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD],
     );
@@ -260,14 +282,14 @@ fn invariant_5_a_broker_that_is_away_is_said_and_waited_for() {
     rig.publish(vec![rig.row("k", "before")]);
     rig.settle(&consumer.next());
 
-    cluster.broker_down(-1).unwrap();
+    cluster.mock().broker_down(-1).unwrap();
     until("it is said", || trouble(&rig).contains("can't be reached"));
     rig.publish(vec![rig.row("k", "meanwhile")]);
-    cluster.broker_up(-1).unwrap();
+    cluster.mock().broker_up(-1).unwrap();
     assert_eq!(consumer.values(1), ["meanwhile"]);
     until("it is over", || rig.transport.trouble().is_none());
 
-    cluster.broker_down(-1).unwrap();
+    cluster.mock().broker_down(-1).unwrap();
     until("it is said again", || trouble(&rig).contains("can't be reached"));
     rig.publish(vec![rig.row("k", "kept")]);
     let took = (consumer.stop(), relay.stop());
@@ -298,7 +320,7 @@ fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "early")]);
     until("it is said", || trouble(&rig).contains("topic t does not exist"));
-    cluster.create_topic("t", 1, 1).unwrap();
+    cluster.mock().create_topic("t", 1, 1).unwrap();
     assert_eq!(consumer.values(1), ["early"]);
     until("it is over", || rig.transport.trouble().is_none());
 }
@@ -306,9 +328,7 @@ fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
 #[test]
 fn partitions_are_shared_within_a_group_and_taken_over() {
     let cluster = cluster("t", 4);
-    // The mock broker lets a rebalance wait for the session timeout.
-    let settings = with(&cluster, &[("session.timeout.ms", "2000"), ("heartbeat.interval.ms", "200")]);
-    let rig = rig_with("t", settings, cluster.clone());
+    let rig = rig_on(&cluster, "t");
     let _relay = rig.publishing();
     let first = rig.consuming();
     let second = rig.consuming();
@@ -347,7 +367,7 @@ fn round(rig: &Rig, sent: &mut usize, consumers: &[&Consuming]) -> Vec<usize> {
 #[test]
 fn another_assignment_strategy_can_be_set() {
     let cluster = cluster("t", 4);
-    let rig = rig_with("t", with(&cluster, &[("partition.assignment.strategy", "range")]), cluster.clone());
+    let rig = rig_with("t", with(&cluster, "partition.assignment.strategy", "range"), cluster.clone());
     let _relay = rig.publishing();
     let first = rig.consuming();
     let mut sent = 0;
@@ -359,13 +379,13 @@ fn another_assignment_strategy_can_be_set() {
 #[test]
 fn a_consumer_that_kafka_ends_starts_again() {
     let cluster = cluster("t", 1);
-    let rig = rig_with("t", with(&cluster, &[("group.instance.id", "host-1")]), cluster.clone());
+    let rig = rig_with("t", with(&cluster, "group.instance.id", "host-1"), cluster.clone());
     let _relay = rig.publishing();
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "0")]);
     rig.settle(&consumer.next());
     // As if another process had taken the name.
-    cluster.request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
+    cluster.mock().request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
     until("it is said", || trouble(&rig).contains("was ended by Kafka"));
     rig.publish(vec![rig.row("k", "1")]);
     assert_eq!(consumer.values(1), ["1"]);

@@ -24,6 +24,9 @@ use crate::signal::Signal;
 /// Longest time that one question may take.
 const QUESTION: Duration = Duration::from_millis(700);
 
+/// Longest time that the creation of a topic may take before it is tried again.
+const CREATION: Duration = Duration::from_secs(3);
+
 /// Time between questions while all is well.
 const CALM: Duration = Duration::from_secs(5);
 
@@ -291,7 +294,7 @@ impl Watch {
             .build()
             .map_err(|error| failed(error.to_string()))?;
         let wanted = [NewTopic::new(topic, partitions, TopicReplication::Fixed(replication))];
-        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
+        let options = AdminOptions::new().request_timeout(Some(CREATION));
         let answer = runtime.block_on(async {
             tokio::select! {
                 answer = admin.create_topics(&wanted, &options) => Some(answer),

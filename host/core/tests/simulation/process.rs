@@ -1,0 +1,270 @@
+//! One participant's process: readings, workers, the relay; and what is left of it after a crash.
+//!
+//! Only `store` survives [`Process::crash`]. The writer, which commits, is in `writer.rs`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use saga_core::admit::{self, Admission};
+use saga_core::identity;
+use saga_core::message::{Envelope, Message, Origin};
+use saga_core::record::Attributes;
+use saga_core::window::Window;
+
+use crate::broker::{Broker, Fresh, PARTITIONS};
+use crate::entry::{Over, Request, Session, Turn};
+use crate::random::of_text;
+use crate::rules::{Role, SagaRules, description};
+use crate::scene::{Broken, Scene};
+use crate::store::{Fired, Store};
+use crate::worker::{Bench, LIMITS, Worker};
+use crate::writer::Batch;
+
+const WORKERS: usize = 3;
+
+/// Records of one partition under way at once.
+const WINDOW: usize = 5;
+
+/// A process. Everything but `role`, `store` and `build` is volatile; the build is the component file.
+pub(crate) struct Process {
+    pub(crate) role: Role,
+    pub(crate) store: Store,
+    pub(crate) build: Rc<SagaRules>,
+    pub(crate) sessions: Vec<Rc<Session>>,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) queue: VecDeque<Request>,
+    pub(crate) batch: Option<Batch>,
+    under_way: Rc<RefCell<BTreeSet<Fired>>>,
+    /// How many outbox rows this life of the relay has published.
+    relayed: usize,
+    last_key: i64,
+}
+
+/// A command as a client gives it.
+pub(crate) struct Ask {
+    pub(crate) call: usize,
+    pub(crate) key: Option<String>,
+    pub(crate) body: String,
+    pub(crate) read: bool,
+}
+
+impl Process {
+    pub(crate) fn new(role: Role) -> Self {
+        let mut process = Self {
+            role,
+            store: Store::default(),
+            build: Rc::new(SagaRules { role, digest: format!("{}-1", role.name()), version: 1 }),
+            sessions: Vec::new(),
+            workers: Vec::new(),
+            queue: VecDeque::new(),
+            batch: None,
+            under_way: Rc::default(),
+            relayed: 0,
+            last_key: 0,
+        };
+        process.start();
+        process
+    }
+
+    /// Loses everything volatile, and starts again from the store.
+    pub(crate) fn crash(&mut self, scene: &mut Scene) {
+        scene.note("crash", format_args!("{}", self.role.name()));
+        self.queue.clear();
+        self.batch = None;
+        self.workers.clear();
+        self.start();
+    }
+
+    fn start(&mut self) {
+        self.workers = (0..WORKERS).map(|_| Worker::default()).collect();
+        self.under_way = Rc::default();
+        self.relayed = self.store.relayed;
+        self.last_key = self.store.last_key;
+        self.sessions = (0..PARTITIONS).map(|partition| self.begin(partition)).collect();
+    }
+
+    /// Begins to read a partition where the store says.
+    fn begin(&self, partition: i32) -> Rc<Session> {
+        let topic = self.role.listens_to();
+        let next = self.store.offsets.get(&(topic, partition)).copied().unwrap_or(0);
+        Rc::new(Session {
+            topic,
+            partition,
+            window: RefCell::new(Window::new(next, WINDOW)),
+            position: Cell::new(next),
+            cancelled: Cell::new(false),
+        })
+    }
+
+    /// Readings that were cancelled begin anew.
+    pub(crate) fn begin_again(&mut self, scene: &mut Scene) {
+        for place in 0..self.sessions.len() {
+            if self.sessions[place].cancelled.get() {
+                self.sessions[place] = self.begin(self.sessions[place].partition);
+                scene.note("read-again", format_args!("{} {place}", self.role.name()));
+            }
+        }
+    }
+
+    /// Delivers the next record of a partition; says whether there was one and room for it.
+    pub(crate) fn deliver(&mut self, place: usize, broker: &Broker, scene: &mut Scene) -> bool {
+        let session = self.sessions[place].clone();
+        if session.cancelled.get() || !session.window.borrow().has_room() {
+            return false;
+        }
+        let Some(record) = broker.at_or_after(session.topic, session.partition, session.position.get()) else {
+            return false;
+        };
+        let offset = record.position.offset;
+        session.window.borrow_mut().take(offset);
+        session.position.set(offset + 1);
+        let taken = (session.clone(), offset);
+        let description = description(self.role, self.build.version);
+        let turn = match admit::record(record, session.topic, &description, &LIMITS, scene.now) {
+            Admission::Offer(envelope) => {
+                Turn::Event { envelope: *envelope, taken, record: record.clone(), attempts: 0 }
+            }
+            Admission::Skip => Turn::Passed { taken },
+            Admission::Malformed(_) => Turn::Unreadable { taken, record: record.clone() },
+        };
+        scene.note("deliver", format_args!("{} {}", self.role.name(), record.position));
+        self.give(turn);
+        true
+    }
+
+    pub(crate) fn ask(&mut self, ask: Ask, scene: &mut Scene) {
+        let generated = ask.key.is_none().then(|| {
+            self.last_key += 1;
+            self.last_key
+        });
+        let call = &scene.calls[ask.call];
+        let message = Message {
+            id: call.id.clone(),
+            source: format!("{}/commands", identity::source_of(self.role.name())),
+            origin: Origin::Command,
+            name: call.command.into(),
+            key: ask.key.or(generated.map(|key| key.to_string())).unwrap_or_default(),
+            time: scene.now,
+            correlation: call.id.clone(),
+            parameters: Vec::new(),
+            body: ask.body,
+        };
+        scene.note("ask", format_args!("{} {} {} {}", message.id, message.name, message.key, message.body));
+        let envelope = Envelope { message, made_at: scene.now, traceparent: None };
+        self.give(if ask.read {
+            Turn::Read { envelope, call: ask.call }
+        } else {
+            Turn::Command { envelope, generated_key: generated, call: ask.call }
+        });
+    }
+
+    /// Offers a timer that is due and not under way; says whether there was one.
+    pub(crate) fn fire(&mut self, scene: &mut Scene) -> bool {
+        let due = self.store.timers.values().find(|timer| {
+            timer.fired.due <= scene.now && !self.under_way.borrow().contains(&timer.fired)
+        });
+        let Some(timer) = due.cloned() else { return false };
+        let fired = timer.fired.clone();
+        let source = format!("{}/timers/{}", identity::source_of(self.role.name()), fired.name);
+        let cause = identity::Identity { source: source.clone(), id: timer.set_by.clone() };
+        let envelope = Envelope {
+            message: Message {
+                id: identity::event_id(self.role.name(), &cause, fired.due, 0),
+                source,
+                origin: Origin::Timer,
+                name: fired.name.clone(),
+                key: fired.key.clone(),
+                time: scene.now,
+                correlation: timer.correlation.clone(),
+                parameters: Vec::new(),
+                body: timer.body.clone(),
+            },
+            made_at: fired.due,
+            traceparent: None,
+        };
+        scene.note("fire", format_args!("{} {}", fired.key, fired.due));
+        self.under_way.borrow_mut().insert(fired.clone());
+        let over = Over { under_way: self.under_way.clone(), fired: fired.clone() };
+        self.give(Turn::Timer { envelope, fired, attempts: 0, over });
+        true
+    }
+
+    fn give(&mut self, turn: Turn) {
+        let worker = of_text(1, turn.key().unwrap_or_default()) % WORKERS as u64;
+        self.workers[worker as usize].turns.push_back(turn);
+    }
+
+    /// Runs one worker's next turn; says whether it had one.
+    pub(crate) fn turn(&mut self, worker: usize, scene: &mut Scene) -> bool {
+        let now = scene.now;
+        let mut bench = Bench { build: self.build.clone(), store: &self.store, queue: &mut self.queue, scene };
+        let worker = &mut self.workers[worker];
+        if worker.next_due().is_some_and(|due| due <= now) {
+            worker.offer_due(&mut bench);
+            return true;
+        }
+        let Some(turn) = worker.turns.pop_front() else { return false };
+        worker.offer(turn, &mut bench);
+        true
+    }
+
+    /// Publishes the next outbox row; says whether there was one.
+    pub(crate) fn publish(&mut self, broker: &mut Broker, scene: &mut Scene) -> bool {
+        let Some(row) = self.store.outbox.get(self.relayed) else { return false };
+        let attributes = Attributes {
+            id: Some(row.event.id.clone()),
+            source: Some(identity::source_of(self.role.name())),
+            event_type: Some(row.event.event_type.clone()),
+            correlation: Some(row.correlation.clone()),
+            causation: Some(row.causation.clone()),
+            digest: Some(row.build.digest.clone()),
+            ..Attributes::default()
+        };
+        let fresh = Fresh {
+            key: Some(row.event.key.clone().into_bytes()),
+            value: Some(row.event.body.clone().into_bytes()),
+            attributes,
+            timestamp: row.time,
+        };
+        let (topic, partition) = (Broker::known(&row.event.topic), Broker::partition_of(&row.event.key));
+        let gap = if scene.random.percent(5) { 2 } else { 0 };
+        let offset = broker.append(topic, partition, gap, fresh);
+        scene.note("publish", format_args!("{topic}/{partition}/{offset} {}", row.event.body));
+        self.relayed += 1;
+        true
+    }
+
+    /// Notes what is published. A transaction of its own: not while another one is open.
+    pub(crate) fn note_published(&mut self) {
+        if self.batch.as_ref().is_none_or(Batch::is_committed) {
+            self.store.relayed = self.relayed;
+        }
+    }
+
+    /// Takes a new build into use, between turns.
+    pub(crate) fn swap(&mut self, number: u64, version: u32, scene: &mut Scene) {
+        let digest = format!("{}-{number}", self.role.name());
+        scene.note("swap", format_args!("{digest} version {version}"));
+        self.build = Rc::new(SagaRules { role: self.role, digest, version });
+    }
+
+    /// Whether nothing is under way or waits to be read or published.
+    pub(crate) fn is_at_rest(&self, broker: &Broker) -> bool {
+        self.queue.is_empty()
+            && self.batch.is_none()
+            && self.workers.iter().all(Worker::is_idle)
+            && self.relayed == self.store.outbox.len()
+            && self.store.timers.is_empty()
+            && self.sessions.iter().all(|session| {
+                !session.cancelled.get()
+                    && session.window.borrow().is_empty()
+                    && broker.at_or_after(session.topic, session.partition, session.position.get()).is_none()
+            })
+    }
+
+    /// Whether this step of the process is broken on purpose.
+    pub(crate) fn consumes_timers(scene: &Scene) -> bool {
+        !scene.is_broken(Broken::TimerNotConsumed)
+    }
+}

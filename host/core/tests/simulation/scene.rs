@@ -1,0 +1,87 @@
+//! What all parts of a run share: chance, the clock, the trace, the clients' calls.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::rc::Rc;
+
+use crate::entry::Answer;
+use crate::faults::Dice;
+use crate::random::Random;
+use crate::rules::Role;
+
+/// A step that is deliberately wrong: the checker must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// An event that was applied before is applied again.
+    InboxNotConsulted,
+    /// The offset after the record is stored, whatever is unsettled before it.
+    OffsetBeyondWindow,
+    /// Events are written in a transaction after the one with the state.
+    OutboxApart,
+    /// A fault of the rules is taken for a business no.
+    RefusalOnFault,
+    /// A client is answered when the entry is handed over.
+    AnswerBeforeCommit,
+    /// What was decided on a state that did not come to be is written all the same.
+    VoidRunWritten,
+    /// Workers are sent back to the store while the transaction is still open.
+    NewRunBeforeCommit,
+    /// A message that waits for another attempt does not hold back those of its key.
+    KeyNotHeldBack,
+    /// The build at the time of the commit is recorded, not the one that decided.
+    BuildOfTheCommit,
+    /// A timer stays set after its turn.
+    TimerNotConsumed,
+}
+
+/// What a client asked for, and what it was told.
+pub(crate) struct Call {
+    pub(crate) role: Role,
+    pub(crate) command: &'static str,
+    /// Id of the message.
+    pub(crate) id: String,
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What all parts of a run share.
+pub(crate) struct Scene {
+    pub(crate) random: Random,
+    pub(crate) dice: Rc<Dice>,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) now: u64,
+    pub(crate) broken: Option<Broken>,
+    pub(crate) calls: Vec<Call>,
+    /// Everything that happened, one line each.
+    pub(crate) trace: String,
+    /// How often each kind of thing happened.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+impl Scene {
+    pub(crate) fn new(seed: u64, broken: Option<Broken>) -> Self {
+        Self {
+            random: Random::new(seed),
+            dice: Rc::new(Dice::new(seed)),
+            now: 1_700_000_000_000,
+            broken,
+            calls: Vec::new(),
+            trace: String::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_broken(&self, step: Broken) -> bool {
+        self.broken == Some(step)
+    }
+
+    /// Notes what happened; `what` is counted.
+    pub(crate) fn note(&mut self, what: &'static str, details: std::fmt::Arguments<'_>) {
+        *self.counts.entry(what).or_default() += 1;
+        writeln!(self.trace, "{} {what} {details}", self.now).expect("writing to a string does not fail");
+    }
+
+    pub(crate) fn answer(&mut self, call: usize, answer: Answer) {
+        self.note("answer", format_args!("{} {answer:?}", self.calls[call].id.clone()));
+        self.calls[call].answer = Some(answer);
+    }
+}

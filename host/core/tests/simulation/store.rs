@@ -1,0 +1,194 @@
+//! The durable store of one participant's process, and one entry as a change of it.
+//!
+//! A transaction is a copy that takes the original's place when it commits: all of it or nothing. What
+//! the checker needs to know and a real store does not keep (where a message was read, which timer
+//! fired) is kept beside the rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use saga_core::identity::Identity;
+use saga_core::outcome::{StateChange, TimerChange};
+use saga_core::record::Position;
+use saga_core::settle::{JournalEntry, OutgoingEvent, Settlement};
+
+use crate::entry::Entry;
+use crate::rules::SagaRules;
+use crate::scene::Broken;
+
+/// Everything that survives a crash.
+#[derive(Clone, Default)]
+pub(crate) struct Store {
+    pub(crate) aggregates: BTreeMap<Rc<str>, StoredAggregate>,
+    pub(crate) inbox: BTreeSet<Rc<Identity>>,
+    pub(crate) outbox: Vec<Rc<OutboxRow>>,
+    /// How many outbox rows the relay has noted as published.
+    pub(crate) relayed: usize,
+    pub(crate) offsets: BTreeMap<(&'static str, i32), i64>,
+    pub(crate) timers: BTreeMap<(Rc<str>, Rc<str>), Rc<StoredTimer>>,
+    pub(crate) journal: Vec<Rc<JournalRow>>,
+    pub(crate) dead: Vec<Rc<DeadLetter>>,
+    pub(crate) last_key: i64,
+    sequence: u64,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct StoredAggregate {
+    pub(crate) state: Option<Rc<str>>,
+    pub(crate) revision: u64,
+    pub(crate) version: u32,
+}
+
+pub(crate) struct OutboxRow {
+    pub(crate) event: OutgoingEvent,
+    pub(crate) correlation: String,
+    pub(crate) causation: String,
+    /// The build that decided.
+    pub(crate) build: Rc<SagaRules>,
+    pub(crate) time: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredTimer {
+    pub(crate) fired: Fired,
+    pub(crate) body: String,
+    pub(crate) set_by: String,
+    pub(crate) correlation: String,
+}
+
+/// What tells one setting of a timer from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Fired {
+    pub(crate) key: String,
+    pub(crate) name: String,
+    pub(crate) due: u64,
+}
+
+pub(crate) struct JournalRow {
+    pub(crate) sequence: u64,
+    pub(crate) build: Rc<SagaRules>,
+    pub(crate) key: Rc<str>,
+    pub(crate) decision: JournalEntry,
+    pub(crate) at: Option<Position>,
+    pub(crate) fired: Option<Fired>,
+}
+
+pub(crate) struct DeadLetter {
+    pub(crate) sequence: u64,
+    pub(crate) at: Option<Position>,
+    pub(crate) fired: Option<Fired>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) reason: &'static str,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    Written,
+    /// Its event was applied before: only that it was consumed is written.
+    Duplicate,
+}
+
+/// Writes one entry into an open transaction.
+pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) -> Applied {
+    if let Some((session, offset)) = &entry.taken {
+        let safe = session.window.borrow_mut().settle(*offset);
+        let next = if broken == Some(Broken::OffsetBeyondWindow) { offset + 1 } else { safe };
+        store.offsets.insert((session.topic, session.partition), next);
+    }
+    store.sequence += 1;
+    if let Some(settlement) = &entry.settlement {
+        if let Some(identity) = &settlement.inbox
+            && !store.inbox.insert(Rc::new(identity.clone()))
+            && broken != Some(Broken::InboxNotConsulted)
+        {
+            return Applied::Duplicate;
+        }
+        write_state(store, entry, settlement);
+        write_timers(store, settlement);
+        store.journal.push(Rc::new(JournalRow {
+            sequence: store.sequence,
+            build: entry.build.clone(),
+            key: settlement.key.as_str().into(),
+            decision: settlement.journal.clone(),
+            at: entry.at(),
+            fired: entry.fired.clone(),
+        }));
+        if broken != Some(Broken::OutboxApart) {
+            write_outbox(store, entry, settlement);
+        }
+    }
+    if let Some(key) = entry.generated_key {
+        store.last_key = store.last_key.max(key);
+    }
+    if let Some(fired) = &entry.fired {
+        delete_timer(store, fired, entry.settlement.as_ref());
+    }
+    if let Some((reason, value)) = &entry.dead {
+        store.dead.push(Rc::new(DeadLetter {
+            sequence: store.sequence,
+            at: entry.at(),
+            fired: entry.fired.clone(),
+            value: value.clone(),
+            reason,
+        }));
+    }
+    Applied::Written
+}
+
+pub(crate) fn write_outbox(store: &mut Store, entry: &Entry, settlement: &Settlement) {
+    for event in &settlement.events {
+        store.outbox.push(Rc::new(OutboxRow {
+            event: event.clone(),
+            correlation: settlement.cause.correlation.clone(),
+            causation: settlement.cause.id.clone(),
+            build: entry.build.clone(),
+            time: settlement.journal.time,
+        }));
+    }
+}
+
+fn write_state(store: &mut Store, entry: &Entry, settlement: &Settlement) {
+    let state = match &settlement.state {
+        StateChange::Unchanged => return,
+        StateChange::Put(state) => Some(state.as_str().into()),
+        StateChange::Remove => {
+            store.timers.retain(|(key, _), _| **key != *settlement.key);
+            None
+        }
+    };
+    let written = StoredAggregate { state, revision: settlement.revision, version: entry.build.version };
+    store.aggregates.insert(settlement.key.as_str().into(), written);
+}
+
+fn write_timers(store: &mut Store, settlement: &Settlement) {
+    let place = |name: &str| (settlement.key.as_str().into(), name.into());
+    for change in &settlement.timers {
+        match change {
+            TimerChange::Set(timer) => {
+                let fired = Fired { key: settlement.key.clone(), name: timer.name.clone(), due: timer.due };
+                let set = StoredTimer {
+                    fired,
+                    body: timer.body.clone(),
+                    set_by: settlement.cause.id.clone(),
+                    correlation: settlement.cause.correlation.clone(),
+                };
+                store.timers.insert(place(&timer.name), Rc::new(set));
+            }
+            TimerChange::Cancel(name) => {
+                store.timers.remove(&place(name));
+            }
+        }
+    }
+}
+
+/// Deletes the timer that fired, unless the turn set it anew.
+fn delete_timer(store: &mut Store, fired: &Fired, settlement: Option<&Settlement>) {
+    let set_anew = settlement.is_some_and(|settlement| {
+        settlement.timers.iter().any(|change| matches!(change, TimerChange::Set(set) if set.name == fired.name))
+    });
+    let place = (fired.key.as_str().into(), fired.name.as_str().into());
+    if !set_anew && store.timers.get(&place).is_some_and(|timer| timer.fired == *fired) {
+        store.timers.remove(&place);
+    }
+}

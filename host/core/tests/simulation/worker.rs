@@ -1,0 +1,392 @@
+//! The turn loop of one worker, as the host has it: it runs ahead of the commits on what it has just decided,
+//! and is sent back when a commit fails.
+//!
+//! Everything here is volatile. The decisions themselves are `saga_core`'s: admission, settlement, retry.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use saga_core::identity::Identity;
+use saga_core::limits::TurnLimits;
+use saga_core::message::Envelope;
+use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
+use saga_core::retry::{Next, RetryPolicy};
+use saga_core::rules::{Fault, FaultKind, Rules};
+use saga_core::settle::{self, Before, Settlement};
+
+use crate::entry::{Answer, Entry, Progress, Request, Turn};
+use crate::faults::Faulty;
+use crate::rules::{Body, SagaRules, description};
+use crate::scene::{Broken, Scene};
+use crate::store::{Store, StoredAggregate};
+
+/// Small, so that they bite.
+pub(crate) const LIMITS: TurnLimits = TurnLimits {
+    record_bytes: 400,
+    key_bytes: 40,
+    state_bytes: 300,
+    event_bytes: 300,
+    reply_bytes: 300,
+    events: 2,
+    timers: 2,
+};
+
+const RETRY: RetryPolicy = RetryPolicy { attempts: 4, first_delay_ms: 20, max_delay_ms: 60 };
+
+#[derive(Clone)]
+struct Known {
+    stored: StoredAggregate,
+    /// Ticket of the entry that changed it last; 0 where it was read.
+    ticket: u64,
+}
+
+/// One worker.
+#[derive(Default)]
+pub(crate) struct Worker {
+    pub(crate) turns: VecDeque<Turn>,
+    known: BTreeMap<String, Known>,
+    /// The keys that wait for another attempt: until when, and what waits.
+    parked: BTreeMap<String, (u64, VecDeque<Turn>)>,
+    recent: BTreeSet<Identity>,
+    recent_tickets: VecDeque<(u64, Identity)>,
+    progress: Rc<Progress>,
+    ticket: u64,
+    run: u64,
+}
+
+/// What a worker works with during one turn: one build, the store as it is committed.
+pub(crate) struct Bench<'a> {
+    pub(crate) build: Rc<SagaRules>,
+    pub(crate) store: &'a Store,
+    pub(crate) queue: &'a mut VecDeque<Request>,
+    pub(crate) scene: &'a mut Scene,
+}
+
+enum Undecided {
+    Malformed,
+    RetryLater,
+    Broke(Fault),
+    Store,
+}
+
+impl Worker {
+    /// When the next key has waited long enough.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        self.parked.values().map(|(until, _)| *until).min()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.turns.is_empty() && self.parked.is_empty()
+    }
+
+    /// Offers again what has waited long enough.
+    pub(crate) fn offer_due(&mut self, bench: &mut Bench<'_>) {
+        let now = bench.scene.now;
+        let due = self.parked.iter().find(|(_, (until, _))| *until <= now).map(|(key, _)| key.clone());
+        if let Some((_, turns)) = due.and_then(|key| self.parked.remove(&key)) {
+            for turn in turns {
+                self.offer(turn, bench);
+            }
+        }
+    }
+
+    pub(crate) fn offer(&mut self, turn: Turn, bench: &mut Bench<'_>) {
+        self.catch_up(bench.scene);
+        let waits = turn.key().filter(|key| self.parked.contains_key(*key)).map(str::to_owned);
+        if let Some(key) = waits
+            && !bench.scene.is_broken(Broken::KeyNotHeldBack)
+        {
+            match turn {
+                Turn::Command { call, .. } => return bench.scene.answer(call, Answer::TryLater),
+                Turn::Read { .. } => {}
+                turn => {
+                    bench.scene.note("held-back", format_args!("key {key}"));
+                    self.parked.entry(key).or_default().1.push_back(turn);
+                    return;
+                }
+            }
+        }
+        match turn {
+            Turn::Command { envelope, generated_key, call } => self.command(&envelope, generated_key, call, bench),
+            Turn::Read { envelope, call } => self.read(&envelope, call, bench),
+            Turn::Event { .. } => self.event(turn, bench),
+            Turn::Timer { .. } => self.timer(turn, bench),
+            Turn::Unreadable { taken, record } if !taken.0.cancelled.get() => {
+                let entry = self.entry(None, &bench.build);
+                hand_over(bench, Entry { taken: Some(taken), dead: Some(("malformed", record.value)), ..entry });
+            }
+            Turn::Passed { taken } if !taken.0.cancelled.get() => {
+                let entry = self.entry(None, &bench.build);
+                hand_over(bench, Entry { taken: Some(taken), ..entry });
+            }
+            Turn::Unreadable { .. } | Turn::Passed { .. } => {}
+        }
+    }
+
+    /// Takes notice of what the writer did meanwhile.
+    fn catch_up(&mut self, scene: &mut Scene) {
+        let run = self.progress.run.get();
+        if run != self.run {
+            scene.note("sent-back", format_args!("to run {run}"));
+            self.run = run;
+            self.known.clear();
+            self.recent.clear();
+            self.recent_tickets.clear();
+        }
+        let committed = self.progress.committed.get();
+        while self.recent_tickets.front().is_some_and(|(ticket, _)| *ticket <= committed) {
+            if let Some((_, identity)) = self.recent_tickets.pop_front() {
+                self.recent.remove(&identity);
+            }
+        }
+        // What is committed may be forgotten at any time.
+        if scene.random.percent(20) {
+            self.known.retain(|_, known| known.ticket > committed);
+        }
+    }
+
+    fn command(&mut self, envelope: &Envelope, generated_key: Option<i64>, call: usize, bench: &mut Bench<'_>) {
+        match self.decide(envelope, bench) {
+            Ok(mut settlement) => {
+                let reply = settlement.reply.take().expect("settlement has checked that a command has a reply");
+                if bench.scene.is_broken(Broken::AnswerBeforeCommit) {
+                    bench.scene.answer(call, Answer::Replied(reply.clone()));
+                }
+                let entry = self.entry(Some(settlement), &bench.build);
+                hand_over(bench, Entry { generated_key, answer: Some((call, reply)), ..entry });
+            }
+            Err(undecided) => bench.scene.answer(call, undecided.answer()),
+        }
+    }
+
+    /// Reads; a state that is not yet committed is shown only when it is.
+    fn read(&mut self, envelope: &Envelope, call: usize, bench: &mut Bench<'_>) {
+        let read = self.aggregate(&envelope.message.key, bench).and_then(|known| {
+            let outcome = invoke(&known, envelope, bench)?.0;
+            Ok((settle::read_reply(&LIMITS, outcome).map_err(Undecided::Broke)?, known.ticket))
+        });
+        match read {
+            Ok((reply, ticket)) if ticket <= self.progress.committed.get() => {
+                bench.scene.answer(call, Answer::Replied(reply));
+            }
+            Ok((reply, _)) => {
+                bench.scene.note("read-waits", format_args!("{}", envelope.message.id));
+                let (progress, run) = (self.progress.clone(), self.run);
+                bench.queue.push_back(Request::Answer { call, reply, progress, run });
+            }
+            Err(undecided) => bench.scene.answer(call, undecided.answer()),
+        }
+    }
+
+    fn event(&mut self, turn: Turn, bench: &mut Bench<'_>) {
+        let Turn::Event { envelope, taken, record, attempts } = turn else { return };
+        if taken.0.cancelled.get() {
+            return;
+        }
+        let attempts = attempts + 1;
+        let message = &envelope.message;
+        let identity = Identity { source: message.source.clone(), id: message.id.clone() };
+        let seen = self.recent.contains(&identity) || bench.store.inbox.contains(&identity);
+        if seen && !bench.scene.is_broken(Broken::InboxNotConsulted) {
+            bench.scene.note("repeated", format_args!("{} {}", message.key, message.id));
+            let entry = self.entry(None, &bench.build);
+            return hand_over(bench, Entry { taken: Some(taken), ..entry });
+        }
+        match self.decide(&envelope, bench) {
+            Ok(settlement) => {
+                let entry = self.entry(Some(settlement), &bench.build);
+                self.recent.insert(identity.clone());
+                self.recent_tickets.push_back((entry.ticket, identity));
+                hand_over(bench, Entry { taken: Some(taken), ..entry });
+            }
+            Err(Undecided::Store) => taken.0.cancelled.set(true),
+            Err(undecided) => match what_next(undecided, attempts, bench.scene) {
+                Ok(delay) => {
+                    let key = envelope.message.key.clone();
+                    self.park(key, Turn::Event { envelope, taken, record, attempts }, bench.scene.now + delay);
+                }
+                Err(reason) => {
+                    let entry = self.entry(None, &bench.build);
+                    hand_over(bench, Entry { taken: Some(taken), dead: Some((reason, record.value)), ..entry });
+                }
+            },
+        }
+    }
+
+    fn timer(&mut self, turn: Turn, bench: &mut Bench<'_>) {
+        let Turn::Timer { envelope, fired, attempts, over } = turn else { return };
+        let attempts = attempts + 1;
+        let key = envelope.message.key.clone();
+        // A turn that is not yet committed may have cancelled it: it is offered again after that.
+        let settled = self.known.get(&key).is_none_or(|known| known.ticket <= self.progress.committed.get());
+        let is_set = bench.store.timers.values().any(|timer| timer.fired == fired);
+        if !settled || !is_set {
+            return;
+        }
+        match self.decide(&envelope, bench) {
+            Ok(settlement) => {
+                let entry = self.entry(Some(settlement), &bench.build);
+                hand_over(bench, Entry { fired: Some(fired), over: Some(over), ..entry });
+            }
+            Err(Undecided::Store) => {}
+            Err(undecided) => match what_next(undecided, attempts, bench.scene) {
+                Ok(delay) => self.park(key, Turn::Timer { envelope, fired, attempts, over }, bench.scene.now + delay),
+                Err(reason) => {
+                    let entry = self.entry(None, &bench.build);
+                    let dead = Some((reason, None));
+                    hand_over(bench, Entry { fired: Some(fired), over: Some(over), dead, ..entry });
+                }
+            },
+        }
+    }
+
+    fn park(&mut self, key: String, turn: Turn, until: u64) {
+        let waiting = self.parked.entry(key).or_default();
+        waiting.0 = until;
+        waiting.1.push_front(turn);
+    }
+
+    /// Reads the aggregate, calls the rules, settles.
+    fn decide(&mut self, envelope: &Envelope, bench: &mut Bench<'_>) -> Result<Settlement, Undecided> {
+        if bench.scene.random.percent(1) && !bench.scene.dice.calm.get() {
+            bench.scene.note("store-unreadable", format_args!("{}", envelope.message.id));
+            return Err(Undecided::Store);
+        }
+        let known = self.aggregate(&envelope.message.key, bench)?;
+        let (outcome, fuel) = match invoke(&known, envelope, bench) {
+            Err(Undecided::Broke(_)) if bench.scene.is_broken(Broken::RefusalOnFault) => (no(envelope), 0),
+            other => other?,
+        };
+        let before = Before { state: known.stored.state.as_deref(), revision: known.stored.revision };
+        let description = description(bench.build.role, bench.build.version);
+        settle::settle(&description, &LIMITS, envelope, before, outcome, fuel).map_err(Undecided::Broke)
+    }
+
+    /// The aggregate as the last turn left it, in the shape of the build.
+    fn aggregate(&mut self, key: &str, bench: &mut Bench<'_>) -> Result<Known, Undecided> {
+        let known = self.known.entry(key.to_owned()).or_insert_with(|| Known {
+            stored: bench.store.aggregates.get(key).cloned().unwrap_or_default(),
+            ticket: 0,
+        });
+        let mut known = known.clone();
+        let current = bench.build.version;
+        if let Some(state) = known.stored.state.as_deref().filter(|_| known.stored.version != current) {
+            bench.scene.note("migration", format_args!("{key}"));
+            let state = rules(bench).migrate(known.stored.version, state).map_err(Undecided::Broke)?;
+            known.stored = StoredAggregate { state: Some(state.into()), version: current, ..known.stored };
+        }
+        Ok(known)
+    }
+
+    /// An entry with the next ticket; what it leaves of the aggregate is remembered.
+    fn entry(&mut self, settlement: Option<Settlement>, build: &Rc<SagaRules>) -> Entry {
+        self.ticket += 1;
+        if let Some(settlement) = &settlement {
+            self.remember(settlement, build.version);
+        }
+        Entry {
+            build: build.clone(),
+            settlement,
+            generated_key: None,
+            taken: None,
+            fired: None,
+            over: None,
+            dead: None,
+            answer: None,
+            progress: self.progress.clone(),
+            ticket: self.ticket,
+            run: self.run,
+        }
+    }
+
+    fn remember(&mut self, settlement: &Settlement, version: u32) {
+        let ticket = self.ticket;
+        let state = match &settlement.state {
+            StateChange::Unchanged if settlement.timers.is_empty() => return,
+            StateChange::Unchanged => {
+                if let Some(known) = self.known.get_mut(&settlement.key) {
+                    known.ticket = ticket;
+                }
+                return;
+            }
+            StateChange::Put(state) => Some(state.as_str().into()),
+            StateChange::Remove => None,
+        };
+        let stored = StoredAggregate { state, revision: settlement.revision, version };
+        self.known.insert(settlement.key.clone(), Known { stored, ticket });
+    }
+}
+
+impl Undecided {
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Malformed => Answer::Malformed,
+            Self::RetryLater => Answer::TryLater,
+            Self::Broke(_) => Answer::Broke,
+            Self::Store => Answer::StoreFailed,
+        }
+    }
+}
+
+fn rules(bench: &Bench<'_>) -> Faulty {
+    Faulty { rules: (*bench.build).clone(), dice: bench.scene.dice.clone() }
+}
+
+fn invoke(known: &Known, envelope: &Envelope, bench: &mut Bench<'_>) -> Result<(Outcome, u64), Undecided> {
+    let state = known.stored.state.as_deref();
+    let decision = rules(bench).handle(state, &envelope.message).map_err(Undecided::Broke)?;
+    match decision.answer {
+        Ok(outcome) => Ok((outcome, decision.fuel)),
+        Err(Disposition::Malformed(_)) => Err(Undecided::Malformed),
+        Err(Disposition::RetryLater(_)) => Err(Undecided::RetryLater),
+    }
+}
+
+/// The wait before the next attempt, or why there is none.
+fn what_next(undecided: Undecided, attempts: u32, scene: &mut Scene) -> Result<u64, &'static str> {
+    let (may_pass, reason) = match undecided {
+        Undecided::Malformed => (false, "malformed"),
+        Undecided::RetryLater => (true, "retries-exhausted"),
+        Undecided::Broke(fault) => match (fault.may_pass(), fault.kind) {
+            (true, _) => (true, "deadline"),
+            (false, FaultKind::Trap | FaultKind::OutOfFuel | FaultKind::OutOfMemory) => (false, "trap"),
+            (false, _) => (false, "bad-output"),
+        },
+        Undecided::Store => (true, "store"),
+    };
+    match RETRY.after(attempts) {
+        Next::RetryAfter(delay) if may_pass => {
+            scene.note("retry", format_args!("attempt {attempts}, {reason}"));
+            Ok(delay)
+        }
+        _ => {
+            scene.note("dead-letter", format_args!("attempt {attempts}, {reason}"));
+            scene.note(if may_pass { "given-up" } else { "hopeless" }, format_args!("{reason}"));
+            Err(reason)
+        }
+    }
+}
+
+fn hand_over(bench: &mut Bench<'_>, entry: Entry) {
+    bench.queue.push_back(Request::Commit(entry));
+}
+
+/// What a host that takes a fault for a refusal would decide.
+fn no(envelope: &Envelope) -> Outcome {
+    let mut events = Vec::new();
+    if let Ok(body) = serde_json::from_str::<Body>(&envelope.message.body) {
+        let body = Body { state: "REJECTED".into(), ..body };
+        events.push(saga_core::outcome::Event {
+            event_type: "credit-answered".into(),
+            key: body.account.clone(),
+            body: serde_json::to_string(&body).expect("a body is JSON"),
+        });
+    }
+    let refusal = saga_core::outcome::Refusal {
+        kind: saga_core::description::RefusalKind::Conflict,
+        code: "no".into(),
+        detail: "no".into(),
+        pointer: None,
+    };
+    Outcome { state: StateChange::Unchanged, events, timers: Vec::new(), reply: Some(Reply::Refused(refusal)) }
+}

@@ -1,0 +1,222 @@
+//! The scheduler: at each step the seed chooses what happens next, faults included; then the faults
+//! end and everything runs to rest.
+
+use saga_core::record::Attributes;
+
+use crate::broker::{Broker, Fresh, PARTITIONS};
+use crate::checker::{self, Violation};
+use crate::entry::Answer;
+use crate::process::{Ask, Process};
+use crate::rules::{ANSWERS, Body, ORDERS, Role};
+use crate::scene::{Broken, Call, Scene};
+
+/// Steps in which anything may happen.
+const STEPS: u64 = 900;
+
+/// Steps in which everything must have come to rest.
+const REST_STEPS: u64 = 60_000;
+
+/// Orders of other producers are numbered from here on.
+const FOREIGN: u64 = 1_000_000;
+
+/// Everything there is.
+pub(crate) struct World {
+    pub(crate) scene: Scene,
+    pub(crate) broker: Broker,
+    pub(crate) processes: Vec<Process>,
+    builds: u64,
+    foreign: u64,
+}
+
+/// Runs one seed to its end and checks it.
+pub(crate) fn run(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Violation>) {
+    let mut world = World {
+        scene: Scene::new(seed, broken),
+        broker: Broker::new(),
+        processes: Role::ALL.into_iter().map(Process::new).collect(),
+        builds: 1,
+        foreign: 0,
+    };
+    let result = world.run();
+    (world.scene, result)
+}
+
+impl World {
+    fn run(&mut self) -> Result<(), Violation> {
+        for _ in 0..STEPS {
+            self.step()?;
+        }
+        self.scene.dice.calm.set(true);
+        self.come_to_rest()?;
+        checker::at_rest(self)
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        self.scene.now += self.scene.random.below(4);
+        let who = self.scene.random.index(self.processes.len());
+        let Self { scene, broker, processes, .. } = self;
+        let process = &mut processes[who];
+        match scene.random.below(1000) {
+            0..90 => self.ask(),
+            90..120 => self.foreign_record(),
+            120..170 => self.copy_record(),
+            170..175 => self.crash(who),
+            175..180 => {
+                let place = scene.random.index(process.sessions.len());
+                scene.note("rebalance", format_args!("{} {place}", process.role.name()));
+                process.sessions[place].cancelled.set(true);
+            }
+            180..190 => {
+                self.builds += 1;
+                let version = process.build.version + u32::from(scene.random.percent(15));
+                process.swap(self.builds, version, scene);
+            }
+            190..210 => {
+                process.fire(scene);
+            }
+            210..310 => {
+                process.publish(broker, scene);
+            }
+            310..330 => process.note_published(),
+            330..360 => process.begin_again(scene),
+            360..560 => {
+                let place = scene.random.index(process.sessions.len());
+                process.deliver(place, broker, scene);
+            }
+            560..800 => {
+                let worker = scene.random.index(process.workers.len());
+                process.turn(worker, scene);
+            }
+            _ => {
+                process.write(scene);
+                checker::offsets(process, &self.broker)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A client asks for something.
+    fn ask(&mut self) {
+        let random = &mut self.scene.random;
+        let accounts = self.processes[0].store.last_key.max(1).unsigned_abs();
+        let account = 1 + random.below(accounts + u64::from(random.percent(5)));
+        let amount = 1 + random.below(40);
+        let orders = self.processes[1].store.last_key.max(1).unsigned_abs();
+        let order = 1 + random.below(orders);
+        let (role, command, key, body) = match random.below(20) {
+            0..2 => (0, "open", None, format!(r#"{{"amount":{}}}"#, 50 + amount * 4)),
+            2..5 => (0, "raise", Some(account), format!(r#"{{"amount":{amount}}}"#)),
+            5..7 => (0, "get", Some(account), "null".to_owned()),
+            7..9 => (1, "get", Some(order), "null".to_owned()),
+            _ => (1, "place", None, format!(r#"{{"account":"{account}","amount":{amount}}}"#)),
+        };
+        let call = self.scene.calls.len();
+        let id = format!("c{call}");
+        self.scene.calls.push(Call { role: Role::ALL[role], command, id, answer: None });
+        let ask = Ask { call, key: key.map(|key| key.to_string()), body, read: command == "get" };
+        self.processes[role].ask(ask, &mut self.scene);
+    }
+
+    /// A producer that is no saga host announces orders: without headers, with ids of its own, or nonsense.
+    fn foreign_record(&mut self) {
+        self.foreign += 1;
+        let number = FOREIGN + self.foreign;
+        let random = &mut self.scene.random;
+        let account = (1 + random.below(6)).to_string();
+        let amount = random.below(20);
+        let body = Body { order: number, account: account.clone(), amount, state: "PENDING".into(), by: String::new() };
+        let value = serde_json::to_vec(&body).expect("a body is JSON");
+        let named = Attributes { id: Some(format!("f{number}")), source: Some("/foreign".into()), ..Attributes::default() };
+        let (topic, value, attributes) = match random.below(12) {
+            0 => (ORDERS, None, Attributes::default()),
+            1 => (ORDERS, Some(b"{\"order\":".to_vec()), Attributes::default()),
+            2 => (ANSWERS, Some(b"\xff\xfe".to_vec()), Attributes::default()),
+            3 => (ANSWERS, Some(vec![b' '; 500]), Attributes::default()),
+            4 => (ORDERS, Some(value), Attributes { event_type: Some("unheard-of".into()), ..named }),
+            5 => (ORDERS, Some(value), Attributes { source: None, ..named }),
+            6..9 => {
+                // The same id for two accounts: only one of them may be applied.
+                let other = Body { account: (1 + random.below(6)).to_string(), ..body };
+                let other = serde_json::to_vec(&other).expect("a body is JSON");
+                self.append(ORDERS, other, named.clone());
+                (ORDERS, Some(value), named)
+            }
+            _ => (ORDERS, Some(value), Attributes::default()),
+        };
+        let fresh = Fresh { key: None, value, attributes, timestamp: self.scene.now };
+        let partition = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
+        let offset = self.broker.append(topic, partition, 0, fresh);
+        self.scene.note("foreign", format_args!("{topic}/{partition}/{offset}"));
+    }
+
+    fn append(&mut self, topic: &'static str, value: Vec<u8>, attributes: Attributes) {
+        let partition = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
+        let fresh = Fresh { key: None, value: Some(value), attributes, timestamp: self.scene.now };
+        let offset = self.broker.append(topic, partition, 0, fresh);
+        self.scene.note("same-id", format_args!("{topic}/{partition}/{offset}"));
+    }
+
+    /// A record comes again, on any partition. An answer may come without its headers: then it is another
+    /// message for the host, and the rules themselves must see that it says nothing new.
+    fn copy_record(&mut self) {
+        let topic = if self.scene.random.percent(50) { ORDERS } else { ANSWERS };
+        let from = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
+        let records = self.broker.records(topic, from);
+        if records.is_empty() {
+            return;
+        }
+        let record = &records[self.scene.random.index(records.len())];
+        let strip = topic == ANSWERS && self.scene.random.percent(30);
+        if record.attributes.id.is_none() && !strip {
+            return;
+        }
+        let attributes = if strip { Attributes::default() } else { record.attributes.clone() };
+        let fresh =
+            Fresh { key: record.key.clone(), value: record.value.clone(), attributes, timestamp: record.timestamp };
+        let of = record.position.clone();
+        let to = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
+        let offset = self.broker.append(topic, to, 0, fresh);
+        self.scene.note("copy", format_args!("{of} as {topic}/{to}/{offset}, stripped: {strip}"));
+    }
+
+    fn crash(&mut self, who: usize) {
+        let role = self.processes[who].role;
+        self.processes[who].crash(&mut self.scene);
+        for call in &mut self.scene.calls {
+            if call.role == role && call.answer.is_none() {
+                // Its connection broke: the client does not know.
+                call.answer = Some(Answer::Lost);
+            }
+        }
+    }
+
+    fn come_to_rest(&mut self) -> Result<(), Violation> {
+        self.scene.note("calm", format_args!(""));
+        for _ in 0..REST_STEPS {
+            let Self { scene, broker, processes, .. } = self;
+            let mut any = false;
+            for process in processes.iter_mut() {
+                process.begin_again(scene);
+                for place in 0..process.sessions.len() {
+                    any |= process.deliver(place, broker, scene);
+                }
+                for worker in 0..process.workers.len() {
+                    any |= process.turn(worker, scene);
+                }
+                any |= process.fire(scene);
+                any |= process.write(scene);
+                checker::offsets(process, broker)?;
+                any |= process.publish(broker, scene);
+                process.note_published();
+            }
+            if !any {
+                if processes.iter().all(|process| process.is_at_rest(broker)) {
+                    return Ok(());
+                }
+                // Only time can help: retries and timers wait for it.
+                scene.now += 10;
+            }
+        }
+        Err(Violation { invariant: 8, what: "the run does not come to rest".into() })
+    }
+}

@@ -1,0 +1,152 @@
+//! The writer of a process in the three steps between which a crash may come: write a batch into an open
+//! transaction, commit it, tell those who wait.
+//!
+//! A commit may fail; then nothing of the batch is written, and the workers that had run ahead are sent
+//! back. They are sent back only once the store shows what was committed: sooner, they would read a state
+//! that is about to be replaced.
+
+use std::rc::Rc;
+
+use crate::entry::{Answer, Entry, Request};
+use crate::process::Process;
+use crate::scene::{Broken, Scene};
+use crate::store::{Applied, Store, apply, write_outbox};
+
+/// A batch on its way to disk.
+pub(crate) struct Batch {
+    entries: Vec<(Entry, Fate)>,
+    /// The open transaction; none once it is committed.
+    open: Option<Store>,
+}
+
+/// What became of an entry in the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Written,
+    Duplicate,
+    Void,
+}
+
+impl Batch {
+    pub(crate) fn is_committed(&self) -> bool {
+        self.open.is_none()
+    }
+}
+
+impl Process {
+    /// The writer's next step; says whether there was one.
+    pub(crate) fn write(&mut self, scene: &mut Scene) -> bool {
+        match self.batch.take() {
+            None => match self.queue.pop_front() {
+                None => return false,
+                Some(Request::Answer { call, reply, progress, run }) => {
+                    let holds = progress.run.get() == run;
+                    scene.answer(call, if holds { Answer::Replied(reply) } else { Answer::StoreFailed });
+                }
+                Some(Request::Commit(first)) => self.batch = Some(self.open(first, scene)),
+            },
+            Some(Batch { entries, open: Some(open) }) => {
+                if scene.random.percent(8) && !scene.dice.calm.get() {
+                    self.fail(entries, scene);
+                } else {
+                    scene.note("commit", format_args!("{} entries", entries.len()));
+                    self.store = open;
+                    self.batch = Some(Batch { entries, open: None });
+                }
+            }
+            Some(Batch { entries, open: None }) => self.tell(entries, scene),
+        }
+        true
+    }
+
+    fn open(&mut self, first: Entry, scene: &mut Scene) -> Batch {
+        let most = 1 + scene.random.index(6);
+        let mut batch = vec![first];
+        while batch.len() < most
+            && let Some(Request::Commit(_)) = self.queue.front()
+            && let Some(Request::Commit(entry)) = self.queue.pop_front()
+        {
+            batch.push(entry);
+        }
+        for entry in &batch {
+            // A record whose reading was cancelled comes again, and must not come after one that follows it.
+            if entry.taken.as_ref().is_some_and(|(session, _)| session.cancelled.get()) {
+                entry.progress.start_new_run(entry.run);
+            }
+        }
+        let mut open = self.store.clone();
+        let mut entries: Vec<(Entry, Fate)> = Vec::new();
+        for mut entry in batch {
+            if scene.is_broken(Broken::BuildOfTheCommit) {
+                entry.build = self.build.clone();
+            }
+            let ended = entry.run != entry.progress.run.get()
+                || entries.iter().any(|(other, fate)| {
+                    *fate == Fate::Duplicate && Rc::ptr_eq(&other.progress, &entry.progress)
+                });
+            let fate = if ended && !scene.is_broken(Broken::VoidRunWritten) {
+                Fate::Void
+            } else {
+                if !Self::consumes_timers(scene) {
+                    entry.fired = None;
+                }
+                match apply(&mut open, &entry, scene.broken) {
+                    Applied::Written => Fate::Written,
+                    Applied::Duplicate => Fate::Duplicate,
+                }
+            };
+            if fate == Fate::Duplicate && scene.is_broken(Broken::NewRunBeforeCommit) {
+                entry.progress.start_new_run(entry.run);
+            }
+            scene.note("write", format_args!("ticket {} run {}: {fate:?}", entry.ticket, entry.run));
+            entries.push((entry, fate));
+        }
+        Batch { entries, open: Some(open) }
+    }
+
+    fn fail(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
+        scene.note("commit-failed", format_args!("{} entries", entries.len()));
+        for (entry, _) in &entries {
+            entry.progress.start_new_run(entry.run);
+        }
+        for (entry, _) in entries {
+            void(entry, scene);
+        }
+    }
+
+    fn tell(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
+        for (entry, fate) in entries {
+            match fate {
+                Fate::Written => {
+                    if scene.is_broken(Broken::OutboxApart)
+                        && let Some(settlement) = &entry.settlement
+                    {
+                        write_outbox(&mut self.store, &entry, settlement);
+                    }
+                    entry.progress.committed.set(entry.ticket);
+                    if let Some((call, reply)) = entry.answer {
+                        scene.answer(call, Answer::Replied(reply));
+                    }
+                }
+                Fate::Duplicate => {
+                    scene.note("duplicate-refused", format_args!("ticket {}", entry.ticket));
+                    // Its worker went on from a state that is not so.
+                    entry.progress.start_new_run(entry.run);
+                    void(entry, scene);
+                }
+                Fate::Void => void(entry, scene),
+            }
+        }
+    }
+}
+
+/// An entry that is not written: its record is read again.
+fn void(entry: Entry, scene: &mut Scene) {
+    scene.note("void", format_args!("ticket {}", entry.ticket));
+    if let Some((session, _)) = &entry.taken {
+        session.cancelled.set(true);
+    }
+    if let Some((call, _)) = entry.answer {
+        scene.answer(call, Answer::StoreFailed);
+    }
+}
