@@ -11,6 +11,7 @@ use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use saga_core::description::Description;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
@@ -221,6 +222,7 @@ fn prepare(
         .get(&description.name)
         .cloned()
         .ok_or_else(|| StartError::Config(format!("participants.{}: is missing", description.name)))?;
+    check_names(&description, &own)?;
     let name = description.name.clone();
     let digest = build.digest().to_owned();
     let for_store = description.clone();
@@ -279,6 +281,35 @@ fn prepare(
         dead_letters,
     };
     Ok(Prepared { settings, generation: Generation { id: generation, build }, sources, config: own })
+}
+
+/// Finds names in the settings that the component does not know, and two of its topics under one name.
+fn check_names(description: &Description, own: &ParticipantConfig) -> Result<(), StartError> {
+    let subscribed = description.subscriptions.iter();
+    let topics: BTreeSet<&str> = (subscribed.clone().map(|subscription| subscription.topic.as_str()))
+        .chain(description.publications.iter().map(|publication| publication.topic.as_str()))
+        .collect();
+    let groups: BTreeSet<&str> = subscribed.map(|subscription| subscription.group.as_str()).collect();
+    for (table, given, known) in [("topics", &own.topics, &topics), ("groups", &own.groups, &groups)] {
+        if let Some(unknown) = given.keys().find(|name| !known.contains(name.as_str())) {
+            let known = known.iter().copied().collect::<Vec<_>>().join(", ");
+            return Err(StartError::Config(format!(
+                "participants.{}.{table}.{unknown}: the component has no such name; its {table} are: {known}",
+                description.name
+            )));
+        }
+    }
+    let mut mapped: HashMap<&str, &str> = HashMap::new();
+    for topic in topics {
+        let name = own.topics.get(topic).map_or(topic, String::as_str);
+        if let Some(other) = mapped.insert(name, topic) {
+            return Err(StartError::Config(format!(
+                "participants.{}.topics: {other} and {topic} would both be {name}; give them different names",
+                description.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Finds what fits for each participant by itself but not for all together.

@@ -103,6 +103,9 @@ pub struct ParticipantConfig {
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
+/// The largest whole number that a TOML file can hold: what is printed must be readable.
+const TOML_MOST: u64 = i64::MAX as u64;
+
 /// Prefix of the environment variables.
 const ENVIRONMENT: &str = "SAGA__";
 
@@ -189,7 +192,7 @@ fn read_store(reader: &mut Reader) -> StoreSettings {
     StoreSettings {
         batch: reader.get(&["store", "batch"], default.batch, in_range(1, 100_000)),
         retention_hours: reader.get(&["store", "retention_hours"], default.retention_hours, in_range(1, 876_000)),
-        max_bytes: reader.get(&["store", "max_bytes"], default.max_bytes, anything),
+        max_bytes: reader.get(&["store", "max_bytes"], default.max_bytes, in_range(0, TOML_MOST)),
     }
 }
 
@@ -210,7 +213,7 @@ fn read_turn(reader: &mut Reader) -> TurnLimits {
 fn read_guest(reader: &mut Reader) -> GuestLimits {
     let default = GuestLimits::default();
     GuestLimits {
-        fuel: reader.get(&["guest", "fuel"], default.fuel, in_range(1_000, u64::MAX)),
+        fuel: reader.get(&["guest", "fuel"], default.fuel, in_range(1_000, TOML_MOST)),
         deadline_ms: reader.get(&["guest", "deadline_ms"], default.deadline_ms, in_range(10, 600_000)),
         memory_bytes: reader.get(&["guest", "memory_bytes"], default.memory_bytes, in_range(1 << 16, 4 << 30)),
         answer_bytes: reader.get(&["guest", "answer_bytes"], default.answer_bytes, in_range(1 << 10, 1 << 30)),
@@ -279,10 +282,6 @@ fn read_texts(reader: &mut Reader, path: &[&str]) -> BTreeMap<String, String> {
         }
     }
     texts
-}
-
-fn anything<T>(_: &T) -> Result<(), String> {
-    Ok(())
 }
 
 #[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]

@@ -68,6 +68,17 @@ fn what_is_printed_can_be_read_back() {
 }
 
 #[test]
+fn the_largest_numbers_can_be_read_back_too() {
+    let most = i64::MAX.to_string();
+    let config = load("", &[("SAGA__STORE__MAX_BYTES", &most), ("SAGA__GUEST__FUEL", &most)]).unwrap();
+    let printed = config.to_toml().unwrap();
+    assert_eq!(load(&printed, &[]).unwrap().to_toml().unwrap(), printed);
+    let too_much = u64::MAX.to_string();
+    let ConfigError(problems) = load("", &[("SAGA__STORE__MAX_BYTES", &too_much)]).unwrap_err();
+    assert!(problems.join("\n").contains("SAGA__STORE__MAX_BYTES"), "{problems:?}");
+}
+
+#[test]
 fn a_file_that_is_no_toml_is_named_with_the_line() {
     let ConfigError(problems) = load("a = \nb = 1", &[]).unwrap_err();
     let said = problems.join("\n");

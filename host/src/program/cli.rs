@@ -110,7 +110,8 @@ pub(crate) fn start_log(settings: &LogSettings) {
     use std::io::IsTerminal as _;
     // The filter was checked with the other settings.
     let filter: tracing_subscriber::filter::Targets = settings.level.parse().unwrap_or_default();
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A line that can't be written is lost: to complain of it on the same stream would panic.
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     if settings.format == "json" {
         tracing_subscriber::registry().with(layer.json().with_filter(filter)).init();
     } else {

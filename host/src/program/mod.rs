@@ -50,7 +50,7 @@ pub fn main(load: Load) -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             for problem in error.0 {
-                eprintln!("saga: {problem}");
+                complain(&problem);
             }
             return exit::USAGE.into();
         }
@@ -68,7 +68,7 @@ fn print_config(config: &Config) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("saga: the settings can't be printed: {error}");
+            complain(&format!("the settings can't be printed: {error}"));
             exit::INTERNAL.into()
         }
     }
@@ -78,20 +78,20 @@ fn run(config: &Config, load: Load) -> ExitCode {
     cli::start_log(&config.log);
     die_on_panic();
     if config.participants.is_empty() {
-        eprintln!("saga: no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file");
+        complain("no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file");
         return exit::USAGE.into();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("saga: the runtime does not start: {error}");
+            complain(&format!("the runtime does not start: {error}"));
             return exit::INTERNAL.into();
         }
     };
     runtime.block_on(serve(config, load)).map_or_else(
         |error| {
             // The log may be JSON for a machine; this line is for whoever started the program.
-            eprintln!("saga: {error}");
+            complain(&error.to_string());
             exit_code(&error).into()
         },
         |()| ExitCode::SUCCESS,
@@ -109,12 +109,7 @@ async fn serve(config: &Config, load: Load) -> Result<(), StartError> {
             return Err(error);
         }
     };
-    for (name, url) in &running.listening {
-        println!("listening {name} {url}");
-    }
-    println!("ready");
-    // A pipe that nobody reads must not stop the host.
-    let _ = std::io::stdout().flush();
+    announce(&running.listening);
     let which = signals.next().await;
     tracing::info!(signal = which, "draining; a second signal ends at once");
     tokio::select! {
@@ -125,6 +120,20 @@ async fn serve(config: &Config, load: Load) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// Says on standard output where the participants listen, and that they do.
+fn announce(listening: &[(String, String)]) {
+    let mut text: String = listening.iter().map(|(name, url)| format!("listening {name} {url}\n")).collect();
+    text.push_str("ready\n");
+    let mut out = std::io::stdout();
+    // Not `println!`: whoever reads may be gone, and that must not stop the host.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Says on standard error what is wrong. Not `eprintln!`, which panics when nobody reads.
+fn complain(what: &str) {
+    let _ = writeln!(std::io::stderr(), "saga: {what}");
 }
 
 async fn start(config: &Config, store: Arc<Store>, load: Load) -> Result<app::Running, StartError> {
@@ -157,8 +166,14 @@ struct Signals {
     terminate: Signal,
 }
 
+/// `SIGXFSZ` on Linux and macOS.
+const FILE_SIZE_EXCEEDED: i32 = 25;
+
 impl Signals {
     fn new() -> std::io::Result<Self> {
+        // Taken, so that a limit on the size of files is a failed write, as on a full disk, and not the
+        // end of the process. It stays taken when the stream is dropped.
+        signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)?;
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 

@@ -114,15 +114,7 @@ impl Rig {
             declared_topic: topic.into(),
             topic_row,
         });
-        Self {
-            transport,
-            store,
-            source,
-            participant,
-            generation,
-            _directory: directory,
-            _broker: Box::new(broker),
-        }
+        Self { transport, store, source, participant, generation, _directory: directory, _broker: Box::new(broker) }
     }
 
     /// Starts the relay, where the transport has one.

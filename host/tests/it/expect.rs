@@ -62,6 +62,13 @@ pub fn exchange(url: &str, bytes: &[u8]) -> String {
     rest(stream)
 }
 
+/// Sends these bytes as they are and gives everything that comes back until the server hangs up.
+pub fn converse(url: &str, bytes: &[u8]) -> String {
+    let mut stream = connect(url);
+    stream.write_all(bytes).unwrap();
+    rest(stream)
+}
+
 /// Everything that comes until the connection ends, one way or the other.
 pub fn rest(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();

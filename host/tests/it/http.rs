@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use crate::expect::{connect, exchange, path_of, problem, rest};
+use crate::expect::{connect, converse, exchange, path_of, problem, rest};
 use crate::support::{Host, Start, request};
 
 const CUSTOMER: &str = r#"{"name":"Ann","creditLimit":{"amount":1000}}"#;
@@ -146,9 +146,9 @@ fn requests_in_one_packet_are_answered_in_order_up_to_the_first_that_is_garbage(
     let post = format!("POST {base}/customers HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{CUSTOMER}", CUSTOMER.len());
     let get = format!("GET {base}/customer/1 HTTP/1.1\r\nhost: x\r\n\r\n");
     let last = format!("GET {base}/customer/2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    let answers = exchange(&url, format!("{post}{get}garbage\r\n\r\n{post}{last}").as_bytes());
+    let answers = converse(&url, format!("{post}{get}garbage\r\n\r\n{post}{last}").as_bytes());
     assert_eq!(statuses(&answers), ["201", "200", "400"], "{answers}");
-    let answers = exchange(&url, format!("{post}{get}{last}").as_bytes());
+    let answers = converse(&url, format!("{post}{get}{last}").as_bytes());
     assert_eq!(statuses(&answers), ["201", "200", "200"], "{answers}");
     still_serves(&host, 2);
 }
@@ -160,7 +160,7 @@ fn a_body_longer_than_announced_is_no_second_command() {
     let url = host.url("customer").to_owned();
     let base = path_of(&url);
     let request = format!("POST {base}/customers HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{CUSTOMER}{CUSTOMER}", CUSTOMER.len());
-    let answer = exchange(&url, request.as_bytes());
+    let answer = converse(&url, request.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 201") && answer.contains("HTTP/1.1 400"), "{answer}");
     still_serves(&host, 1);
 }

@@ -4,6 +4,7 @@
 //! `make test` does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![allow(unreachable_pub, reason = "everything here is for the tests of this binary")]
 
 mod expect;
 mod store_file;
@@ -13,10 +14,13 @@ mod support;
 mod bad_input;
 mod bad_records;
 mod components;
+mod documents;
 mod hostile;
 mod http;
 mod isolation;
+mod journal;
 mod limits;
 mod other_domain;
+mod settings;
 mod timers;
 mod walk;

@@ -48,7 +48,7 @@ impl Foreign {
 }
 
 /// Where the store of a data directory is.
-pub fn file(data: &Path) -> PathBuf {
+fn file(data: &Path) -> PathBuf {
     data.join("saga.db")
 }
 

@@ -86,32 +86,8 @@ impl Start {
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> Host {
         std::fs::create_dir_all(&self.data).unwrap();
-        let log = self.data.join("log.txt");
-        let stderr = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let mut child = self.command().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        let mut urls = Vec::new();
-        let stdout = child.stdout.take().unwrap();
-        let (give, take) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _ = give.send(line);
-            }
-        });
-        loop {
-            let line = match take.recv_timeout(PATIENCE) {
-                Ok(line) => line,
-                Err(error) => {
-                    let _ = child.kill();
-                    panic!("the host was not ready ({error}):\n{}", std::fs::read_to_string(&log).unwrap());
-                }
-            };
-            if line == "ready" {
-                break;
-            }
-            let mut words = line.split(' ').skip(1);
-            urls.push((words.next().unwrap().to_owned(), words.next().unwrap().to_owned()));
-        }
-        Host { child, urls, log }
+        share_compiled_code(&self.data);
+        Host::from_command(self.command(), &self.data)
     }
 
     /// Starts it, expecting that it ends by itself; gives its status and what it said on standard error.
@@ -119,6 +95,14 @@ impl Start {
         let child = self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         output(child)
     }
+}
+
+/// Lets all tests share one cache of compiled code: compiling takes longer than most of them.
+fn share_compiled_code(data: &Path) {
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code");
+    std::fs::create_dir_all(&shared).unwrap();
+    // At a later start it is there already.
+    let _ = std::os::unix::fs::symlink(shared, data.join("code"));
 }
 
 /// Waits for a program to end by itself; gives its status and what it said on standard error.
@@ -144,6 +128,36 @@ pub fn signal(id: u32, name: &str) {
 }
 
 impl Host {
+    /// Starts the program with these arguments and waits until it is ready. Its log goes to this directory.
+    pub fn from_command(mut command: Command, directory: &Path) -> Self {
+        let log = directory.join("log.txt");
+        let stderr = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut urls = Vec::new();
+        let stdout = child.stdout.take().unwrap();
+        let (give, take) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = give.send(line);
+            }
+        });
+        loop {
+            let line = match take.recv_timeout(PATIENCE) {
+                Ok(line) => line,
+                Err(error) => {
+                    let _ = child.kill();
+                    panic!("the host was not ready ({error}):\n{}", std::fs::read_to_string(&log).unwrap());
+                }
+            };
+            if line == "ready" {
+                break;
+            }
+            let mut words = line.split(' ').skip(1);
+            urls.push((words.next().unwrap().to_owned(), words.next().unwrap().to_owned()));
+        }
+        Self { child, urls, log }
+    }
+
     /// Base URL of a participant.
     pub fn url(&self, name: &str) -> &str {
         &self.urls.iter().find(|(participant, _)| participant == name).expect("the participant runs").1
@@ -293,5 +307,26 @@ fn parse(answer: &[u8]) -> Option<Response> {
     match length {
         Some(Ok(length)) if length != body.len() => None,
         _ => Some(Response { status, headers, body }),
+    }
+}
+
+impl Start {
+    /// The program with its arguments, for tests that start it themselves.
+    pub fn program(&self) -> Command {
+        self.command()
+    }
+}
+
+impl Host {
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the host does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Only `store` survives [`Process::crash`]. The writer, which commits, is in `writer.rs`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use saga_core::admit::{self, Admission};
@@ -16,7 +16,7 @@ use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::entry::{Over, Request, Session, Turn};
 use crate::random::of_text;
 use crate::rules::{Role, SagaRules, description};
-use crate::scene::{Broken, Scene};
+use crate::scene::Scene;
 use crate::store::{Fired, Store};
 use crate::worker::{Bench, LIMITS, Worker};
 use crate::writer::Batch;
@@ -26,7 +26,7 @@ const WORKERS: usize = 3;
 /// Records of one partition under way at once.
 const WINDOW: usize = 5;
 
-/// A process. Everything but `role`, `store` and `build` is volatile; the build is the component file.
+/// A process. A crash leaves `store` and `build`, which is the component's file.
 pub(crate) struct Process {
     pub(crate) role: Role,
     pub(crate) store: Store,
@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) workers: Vec<Worker>,
     pub(crate) queue: VecDeque<Request>,
     pub(crate) batch: Option<Batch>,
+    /// Up to where the checker has looked at the stored offsets.
+    pub(crate) checked: BTreeMap<i32, i64>,
     under_way: Rc<RefCell<BTreeSet<Fired>>>,
     /// How many outbox rows this life of the relay has published.
     relayed: usize,
@@ -59,6 +61,7 @@ impl Process {
             workers: Vec::new(),
             queue: VecDeque::new(),
             batch: None,
+            checked: BTreeMap::new(),
             under_way: Rc::default(),
             relayed: 0,
             last_key: 0,
@@ -261,10 +264,5 @@ impl Process {
                     && session.window.borrow().is_empty()
                     && broker.at_or_after(session.topic, session.partition, session.position.get()).is_none()
             })
-    }
-
-    /// Whether this step of the process is broken on purpose.
-    pub(crate) fn consumes_timers(scene: &Scene) -> bool {
-        !scene.is_broken(Broken::TimerNotConsumed)
     }
 }

@@ -24,8 +24,12 @@ pub(crate) enum Broken {
     AnswerBeforeCommit,
     /// What was decided on a state that did not come to be is written all the same.
     VoidRunWritten,
+    /// The reading of a record that was not written ends only after what follows in the batch is written.
+    ReadingOutlivesVoid,
     /// Workers are sent back to the store while the transaction is still open.
     NewRunBeforeCommit,
+    /// Who shares a batch with a repeated event is told that nothing was written.
+    WrittenToldVoid,
     /// A message that waits for another attempt does not hold back those of its key.
     KeyNotHeldBack,
     /// The build at the time of the commit is recorded, not the one that decided.

@@ -368,6 +368,10 @@ fn what_next(undecided: Undecided, attempts: u32, scene: &mut Scene) -> Result<u
 }
 
 fn hand_over(bench: &mut Bench<'_>, entry: Entry) {
+    let what = if entry.settlement.is_some() { "decide" } else { "pass" };
+    let Entry { ticket, run, build, .. } = &entry;
+    let at = entry.at().map(|at| at.to_string()).unwrap_or_default();
+    bench.scene.note(what, format_args!("{at} ticket {ticket} run {run} of {}", build.digest));
     bench.queue.push_back(Request::Commit(entry));
 }
 

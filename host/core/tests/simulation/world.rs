@@ -99,7 +99,8 @@ impl World {
     fn ask(&mut self) {
         let random = &mut self.scene.random;
         let accounts = self.processes[0].store.last_key.max(1).unsigned_abs();
-        let account = 1 + random.below(accounts + u64::from(random.percent(5)));
+        let unknown = u64::from(random.percent(5));
+        let account = 1 + random.below(accounts + unknown);
         let amount = 1 + random.below(40);
         let orders = self.processes[1].store.last_key.max(1).unsigned_abs();
         let order = 1 + random.below(orders);
@@ -127,6 +128,7 @@ impl World {
         let body = Body { order: number, account: account.clone(), amount, state: "PENDING".into(), by: String::new() };
         let value = serde_json::to_vec(&body).expect("a body is JSON");
         let named = Attributes { id: Some(format!("f{number}")), source: Some("/foreign".into()), ..Attributes::default() };
+        let mut second = None;
         let (topic, value, attributes) = match random.below(12) {
             0 => (ORDERS, None, Attributes::default()),
             1 => (ORDERS, Some(b"{\"order\":".to_vec()), Attributes::default()),
@@ -136,24 +138,21 @@ impl World {
             5 => (ORDERS, Some(value), Attributes { source: None, ..named }),
             6..9 => {
                 // The same id for two accounts: only one of them may be applied.
-                let other = Body { account: (1 + random.below(6)).to_string(), ..body };
-                let other = serde_json::to_vec(&other).expect("a body is JSON");
-                self.append(ORDERS, other, named.clone());
+                let account = (1 + random.below(6)).to_string();
+                second = Some(Body { account, ..body });
                 (ORDERS, Some(value), named)
             }
             _ => (ORDERS, Some(value), Attributes::default()),
         };
-        let fresh = Fresh { key: None, value, attributes, timestamp: self.scene.now };
         let partition = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let offset = self.broker.append(topic, partition, 0, fresh);
+        let mut fresh = Fresh { key: None, value, attributes, timestamp: self.scene.now };
+        let offset = self.broker.append(topic, partition, 0, fresh.clone());
         self.scene.note("foreign", format_args!("{topic}/{partition}/{offset}"));
-    }
-
-    fn append(&mut self, topic: &'static str, value: Vec<u8>, attributes: Attributes) {
-        let partition = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let fresh = Fresh { key: None, value: Some(value), attributes, timestamp: self.scene.now };
-        let offset = self.broker.append(topic, partition, 0, fresh);
-        self.scene.note("same-id", format_args!("{topic}/{partition}/{offset}"));
+        if let Some(body) = second {
+            fresh.value = Some(serde_json::to_vec(&body).expect("a body is JSON"));
+            let offset = self.broker.append(topic, partition, 0, fresh);
+            self.scene.note("same-id", format_args!("{topic}/{partition}/{offset}"));
+        }
     }
 
     /// A record comes again, on any partition. An answer may come without its headers: then it is another

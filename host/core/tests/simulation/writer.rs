@@ -73,6 +73,13 @@ impl Process {
             if entry.taken.as_ref().is_some_and(|(session, _)| session.cancelled.get()) {
                 entry.progress.start_new_run(entry.run);
             }
+            // At once, for what follows in this batch may be of a newer run and of the same reading.
+            if entry.run != entry.progress.run.get()
+                && !scene.is_broken(Broken::ReadingOutlivesVoid)
+                && let Some((session, _)) = &entry.taken
+            {
+                session.cancelled.set(true);
+            }
         }
         let mut open = self.store.clone();
         let mut entries: Vec<(Entry, Fate)> = Vec::new();
@@ -87,7 +94,7 @@ impl Process {
             let fate = if ended && !scene.is_broken(Broken::VoidRunWritten) {
                 Fate::Void
             } else {
-                if !Self::consumes_timers(scene) {
+                if scene.is_broken(Broken::TimerNotConsumed) {
                     entry.fired = None;
                 }
                 match apply(&mut open, &entry, scene.broken) {
@@ -98,7 +105,8 @@ impl Process {
             if fate == Fate::Duplicate && scene.is_broken(Broken::NewRunBeforeCommit) {
                 entry.progress.start_new_run(entry.run);
             }
-            scene.note("write", format_args!("ticket {} run {}: {fate:?}", entry.ticket, entry.run));
+            let at = entry.at().map(|at| at.to_string()).unwrap_or_default();
+            scene.note("write", format_args!("{at} ticket {} run {}: {fate:?}", entry.ticket, entry.run));
             entries.push((entry, fate));
         }
         Batch { entries, open: Some(open) }
@@ -115,8 +123,10 @@ impl Process {
     }
 
     fn tell(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
+        let any_duplicate = entries.iter().any(|(_, fate)| *fate == Fate::Duplicate);
         for (entry, fate) in entries {
             match fate {
+                Fate::Written if any_duplicate && scene.is_broken(Broken::WrittenToldVoid) => void(entry, scene),
                 Fate::Written => {
                     if scene.is_broken(Broken::OutboxApart)
                         && let Some(settlement) = &entry.settlement

@@ -18,6 +18,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use saga_core::record::{Position, Record};
 
+use super::topics::Watched;
 use super::trouble::Troubles;
 use super::{client, headers};
 use crate::signal::Signal;
@@ -41,6 +42,7 @@ pub(super) struct Assignment {
     client: OnceLock<Weak<BaseConsumer<Self>>>,
     /// Rings when there may be something to do.
     bell: Signal,
+    topics: Arc<Watched>,
     troubles: Arc<Troubles>,
     part: String,
 }
@@ -64,7 +66,8 @@ enum Reading {
 }
 
 impl Assignment {
-    pub(super) fn new(source: Arc<Source>, reader: Reader, troubles: Arc<Troubles>) -> Self {
+    /// No partitions yet.
+    pub(super) fn new(source: Arc<Source>, reader: Reader, topics: Arc<Watched>, troubles: Arc<Troubles>) -> Self {
         let part = format!("consumer of {}", source.topic);
         Self {
             source,
@@ -72,6 +75,7 @@ impl Assignment {
             places: Mutex::default(),
             client: OnceLock::new(),
             bell: Signal::default(),
+            topics,
             troubles,
             part,
         }
@@ -141,13 +145,7 @@ impl Assignment {
         offsets
     }
 
-    fn deliver_page(
-        &self,
-        client: &BaseConsumer<Self>,
-        partition: i32,
-        place: &mut Place,
-        sink: &dyn Sink,
-    ) -> bool {
+    fn deliver_page(&self, client: &BaseConsumer<Self>, partition: i32, place: &mut Place, sink: &dyn Sink) -> bool {
         let mut any = false;
         for _ in 0..PAGE {
             let has_room = match &place.reading {
@@ -318,10 +316,10 @@ impl ClientContext for Assignment {
         tracing::debug!(target: "librdkafka", topic = %self.source.topic, %error, reason, "consumer error");
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
             None
             | Some(
-                RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
+                RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::PartitionEOF,

@@ -135,7 +135,8 @@ impl Consumer {
 }
 
 fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsumer<Assignment>>> {
-    let assignment = Assignment::new(source.clone(), parts.store.reader()?, parts.troubles.clone());
+    let assignment =
+        Assignment::new(source.clone(), parts.store.reader()?, parts.topics.clone(), parts.troubles.clone());
     let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
     let mut client: BaseConsumer<Assignment> = parts
         .settings

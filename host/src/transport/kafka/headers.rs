@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn further_headers_are_written_as_they_are_and_never_read() {
-        let extra = vec![("dlq_reason".to_owned(), "malformed".to_owned()), ("__TypeId__".to_owned(), "x.Y".to_owned())];
+        let extra =
+            vec![("dlq_reason".to_owned(), "malformed".to_owned()), ("__TypeId__".to_owned(), "x.Y".to_owned())];
         let headers = write(&record(Attributes { extra, ..Attributes::default() }));
         assert_eq!(names(&headers), ["dlq_reason", "__TypeId__"]);
         assert_eq!(read(Some(headers.as_borrowed())), Attributes::default());

@@ -107,7 +107,10 @@ impl Lane {
             }
             Err(error) => {
                 let topic = self.topic();
-                troubles.error(&self.part, format!("the relay of topic {topic} can't use the store ({error}); it is tried again"));
+                troubles.error(
+                    &self.part,
+                    format!("the relay of topic {topic} can't use the store ({error}); it is tried again"),
+                );
                 false
             }
         }
@@ -135,7 +138,10 @@ impl Lane {
             Ok(records) => records,
             Err(error) => {
                 let topic = self.topic();
-                troubles.error(&self.part, format!("the outbox of topic {topic} can't be read ({error}); it is tried again"));
+                troubles.error(
+                    &self.part,
+                    format!("the outbox of topic {topic} can't be read ({error}); it is tried again"),
+                );
                 return Sent::Nothing;
             }
         };
@@ -173,16 +179,18 @@ impl Lane {
     pub(super) fn block(&mut self, offset: i64, code: RDKafkaErrorCode, troubles: &Troubles) {
         let topic = self.topic();
         let remedy = match code {
-            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize | RDKafkaErrorCode::QueueFull => {
+            RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::QueueFull => {
                 "it is too large: raise the property `message.max.bytes` here and `max.message.bytes` of the topic on \
                  the broker, and start this process again"
             }
             RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
                 "allow this user to write to the topic"
             }
-            RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition => {
-                "the topic was deleted: create it again"
-            }
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition => "the topic was deleted: create it again",
             _ => "see what the broker says",
         };
         troubles.error(
@@ -214,11 +222,7 @@ impl Lane {
     }
 }
 
-fn produce(
-    producer: &ThreadedProducer<Reports>,
-    record: &Record,
-    ticket: Ticket,
-) -> Result<(), RDKafkaErrorCode> {
+fn produce(producer: &ThreadedProducer<Reports>, record: &Record, ticket: Ticket) -> Result<(), RDKafkaErrorCode> {
     let mut message: BaseRecord<'_, [u8], [u8], Ticket> =
         BaseRecord::with_opaque_to(&record.position.topic, ticket).headers(headers::write(record));
     message.key = record.key.as_deref();

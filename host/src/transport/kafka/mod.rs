@@ -103,7 +103,9 @@ impl Transport for Kafka {
         let mut lanes = Vec::new();
         for (name, row) in topics {
             self.0.topics.need(&name);
-            lanes.extend((0..self.partitions(&name)).map(|partition| Lane::new((row, name.clone()), partition, self.0.retry)));
+            lanes.extend(
+                (0..self.partitions(&name)).map(|partition| Lane::new((row, name.clone()), partition, self.0.retry)),
+            );
         }
         let relay = Relay::new(self.0.clone(), lanes)?;
         Ok(Some(std::thread::Builder::new().name("kafka-relay".into()).spawn(move || relay.run(&stop))?))

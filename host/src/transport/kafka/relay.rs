@@ -52,8 +52,8 @@ impl Relay {
     /// # Errors
     /// When the producer can't be made with these settings, or the store can't be read.
     pub(super) fn new(parts: Parts, lanes: Vec<Lane>) -> anyhow::Result<Self> {
-        let producer = connect(&parts)
-            .map_err(|error| anyhow::anyhow!("kafka producer of the relay: {}", describe(&error)))?;
+        let producer =
+            connect(&parts).map_err(|error| anyhow::anyhow!("kafka producer of the relay: {}", describe(&error)))?;
         let reader = parts.store.reader()?;
         Ok(Self { producer: Some(producer), parts, reader, lanes })
     }
@@ -149,7 +149,9 @@ impl Relay {
             return Some(End::Broken);
         }
         let reason = fatal?;
-        self.parts.troubles.error(RELAY, format!("the relay's producer was ended by Kafka ({reason}); it starts again"));
+        self.parts
+            .troubles
+            .error(RELAY, format!("the relay's producer was ended by Kafka ({reason}); it starts again"));
         Some(if self.pause(stop) { End::Broken } else { End::Stopped })
     }
 
@@ -174,7 +176,9 @@ impl Relay {
             }
             // Publishing goes on: what is repeated after a crash is known by its id.
             Err(error) => {
-                self.parts.troubles.warn(RELAY, format!("the relay's progress can't be stored ({error}); it is tried again"));
+                self.parts
+                    .troubles
+                    .warn(RELAY, format!("the relay's progress can't be stored ({error}); it is tried again"));
             }
         }
     }
@@ -210,5 +214,6 @@ impl Relay {
 
 fn connect(parts: &Parts) -> KafkaResult<ThreadedProducer<Reports>> {
     // The relay sleeps on the bell of the store's commits; Kafka's reports wake it by the same.
-    parts.settings.producer_config().create_with_context(Reports::new(parts.store.published().clone()))
+    let reports = Reports::new(parts.store.published().clone(), parts.topics.clone());
+    parts.settings.producer_config().create_with_context(reports)
 }

@@ -1,7 +1,7 @@
 //! What Kafka reports to the relay: which records it has, which it refuses, and that a producer is of no
 //! more use. Filled by the client's thread, emptied by the relay's.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -10,12 +10,14 @@ use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProdu
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client;
+use super::topics::Watched;
 use crate::signal::Signal;
 
 /// The reports of one producer.
 pub(super) struct Reports {
     inner: Mutex<Inner>,
     bell: Signal,
+    topics: Arc<Watched>,
 }
 
 #[derive(Default)]
@@ -39,8 +41,9 @@ pub(super) struct Report {
 pub(super) type Ticket = Box<(usize, i64)>;
 
 impl Reports {
-    pub(super) fn new(bell: Signal) -> Self {
-        Self { inner: Mutex::default(), bell }
+    /// Reports that ring `bell`.
+    pub(super) fn new(bell: Signal, topics: Arc<Watched>) -> Self {
+        Self { inner: Mutex::default(), bell, topics }
     }
 
     /// What was reported since the last call, and why the producer is of no more use, if it is so.
@@ -61,9 +64,13 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason, "producer error");
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.lock().fatal.get_or_insert_with(|| reason.to_owned());
-            self.bell.ring();
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => {
+                self.lock().fatal.get_or_insert_with(|| reason.to_owned());
+                self.bell.ring();
+            }
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
+            _ => {}
         }
     }
 }
@@ -72,9 +79,8 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Ticket;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Ticket) {
-        let failure = result.as_ref().err().map(|(error, _)| {
-            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)
-        });
+        let failure =
+            result.as_ref().err().map(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
         let (lane, offset) = *ticket;
         let first = {
             let mut inner = self.lock();

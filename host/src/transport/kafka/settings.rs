@@ -106,10 +106,8 @@ impl KafkaSettings {
             problems.push(format!("partitions {}: must be at least 1", self.partitions));
         }
         if self.replication < 1 && self.replication != -1 {
-            problems.push(format!(
-                "replication {}: must be at least 1, or -1 for the broker's default",
-                self.replication
-            ));
+            problems
+                .push(format!("replication {}: must be at least 1, or -1 for the broker's default", self.replication));
         }
         for (name, value) in &self.properties {
             if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
@@ -246,7 +244,8 @@ mod tests {
         settings.replication = -2;
         let problems = settings.problems();
         assert_eq!(problems.len(), 6, "{problems:?}");
-        for expected in ["bootstrap", "partitions 0", "replication -2", "enable.idempotence", "no.such.property", "soon"]
+        for expected in
+            ["bootstrap", "partitions 0", "replication -2", "enable.idempotence", "no.such.property", "soon"]
         {
             assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:?}");
         }
@@ -268,5 +267,24 @@ mod tests {
         let config = settings.producer_config();
         assert_eq!(config.get("linger.ms"), Some("20"));
         assert_eq!(config.get("acks"), Some("all"));
+    }
+
+    #[test]
+    fn invariants_1_and_4_rest_on_properties_that_nobody_can_change() {
+        let producer = KafkaSettings::default().producer_config();
+        for (name, value) in [
+            ("enable.idempotence", "true"),
+            ("enable.gapless.guarantee", "true"),
+            ("message.timeout.ms", "0"),
+            ("acks", "all"),
+        ] {
+            assert_eq!(producer.get(name), Some(value), "{name}");
+            assert_eq!(with(name, value).problems().len(), 1, "{name}");
+        }
+        let consumer = KafkaSettings::default().consumer_config("group", "member");
+        for name in ["enable.auto.commit", "enable.auto.offset.store"] {
+            assert_eq!(consumer.get(name), Some("false"), "{name}");
+            assert_eq!(with(name, "true").problems().len(), 1, "{name}");
+        }
     }
 }

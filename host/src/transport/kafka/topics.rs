@@ -58,7 +58,7 @@ enum Known {
 #[derive(Default)]
 pub(super) struct Topics {
     needed: Mutex<BTreeMap<Arc<str>, Known>>,
-    /// Rings when a topic is needed that was not before, and when the watch is to end.
+    /// Rings when there is a reason to ask now, and when the watch is to end.
     asked: Signal,
     /// Rings when a topic is known to exist.
     found: Signal,
@@ -94,6 +94,11 @@ impl Topics {
             }
             self.found.wait(seen, PATIENCE);
         }
+    }
+
+    /// A client has lost its brokers: the watch asks at once.
+    pub(super) fn doubt(&self) {
+        self.asked.ring();
     }
 
     /// Whether brokers have not answered for a while.
@@ -204,9 +209,9 @@ impl Watch {
                     Ok(Known::Exists)
                 }
                 Found::Missing { brokers } => self.create(topic, brokers, stop).map(|()| Known::Nothing),
-                Found::Refused(code) => Err(format!(
-                    "topic {topic} can't be used: {code}; allow this user to describe, read and write it"
-                )),
+                Found::Refused(code) => {
+                    Err(format!("topic {topic} can't be used: {code}; allow this user to describe, read and write it"))
+                }
             };
             match known {
                 Ok(known) => {
@@ -303,9 +308,9 @@ impl Watch {
         });
         match answer {
             None => Ok(()),
-            Some(Err(error)) => Err(failed(format!(
-                "{error}; create it by hand if this user or broker does not allow it"
-            ))),
+            Some(Err(error)) => {
+                Err(failed(format!("{error}; create it by hand if this user or broker does not allow it")))
+            }
             Some(Ok(results)) => match results.into_iter().next() {
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
                 Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => Err(failed(format!(

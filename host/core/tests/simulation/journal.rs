@@ -1,0 +1,211 @@
+//! The recorded decisions of one participant, checked by running them again.
+//!
+//! From the journal alone follow the states, the outbox, the inbox and the timers; each must be exactly
+//! what the store holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use saga_core::identity::{self, Identity};
+use saga_core::message::{Message, Origin};
+use saga_core::outcome::{Outcome, Reply, StateChange, TimerChange};
+use saga_core::rules::Rules;
+
+use crate::checker::{Violation, must, read};
+use crate::process::Process;
+use crate::rules::{SagaRules, description};
+use crate::store::{DeadLetter, Fired, JournalRow};
+
+/// Checks the journal, and everything that follows from it.
+pub(crate) fn check(process: &Process) -> Result<(), Violation> {
+    for row in &process.store.journal {
+        replayed(row)?;
+    }
+    chained(process)?;
+    once(process)?;
+    in_order(process)?;
+    outbox(process)?;
+    timers(process)
+}
+
+/// Replies that are recorded, by the id of the command.
+pub(crate) fn replies(process: &Process) -> BTreeMap<String, Option<Reply>> {
+    let commands = process.store.journal.iter().map(|row| (message(row), outcome(row)));
+    commands
+        .filter(|(message, _)| message.origin == Origin::Command)
+        .map(|(message, outcome)| (message.id, outcome.reply))
+        .collect()
+}
+
+/// Every state that was ever committed.
+pub(crate) fn states(process: &Process) -> Vec<String> {
+    let put = |row: &Rc<JournalRow>| match outcome(row).state {
+        StateChange::Put(state) => Some(state),
+        StateChange::Unchanged | StateChange::Remove => None,
+    };
+    process.store.journal.iter().filter_map(put).collect()
+}
+
+/// What was granted to an account by the commands that are recorded.
+pub(crate) fn granted(process: &Process, key: &str) -> u64 {
+    let grants = process.store.journal.iter().filter(|row| &*row.key == key).map(|row| (message(row), outcome(row)));
+    grants
+        .filter(|(message, outcome)| {
+            message.origin == Origin::Command && matches!(outcome.reply, Some(Reply::Done(_)))
+        })
+        .map(|(message, _)| read::<serde_json::Value>(message.body.as_bytes())["amount"].as_u64().unwrap_or_default())
+        .sum()
+}
+
+/// Invariants 5 and 6: a recorded decision is what the rules of the recorded build say, and nothing else; no fault
+/// became a decision, and the digest is that of the build which decided.
+fn replayed(row: &JournalRow) -> Result<(), Violation> {
+    let message = message(row);
+    let decision = (*row.build).clone().handle(row.decision.state_before.as_deref(), &message);
+    let recorded = &row.decision.outcome;
+    let by_other = recorded.contains("\"by") && !recorded.contains(&format!("\\\"by\\\":\\\"{}\\\"", row.build.digest));
+    must(!by_other, 6, || format!("recorded with {}: {recorded}", row.build.digest))?;
+    let same = decision.as_ref().is_ok_and(|decision| {
+        decision.fuel == row.decision.fuel && decision.answer.as_ref().is_ok_and(|answer| *answer == outcome(row))
+    });
+    must(same, 5, || format!("{message:?} was recorded as {recorded}; the rules say {decision:?}"))
+}
+
+/// Invariants 3 and 10: each decision was made on what the one before it left, and the last state is the stored one.
+/// A lost update shows here.
+fn chained(process: &Process) -> Result<(), Violation> {
+    let mut last: BTreeMap<Rc<str>, (u64, Option<String>, u32)> = BTreeMap::new();
+    for row in &process.store.journal {
+        let (revision, state, version) = last.entry(row.key.clone()).or_default();
+        if let Some(text) = state
+            && *version != row.build.version
+        {
+            let migrated = (*row.build).clone().migrate(*version, text);
+            *state = Some(migrated.map_err(|fault| Violation { invariant: 6, what: fault.to_string() })?);
+            *version = row.build.version;
+        }
+        let before = (row.decision.revision_before, &row.decision.state_before);
+        must(before == (*revision, &*state), 10, || {
+            format!("key {} had revision {revision} and {state:?}; the rules saw {before:?}", row.key)
+        })?;
+        match outcome(row).state {
+            StateChange::Unchanged => continue,
+            StateChange::Put(text) => *state = Some(text),
+            StateChange::Remove => *state = None,
+        }
+        *revision += 1;
+        *version = row.build.version;
+    }
+    last.retain(|_, (revision, ..)| *revision > 0);
+    let stored = process.store.aggregates.iter().map(|(key, stored)| (key, stored.revision, stored.state.as_deref()));
+    // A state that was only migrated to be read is stored in its old shape: the revision tells.
+    let expected = last.iter().map(|(key, (revision, state, _))| (key, *revision, state.as_deref()));
+    let shape = |state: Option<&str>| state.map(|text| {
+        let mut value: serde_json::Value = read(text.as_bytes());
+        value["v"] = 0.into();
+        value
+    });
+    let same = stored.clone().map(|(k, r, s)| (k, r, shape(s))).eq(expected.map(|(k, r, s)| (k, r, shape(s))));
+    must(same, 2, || format!("{} aggregates are not what the journal leaves", process.role.name()))
+}
+
+/// Invariant 3: one event id at most once, and the inbox holds just these; no message of any kind twice.
+fn once(process: &Process) -> Result<(), Violation> {
+    let mut seen = BTreeSet::new();
+    let mut events = BTreeSet::new();
+    for row in &process.store.journal {
+        let message = message(row);
+        let identity = Identity { source: message.source, id: message.id };
+        must(seen.insert(identity.clone()), 3, || format!("{identity:?} was applied twice"))?;
+        if message.origin == Origin::Event {
+            events.insert(Rc::new(identity));
+        }
+    }
+    must(events == process.store.inbox, 2, || "the inbox is not what the journal leaves".into())
+}
+
+/// Invariant 4: for one aggregate, the records of a partition were decided in the order of their offsets, and commands
+/// in the order in which they were asked.
+fn in_order(process: &Process) -> Result<(), Violation> {
+    let mut last: BTreeMap<(&str, i64), i64> = BTreeMap::new();
+    for row in &process.store.journal {
+        let message = message(row);
+        let (lane, number) = match (&row.at, message.origin) {
+            (Some(at), _) => (i64::from(at.partition), at.offset),
+            (None, Origin::Command) => (-1, message.id.trim_start_matches('c').parse().unwrap_or(-1)),
+            (None, _) => continue,
+        };
+        let before = last.insert((&row.key, lane), number);
+        must(before.is_none_or(|before| before < number), 4, || {
+            format!("key {}: {number} was decided after {before:?} ({message:?})", row.key)
+        })?;
+    }
+    Ok(())
+}
+
+/// Invariants 2 and 6: the outbox holds the events of the recorded decisions, in their order, and no others.
+fn outbox(process: &Process) -> Result<(), Violation> {
+    let name = process.role.name();
+    let description = description(process.role, 1);
+    let mut rows = process.store.outbox.iter();
+    for row in &process.store.journal {
+        let message = message(row);
+        let cause = Identity { source: message.source.clone(), id: message.id.clone() };
+        for (index, event) in outcome(row).events.into_iter().enumerate() {
+            let Some(stored) = rows.next() else {
+                return must(false, 2, || format!("{name}: {event:?} is not in the outbox"));
+            };
+            let topic = description.publication(&event.event_type).map(|publication| publication.topic.as_str());
+            let same = stored.event.key == event.key
+                && stored.event.body == event.body
+                && stored.event.event_type == event.event_type
+                && Some(stored.event.topic.as_str()) == topic
+                && (&stored.causation, &stored.correlation) == (&message.id, &message.correlation);
+            must(same, 2, || format!("{name}: decided was {event:?}, in the outbox is {:?}", stored.event))?;
+            // The time in the id is that of the cause; what tells ids apart comes after it.
+            let tail = |id: &str| id.get(14..).map(str::to_owned);
+            let id = identity::event_id(name, &cause, 0, index);
+            must(tail(&stored.event.id) == tail(&id), 3, || format!("{name}: {event:?} has id {}", stored.event.id))?;
+            must(stored.build == row.build, 6, || format!("{name}: {event:?} is said to be of {:?}", stored.build))?;
+        }
+    }
+    must(rows.next().is_none(), 2, || format!("{name}: the outbox holds more than was decided"))
+}
+
+/// Invariant 2: the timers that are set are those which the recorded turns have set, and not cancelled or consumed.
+fn timers(process: &Process) -> Result<(), Violation> {
+    let store = &process.store;
+    let mut turns: Vec<(u64, Result<&JournalRow, &DeadLetter>)> = Vec::new();
+    turns.extend(store.journal.iter().map(|row| (row.sequence, Ok(&**row))));
+    turns.extend(store.dead.iter().map(|letter| (letter.sequence, Err(&**letter))));
+    turns.sort_by_key(|(sequence, _)| *sequence);
+    let mut set: BTreeSet<Fired> = BTreeSet::new();
+    for (_, turn) in turns {
+        let fired = turn.map_or_else(|letter| &letter.fired, |row| &row.fired);
+        if let Some(fired) = fired {
+            must(set.remove(fired), 2, || format!("{fired:?} fired, but it was not set"))?;
+        }
+        let Ok(row) = turn else { continue };
+        for change in outcome(row).timers {
+            let (name, due) = match change {
+                TimerChange::Set(timer) => (timer.name, Some(timer.due)),
+                TimerChange::Cancel(name) => (name, None),
+            };
+            set.retain(|other| (other.key.as_str(), &other.name) != (&*row.key, &name));
+            set.extend(due.map(|due| Fired { key: row.key.to_string(), name, due }));
+        }
+    }
+    let stored: BTreeSet<Fired> = store.timers.values().map(|timer| timer.fired.clone()).collect();
+    must(set == stored, 2, || format!("timers set are {stored:?}, the journal leaves {set:?}"))
+}
+
+fn message(row: &JournalRow) -> Message {
+    read(row.decision.message.as_bytes())
+}
+
+fn outcome(row: &JournalRow) -> Outcome {
+    read(row.decision.outcome.as_bytes())
+}
+
+/// So that builds can be compared by what they are.
+const _: fn(&SagaRules, &SagaRules) -> bool = SagaRules::eq;

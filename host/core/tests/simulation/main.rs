@@ -1,0 +1,210 @@
+//! The core under a seed: two participants, their stores, topics and clients, all in memory, with
+//! every kind of trouble between any two steps, and a checker of the host's invariants.
+//!
+//! The core decides (admission, settlement, retry, window); what it is embedded in here is a model of the
+//! host's worker, writer and transport. A failure prints its seed; `SAGA_SIM_SEED=7 cargo test -p
+//! saga-core --test simulation` runs that one again, step for step, and prints its trace.
+//! `SAGA_SIM_SEEDS=10000` runs more of them.
+//!
+//! # Layout
+//!
+//! - [`world`]: the scheduler; [`scene`]: chance, clock, trace, calls; [`random`]: the seed's numbers
+//! - [`rules`]: the two participants; [`faults`]: the same, breaking
+//! - [`process`], [`worker`], [`writer`], [`entry`]: one participant's host; [`store`]: what survives its crash
+//! - [`broker`]: the topics
+//! - [`checker`], [`journal`]: the invariants
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test binary: a panic is how a failure is reported"
+)]
+
+mod broker;
+mod checker;
+mod entry;
+mod faults;
+mod journal;
+mod process;
+mod random;
+mod rules;
+mod scene;
+mod store;
+mod worker;
+mod world;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use scene::Broken;
+
+/// Seeds that one test run tries.
+const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 300 };
+
+/// Seeds within which a broken step must be noticed.
+const SEEDS_TO_NOTICE: u64 = 5000;
+
+#[test]
+fn invariants_1_to_6_and_10_hold_whatever_happens() {
+    if let Some(seed) = number("SAGA_SIM_SEED") {
+        let (scene, result) = world::run(seed, None);
+        println!("{}", scene.trace);
+        if let Err(violation) = result {
+            panic!("SAGA_SIM_SEED={seed}: {violation:?}");
+        }
+        return;
+    }
+    let seeds = number("SAGA_SIM_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    let counts: Mutex<BTreeMap<&str, u64>> = Mutex::default();
+    std::thread::scope(|threads| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            threads.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let counted = run_well(seed);
+                    let mut counts = counts.lock().unwrap();
+                    for (what, often) in counted {
+                        *counts.entry(what).or_default() += often;
+                    }
+                }
+            });
+        }
+    });
+    let counts = counts.into_inner().unwrap();
+    println!("{seeds} seeds: {counts:?}");
+    // A simulation proves nothing about what it never reaches.
+    for what in [
+        "crash",
+        "commit",
+        "commit-failed",
+        "sent-back",
+        "void",
+        "rebalance",
+        "read-again",
+        "repeated",
+        "duplicate-refused",
+        "copy",
+        "same-id",
+        "foreign",
+        "retry",
+        "given-up",
+        "hopeless",
+        "held-back",
+        "read-waits",
+        "store-unreadable",
+        "swap",
+        "migration",
+        "fire",
+    ] {
+        assert!(counts.get(what).is_some_and(|often| *often > 0), "no seed came to {what}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_seed_replays_step_for_step() {
+    let (first, second) = (world::run(11, None).0, world::run(11, None).0);
+    assert!(first.trace.lines().count() > 900, "the run is too short to prove anything");
+    assert_eq!(first.trace, second.trace);
+    assert_ne!(first.trace, world::run(12, None).0.trace, "the seed decides nothing");
+}
+
+#[test]
+fn invariant_1_an_offset_stored_beyond_the_window_is_noticed() {
+    noticed(Broken::OffsetBeyondWindow, &[1]);
+}
+
+#[test]
+fn invariant_2_events_committed_apart_from_the_state_are_noticed() {
+    noticed(Broken::OutboxApart, &[2]);
+}
+
+#[test]
+fn invariant_2_a_timer_that_outlives_its_turn_is_noticed() {
+    noticed(Broken::TimerNotConsumed, &[2, 3, 8]);
+}
+
+#[test]
+fn invariant_3_an_inbox_that_is_not_consulted_is_noticed() {
+    noticed(Broken::InboxNotConsulted, &[3]);
+}
+
+#[test]
+fn invariant_4_a_key_that_is_not_held_back_is_noticed() {
+    noticed(Broken::KeyNotHeldBack, &[4]);
+}
+
+#[test]
+fn invariant_4_a_reading_that_goes_on_past_a_record_that_was_not_written_is_noticed() {
+    noticed(Broken::ReadingOutlivesVoid, &[4]);
+}
+
+#[test]
+fn invariant_5_a_fault_taken_for_a_refusal_is_noticed() {
+    noticed(Broken::RefusalOnFault, &[5]);
+}
+
+#[test]
+fn invariant_6_a_digest_of_another_build_is_noticed() {
+    noticed(Broken::BuildOfTheCommit, &[6]);
+}
+
+#[test]
+fn invariant_10_an_answer_before_the_commit_is_noticed() {
+    noticed(Broken::AnswerBeforeCommit, &[10]);
+}
+
+#[test]
+fn invariant_10_decisions_on_a_state_that_did_not_come_to_be_are_noticed() {
+    noticed(Broken::VoidRunWritten, &[4, 10]);
+}
+
+#[test]
+fn invariant_10_workers_sent_back_before_the_commit_are_noticed() {
+    noticed(Broken::NewRunBeforeCommit, &[10]);
+}
+
+#[test]
+fn invariant_10_a_written_command_that_is_told_it_failed_is_noticed() {
+    noticed(Broken::WrittenToldVoid, &[10]);
+}
+
+/// Runs a seed that must go well; gives what happened how often.
+fn run_well(seed: u64) -> BTreeMap<&'static str, u64> {
+    let (scene, result) = world::run(seed, None);
+    if let Err(violation) = result {
+        let lines: Vec<_> = scene.trace.lines().collect();
+        let last = lines[lines.len().saturating_sub(40)..].join("\n");
+        panic!("SAGA_SIM_SEED={seed} repeats this: {violation:?}\nthe last steps were\n{last}");
+    }
+    scene.counts
+}
+
+/// A world with this broken step is reported, by some seed, as breaking one of these invariants.
+fn noticed(broken: Broken, invariants: &[u32]) {
+    let mut reported = Vec::new();
+    for seed in 0..SEEDS_TO_NOTICE {
+        let run = std::panic::catch_unwind(|| world::run(seed, Some(broken)).1);
+        match run.unwrap_or_else(|_| panic!("seed {seed} with {broken:?} panicked")) {
+            Err(violation) if invariants.contains(&violation.invariant) => {
+                println!("{broken:?}: seed {seed}, {violation:?}");
+                return;
+            }
+            Err(violation) => reported.push(violation),
+            Ok(()) => {}
+        }
+    }
+    panic!("{broken:?} was not noticed as {invariants:?} in {SEEDS_TO_NOTICE} seeds; reported was {reported:?}");
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
