@@ -33,7 +33,7 @@ pub fn record(
     now: u64,
 ) -> Admission {
     let Some(subscription) = subscription_for(record, topic, description) else {
-        return match &record.attributes.event_type {
+        return match given(&record.attributes.event_type) {
             Some(_) => Admission::Skip,
             None => Admission::Malformed(format!(
                 "names no event type (header {}), and {} takes no untyped records from {topic}",
@@ -50,8 +50,8 @@ pub fn record(
 
 fn subscription_for<'d>(record: &Record, topic: &str, description: &'d Description) -> Option<&'d Subscription> {
     let mut of_topic = description.subscriptions.iter().filter(|subscription| subscription.topic == topic);
-    match &record.attributes.event_type {
-        Some(event_type) => of_topic.find(|subscription| subscription.event_type == *event_type),
+    match given(&record.attributes.event_type) {
+        Some(event_type) => of_topic.find(|subscription| subscription.event_type == event_type),
         None => of_topic.find(|subscription| subscription.untyped),
     }
 }
@@ -77,13 +77,13 @@ fn body_and_key(
 
 fn envelope(record: &Record, subscription: &Subscription, body: String, key: String, now: u64) -> Envelope {
     let attributes = &record.attributes;
-    let identity = match (&attributes.id, &attributes.source) {
-        (Some(id), Some(source)) => Identity { id: id.clone(), source: source.clone() },
+    let identity = match (given(&attributes.id), given(&attributes.source)) {
+        (Some(id), Some(source)) => Identity { id: id.to_owned(), source: source.to_owned() },
         // Without a source, ids of different topics could be the same by chance.
-        (Some(id), None) => Identity { id: id.clone(), source: format!("/topics/{}", record.position.topic) },
+        (Some(id), None) => Identity { id: id.to_owned(), source: format!("/topics/{}", record.position.topic) },
         (None, _) => identity::of_position(&record.position),
     };
-    let correlation = attributes.correlation.clone().unwrap_or_else(|| identity.id.clone());
+    let correlation = given(&attributes.correlation).unwrap_or(&identity.id).to_owned();
     Envelope {
         message: Message {
             id: identity.id,
@@ -99,6 +99,12 @@ fn envelope(record: &Record, subscription: &Subscription, body: String, key: Str
         made_at: record.timestamp,
         traceparent: attributes.traceparent.clone(),
     }
+}
+
+/// An attribute, if it says anything. CloudEvents attributes are never empty, and an empty id would make
+/// all records that carry it one and the same event.
+fn given(attribute: &Option<String>) -> Option<&str> {
+    attribute.as_deref().filter(|text| !text.is_empty())
 }
 
 /// The key of an aggregate: the string or whole number at `pointer`.
@@ -139,7 +145,7 @@ fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number with a fraction",
+        Value::Number(_) => "a number with a fraction or an exponent",
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",

@@ -107,4 +107,22 @@ mod tests {
         assert!(long.len() <= REASON_BYTES + '…'.len_utf8() && long.ends_with("ü…"), "{}", long.len());
         assert!(Fault::new(FaultKind::BadOutput, "x".repeat(100_000)).detail.len() < 1_100);
     }
+
+    #[test]
+    fn only_a_fault_of_the_wall_clock_may_pass() {
+        let kinds = [
+            (FaultKind::Trap, "trap", false),
+            (FaultKind::OutOfFuel, "out-of-fuel", false),
+            (FaultKind::Deadline, "deadline", true),
+            (FaultKind::OutOfMemory, "out-of-memory", false),
+            (FaultKind::OutputTooLarge, "output-too-large", false),
+            (FaultKind::BadOutput, "bad-output", false),
+            (FaultKind::Migration, "migration", false),
+        ];
+        for (kind, word, may_pass) in kinds {
+            let fault = Fault::new(kind, "why");
+            assert_eq!(fault.may_pass(), may_pass, "{kind}");
+            assert_eq!(fault.to_string(), format!("{word}: why"));
+        }
+    }
 }

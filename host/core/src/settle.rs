@@ -73,7 +73,7 @@ pub struct JournalEntry {
     pub state_before: Option<String>,
     /// The message, as JSON text.
     pub message: String,
-    /// The answer, as JSON text.
+    /// The answer, as JSON text; without the reply where there is nobody to be answered.
     pub outcome: String,
     /// Fuel that the call used.
     pub fuel: u64,
@@ -102,8 +102,10 @@ pub fn settle(
     outcome: Outcome,
     fuel: u64,
 ) -> Result<Settlement, Fault> {
-    check_outcome(description, limits, envelope, &outcome)?;
     let message = &envelope.message;
+    // Where nobody is answered a reply means nothing, and unchecked as it is it must not be recorded.
+    let outcome = Outcome { reply: outcome.reply.filter(|_| message.origin == Origin::Command), ..outcome };
+    check_outcome(description, limits, envelope, &outcome)?;
     let identity = Identity { source: message.source.clone(), id: message.id.clone() };
     let journal = JournalEntry {
         revision_before: before.revision,
@@ -139,7 +141,7 @@ pub fn settle(
         inbox: (message.origin == Origin::Event).then_some(identity),
         events,
         timers: outcome.timers,
-        reply: outcome.reply.filter(|_| message.origin == Origin::Command),
+        reply: outcome.reply,
         journal,
     })
 }
@@ -216,7 +218,10 @@ fn check_reply(limits: &TurnLimits, reply: &Reply) -> Result<(), Fault> {
             bounded("reply", body.len(), limits.reply_bytes)?;
             json("reply", body)
         }
-        Reply::Refused(refusal) => bounded("refusal", refusal.detail.len() + refusal.code.len(), limits.reply_bytes),
+        Reply::Refused(refusal) => {
+            let pointer = refusal.pointer.as_ref().map_or(0, String::len);
+            bounded("refusal", refusal.detail.len() + refusal.code.len() + pointer, limits.reply_bytes)
+        }
     }
 }
 

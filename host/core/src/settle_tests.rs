@@ -1,1 +1,645 @@
+//! Settlement as tables: what a decision becomes, and every answer that is a fault instead.
+//!
+//! Invariant 2 at its source: everything that a turn changes is in the one value that comes out.
+//! Invariant 5: an answer that breaks the contract is a fault, whatever reply it carries.
 
+use super::*;
+use crate::description::{
+    Command, Endpoint, KeySource, Method, Publication, RefusalKind, StateDescription,
+    TimerDescription,
+};
+use crate::message::Message;
+use crate::outcome::{Event, Refusal, Timer};
+
+const LIMITS: TurnLimits = TurnLimits {
+    record_bytes: 0,
+    key_bytes: 4,
+    state_bytes: 10,
+    event_bytes: 8,
+    reply_bytes: 6,
+    events: 2,
+    timers: 3,
+};
+
+fn description() -> Description {
+    let command = |name: &str, kind| Command {
+        name: name.into(),
+        summary: String::new(),
+        method: Method::Post,
+        path: "/".into(),
+        kind,
+        key: KeySource::Generated,
+        request: None,
+        reply: "{}".into(),
+        refusals: Vec::new(),
+    };
+    let publication = |event_type: &str, topic: &str| Publication {
+        event_type: event_type.into(),
+        topic: topic.into(),
+        schema: "{}".into(),
+    };
+    Description {
+        name: "desk".into(),
+        version: "1.0.0".into(),
+        summary: String::new(),
+        state: StateDescription {
+            version: 1,
+            oldest_readable: 1,
+            schema: "{}".into(),
+        },
+        endpoint: Endpoint {
+            base_path: String::new(),
+            port: 0,
+        },
+        commands: vec![
+            command("open", CommandKind::Create(String::new())),
+            command("close", CommandKind::Change),
+        ],
+        subscriptions: Vec::new(),
+        publications: vec![
+            publication("opened", "tickets"),
+            publication("closed", "archive"),
+        ],
+        timers: ["remind", "expire"]
+            .map(|name| TimerDescription {
+                name: name.into(),
+                schema: "{}".into(),
+            })
+            .into(),
+    }
+}
+
+fn envelope(origin: Origin, name: &str) -> Envelope {
+    Envelope {
+        message: Message {
+            id: "m-1".into(),
+            source: "/saga/other".into(),
+            origin,
+            name: name.into(),
+            key: "7".into(),
+            time: 5_000,
+            correlation: "saga-9".into(),
+            parameters: vec![("id".into(), "7".into())],
+            body: r#"{"a":1.10}"#.into(),
+        },
+        made_at: 4_000,
+        traceparent: Some("00-1-2-01".into()),
+    }
+}
+
+fn nothing() -> Outcome {
+    Outcome {
+        state: StateChange::Unchanged,
+        events: Vec::new(),
+        timers: Vec::new(),
+        reply: None,
+    }
+}
+
+fn event(event_type: &str, key: &str, body: &str) -> Event {
+    Event {
+        event_type: event_type.into(),
+        key: key.into(),
+        body: body.into(),
+    }
+}
+
+fn set(name: &str, due: u64, body: &str) -> TimerChange {
+    TimerChange::Set(Timer {
+        name: name.into(),
+        due,
+        body: body.into(),
+    })
+}
+
+fn refused(code: &str, detail: &str, pointer: Option<&str>) -> Option<Reply> {
+    let pointer = pointer.map(Into::into);
+    Some(Reply::Refused(Refusal {
+        kind: RefusalKind::Conflict,
+        code: code.into(),
+        detail: detail.into(),
+        pointer,
+    }))
+}
+
+fn done(body: &str) -> Option<Reply> {
+    Some(Reply::Done(body.into()))
+}
+
+fn settled(envelope: &Envelope, outcome: Outcome) -> Result<Settlement, Fault> {
+    let before = Before {
+        state: Some("\"was\""),
+        revision: 4,
+    };
+    settle(&description(), &LIMITS, envelope, before, outcome, 77)
+}
+
+fn of_event(outcome: Outcome) -> Result<Settlement, Fault> {
+    settled(&envelope(Origin::Event, "asked"), outcome)
+}
+
+fn of_command(name: &str, outcome: Outcome) -> Result<Settlement, Fault> {
+    settled(&envelope(Origin::Command, name), outcome)
+}
+
+#[test]
+fn invariant_2_everything_that_a_turn_changes_is_in_its_settlement() {
+    let outcome = Outcome {
+        state: StateChange::Put("\"is\"".into()),
+        events: vec![event("opened", "k1", "{}"), event("closed", "k2", "[1]")],
+        timers: vec![
+            set("remind", 9, "null"),
+            TimerChange::Cancel("expire".into()),
+        ],
+        reply: None,
+    };
+    let envelope = envelope(Origin::Event, "asked");
+    let cause = Identity {
+        source: "/saga/other".into(),
+        id: "m-1".into(),
+    };
+    let outgoing = |index, event_type: &str, topic: &str, key: &str, body: &str| OutgoingEvent {
+        topic: topic.into(),
+        event_type: event_type.into(),
+        key: key.into(),
+        body: body.into(),
+        id: identity::event_id("desk", &cause, 4_000, index),
+    };
+    let expected = Settlement {
+        key: "7".into(),
+        revision: 5,
+        state: outcome.state.clone(),
+        cause: Cause {
+            id: "m-1".into(),
+            correlation: "saga-9".into(),
+            traceparent: Some("00-1-2-01".into()),
+        },
+        inbox: Some(cause.clone()),
+        events: vec![
+            outgoing(0, "opened", "tickets", "k1", "{}"),
+            outgoing(1, "closed", "archive", "k2", "[1]"),
+        ],
+        timers: outcome.timers.clone(),
+        reply: None,
+        journal: JournalEntry {
+            revision_before: 4,
+            state_before: Some("\"was\"".into()),
+            message: serde_json::to_string(&envelope.message).unwrap(),
+            outcome: serde_json::to_string(&outcome).unwrap(),
+            fuel: 77,
+            time: 5_000,
+        },
+    };
+    assert_eq!(settled(&envelope, outcome).unwrap(), expected);
+}
+
+#[test]
+fn a_recorded_decision_can_be_read_back_to_the_letter() {
+    let outcome = Outcome {
+        state: StateChange::Put("{\"x\":1.0}".into()),
+        events: vec![event("opened", "k", "{}")],
+        timers: vec![
+            set("remind", 9, "null"),
+            TimerChange::Cancel("remind".into()),
+        ],
+        reply: done("\"ok\""),
+    };
+    let envelope = envelope(Origin::Command, "open");
+    let journal = settled(&envelope, outcome.clone()).unwrap().journal;
+    assert_eq!(
+        serde_json::from_str::<Message>(&journal.message).unwrap(),
+        envelope.message
+    );
+    assert_eq!(
+        serde_json::from_str::<Outcome>(&journal.outcome).unwrap(),
+        outcome
+    );
+}
+
+#[test]
+fn the_revision_grows_with_each_change_of_the_state() {
+    let table = [
+        (StateChange::Unchanged, 4, 4),
+        (StateChange::Put("1".into()), 4, 5),
+        (StateChange::Remove, 4, 5),
+        (StateChange::Unchanged, 0, 0),
+        (StateChange::Put("1".into()), 0, 1),
+    ];
+    for (state, revision, expected) in table {
+        let outcome = Outcome { state, ..nothing() };
+        let before = Before {
+            state: None,
+            revision,
+        };
+        let envelope = envelope(Origin::Event, "asked");
+        let settlement = settle(&description(), &LIMITS, &envelope, before, outcome, 0).unwrap();
+        assert_eq!(
+            settlement.revision, expected,
+            "{:?} at {revision}",
+            settlement.state
+        );
+        assert_eq!(settlement.journal.revision_before, revision);
+        assert_eq!(settlement.journal.state_before, None);
+    }
+}
+
+/// Invariant 3: the inbox is for what may come again. A command's id is made by the host; a timer goes
+/// with its row.
+#[test]
+fn invariant_3_only_events_are_remembered_and_only_commands_are_answered() {
+    for (origin, name, remembered, answered) in [
+        (Origin::Event, "asked", true, false),
+        (Origin::Timer, "remind", false, false),
+        (Origin::Command, "close", false, true),
+    ] {
+        let settlement = settled(
+            &envelope(origin, name),
+            Outcome {
+                reply: done("1"),
+                ..nothing()
+            },
+        )
+        .unwrap();
+        assert_eq!(settlement.inbox.is_some(), remembered, "{origin:?}");
+        assert_eq!(settlement.reply.is_some(), answered, "{origin:?}");
+    }
+}
+
+/// Invariant 9: nobody is answered, so the reply is not checked; then it must not be kept either.
+#[test]
+fn invariant_9_a_reply_to_nobody_is_neither_checked_nor_recorded() {
+    for reply in [
+        done("not JSON"),
+        done(&"9".repeat(1_000)),
+        refused("c", &"d".repeat(1_000), None),
+    ] {
+        for (origin, name) in [(Origin::Event, "asked"), (Origin::Timer, "remind")] {
+            let outcome = Outcome {
+                reply: reply.clone(),
+                ..nothing()
+            };
+            let settlement = settled(&envelope(origin, name), outcome).unwrap();
+            let recorded: Outcome = serde_json::from_str(&settlement.journal.outcome).unwrap();
+            assert_eq!(recorded, nothing());
+        }
+    }
+}
+
+/// Invariant 3: run again at another time, by a host that was restarted, a turn publishes the same ids.
+#[test]
+fn invariant_3_the_ids_of_events_do_not_depend_on_the_turn() {
+    let ids = |time, fuel, revision| -> Vec<String> {
+        let mut envelope = envelope(Origin::Event, "asked");
+        envelope.message.time = time;
+        let outcome = Outcome {
+            events: vec![event("opened", "k", "1"); 2],
+            ..nothing()
+        };
+        let before = Before {
+            state: None,
+            revision,
+        };
+        let settlement = settle(&description(), &LIMITS, &envelope, before, outcome, fuel).unwrap();
+        settlement
+            .events
+            .into_iter()
+            .map(|event| event.id)
+            .collect()
+    };
+    let first = ids(5_000, 1, 0);
+    assert_eq!(first, ids(6_000, 2, 9));
+    assert_ne!(first[0], first[1], "two events of one turn are two events");
+}
+
+#[test]
+fn invariant_9_what_is_just_within_the_limits_is_settled() {
+    let outcome = Outcome {
+        state: StateChange::Put("1234567890".into()),
+        events: vec![
+            event("opened", "1234", "12345678"),
+            event("opened", "é12", "\"123456\""),
+        ],
+        timers: vec![
+            set("remind", 0, "12345678"),
+            set("expire", i64::MAX as u64, "null"),
+            TimerChange::Cancel("remind".into()),
+        ],
+        reply: done("123456"),
+    };
+    assert_eq!(
+        of_command("open", outcome.clone()).map(|settlement| settlement.events.len()),
+        Ok(2)
+    );
+    let refusal = Outcome {
+        reply: refused("no", "sir", Some("/")),
+        ..outcome
+    };
+    assert!(of_command("open", refusal).is_ok());
+}
+
+#[test]
+fn invariant_5_an_answer_that_breaks_the_contract_or_a_limit_is_a_fault() {
+    let put = |text: &str| Outcome {
+        state: StateChange::Put(text.into()),
+        ..nothing()
+    };
+    let events = |events: Vec<Event>| Outcome {
+        events,
+        ..nothing()
+    };
+    let timers = |timers: Vec<TimerChange>| Outcome {
+        timers,
+        ..nothing()
+    };
+    let good = || event("opened", "k", "1");
+    let table = [
+        (
+            put("12345678901"),
+            FaultKind::OutputTooLarge,
+            "state of 11 bytes is over the limit of 10",
+        ),
+        (
+            put(""),
+            FaultKind::BadOutput,
+            "state is not JSON: EOF while parsing a value at line 1 column 0",
+        ),
+        (
+            put("{} 1"),
+            FaultKind::BadOutput,
+            "state is not JSON: trailing characters",
+        ),
+        (put("NaN"), FaultKind::BadOutput, "state is not JSON"),
+        (
+            events(vec![good(); 3]),
+            FaultKind::OutputTooLarge,
+            "3 events are over the limit of 2",
+        ),
+        (
+            events(vec![good(), event("Opened", "k", "1")]),
+            FaultKind::BadOutput,
+            "event `Opened` is not in the participant's description",
+        ),
+        (
+            events(vec![event("asked", "k", "1")]),
+            FaultKind::BadOutput,
+            "event `asked` is not in the participant's",
+        ),
+        (
+            events(vec![event("opened", "", "1")]),
+            FaultKind::BadOutput,
+            "key of event opened is empty",
+        ),
+        (
+            events(vec![event("closed", "12345", "1")]),
+            FaultKind::BadOutput,
+            "key of event closed is 5 bytes long, over the limit of 4",
+        ),
+        (
+            events(vec![good(), event("closed", "k", "123456789")]),
+            FaultKind::OutputTooLarge,
+            "event of 9 bytes is over the limit of 8",
+        ),
+        (
+            events(vec![event("opened", "k", "{")]),
+            FaultKind::BadOutput,
+            "event is not JSON: EOF",
+        ),
+        (
+            timers(vec![TimerChange::Cancel("remind".into()); 4]),
+            FaultKind::OutputTooLarge,
+            "4 timers are over the limit of 3",
+        ),
+        (
+            timers(vec![set("snooze", 1, "1")]),
+            FaultKind::BadOutput,
+            "timer `snooze` is not in the participant's description",
+        ),
+        (
+            timers(vec![TimerChange::Cancel("snooze".into())]),
+            FaultKind::BadOutput,
+            "timer `snooze` is not in the participant's description",
+        ),
+        (
+            timers(vec![set("remind", 1, "123456789")]),
+            FaultKind::OutputTooLarge,
+            "timer of 9 bytes is over the limit of 8",
+        ),
+        (
+            timers(vec![set("remind", 1, "soon")]),
+            FaultKind::BadOutput,
+            "timer is not JSON",
+        ),
+        (
+            timers(vec![set("remind", i64::MAX as u64 + 1, "1")]),
+            FaultKind::BadOutput,
+            "timer remind is due at 9223372036854775808",
+        ),
+    ];
+    for (outcome, kind, words) in table {
+        broke(&of_event(outcome.clone()), kind, words);
+        // A refusal beside it does not make it one.
+        broke(
+            &of_command(
+                "close",
+                Outcome {
+                    reply: refused("no", "", None),
+                    ..outcome
+                },
+            ),
+            kind,
+            words,
+        );
+    }
+}
+
+#[test]
+fn invariant_5_a_reply_that_breaks_the_contract_or_a_limit_is_a_fault() {
+    let table = [
+        (
+            None,
+            FaultKind::BadOutput,
+            "a command was left without a reply",
+        ),
+        (
+            done("1234567"),
+            FaultKind::OutputTooLarge,
+            "reply of 7 bytes is over the limit of 6",
+        ),
+        (
+            done("yes"),
+            FaultKind::BadOutput,
+            "reply is not JSON: expected value at line 1 column 1",
+        ),
+        (
+            Some(Reply::Pending("1234567".into())),
+            FaultKind::OutputTooLarge,
+            "reply of 7 bytes is over the limit of 6",
+        ),
+        (
+            Some(Reply::Pending("{".into())),
+            FaultKind::BadOutput,
+            "reply is not JSON",
+        ),
+        (
+            refused("code", "why", None),
+            FaultKind::OutputTooLarge,
+            "refusal of 7 bytes is over the limit of 6",
+        ),
+        (
+            refused("no", "", Some("/a/b/c")),
+            FaultKind::OutputTooLarge,
+            "refusal of 8 bytes is over the limit of 6",
+        ),
+    ];
+    for (reply, kind, words) in table {
+        let outcome = Outcome {
+            state: StateChange::Put("1".into()),
+            reply,
+            ..nothing()
+        };
+        broke(&of_command("open", outcome.clone()), kind, words);
+        broke(&of_command("close", outcome.clone()), kind, words);
+        broke(
+            &read_reply(
+                &LIMITS,
+                Outcome {
+                    state: StateChange::Unchanged,
+                    ..outcome
+                },
+            ),
+            kind,
+            words,
+        );
+    }
+}
+
+#[test]
+fn a_create_that_says_done_leaves_a_state() {
+    for state in [StateChange::Unchanged, StateChange::Remove] {
+        for reply in [done("1"), Some(Reply::Pending("1".into()))] {
+            let outcome = Outcome {
+                state: state.clone(),
+                reply,
+                ..nothing()
+            };
+            let words = "command open creates, but was answered without a state";
+            broke(
+                &of_command("open", outcome.clone()),
+                FaultKind::BadOutput,
+                words,
+            );
+            assert!(of_command("close", outcome).is_ok(), "a change need not");
+        }
+        let refusal = Outcome {
+            state,
+            reply: refused("no", "", None),
+            ..nothing()
+        };
+        assert!(of_command("open", refusal).is_ok(), "a refusal need not");
+    }
+}
+
+#[test]
+fn a_refusal_is_settled_like_any_other_decision() {
+    let reply = refused("no", "sir", None);
+    let settlement = of_command(
+        "close",
+        Outcome {
+            reply: reply.clone(),
+            ..nothing()
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        (settlement.reply, settlement.state, settlement.revision),
+        (reply, StateChange::Unchanged, 4)
+    );
+    assert!(
+        settlement.journal.outcome.contains("refused"),
+        "{}",
+        settlement.journal.outcome
+    );
+}
+
+#[test]
+fn a_read_gives_its_reply_and_nothing_else() {
+    let reply = refused("no", "sir", None);
+    assert_eq!(
+        read_reply(
+            &LIMITS,
+            Outcome {
+                reply: done("1"),
+                ..nothing()
+            }
+        ),
+        Ok(Reply::Done("1".into()))
+    );
+    assert_eq!(
+        read_reply(
+            &LIMITS,
+            Outcome {
+                reply: reply.clone(),
+                ..nothing()
+            }
+        )
+        .ok(),
+        reply
+    );
+    let effects = [
+        Outcome {
+            state: StateChange::Put("1".into()),
+            ..nothing()
+        },
+        Outcome {
+            state: StateChange::Remove,
+            ..nothing()
+        },
+        Outcome {
+            events: vec![event("opened", "k", "1")],
+            ..nothing()
+        },
+        Outcome {
+            timers: vec![TimerChange::Cancel("remind".into())],
+            ..nothing()
+        },
+    ];
+    for effect in effects {
+        let answer = read_reply(
+            &LIMITS,
+            Outcome {
+                reply: done("1"),
+                ..effect
+            },
+        );
+        broke(
+            &answer,
+            FaultKind::BadOutput,
+            "a read answered with effects",
+        );
+    }
+}
+
+#[test]
+fn an_event_on_an_aggregate_that_never_was_is_settled_too() {
+    let envelope = envelope(Origin::Event, "asked");
+    let before = Before {
+        state: None,
+        revision: 0,
+    };
+    let settlement = settle(&description(), &LIMITS, &envelope, before, nothing(), 3).unwrap();
+    assert_eq!(
+        (settlement.revision, &settlement.journal.state_before),
+        (0, &None)
+    );
+    assert!(settlement.inbox.is_some(), "it is not to be asked again");
+}
+
+fn broke<T: std::fmt::Debug>(result: &Result<T, Fault>, kind: FaultKind, words: &str) {
+    let Err(fault) = result else {
+        panic!("expected `{words}`, not {result:?}")
+    };
+    assert!(
+        fault.kind == kind && fault.detail.contains(words),
+        "`{words}` is not in `{fault}`"
+    );
+}

@@ -126,13 +126,17 @@ impl Config {
                 .and_then(|text| text.parse().map_err(|error: toml::de::Error| error.to_string()))
                 .map_err(|reason| ConfigError(vec![format!("{}: {}", path.display(), reason.trim_end())]))?,
         };
+        let twice: Vec<String> = (arguments.iter().enumerate())
+            .filter(|(number, setting)| arguments.iter().take(*number).any(|other| other.path == setting.path))
+            .map(|(_, setting)| format!("{}: is given twice", setting.origin))
+            .collect();
         let mut overrides = arguments;
         let mut variables: Vec<_> = environment.filter_map(variable).collect();
         variables.sort_by(|a, b| a.origin.cmp(&b.origin));
         overrides.extend(variables);
         let mut reader = Reader::new(table, overrides);
         let config = read(&mut reader);
-        let problems = reader.finish();
+        let problems = [twice, reader.finish()].concat();
         if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
     }
 

@@ -141,6 +141,10 @@ impl StoreFile {
         let path = || self.path.clone();
         let unusable = |error: rusqlite::Error| explain(path(), &error);
         let mut connection = Connection::open(&self.path).map_err(unusable)?;
+        // SQLite opens a file that it may not write for reading only, and says so at the first write.
+        if connection.is_readonly("main").map_err(unusable)? {
+            return Err(OpenError::Unusable { path: path(), reason: cannot_write("it may only be read") });
+        }
         let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unusable)?;
         let application: i64 =
             connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(unusable)?;
@@ -184,13 +188,17 @@ fn explain(path: PathBuf, error: &rusqlite::Error) -> OpenError {
         },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => OpenError::Unusable {
             path,
-            reason: format!("can't be opened for writing ({error}); check its permissions and its file system"),
+            reason: cannot_write(&error.to_string()),
         },
         Some(ErrorCode::DiskFull) => {
             OpenError::Unusable { path, reason: "the disk is full; make room and start again".into() }
         }
         _ => OpenError::Unusable { path, reason: error.to_string() },
     }
+}
+
+fn cannot_write(why: &str) -> String {
+    format!("can't be opened for writing ({why}); check its permissions and its file system")
 }
 
 #[cfg(test)]

@@ -292,6 +292,7 @@ impl Writer {
         result
     }
 
+    #[allow(clippy::vec_box, reason = "entries are handed over boxed; taking them out would copy them")]
     fn committed(&self, batch: Vec<Box<Entry>>, written: &[bool]) {
         if self.health.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
@@ -316,6 +317,7 @@ impl Writer {
         }
     }
 
+    #[allow(clippy::vec_box, reason = "entries are handed over boxed; taking them out would copy them")]
     fn failed(&self, batch: Vec<Box<Entry>>, error: &rusqlite::Error) {
         if !self.health.failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");

@@ -118,18 +118,17 @@ impl Consumer {
             };
             let page = session.room().min(PAGE);
             let topic = (self.source.topic_row, self.source.topic.clone());
+            let (session, next) = place.reading.insert((session, position));
             let records = match page {
                 0 => Vec::new(),
                 _ => self.reader.records(&topic, place.partition, position, page)?,
             };
-            let mut position = position;
             for record in records {
                 any = true;
-                position = record.position.offset + 1;
+                *next = record.position.offset + 1;
                 session.take(record.position.offset);
                 self.sink.deliver(Delivery { session: session.clone(), record });
             }
-            place.reading = Some((session, position));
         }
         Ok(any)
     }

@@ -109,7 +109,7 @@ fn what_the_rules_do_not_decide_is_no_fault() {
 fn the_wall_clock_ends_what_fuel_does_not_while_others_go_on() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief", "booking"], data.path())
-        .setting("guest.fuel", u64::MAX)
+        .setting("guest.fuel", i64::MAX)
         .setting("guest.deadline_ms", 3_000)
         .setting("instances", 1)
         .start();
@@ -193,7 +193,7 @@ fn a_record_that_overruns_the_wall_clock_is_tried_again_before_it_is_given_up() 
     let spin = record(r#"{"key":"k","do":"spin"}"#);
     publish(data.path(), "mischiefTopic", &[spin, record(r#"{"key":"k","do":"count"}"#)]);
     let host = Start::new(&["mischief"], data.path())
-        .setting("guest.fuel", u64::MAX)
+        .setting("guest.fuel", i64::MAX)
         .setting("guest.deadline_ms", 500)
         .setting("retry.attempts", 3)
         .setting("retry.first_delay_ms", 1)

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 #![allow(unreachable_pub, reason = "everything here is for the tests of this binary")]
 
+mod aftermath;
 mod expect;
 mod store_file;
 mod kafka;
@@ -14,6 +15,8 @@ mod support;
 mod bad_input;
 mod bad_records;
 mod components;
+mod crash;
+mod crash_points;
 mod documents;
 mod hostile;
 mod http;
@@ -22,5 +25,7 @@ mod journal;
 mod limits;
 mod other_domain;
 mod settings;
+mod start_stop;
+mod store;
 mod timers;
 mod walk;

@@ -148,6 +148,7 @@ fn a_bad_value_is_refused_whichever_way_it_is_given() {
         (vec!["run", "--plugin", "customer=x.wasm", "--listen", "customer=8081"], "--listen customer: `8081` is not ADDRESS:PORT"),
         (vec!["run", "--listen", "order=127.0.0.1:1"], "participants.order.component: is missing"),
         (vec!["run", "--plugin", "customer=x.wasm", "--kafka", ""], "kafka"),
+        (vec!["run", "--plugin", "a=x.wasm", "--plugin", "a=y.wasm"], "--plugin a: is given twice"),
         (vec!["run", "--data", ""], "--data: `` is empty"),
         (vec!["run", "--no-such-option"], "--no-such-option"),
         (vec!["walk"], "walk"),

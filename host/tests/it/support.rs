@@ -85,9 +85,7 @@ impl Start {
 
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> Host {
-        std::fs::create_dir_all(&self.data).unwrap();
-        share_compiled_code(&self.data);
-        Host::from_command(self.command(), &self.data)
+        Host::from_command(self.program(), &self.data)
     }
 
     /// Starts it, expecting that it ends by itself; gives its status and what it said on standard error.
@@ -129,7 +127,12 @@ pub fn signal(id: u32, name: &str) {
 
 impl Host {
     /// Starts the program with these arguments and waits until it is ready. Its log goes to this directory.
-    pub fn from_command(mut command: Command, directory: &Path) -> Self {
+    pub fn from_command(command: Command, directory: &Path) -> Self {
+        Self::try_from_command(command, directory).unwrap_or_else(|log| panic!("the host was not ready:\n{log}"))
+    }
+
+    /// The same, where it may end before it is ready: then this gives its log.
+    pub fn try_from_command(mut command: Command, directory: &Path) -> Result<Self, String> {
         let log = directory.join("log.txt");
         let stderr = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
@@ -144,9 +147,10 @@ impl Host {
         loop {
             let line = match take.recv_timeout(PATIENCE) {
                 Ok(line) => line,
-                Err(error) => {
+                Err(_) => {
                     let _ = child.kill();
-                    panic!("the host was not ready ({error}):\n{}", std::fs::read_to_string(&log).unwrap());
+                    let _ = child.wait();
+                    return Err(std::fs::read_to_string(&log).unwrap());
                 }
             };
             if line == "ready" {
@@ -155,7 +159,7 @@ impl Host {
             let mut words = line.split(' ').skip(1);
             urls.push((words.next().unwrap().to_owned(), words.next().unwrap().to_owned()));
         }
-        Self { child, urls, log }
+        Ok(Self { child, urls, log })
     }
 
     /// Base URL of a participant.
@@ -217,16 +221,9 @@ impl Host {
     }
 
     /// Asks it to stop and waits for its end.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         signal(self.child.id(), "TERM");
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "the host does not stop:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.wait()
     }
 }
 
@@ -313,6 +310,8 @@ fn parse(answer: &[u8]) -> Option<Response> {
 impl Start {
     /// The program with its arguments, for tests that start it themselves.
     pub fn program(&self) -> Command {
+        std::fs::create_dir_all(&self.data).unwrap();
+        share_compiled_code(&self.data);
         self.command()
     }
 }

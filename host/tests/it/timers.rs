@@ -1,1 +1,183 @@
-//! To be written.
+//! Timers: they fire once, with what set them, in order with the other messages of their key; and not at all
+//! once they are cancelled.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::expect::{broke, until};
+use crate::store_file::{number, published, rows};
+use crate::support::{Host, Start};
+
+/// Long enough that a timer does not fire within a test.
+const AGES: u64 = 3_600_000;
+
+fn start(data: &Path) -> Host {
+    Start::new(&["booking"], data).start()
+}
+
+fn add(host: &Host, code: &str) {
+    let put = host.send("booking", "PUT", "/rooms", &json!({"code": code, "seats": 4}).to_string());
+    assert_eq!(put.status, 201, "{}", put.text());
+}
+
+/// Holds a room; gives the time at which the hold runs out.
+fn hold(host: &Host, code: &str, by: &str, ttl_millis: u64) -> u64 {
+    let held = host.post("booking", &format!("/rooms/{code}/hold"), &json!({"by": by, "ttlMillis": ttl_millis}));
+    assert_eq!(held.status, 202, "{}", held.text());
+    held.json()["until"].as_u64().unwrap()
+}
+
+fn status(host: &Host, code: &str) -> Value {
+    host.get("booking", &format!("/rooms/{code}")).json()["status"].clone()
+}
+
+fn until_free(host: &Host, code: &str) {
+    host.get_until("booking", &format!("/rooms/{code}"), |response| response.json()["status"] == "free");
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+fn timers(data: &Path) -> i64 {
+    number(data, "SELECT count(*) FROM timers")
+}
+
+/// Names of the messages that were decided for a room.
+fn decided(data: &Path, code: &str) -> Vec<String> {
+    rows(data, &format!("SELECT json_extract(message, '$.name') FROM journal WHERE key = '{code}' ORDER BY seq")).concat()
+}
+
+#[test]
+fn a_timer_fires_once_when_it_is_due() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path());
+    add(&host, "A");
+    let due = hold(&host, "A", "Eve", 50);
+    until_free(&host, "A");
+    assert!(now() >= due);
+    assert!(host.stop().success());
+    assert_eq!(decided(data.path(), "A"), ["add-room", "hold-room", "hold-expires"]);
+    assert_eq!(timers(data.path()), 0);
+    let expired = rows(
+        data.path(),
+        "SELECT CAST(value AS TEXT), o.correlation = h.correlation, e.origin FROM outbox o
+         JOIN (SELECT correlation FROM outbox WHERE event_type = 'hold-placed') h
+         JOIN (SELECT json_extract(message, '$.origin') origin, json_extract(message, '$.id') id FROM journal) e
+             ON e.id = o.causation
+         WHERE event_type = 'hold-expired'",
+    );
+    assert_eq!(expired, [[r#"{"code":"A"}"#, "1", "timer"]], "of the same saga as the command that set it");
+}
+
+#[test]
+fn a_cancelled_timer_does_not_fire() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path());
+    for code in ["booked", "closed", "later"] {
+        add(&host, code);
+    }
+    hold(&host, "booked", "Eve", 1_500);
+    hold(&host, "closed", "Eve", 1_500);
+    let confirmed = host.send("booking", "POST", "/rooms/booked/confirm", "");
+    assert_eq!(confirmed.json()["status"], json!({"booked": {"by": "Eve"}}), "{}", confirmed.text());
+    assert_eq!(host.send("booking", "DELETE", "/rooms/closed", "").status, 200);
+    assert_eq!(timers(data.path()), 0);
+    // One that is due after both of them has fired: so would they have.
+    hold(&host, "later", "Eve", 1_600);
+    until_free(&host, "later");
+    assert_eq!(status(&host, "booked"), json!({"booked": {"by": "Eve"}}));
+    assert_eq!(host.get("booking", "/rooms/closed").status, 404);
+    assert!(host.stop().success());
+    assert_eq!(decided(data.path(), "booked"), ["add-room", "hold-room", "confirm-hold"]);
+    assert_eq!(decided(data.path(), "closed"), ["add-room", "hold-room", "close-room"]);
+    assert_eq!(number(data.path(), "SELECT count(*) FROM outbox WHERE event_type = 'hold-expired'"), 1);
+}
+
+/// Invariant 2: a timer is committed with the state that set it.
+#[test]
+fn a_timer_survives_a_crash_between_set_and_due() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path());
+    for code in ["A", "B", "C"] {
+        add(&host, code);
+    }
+    let due = hold(&host, "A", "Eve", 1);
+    hold(&host, "B", "Eve", AGES);
+    host.kill();
+    // Due while the host is down, or (should it have fired just before) decided already.
+    until("the hold of A runs out", || now() > due);
+    let host = start(data.path());
+    until_free(&host, "A");
+    assert_eq!(status(&host, "B"), json!({"held": {"by": "Eve"}}));
+    // Due after the start.
+    hold(&host, "C", "Eve", 500);
+    host.kill();
+    let host = start(data.path());
+    until_free(&host, "C");
+    assert!(host.stop().success());
+    for code in ["A", "C"] {
+        assert_eq!(decided(data.path(), code), ["add-room", "hold-room", "hold-expires"], "once");
+    }
+    assert_eq!(rows(data.path(), "SELECT key FROM timers"), [["B"]]);
+    assert_eq!(published(data.path(), "bookings"), 5);
+}
+
+#[test]
+fn a_timer_that_is_set_anew_fires_at_the_new_time_only() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path());
+    add(&host, "A");
+    hold(&host, "A", "Eve", 50);
+    until_free(&host, "A");
+    // The second hold uses the same timer; the first one's time has passed.
+    hold(&host, "A", "Bob", AGES);
+    add(&host, "B");
+    hold(&host, "B", "Eve", 50);
+    until_free(&host, "B");
+    assert_eq!(status(&host, "A"), json!({"held": {"by": "Bob"}}));
+    assert_eq!(timers(data.path()), 1);
+    assert!(host.stop().success());
+    assert_eq!(decided(data.path(), "A"), ["add-room", "hold-room", "hold-expires", "hold-room"]);
+}
+
+#[test]
+fn a_timer_due_at_no_possible_time_is_a_fault() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path());
+    add(&host, "A");
+    let answer = host.post("booking", "/rooms/A/hold", &json!({"by": "Eve", "ttlMillis": u64::MAX}));
+    assert!(broke(&answer, "bad-output").contains("hold-expires"), "{}", answer.text());
+    assert_eq!(status(&host, "A"), "free");
+    hold(&host, "A", "Eve", 1);
+    until_free(&host, "A");
+}
+
+#[test]
+fn many_timers_that_are_due_at_once_all_fire() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path());
+    let rooms = 600;
+    // Set while the host is busy, due when all are set.
+    let due = now() + 2_000;
+    std::thread::scope(|scope| {
+        for part in 0..6 {
+            let host = &host;
+            scope.spawn(move || {
+                for number in (part..rooms).step_by(6) {
+                    let code = format!("r{number}");
+                    add(host, &code);
+                    hold(host, &code, "Eve", due.saturating_sub(now()));
+                }
+            });
+        }
+    });
+    until("every hold has run out", || timers(data.path()) == 0);
+    for number in 0..rooms {
+        assert_eq!(status(&host, &format!("r{number}")), "free");
+    }
+    assert!(host.stop().success());
+    assert_eq!(number(data.path(), "SELECT count(*) FROM outbox WHERE event_type = 'hold-expired'"), rooms);
+}

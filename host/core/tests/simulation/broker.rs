@@ -29,17 +29,45 @@ pub(crate) struct Fresh {
 
 impl Broker {
     pub(crate) fn new() -> Self {
-        let places = [ORDERS, ANSWERS].into_iter().flat_map(|topic| (0..PARTITIONS).map(move |p| (topic, p)));
-        Self { partitions: places.map(|place| (place, Vec::new())).collect() }
+        let places = [ORDERS, ANSWERS]
+            .into_iter()
+            .flat_map(|topic| (0..PARTITIONS).map(move |p| (topic, p)));
+        Self {
+            partitions: places.map(|place| (place, Vec::new())).collect(),
+        }
     }
 
     /// Appends a record, `gap` offsets after the last one.
-    pub(crate) fn append(&mut self, topic: &'static str, partition: i32, gap: i64, fresh: Fresh) -> i64 {
-        let records = self.partitions.get_mut(&(topic, partition)).expect("the partition exists");
+    pub(crate) fn append(
+        &mut self,
+        topic: &'static str,
+        partition: i32,
+        gap: i64,
+        fresh: Fresh,
+    ) -> i64 {
+        let records = self
+            .partitions
+            .get_mut(&(topic, partition))
+            .expect("the partition exists");
         let offset = records.last().map_or(0, |last| last.position.offset + 1) + gap;
-        let Fresh { key, value, attributes, timestamp } = fresh;
-        let position = Position { topic: Arc::from(topic), partition, offset };
-        records.push(Record { position, timestamp, key, value, attributes });
+        let Fresh {
+            key,
+            value,
+            attributes,
+            timestamp,
+        } = fresh;
+        let position = Position {
+            topic: Arc::from(topic),
+            partition,
+            offset,
+        };
+        records.push(Record {
+            position,
+            timestamp,
+            key,
+            value,
+            attributes,
+        });
         offset
     }
 
@@ -48,7 +76,12 @@ impl Broker {
     }
 
     /// The first record at or after an offset.
-    pub(crate) fn at_or_after(&self, topic: &'static str, partition: i32, offset: i64) -> Option<&Record> {
+    pub(crate) fn at_or_after(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        offset: i64,
+    ) -> Option<&Record> {
         let records = self.records(topic, partition);
         records.get(records.partition_point(|record| record.position.offset < offset))
     }

@@ -10,17 +10,19 @@ use saga_core::admit::{self, Admission};
 use saga_core::identity::Identity;
 use saga_core::record::Record;
 
+use crate::attempt::LIMITS;
 use crate::broker::{Broker, PARTITIONS};
+use crate::description::description;
 use crate::entry::Answer;
 use crate::process::Process;
-use crate::rules::{ANSWERS, Account, Body, ORDERS, Order, Role, description};
-use crate::worker::LIMITS;
+use crate::rules::{ANSWERS, Account, Body, ORDERS, Order};
 use crate::world::World;
 use crate::{journal, scene::Call};
 use saga_core::outcome::Reply;
 
 /// Something that must not be. 0 stands for what the saga itself promises: the sums and the fates.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("invariant {invariant}: {what}")]
 pub(crate) struct Violation {
     /// Number of the invariant.
     pub(crate) invariant: u32,
@@ -28,8 +30,19 @@ pub(crate) struct Violation {
 }
 
 /// Gives a violation unless it holds.
-pub(crate) fn must(holds: bool, invariant: u32, what: impl FnOnce() -> String) -> Result<(), Violation> {
-    if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
+pub(crate) fn must(
+    holds: bool,
+    invariant: u32,
+    what: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation {
+            invariant,
+            what: what(),
+        })
+    }
 }
 
 /// Invariant 1: everything below a stored offset is settled.
@@ -39,7 +52,11 @@ pub(crate) fn offsets(process: &mut Process, broker: &Broker) -> Result<(), Viol
         for record in broker.records(topic, partition) {
             if (from..stored).contains(&record.position.offset) {
                 must(is_settled(process, record, topic), 1, || {
-                    format!("{} is passed but not settled by {}", record.position, process.role.name())
+                    format!(
+                        "{} is passed but not settled by {}",
+                        record.position,
+                        process.role.name()
+                    )
                 })?;
             }
         }
@@ -49,13 +66,22 @@ pub(crate) fn offsets(process: &mut Process, broker: &Broker) -> Result<(), Viol
 }
 
 fn is_settled(process: &Process, record: &Record, topic: &str) -> bool {
-    let dead = || process.store.dead.iter().any(|letter| letter.at.as_ref() == Some(&record.position));
+    let dead = || {
+        process
+            .store
+            .dead
+            .iter()
+            .any(|letter| letter.at.as_ref() == Some(&record.position))
+    };
     match admit::record(record, topic, &description(process.role, 1), &LIMITS, 0) {
         Admission::Skip => true,
         Admission::Malformed(_) => dead(),
         Admission::Offer(envelope) => {
             let message = envelope.message;
-            process.store.inbox.contains(&Identity { source: message.source, id: message.id }) || dead()
+            process.store.inbox.contains(&Identity {
+                source: message.source,
+                id: message.id,
+            }) || dead()
         }
     }
 }
@@ -67,6 +93,7 @@ pub(crate) fn at_rest(world: &World) -> Result<(), Violation> {
         consumed(process, &world.broker)?;
         published(process, &world.broker)?;
         answered(process, &world.scene.calls)?;
+        given_up(process, world)?;
     }
     fates(world)?;
     sums(world)
@@ -76,9 +103,19 @@ pub(crate) fn at_rest(world: &World) -> Result<(), Violation> {
 fn consumed(process: &Process, broker: &Broker) -> Result<(), Violation> {
     let topic = process.role.listens_to();
     for partition in 0..PARTITIONS {
-        let end = broker.records(topic, partition).last().map_or(0, |last| last.position.offset + 1);
-        let stored = process.store.offsets.get(&(topic, partition)).copied().unwrap_or(0);
-        must(stored == end, 1, || format!("{topic}/{partition} ends at {end}, stored is {stored}"))?;
+        let end = broker
+            .records(topic, partition)
+            .last()
+            .map_or(0, |last| last.position.offset + 1);
+        let stored = process
+            .store
+            .offsets
+            .get(&(topic, partition))
+            .copied()
+            .unwrap_or(0);
+        must(stored == end, 1, || {
+            format!("{topic}/{partition} ends at {end}, stored is {stored}")
+        })?;
     }
     Ok(())
 }
@@ -95,22 +132,37 @@ fn published(process: &Process, broker: &Broker) -> Result<(), Violation> {
             continue;
         }
         let body: Body = read(record.value.as_deref().unwrap_or_default());
-        must(attributes.digest.as_deref() == Some(&body.by), 6, || format!("{body:?} carries {attributes:?}"))?;
+        must(attributes.digest.as_deref() == Some(&body.by), 6, || {
+            format!("{body:?} carries {attributes:?}")
+        })?;
         let id = attributes.id.as_deref().unwrap_or_default();
         // What is sent again or copied comes after the first, or on another partition.
         let home = Broker::partition_of(&body.account) == record.position.partition;
         if home && seen.insert(id) {
-            by_key.entry(record.key.as_deref().unwrap_or_default()).or_default().push(id);
+            by_key
+                .entry(record.key.as_deref().unwrap_or_default())
+                .or_default()
+                .push(id);
         }
     }
     let mut expected: BTreeMap<&[u8], Vec<&str>> = BTreeMap::new();
     for row in &process.store.outbox {
-        expected.entry(row.event.key.as_bytes()).or_default().push(&row.event.id);
+        expected
+            .entry(row.event.key.as_bytes())
+            .or_default()
+            .push(&row.event.id);
     }
-    must(by_key.keys().eq(expected.keys()), 2, || "other keys were published than are in the outbox".into())?;
+    must(by_key.keys().eq(expected.keys()), 2, || {
+        "other keys were published than are in the outbox".into()
+    })?;
     for (key, ids) in expected {
         let key_text = String::from_utf8_lossy(key);
-        must(by_key[key] == ids, 4, || format!("key {key_text}: published {:?}, decided {ids:?}", by_key[key]))?;
+        must(by_key[key] == ids, 4, || {
+            format!(
+                "key {key_text}: published {:?}, decided {ids:?}",
+                by_key[key]
+            )
+        })?;
     }
     Ok(())
 }
@@ -121,7 +173,12 @@ fn answered(process: &Process, calls: &[Call]) -> Result<(), Violation> {
     let journal: BTreeMap<String, Option<Reply>> = journal::replies(process);
     for call in calls.iter().filter(|call| call.role == process.role) {
         let row = journal.get(&call.id);
-        let Call { id, command, answer, .. } = call;
+        let Call {
+            id,
+            command,
+            answer,
+            ..
+        } = call;
         match answer {
             _ if *command == "get" => must(row.is_none(), 2, || format!("read {id} was recorded"))?,
             Some(Answer::Replied(reply)) => must(row == Some(&Some(reply.clone())), 10, || {
@@ -144,8 +201,12 @@ fn answered(process: &Process, calls: &[Call]) -> Result<(), Violation> {
 
 /// Invariant 10: a read shows nothing that a crash can take back.
 fn was_durable(process: &Process, id: &str, shown: &str) -> Result<(), Violation> {
-    let was = journal::states(process).iter().any(|state| same_but_shape(state, shown));
-    must(was, 10, || format!("read {id} showed {shown}, which never was"))
+    let was = journal::states(process)
+        .iter()
+        .any(|state| same_but_shape(state, shown));
+    must(was, 10, || {
+        format!("read {id} showed {shown}, which never was")
+    })
 }
 
 fn same_but_shape(one: &str, other: &str) -> bool {
@@ -157,9 +218,32 @@ fn same_but_shape(one: &str, other: &str) -> bool {
     shapeless(one) == shapeless(other)
 }
 
+/// Invariant 5, the other half: what the rules can decide is decided, whatever broke around it.
+fn given_up(process: &Process, world: &World) -> Result<(), Violation> {
+    let topic = process.role.listens_to();
+    for letter in &process.store.dead {
+        let Some(at) = &letter.at else { continue };
+        let record = world.broker.at_or_after(topic, at.partition, at.offset);
+        let admission = record
+            .map(|record| admit::record(record, topic, &description(process.role, 1), &LIMITS, 0));
+        let Some(Admission::Offer(envelope)) = admission else {
+            continue;
+        };
+        let sick = world.scene.dice.is_sick(&envelope.message.id);
+        let senseless = letter.reason == "malformed";
+        must(sick || senseless, 5, || {
+            format!(
+                "{at} was given up ({}) though nothing is wrong with it",
+                letter.reason
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// Every order is decided, as credit decided it, unless a dead letter says why not.
 fn fates(world: &World) -> Result<(), Violation> {
-    let [credit, order] = [&world.processes[0], &world.processes[1]];
+    let (credit, order) = (&world.processes[0], &world.processes[1]);
     let dead: BTreeSet<u64> = [credit, order]
         .iter()
         .flat_map(|process| &process.store.dead)
@@ -176,7 +260,9 @@ fn fates(world: &World) -> Result<(), Violation> {
             other => by_credit == Some(other),
         };
         let fate = &state.state;
-        must(fits, 0, || format!("order {number} is {fate}, credit said {by_credit:?}, dead letters: {dead:?}"))?;
+        must(fits, 0, || {
+            format!("order {number} is {fate}, credit said {by_credit:?}, dead letters: {dead:?}")
+        })?;
     }
     Ok(())
 }
@@ -188,7 +274,9 @@ fn decided_by_credit(credit: &Process) -> Result<BTreeMap<u64, Body>, Violation>
         let body: Body = read(row.event.body.as_bytes());
         // Foreign records without headers or with a clashing id are told apart by the inbox alone.
         let number = body.order;
-        must(decided.insert(number, body).is_none(), 3, || format!("order {number} was decided twice"))?;
+        must(decided.insert(number, body).is_none(), 3, || {
+            format!("order {number} was decided twice")
+        })?;
     }
     Ok(decided)
 }
@@ -198,25 +286,37 @@ fn sums(world: &World) -> Result<(), Violation> {
     let credit = &world.processes[0];
     let mut approved: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
     for record in world.broker.topic(ANSWERS) {
-        let Ok(body) = serde_json::from_slice::<Body>(record.value.as_deref().unwrap_or_default()) else { continue };
+        let Ok(body) = serde_json::from_slice::<Body>(record.value.as_deref().unwrap_or_default())
+        else {
+            continue;
+        };
         if body.state == "APPROVED" {
-            approved.entry(body.account).or_default().insert(body.order, body.amount);
+            approved
+                .entry(body.account)
+                .or_default()
+                .insert(body.order, body.amount);
         }
     }
     for (key, aggregate) in &credit.store.aggregates {
         let account: Account = read(aggregate.state.as_deref().unwrap_or_default().as_bytes());
-        let taken: u64 = approved.get(&**key).map_or(0, |orders| orders.values().sum());
-        must(account.limit.checked_sub(taken) == Some(account.left), 0, || {
-            format!("account {key}: {account:?}, but {taken} was approved on the topic")
-        })?;
+        let taken: u64 = approved
+            .get(&**key)
+            .map_or(0, |orders| orders.values().sum());
+        must(
+            account.limit.checked_sub(taken) == Some(account.left),
+            0,
+            || format!("account {key}: {account:?}, but {taken} was approved on the topic"),
+        )?;
         let granted = journal::granted(credit, key);
-        must(account.limit == granted, 10, || format!("account {key}: {account:?}, but {granted} was granted"))?;
+        must(account.limit == granted, 10, || {
+            format!("account {key}: {account:?}, but {granted} was granted")
+        })?;
     }
-    debug_assert_eq!(credit.role, Role::Credit);
     Ok(())
 }
 
 /// Reads what the simulation itself has written.
 pub(crate) fn read<T: for<'a> serde::Deserialize<'a>>(text: &[u8]) -> T {
-    serde_json::from_slice(text).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(text)))
+    serde_json::from_slice(text)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(text)))
 }

@@ -45,12 +45,34 @@ impl Progress {
 
 /// One message on its way through a worker.
 pub(crate) enum Turn {
-    Command { envelope: Envelope, generated_key: Option<i64>, call: usize },
-    Read { envelope: Envelope, call: usize },
-    Event { envelope: Envelope, taken: Taken, record: Record, attempts: u32 },
-    Timer { envelope: Envelope, fired: Fired, attempts: u32, over: Over },
-    Unreadable { taken: Taken, record: Record },
-    Passed { taken: Taken },
+    Command {
+        envelope: Envelope,
+        generated_key: Option<i64>,
+        call: usize,
+    },
+    Read {
+        envelope: Envelope,
+        call: usize,
+    },
+    Event {
+        envelope: Envelope,
+        taken: Taken,
+        record: Record,
+        attempts: u32,
+    },
+    Timer {
+        envelope: Envelope,
+        fired: Fired,
+        attempts: u32,
+        over: Over,
+    },
+    Unreadable {
+        taken: Taken,
+        record: Record,
+    },
+    Passed {
+        taken: Taken,
+    },
 }
 
 impl Turn {
@@ -87,15 +109,24 @@ impl Entry {
     /// Where its record was read.
     pub(crate) fn at(&self) -> Option<Position> {
         let (session, offset) = self.taken.as_ref()?;
-        Some(Position { topic: Arc::from(session.topic), partition: session.partition, offset: *offset })
+        Some(Position {
+            topic: Arc::from(session.topic),
+            partition: session.partition,
+            offset: *offset,
+        })
     }
 }
 
 /// What a process asks of its writer, in order.
 pub(crate) enum Request {
-    Commit(Entry),
+    Commit(Box<Entry>),
     /// Answer a read once everything before is committed.
-    Answer { call: usize, reply: Reply, progress: Rc<Progress>, run: u64 },
+    Answer {
+        call: usize,
+        reply: Reply,
+        progress: Rc<Progress>,
+        run: u64,
+    },
 }
 
 /// What a client was told.

@@ -24,7 +24,25 @@ pub(crate) struct Dice {
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, random: RefCell::new(Random::new(seed ^ 0xd1ce)), calm: Cell::new(false) }
+        Self {
+            seed,
+            random: RefCell::new(Random::new(seed ^ 0xd1ce)),
+            calm: Cell::new(false),
+        }
+    }
+
+    /// Whether the message of this id breaks the rules, always or now and then.
+    pub(crate) fn is_sick(&self, id: &str) -> bool {
+        self.poison(id).is_some() || self.is_shaky(id)
+    }
+
+    fn poison(&self, id: &str) -> Option<u64> {
+        let lot = of_text(self.seed, id);
+        lot.is_multiple_of(29).then_some(lot / 29)
+    }
+
+    fn is_shaky(&self, id: &str) -> bool {
+        of_text(self.seed, id) % 7 == 3
     }
 }
 
@@ -36,18 +54,19 @@ pub(crate) struct Faulty {
 
 impl Rules for Faulty {
     fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
-        let lot = of_text(self.dice.seed, &message.id);
-        if lot.is_multiple_of(29) {
-            return poisoned(lot / 29);
+        if let Some(lot) = self.dice.poison(&message.id) {
+            return poisoned(lot);
         }
-        let shaky = lot % 7 == 3 && !self.dice.calm.get();
-        if shaky {
+        if self.dice.is_shaky(&message.id) && !self.dice.calm.get() {
             let mut random = self.dice.random.borrow_mut();
             if random.percent(30) {
                 return Err(Fault::new(FaultKind::Deadline, "took too long"));
             }
             if random.percent(40) {
-                return Ok(Decision { answer: Err(Disposition::RetryLater("not now".into())), fuel: 1 });
+                return Ok(Decision {
+                    answer: Err(Disposition::RetryLater("not now".into())),
+                    fuel: 1,
+                });
             }
         }
         self.rules.handle(state, message)
@@ -61,17 +80,43 @@ impl Rules for Faulty {
 /// One of the ways to break.
 fn poisoned(lot: u64) -> Result<Decision, Fault> {
     let nonsense = |state, events: Vec<Event>| {
-        Ok(Decision { answer: Ok(Outcome { state, events, timers: Vec::new(), reply: None }), fuel: 1 })
+        Ok(Decision {
+            answer: Ok(Outcome {
+                state,
+                events,
+                timers: Vec::new(),
+                reply: None,
+            }),
+            fuel: 1,
+        })
     };
-    let event = |event_type: &str, body: String| Event { event_type: event_type.into(), key: "k".into(), body };
+    let event = |event_type: &str, body: String| Event {
+        event_type: event_type.into(),
+        key: "k".into(),
+        body,
+    };
     match lot % 8 {
         0 => Err(Fault::new(FaultKind::Trap, "unreachable")),
         1 => Err(Fault::new(FaultKind::OutOfFuel, "for ever")),
         2 => Err(Fault::new(FaultKind::OutOfMemory, "more and more")),
         3 => nonsense(StateChange::Put("{".into()), Vec::new()),
-        4 => nonsense(StateChange::Put(format!("\"{}\"", "x".repeat(4_096))), Vec::new()),
-        5 => nonsense(StateChange::Unchanged, vec![event("undeclared", "{}".into())]),
-        6 => nonsense(StateChange::Remove, (0..9).map(|_| event("order-created", "{}".into())).collect()),
-        _ => Ok(Decision { answer: Err(Disposition::Malformed("can't be read".into())), fuel: 1 }),
+        4 => nonsense(
+            StateChange::Put(format!("\"{}\"", "x".repeat(4_096))),
+            Vec::new(),
+        ),
+        5 => nonsense(
+            StateChange::Unchanged,
+            vec![event("undeclared", "{}".into())],
+        ),
+        6 => nonsense(
+            StateChange::Remove,
+            (0..9)
+                .map(|_| event("order-created", "{}".into()))
+                .collect(),
+        ),
+        _ => Ok(Decision {
+            answer: Err(Disposition::Malformed("can't be read".into())),
+            fuel: 1,
+        }),
     }
 }

@@ -12,8 +12,8 @@ use saga_core::outcome::{Outcome, Reply, StateChange, TimerChange};
 use saga_core::rules::Rules;
 
 use crate::checker::{Violation, must, read};
+use crate::description::description;
 use crate::process::Process;
-use crate::rules::{SagaRules, description};
 use crate::store::{DeadLetter, Fired, JournalRow};
 
 /// Checks the journal, and everything that follows from it.
@@ -30,7 +30,11 @@ pub(crate) fn check(process: &Process) -> Result<(), Violation> {
 
 /// Replies that are recorded, by the id of the command.
 pub(crate) fn replies(process: &Process) -> BTreeMap<String, Option<Reply>> {
-    let commands = process.store.journal.iter().map(|row| (message(row), outcome(row)));
+    let commands = process
+        .store
+        .journal
+        .iter()
+        .map(|row| (message(row), outcome(row)));
     commands
         .filter(|(message, _)| message.origin == Origin::Command)
         .map(|(message, outcome)| (message.id, outcome.reply))
@@ -48,12 +52,21 @@ pub(crate) fn states(process: &Process) -> Vec<String> {
 
 /// What was granted to an account by the commands that are recorded.
 pub(crate) fn granted(process: &Process, key: &str) -> u64 {
-    let grants = process.store.journal.iter().filter(|row| &*row.key == key).map(|row| (message(row), outcome(row)));
+    let grants = process
+        .store
+        .journal
+        .iter()
+        .filter(|row| &*row.key == key)
+        .map(|row| (message(row), outcome(row)));
     grants
         .filter(|(message, outcome)| {
             message.origin == Origin::Command && matches!(outcome.reply, Some(Reply::Done(_)))
         })
-        .map(|(message, _)| read::<serde_json::Value>(message.body.as_bytes())["amount"].as_u64().unwrap_or_default())
+        .map(|(message, _)| {
+            read::<serde_json::Value>(message.body.as_bytes())["amount"]
+                .as_u64()
+                .unwrap_or_default()
+        })
         .sum()
 }
 
@@ -61,14 +74,25 @@ pub(crate) fn granted(process: &Process, key: &str) -> u64 {
 /// became a decision, and the digest is that of the build which decided.
 fn replayed(row: &JournalRow) -> Result<(), Violation> {
     let message = message(row);
-    let decision = (*row.build).clone().handle(row.decision.state_before.as_deref(), &message);
+    let decision = (*row.build)
+        .clone()
+        .handle(row.decision.state_before.as_deref(), &message);
     let recorded = &row.decision.outcome;
-    let by_other = recorded.contains("\"by") && !recorded.contains(&format!("\\\"by\\\":\\\"{}\\\"", row.build.digest));
-    must(!by_other, 6, || format!("recorded with {}: {recorded}", row.build.digest))?;
+    let by_other = recorded.contains("\"by")
+        && !recorded.contains(&format!("\\\"by\\\":\\\"{}\\\"", row.build.digest));
+    must(!by_other, 6, || {
+        format!("recorded with {}: {recorded}", row.build.digest)
+    })?;
     let same = decision.as_ref().is_ok_and(|decision| {
-        decision.fuel == row.decision.fuel && decision.answer.as_ref().is_ok_and(|answer| *answer == outcome(row))
+        decision.fuel == row.decision.fuel
+            && decision
+                .answer
+                .as_ref()
+                .is_ok_and(|answer| *answer == outcome(row))
     });
-    must(same, 5, || format!("{message:?} was recorded as {recorded}; the rules say {decision:?}"))
+    must(same, 5, || {
+        format!("{message:?} was recorded as {recorded}; the rules say {decision:?}")
+    })
 }
 
 /// Invariants 3 and 10: each decision was made on what the one before it left, and the last state is the stored one.
@@ -81,12 +105,22 @@ fn chained(process: &Process) -> Result<(), Violation> {
             && *version != row.build.version
         {
             let migrated = (*row.build).clone().migrate(*version, text);
-            *state = Some(migrated.map_err(|fault| Violation { invariant: 6, what: fault.to_string() })?);
+            *state = Some(migrated.map_err(|fault| Violation {
+                invariant: 6,
+                what: fault.to_string(),
+            })?);
             *version = row.build.version;
         }
         let before = (row.decision.revision_before, &row.decision.state_before);
         must(before == (*revision, &*state), 10, || {
-            format!("key {} had revision {revision} and {state:?}; the rules saw {before:?}", row.key)
+            format!(
+                "key {} had revision {revision} and {state:?}; the rules saw {before:?}",
+                row.key
+            )
+        })?;
+        let creates = matches!(message(row).name.as_str(), "open" | "place");
+        must(!creates || *revision == 0, 10, || {
+            format!("key {} was given out twice", row.key)
         })?;
         match outcome(row).state {
             StateChange::Unchanged => continue,
@@ -97,16 +131,32 @@ fn chained(process: &Process) -> Result<(), Violation> {
         *version = row.build.version;
     }
     last.retain(|_, (revision, ..)| *revision > 0);
-    let stored = process.store.aggregates.iter().map(|(key, stored)| (key, stored.revision, stored.state.as_deref()));
+    let stored = process
+        .store
+        .aggregates
+        .iter()
+        .map(|(key, stored)| (key, stored.revision, stored.state.as_deref()));
     // A state that was only migrated to be read is stored in its old shape: the revision tells.
-    let expected = last.iter().map(|(key, (revision, state, _))| (key, *revision, state.as_deref()));
-    let shape = |state: Option<&str>| state.map(|text| {
-        let mut value: serde_json::Value = read(text.as_bytes());
-        value["v"] = 0.into();
-        value
-    });
-    let same = stored.clone().map(|(k, r, s)| (k, r, shape(s))).eq(expected.map(|(k, r, s)| (k, r, shape(s))));
-    must(same, 2, || format!("{} aggregates are not what the journal leaves", process.role.name()))
+    let expected = last
+        .iter()
+        .map(|(key, (revision, state, _))| (key, *revision, state.as_deref()));
+    let shape = |state: Option<&str>| {
+        state.map(|text| {
+            let mut value: serde_json::Value = read(text.as_bytes());
+            value["v"] = 0.into();
+            value
+        })
+    };
+    let same = stored
+        .clone()
+        .map(|(k, r, s)| (k, r, shape(s)))
+        .eq(expected.map(|(k, r, s)| (k, r, shape(s))));
+    must(same, 2, || {
+        format!(
+            "{} aggregates are not what the journal leaves",
+            process.role.name()
+        )
+    })
 }
 
 /// Invariant 3: one event id at most once, and the inbox holds just these; no message of any kind twice.
@@ -115,13 +165,20 @@ fn once(process: &Process) -> Result<(), Violation> {
     let mut events = BTreeSet::new();
     for row in &process.store.journal {
         let message = message(row);
-        let identity = Identity { source: message.source, id: message.id };
-        must(seen.insert(identity.clone()), 3, || format!("{identity:?} was applied twice"))?;
+        let identity = Identity {
+            source: message.source,
+            id: message.id,
+        };
+        must(seen.insert(identity.clone()), 3, || {
+            format!("{identity:?} was applied twice")
+        })?;
         if message.origin == Origin::Event {
             events.insert(Rc::new(identity));
         }
     }
-    must(events == process.store.inbox, 2, || "the inbox is not what the journal leaves".into())
+    must(events == process.store.inbox, 2, || {
+        "the inbox is not what the journal leaves".into()
+    })
 }
 
 /// Invariant 4: for one aggregate, the records of a partition were decided in the order of their offsets, and commands
@@ -132,12 +189,17 @@ fn in_order(process: &Process) -> Result<(), Violation> {
         let message = message(row);
         let (lane, number) = match (&row.at, message.origin) {
             (Some(at), _) => (i64::from(at.partition), at.offset),
-            (None, Origin::Command) => (-1, message.id.trim_start_matches('c').parse().unwrap_or(-1)),
+            (None, Origin::Command) => {
+                (-1, message.id.trim_start_matches('c').parse().unwrap_or(-1))
+            }
             (None, _) => continue,
         };
         let before = last.insert((&row.key, lane), number);
         must(before.is_none_or(|before| before < number), 4, || {
-            format!("key {}: {number} was decided after {before:?} ({message:?})", row.key)
+            format!(
+                "key {}: {number} was decided after {before:?} ({message:?})",
+                row.key
+            )
         })?;
     }
     Ok(())
@@ -150,26 +212,44 @@ fn outbox(process: &Process) -> Result<(), Violation> {
     let mut rows = process.store.outbox.iter();
     for row in &process.store.journal {
         let message = message(row);
-        let cause = Identity { source: message.source.clone(), id: message.id.clone() };
+        let cause = Identity {
+            source: message.source.clone(),
+            id: message.id.clone(),
+        };
         for (index, event) in outcome(row).events.into_iter().enumerate() {
             let Some(stored) = rows.next() else {
-                return must(false, 2, || format!("{name}: {event:?} is not in the outbox"));
+                return must(false, 2, || {
+                    format!("{name}: {event:?} is not in the outbox")
+                });
             };
-            let topic = description.publication(&event.event_type).map(|publication| publication.topic.as_str());
+            let topic = description
+                .publication(&event.event_type)
+                .map(|publication| publication.topic.as_str());
             let same = stored.event.key == event.key
                 && stored.event.body == event.body
                 && stored.event.event_type == event.event_type
                 && Some(stored.event.topic.as_str()) == topic
                 && (&stored.causation, &stored.correlation) == (&message.id, &message.correlation);
-            must(same, 2, || format!("{name}: decided was {event:?}, in the outbox is {:?}", stored.event))?;
+            must(same, 2, || {
+                format!(
+                    "{name}: decided was {event:?}, in the outbox is {:?}",
+                    stored.event
+                )
+            })?;
             // The time in the id is that of the cause; what tells ids apart comes after it.
             let tail = |id: &str| id.get(14..).map(str::to_owned);
             let id = identity::event_id(name, &cause, 0, index);
-            must(tail(&stored.event.id) == tail(&id), 3, || format!("{name}: {event:?} has id {}", stored.event.id))?;
-            must(stored.build == row.build, 6, || format!("{name}: {event:?} is said to be of {:?}", stored.build))?;
+            must(tail(&stored.event.id) == tail(&id), 3, || {
+                format!("{name}: {event:?} has id {}", stored.event.id)
+            })?;
+            must(stored.build == row.build, 6, || {
+                format!("{name}: {event:?} is said to be of {:?}", stored.build)
+            })?;
         }
     }
-    must(rows.next().is_none(), 2, || format!("{name}: the outbox holds more than was decided"))
+    must(rows.next().is_none(), 2, || {
+        format!("{name}: the outbox holds more than was decided")
+    })
 }
 
 /// Invariant 2: the timers that are set are those which the recorded turns have set, and not cancelled or consumed.
@@ -177,13 +257,20 @@ fn timers(process: &Process) -> Result<(), Violation> {
     let store = &process.store;
     let mut turns: Vec<(u64, Result<&JournalRow, &DeadLetter>)> = Vec::new();
     turns.extend(store.journal.iter().map(|row| (row.sequence, Ok(&**row))));
-    turns.extend(store.dead.iter().map(|letter| (letter.sequence, Err(&**letter))));
+    turns.extend(
+        store
+            .dead
+            .iter()
+            .map(|letter| (letter.sequence, Err(&**letter))),
+    );
     turns.sort_by_key(|(sequence, _)| *sequence);
     let mut set: BTreeSet<Fired> = BTreeSet::new();
     for (_, turn) in turns {
         let fired = turn.map_or_else(|letter| &letter.fired, |row| &row.fired);
         if let Some(fired) = fired {
-            must(set.remove(fired), 2, || format!("{fired:?} fired, but it was not set"))?;
+            must(set.remove(fired), 2, || {
+                format!("{fired:?} fired, but it was not set")
+            })?;
         }
         let Ok(row) = turn else { continue };
         for change in outcome(row).timers {
@@ -192,11 +279,21 @@ fn timers(process: &Process) -> Result<(), Violation> {
                 TimerChange::Cancel(name) => (name, None),
             };
             set.retain(|other| (other.key.as_str(), &other.name) != (&*row.key, &name));
-            set.extend(due.map(|due| Fired { key: row.key.to_string(), name, due }));
+            set.extend(due.map(|due| Fired {
+                key: row.key.to_string(),
+                name,
+                due,
+            }));
         }
     }
-    let stored: BTreeSet<Fired> = store.timers.values().map(|timer| timer.fired.clone()).collect();
-    must(set == stored, 2, || format!("timers set are {stored:?}, the journal leaves {set:?}"))
+    let stored: BTreeSet<Fired> = store
+        .timers
+        .values()
+        .map(|timer| timer.fired.clone())
+        .collect();
+    must(set == stored, 2, || {
+        format!("timers set are {stored:?}, the journal leaves {set:?}")
+    })
 }
 
 fn message(row: &JournalRow) -> Message {
@@ -206,6 +303,3 @@ fn message(row: &JournalRow) -> Message {
 fn outcome(row: &JournalRow) -> Outcome {
     read(row.decision.outcome.as_bytes())
 }
-
-/// So that builds can be compared by what they are.
-const _: fn(&SagaRules, &SagaRules) -> bool = SagaRules::eq;

@@ -9,8 +9,9 @@
 //! # Layout
 //!
 //! - [`world`]: the scheduler; [`scene`]: chance, clock, trace, calls; [`random`]: the seed's numbers
-//! - [`rules`]: the two participants; [`faults`]: the same, breaking
-//! - [`process`], [`worker`], [`writer`], [`entry`]: one participant's host; [`store`]: what survives its crash
+//! - [`rules`], [`description`]: the two participants; [`faults`]: the same, breaking
+//! - [`process`], [`worker`], [`attempt`], [`writer`], [`entry`]: one participant's host
+//! - [`store`]: what survives its crash
 //! - [`broker`]: the topics
 //! - [`checker`], [`journal`]: the invariants
 
@@ -22,8 +23,10 @@
     reason = "a test binary: a panic is how a failure is reported"
 )]
 
+mod attempt;
 mod broker;
 mod checker;
+mod description;
 mod entry;
 mod faults;
 mod journal;
@@ -46,7 +49,7 @@ use scene::Broken;
 const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 300 };
 
 /// Seeds within which a broken step must be noticed.
-const SEEDS_TO_NOTICE: u64 = 5000;
+const SEEDS_TO_NOTICE: u64 = 200;
 
 #[test]
 fn invariants_1_to_6_and_10_hold_whatever_happens() {
@@ -54,7 +57,7 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
         let (scene, result) = world::run(seed, None);
         println!("{}", scene.trace);
         if let Err(violation) = result {
-            panic!("SAGA_SIM_SEED={seed}: {violation:?}");
+            panic!("SAGA_SIM_SEED={seed}: {violation}");
         }
         return;
     }
@@ -104,16 +107,26 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
         "migration",
         "fire",
     ] {
-        assert!(counts.get(what).is_some_and(|often| *often > 0), "no seed came to {what}: {counts:?}");
+        assert!(
+            counts.get(what).is_some_and(|often| *often > 0),
+            "no seed came to {what}: {counts:?}"
+        );
     }
 }
 
 #[test]
 fn a_seed_replays_step_for_step() {
     let (first, second) = (world::run(11, None).0, world::run(11, None).0);
-    assert!(first.trace.lines().count() > 900, "the run is too short to prove anything");
+    assert!(
+        first.trace.lines().count() > 900,
+        "the run is too short to prove anything"
+    );
     assert_eq!(first.trace, second.trace);
-    assert_ne!(first.trace, world::run(12, None).0.trace, "the seed decides nothing");
+    assert_ne!(
+        first.trace,
+        world::run(12, None).0.trace,
+        "the seed decides nothing"
+    );
 }
 
 #[test]
@@ -128,7 +141,7 @@ fn invariant_2_events_committed_apart_from_the_state_are_noticed() {
 
 #[test]
 fn invariant_2_a_timer_that_outlives_its_turn_is_noticed() {
-    noticed(Broken::TimerNotConsumed, &[2, 3, 8]);
+    noticed(Broken::TimerNotConsumed, &[2, 3]);
 }
 
 #[test]
@@ -176,13 +189,18 @@ fn invariant_10_a_written_command_that_is_told_it_failed_is_noticed() {
     noticed(Broken::WrittenToldVoid, &[10]);
 }
 
+#[test]
+fn invariant_10_a_key_that_is_given_out_twice_is_noticed() {
+    noticed(Broken::KeysForgotten, &[10]);
+}
+
 /// Runs a seed that must go well; gives what happened how often.
 fn run_well(seed: u64) -> BTreeMap<&'static str, u64> {
     let (scene, result) = world::run(seed, None);
     if let Err(violation) = result {
         let lines: Vec<_> = scene.trace.lines().collect();
         let last = lines[lines.len().saturating_sub(40)..].join("\n");
-        panic!("SAGA_SIM_SEED={seed} repeats this: {violation:?}\nthe last steps were\n{last}");
+        panic!("SAGA_SIM_SEED={seed} repeats this: {violation}\nthe last steps were\n{last}");
     }
     scene.counts
 }
@@ -194,17 +212,22 @@ fn noticed(broken: Broken, invariants: &[u32]) {
         let run = std::panic::catch_unwind(|| world::run(seed, Some(broken)).1);
         match run.unwrap_or_else(|_| panic!("seed {seed} with {broken:?} panicked")) {
             Err(violation) if invariants.contains(&violation.invariant) => {
-                println!("{broken:?}: seed {seed}, {violation:?}");
+                println!("{broken:?}: seed {seed}, {violation}");
                 return;
             }
             Err(violation) => reported.push(violation),
             Ok(()) => {}
         }
     }
-    panic!("{broken:?} was not noticed as {invariants:?} in {SEEDS_TO_NOTICE} seeds; reported was {reported:?}");
+    panic!(
+        "{broken:?} was not noticed as {invariants:?} in {SEEDS_TO_NOTICE} seeds; reported was {reported:?}"
+    );
 }
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
+    )
 }

@@ -12,13 +12,15 @@ use saga_core::message::{Envelope, Message, Origin};
 use saga_core::record::Attributes;
 use saga_core::window::Window;
 
+use crate::attempt::LIMITS;
 use crate::broker::{Broker, Fresh, PARTITIONS};
+use crate::description::description;
 use crate::entry::{Over, Request, Session, Turn};
 use crate::random::of_text;
-use crate::rules::{Role, SagaRules, description};
+use crate::rules::{Role, SagaRules};
 use crate::scene::Scene;
 use crate::store::{Fired, Store};
-use crate::worker::{Bench, LIMITS, Worker};
+use crate::worker::{Bench, Worker};
 use crate::writer::Batch;
 
 const WORKERS: usize = 3;
@@ -56,7 +58,11 @@ impl Process {
         let mut process = Self {
             role,
             store: Store::default(),
-            build: Rc::new(SagaRules { role, digest: format!("{}-1", role.name()), version: 1 }),
+            build: Rc::new(SagaRules {
+                role,
+                digest: format!("{}-1", role.name()),
+                version: 1,
+            }),
             sessions: Vec::new(),
             workers: Vec::new(),
             queue: VecDeque::new(),
@@ -84,13 +90,20 @@ impl Process {
         self.under_way = Rc::default();
         self.relayed = self.store.relayed;
         self.last_key = self.store.last_key;
-        self.sessions = (0..PARTITIONS).map(|partition| self.begin(partition)).collect();
+        self.sessions = (0..PARTITIONS)
+            .map(|partition| self.begin(partition))
+            .collect();
     }
 
     /// Begins to read a partition where the store says.
     fn begin(&self, partition: i32) -> Rc<Session> {
         let topic = self.role.listens_to();
-        let next = self.store.offsets.get(&(topic, partition)).copied().unwrap_or(0);
+        let next = self
+            .store
+            .offsets
+            .get(&(topic, partition))
+            .copied()
+            .unwrap_or(0);
         Rc::new(Session {
             topic,
             partition,
@@ -116,7 +129,9 @@ impl Process {
         if session.cancelled.get() || !session.window.borrow().has_room() {
             return false;
         }
-        let Some(record) = broker.at_or_after(session.topic, session.partition, session.position.get()) else {
+        let Some(record) =
+            broker.at_or_after(session.topic, session.partition, session.position.get())
+        else {
             return false;
         };
         let offset = record.position.offset;
@@ -125,13 +140,22 @@ impl Process {
         let taken = (session.clone(), offset);
         let description = description(self.role, self.build.version);
         let turn = match admit::record(record, session.topic, &description, &LIMITS, scene.now) {
-            Admission::Offer(envelope) => {
-                Turn::Event { envelope: *envelope, taken, record: record.clone(), attempts: 0 }
-            }
+            Admission::Offer(envelope) => Turn::Event {
+                envelope: *envelope,
+                taken,
+                record: record.clone(),
+                attempts: 0,
+            },
             Admission::Skip => Turn::Passed { taken },
-            Admission::Malformed(_) => Turn::Unreadable { taken, record: record.clone() },
+            Admission::Malformed(_) => Turn::Unreadable {
+                taken,
+                record: record.clone(),
+            },
         };
-        scene.note("deliver", format_args!("{} {}", self.role.name(), record.position));
+        scene.note(
+            "deliver",
+            format_args!("{} {}", self.role.name(), record.position),
+        );
         self.give(turn);
         true
     }
@@ -147,18 +171,38 @@ impl Process {
             source: format!("{}/commands", identity::source_of(self.role.name())),
             origin: Origin::Command,
             name: call.command.into(),
-            key: ask.key.or(generated.map(|key| key.to_string())).unwrap_or_default(),
+            key: ask
+                .key
+                .or(generated.map(|key| key.to_string()))
+                .unwrap_or_default(),
             time: scene.now,
             correlation: call.id.clone(),
             parameters: Vec::new(),
             body: ask.body,
         };
-        scene.note("ask", format_args!("{} {} {} {}", message.id, message.name, message.key, message.body));
-        let envelope = Envelope { message, made_at: scene.now, traceparent: None };
+        scene.note(
+            "ask",
+            format_args!(
+                "{} {} {} {}",
+                message.id, message.name, message.key, message.body
+            ),
+        );
+        let envelope = Envelope {
+            message,
+            made_at: scene.now,
+            traceparent: None,
+        };
         self.give(if ask.read {
-            Turn::Read { envelope, call: ask.call }
+            Turn::Read {
+                envelope,
+                call: ask.call,
+            }
         } else {
-            Turn::Command { envelope, generated_key: generated, call: ask.call }
+            Turn::Command {
+                envelope,
+                generated_key: generated,
+                call: ask.call,
+            }
         });
     }
 
@@ -167,10 +211,19 @@ impl Process {
         let due = self.store.timers.values().find(|timer| {
             timer.fired.due <= scene.now && !self.under_way.borrow().contains(&timer.fired)
         });
-        let Some(timer) = due.cloned() else { return false };
+        let Some(timer) = due.cloned() else {
+            return false;
+        };
         let fired = timer.fired.clone();
-        let source = format!("{}/timers/{}", identity::source_of(self.role.name()), fired.name);
-        let cause = identity::Identity { source: source.clone(), id: timer.set_by.clone() };
+        let source = format!(
+            "{}/timers/{}",
+            identity::source_of(self.role.name()),
+            fired.name
+        );
+        let cause = identity::Identity {
+            source: source.clone(),
+            id: timer.set_by.clone(),
+        };
         let envelope = Envelope {
             message: Message {
                 id: identity::event_id(self.role.name(), &cause, fired.due, 0),
@@ -188,8 +241,16 @@ impl Process {
         };
         scene.note("fire", format_args!("{} {}", fired.key, fired.due));
         self.under_way.borrow_mut().insert(fired.clone());
-        let over = Over { under_way: self.under_way.clone(), fired: fired.clone() };
-        self.give(Turn::Timer { envelope, fired, attempts: 0, over });
+        let over = Over {
+            under_way: self.under_way.clone(),
+            fired: fired.clone(),
+        };
+        self.give(Turn::Timer {
+            envelope,
+            fired,
+            attempts: 0,
+            over,
+        });
         true
     }
 
@@ -201,20 +262,29 @@ impl Process {
     /// Runs one worker's next turn; says whether it had one.
     pub(crate) fn turn(&mut self, worker: usize, scene: &mut Scene) -> bool {
         let now = scene.now;
-        let mut bench = Bench { build: self.build.clone(), store: &self.store, queue: &mut self.queue, scene };
+        let mut bench = Bench {
+            build: self.build.clone(),
+            store: &self.store,
+            queue: &mut self.queue,
+            scene,
+        };
         let worker = &mut self.workers[worker];
         if worker.next_due().is_some_and(|due| due <= now) {
             worker.offer_due(&mut bench);
             return true;
         }
-        let Some(turn) = worker.turns.pop_front() else { return false };
+        let Some(turn) = worker.turns.pop_front() else {
+            return false;
+        };
         worker.offer(turn, &mut bench);
         true
     }
 
     /// Publishes the next outbox row; says whether there was one.
     pub(crate) fn publish(&mut self, broker: &mut Broker, scene: &mut Scene) -> bool {
-        let Some(row) = self.store.outbox.get(self.relayed) else { return false };
+        let Some(row) = self.store.outbox.get(self.relayed) else {
+            return false;
+        };
         let attributes = Attributes {
             id: Some(row.event.id.clone()),
             source: Some(identity::source_of(self.role.name())),
@@ -230,10 +300,16 @@ impl Process {
             attributes,
             timestamp: row.time,
         };
-        let (topic, partition) = (Broker::known(&row.event.topic), Broker::partition_of(&row.event.key));
+        let (topic, partition) = (
+            Broker::known(&row.event.topic),
+            Broker::partition_of(&row.event.key),
+        );
         let gap = if scene.random.percent(5) { 2 } else { 0 };
         let offset = broker.append(topic, partition, gap, fresh);
-        scene.note("publish", format_args!("{topic}/{partition}/{offset} {}", row.event.body));
+        scene.note(
+            "publish",
+            format_args!("{topic}/{partition}/{offset} {}", row.event.body),
+        );
         self.relayed += 1;
         true
     }
@@ -249,7 +325,11 @@ impl Process {
     pub(crate) fn swap(&mut self, number: u64, version: u32, scene: &mut Scene) {
         let digest = format!("{}-{number}", self.role.name());
         scene.note("swap", format_args!("{digest} version {version}"));
-        self.build = Rc::new(SagaRules { role: self.role, digest, version });
+        self.build = Rc::new(SagaRules {
+            role: self.role,
+            digest,
+            version,
+        });
     }
 
     /// Whether nothing is under way or waits to be read or published.
@@ -262,7 +342,9 @@ impl Process {
             && self.sessions.iter().all(|session| {
                 !session.cancelled.get()
                     && session.window.borrow().is_empty()
-                    && broker.at_or_after(session.topic, session.partition, session.position.get()).is_none()
+                    && broker
+                        .at_or_after(session.topic, session.partition, session.position.get())
+                        .is_none()
             })
     }
 }

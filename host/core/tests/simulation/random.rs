@@ -33,7 +33,8 @@ impl Random {
 
 /// A number that follows from the seed and a text: the same whenever it is asked for.
 pub(crate) fn of_text(seed: u64, text: &str) -> u64 {
-    text.bytes().fold(mix(seed), |hash, byte| mix(hash ^ u64::from(byte)))
+    text.bytes()
+        .fold(mix(seed), |hash, byte| mix(hash ^ u64::from(byte)))
 }
 
 fn mix(value: u64) -> u64 {

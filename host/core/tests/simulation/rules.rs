@@ -5,12 +5,11 @@
 //! of the build that decided (`by`), so that the checker sees whether the host recorded the right one.
 //! Faults are not made here but in `faults.rs`.
 
-use saga_core::description::{
-    Command, CommandKind, Description, Endpoint, KeySource, Method, Publication, RefusalKind, StateDescription,
-    Subscription, TimerDescription,
-};
+use saga_core::description::RefusalKind;
 use saga_core::message::{Message, Origin};
-use saga_core::outcome::{Disposition, Event, Outcome, Refusal, Reply, StateChange, Timer, TimerChange};
+use saga_core::outcome::{
+    Disposition, Event, Outcome, Refusal, Reply, StateChange, Timer, TimerChange,
+};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde::{Deserialize, Serialize};
 
@@ -99,21 +98,38 @@ impl Rules for SagaRules {
         let answer = match (self.role, message.origin, message.name.as_str()) {
             (Role::Credit, Origin::Command, "open") => Ok(self.open(message)),
             (Role::Credit, Origin::Command, "raise") => Ok(self.raise(self.known(state)?, message)),
-            (Role::Credit, Origin::Event, "order-created") => self.reserve(self.known(state)?, message),
+            (Role::Credit, Origin::Event, "order-created") => {
+                self.reserve(self.known(state)?, message)
+            }
             (Role::Order, Origin::Command, "place") => Ok(self.place(message)),
-            (Role::Order, Origin::Event, "credit-answered") => self.answered(self.known(state)?, message),
+            (Role::Order, Origin::Event, "credit-answered") => {
+                self.answered(self.known(state)?, message)
+            }
             (Role::Order, Origin::Timer, "remind") => Ok(self.remind(self.known(state)?, message)),
             (_, Origin::Command, "get") => Ok(read(state)),
-            _ => return Err(Fault::new(FaultKind::Trap, format!("no rule for {}", message.name))),
+            _ => {
+                return Err(Fault::new(
+                    FaultKind::Trap,
+                    format!("no rule for {}", message.name),
+                ));
+            }
         };
-        Ok(Decision { answer, fuel: 100 + message.body.len() as u64 })
+        Ok(Decision {
+            answer,
+            fuel: 100 + message.body.len() as u64,
+        })
     }
 
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
         let mut value: serde_json::Value = parse(state)?;
         match value.get_mut("v") {
             Some(v) if *v == version && version < self.version => *v = self.version.into(),
-            _ => return Err(Fault::new(FaultKind::Migration, format!("not of version {version}: {state}"))),
+            _ => {
+                return Err(Fault::new(
+                    FaultKind::Migration,
+                    format!("not of version {version}: {state}"),
+                ));
+            }
         }
         Ok(value.to_string())
     }
@@ -125,7 +141,10 @@ impl SagaRules {
         let Some(text) = state else { return Ok(None) };
         let shape: serde_json::Value = parse(text)?;
         if shape["v"] != self.version {
-            return Err(Fault::new(FaultKind::Trap, format!("state is not of version {}: {text}", self.version)));
+            return Err(Fault::new(
+                FaultKind::Trap,
+                format!("state is not of version {}: {text}", self.version),
+            ));
         }
         parse(text).map(Some)
     }
@@ -133,7 +152,11 @@ impl SagaRules {
     fn open(&self, message: &Message) -> Outcome {
         match serde_json::from_str::<Asked>(&message.body) {
             Ok(asked) => {
-                let account = Account { v: self.version, limit: asked.amount, left: asked.amount };
+                let account = Account {
+                    v: self.version,
+                    limit: asked.amount,
+                    left: asked.amount,
+                };
                 outcome(put(&account), Vec::new(), Some(Reply::Done("{}".into())))
             }
             Err(error) => refused(RefusalKind::Invalid, &error.to_string()),
@@ -161,18 +184,31 @@ impl SagaRules {
             let left = account.left.checked_sub(body.amount)?;
             Some(Account { left, ..account })
         });
-        body.state = if reserved.is_some() { "APPROVED" } else { "REJECTED" }.into();
+        body.state = if reserved.is_some() {
+            "APPROVED"
+        } else {
+            "REJECTED"
+        }
+        .into();
         let state = reserved.as_ref().map_or(StateChange::Unchanged, put);
         Ok(outcome(state, vec![event("credit-answered", &body)], None))
     }
 
     fn place(&self, message: &Message) -> Outcome {
-        let (Ok(asked), Ok(number)) = (serde_json::from_str::<Asked>(&message.body), message.key.parse()) else {
+        let (Ok(asked), Ok(number)) = (
+            serde_json::from_str::<Asked>(&message.body),
+            message.key.parse(),
+        ) else {
             return refused(RefusalKind::Invalid, "not an order");
         };
         let state = "PENDING".to_owned();
-        let body =
-            Body { order: number, account: asked.account, amount: asked.amount, state, by: self.digest.clone() };
+        let body = Body {
+            order: number,
+            account: asked.account,
+            amount: asked.amount,
+            state,
+            by: self.digest.clone(),
+        };
         let order = Order {
             v: self.version,
             account: body.account.clone(),
@@ -180,8 +216,11 @@ impl SagaRules {
             state: body.state.clone(),
             reminders: 0,
         };
-        let mut placed =
-            outcome(put(&order), vec![event("order-created", &body)], Some(Reply::Pending("{}".into())));
+        let mut placed = outcome(
+            put(&order),
+            vec![event("order-created", &body)],
+            Some(Reply::Pending("{}".into())),
+        );
         placed.timers.push(reminder(message));
         placed
     }
@@ -189,13 +228,19 @@ impl SagaRules {
     fn answered(&self, order: Option<Order>, message: &Message) -> Result<Outcome, Disposition> {
         let body: Body = read_body(message)?;
         let Some(mut order) = order else {
-            return Err(Disposition::Malformed(format!("there is no order {}", body.order)));
+            return Err(Disposition::Malformed(format!(
+                "there is no order {}",
+                body.order
+            )));
         };
         if order.state == body.state {
             return Ok(outcome(StateChange::Unchanged, Vec::new(), None));
         }
         if order.state != "PENDING" {
-            return Err(Disposition::Malformed(format!("order {} is {} already", body.order, order.state)));
+            return Err(Disposition::Malformed(format!(
+                "order {} is {} already",
+                body.order, order.state
+            )));
         }
         order.state = body.state;
         let mut decided = outcome(put(&order), Vec::new(), None);
@@ -223,71 +268,13 @@ impl SagaRules {
     }
 }
 
-/// What a participant says of itself in this version of its state's shape.
-pub(crate) fn description(role: Role, version: u32) -> Description {
-    let command = |name: &str, method, path: &str, kind, key| Command {
-        name: name.into(),
-        summary: String::new(),
-        method,
-        path: path.into(),
-        kind,
-        key,
-        request: Some("{}".into()),
-        reply: "{}".into(),
-        refusals: Vec::new(),
-    };
-    let create = |name| {
-        command(name, Method::Post, "/", CommandKind::Create("/{id}".into()), KeySource::Generated)
-    };
-    let by_id = || KeySource::PathParameter("id".into());
-    let get = command("get", Method::Get, "/{id}", CommandKind::Read, by_id());
-    let publication = |event_type: &str, topic: &str| Publication {
-        event_type: event_type.into(),
-        topic: topic.into(),
-        schema: "{}".into(),
-    };
-    let subscription = |event_type: &str, key: &str| Subscription {
-        event_type: event_type.into(),
-        topic: role.listens_to().into(),
-        group: role.name().into(),
-        key: key.into(),
-        untyped: true,
-        schema: "{}".into(),
-    };
-    let (commands, subscriptions, publications, timers) = match role {
-        Role::Credit => (
-            vec![
-                create("open"),
-                get,
-                command("raise", Method::Patch, "/{id}", CommandKind::Change, by_id()),
-            ],
-            vec![subscription("order-created", "/account")],
-            vec![publication("credit-answered", ANSWERS)],
-            Vec::new(),
-        ),
-        Role::Order => (
-            vec![create("place"), get],
-            vec![subscription("credit-answered", "/order")],
-            vec![publication("order-created", ORDERS), publication("order-reminded", ORDERS)],
-            vec![TimerDescription { name: "remind".into(), schema: "{}".into() }],
-        ),
-    };
-    Description {
-        name: role.name().into(),
-        version: "1.0.0".into(),
-        summary: String::new(),
-        state: StateDescription { version, oldest_readable: 1, schema: "{}".into() },
-        endpoint: Endpoint { base_path: String::new(), port: 0 },
-        commands,
-        subscriptions,
-        publications,
-        timers,
-    }
-}
-
 fn read(state: Option<&str>) -> Outcome {
     match state {
-        Some(state) => outcome(StateChange::Unchanged, Vec::new(), Some(Reply::Done(state.into()))),
+        Some(state) => outcome(
+            StateChange::Unchanged,
+            Vec::new(),
+            Some(Reply::Done(state.into())),
+        ),
         None => refused(RefusalKind::NotFound, "no such thing"),
     }
 }
@@ -297,7 +284,8 @@ fn read_body(message: &Message) -> Result<Body, Disposition> {
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, Fault> {
-    serde_json::from_str(text).map_err(|error| Fault::new(FaultKind::Trap, format!("{error}: {text}")))
+    serde_json::from_str(text)
+        .map_err(|error| Fault::new(FaultKind::Trap, format!("{error}: {text}")))
 }
 
 fn put(state: &impl Serialize) -> StateChange {
@@ -305,11 +293,19 @@ fn put(state: &impl Serialize) -> StateChange {
 }
 
 fn event(event_type: &str, body: &Body) -> Event {
-    Event { event_type: event_type.into(), key: body.account.clone(), body: to_text(body) }
+    Event {
+        event_type: event_type.into(),
+        key: body.account.clone(),
+        body: to_text(body),
+    }
 }
 
 fn reminder(message: &Message) -> TimerChange {
-    TimerChange::Set(Timer { name: "remind".into(), due: message.time + PATIENCE, body: "null".into() })
+    TimerChange::Set(Timer {
+        name: "remind".into(),
+        due: message.time + PATIENCE,
+        body: "null".into(),
+    })
 }
 
 fn to_text(value: &impl Serialize) -> String {
@@ -317,10 +313,24 @@ fn to_text(value: &impl Serialize) -> String {
 }
 
 fn outcome(state: StateChange, events: Vec<Event>, reply: Option<Reply>) -> Outcome {
-    Outcome { state, events, timers: Vec::new(), reply }
+    Outcome {
+        state,
+        events,
+        timers: Vec::new(),
+        reply,
+    }
 }
 
 fn refused(kind: RefusalKind, detail: &str) -> Outcome {
-    let refusal = Refusal { kind, code: "no".into(), detail: detail.into(), pointer: None };
-    outcome(StateChange::Unchanged, Vec::new(), Some(Reply::Refused(refusal)))
+    let refusal = Refusal {
+        kind,
+        code: "no".into(),
+        detail: detail.into(),
+        pointer: None,
+    };
+    outcome(
+        StateChange::Unchanged,
+        Vec::new(),
+        Some(Reply::Refused(refusal)),
+    )
 }

@@ -34,6 +34,8 @@ pub(crate) enum Broken {
     KeyNotHeldBack,
     /// The build at the time of the commit is recorded, not the one that decided.
     BuildOfTheCommit,
+    /// Which keys were given out is not committed.
+    KeysForgotten,
     /// A timer stays set after its turn.
     TimerNotConsumed,
 }
@@ -81,11 +83,15 @@ impl Scene {
     /// Notes what happened; `what` is counted.
     pub(crate) fn note(&mut self, what: &'static str, details: std::fmt::Arguments<'_>) {
         *self.counts.entry(what).or_default() += 1;
-        writeln!(self.trace, "{} {what} {details}", self.now).expect("writing to a string does not fail");
+        writeln!(self.trace, "{} {what} {details}", self.now)
+            .expect("writing to a string does not fail");
     }
 
     pub(crate) fn answer(&mut self, call: usize, answer: Answer) {
-        self.note("answer", format_args!("{} {answer:?}", self.calls[call].id.clone()));
+        self.note(
+            "answer",
+            format_args!("{} {answer:?}", self.calls[call].id.clone()),
+        );
         self.calls[call].answer = Some(answer);
     }
 }

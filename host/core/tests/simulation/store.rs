@@ -93,8 +93,14 @@ pub(crate) enum Applied {
 pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) -> Applied {
     if let Some((session, offset)) = &entry.taken {
         let safe = session.window.borrow_mut().settle(*offset);
-        let next = if broken == Some(Broken::OffsetBeyondWindow) { offset + 1 } else { safe };
-        store.offsets.insert((session.topic, session.partition), next);
+        let next = if broken == Some(Broken::OffsetBeyondWindow) {
+            offset + 1
+        } else {
+            safe
+        };
+        store
+            .offsets
+            .insert((session.topic, session.partition), next);
     }
     store.sequence += 1;
     if let Some(settlement) = &entry.settlement {
@@ -118,7 +124,9 @@ pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) ->
             write_outbox(store, entry, settlement);
         }
     }
-    if let Some(key) = entry.generated_key {
+    if let Some(key) = entry.generated_key
+        && broken != Some(Broken::KeysForgotten)
+    {
         store.last_key = store.last_key.max(key);
     }
     if let Some(fired) = &entry.fired {
@@ -157,8 +165,14 @@ fn write_state(store: &mut Store, entry: &Entry, settlement: &Settlement) {
             None
         }
     };
-    let written = StoredAggregate { state, revision: settlement.revision, version: entry.build.version };
-    store.aggregates.insert(settlement.key.as_str().into(), written);
+    let written = StoredAggregate {
+        state,
+        revision: settlement.revision,
+        version: entry.build.version,
+    };
+    store
+        .aggregates
+        .insert(settlement.key.as_str().into(), written);
 }
 
 fn write_timers(store: &mut Store, settlement: &Settlement) {
@@ -166,7 +180,11 @@ fn write_timers(store: &mut Store, settlement: &Settlement) {
     for change in &settlement.timers {
         match change {
             TimerChange::Set(timer) => {
-                let fired = Fired { key: settlement.key.clone(), name: timer.name.clone(), due: timer.due };
+                let fired = Fired {
+                    key: settlement.key.clone(),
+                    name: timer.name.clone(),
+                    due: timer.due,
+                };
                 let set = StoredTimer {
                     fired,
                     body: timer.body.clone(),
@@ -185,10 +203,18 @@ fn write_timers(store: &mut Store, settlement: &Settlement) {
 /// Deletes the timer that fired, unless the turn set it anew.
 fn delete_timer(store: &mut Store, fired: &Fired, settlement: Option<&Settlement>) {
     let set_anew = settlement.is_some_and(|settlement| {
-        settlement.timers.iter().any(|change| matches!(change, TimerChange::Set(set) if set.name == fired.name))
+        settlement
+            .timers
+            .iter()
+            .any(|change| matches!(change, TimerChange::Set(set) if set.name == fired.name))
     });
     let place = (fired.key.as_str().into(), fired.name.as_str().into());
-    if !set_anew && store.timers.get(&place).is_some_and(|timer| timer.fired == *fired) {
+    if !set_anew
+        && store
+            .timers
+            .get(&place)
+            .is_some_and(|timer| timer.fired == *fired)
+    {
         store.timers.remove(&place);
     }
 }

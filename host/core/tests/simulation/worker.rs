@@ -7,44 +7,29 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use saga_core::identity::Identity;
-use saga_core::limits::TurnLimits;
 use saga_core::message::Envelope;
-use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
-use saga_core::retry::{Next, RetryPolicy};
-use saga_core::rules::{Fault, FaultKind, Rules};
-use saga_core::settle::{self, Before, Settlement};
+use saga_core::outcome::StateChange;
+use saga_core::settle::{self, Settlement};
 
+use crate::attempt::{LIMITS, Undecided, invoke, what_next};
 use crate::entry::{Answer, Entry, Progress, Request, Turn};
-use crate::faults::Faulty;
-use crate::rules::{Body, SagaRules, description};
+use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
 use crate::store::{Store, StoredAggregate};
 
-/// Small, so that they bite.
-pub(crate) const LIMITS: TurnLimits = TurnLimits {
-    record_bytes: 400,
-    key_bytes: 40,
-    state_bytes: 300,
-    event_bytes: 300,
-    reply_bytes: 300,
-    events: 2,
-    timers: 2,
-};
-
-const RETRY: RetryPolicy = RetryPolicy { attempts: 4, first_delay_ms: 20, max_delay_ms: 60 };
-
+/// An aggregate as the last turn left it.
 #[derive(Clone)]
-struct Known {
-    stored: StoredAggregate,
+pub(crate) struct Known {
+    pub(crate) stored: StoredAggregate,
     /// Ticket of the entry that changed it last; 0 where it was read.
-    ticket: u64,
+    pub(crate) ticket: u64,
 }
 
 /// One worker.
 #[derive(Default)]
 pub(crate) struct Worker {
     pub(crate) turns: VecDeque<Turn>,
-    known: BTreeMap<String, Known>,
+    pub(crate) known: BTreeMap<String, Known>,
     /// The keys that wait for another attempt: until when, and what waits.
     parked: BTreeMap<String, (u64, VecDeque<Turn>)>,
     recent: BTreeSet<Identity>,
@@ -62,13 +47,6 @@ pub(crate) struct Bench<'a> {
     pub(crate) scene: &'a mut Scene,
 }
 
-enum Undecided {
-    Malformed,
-    RetryLater,
-    Broke(Fault),
-    Store,
-}
-
 impl Worker {
     /// When the next key has waited long enough.
     pub(crate) fn next_due(&self) -> Option<u64> {
@@ -82,7 +60,11 @@ impl Worker {
     /// Offers again what has waited long enough.
     pub(crate) fn offer_due(&mut self, bench: &mut Bench<'_>) {
         let now = bench.scene.now;
-        let due = self.parked.iter().find(|(_, (until, _))| *until <= now).map(|(key, _)| key.clone());
+        let due = self
+            .parked
+            .iter()
+            .find(|(_, (until, _))| *until <= now)
+            .map(|(key, _)| key.clone());
         if let Some((_, turns)) = due.and_then(|key| self.parked.remove(&key)) {
             for turn in turns {
                 self.offer(turn, bench);
@@ -92,7 +74,10 @@ impl Worker {
 
     pub(crate) fn offer(&mut self, turn: Turn, bench: &mut Bench<'_>) {
         self.catch_up(bench.scene);
-        let waits = turn.key().filter(|key| self.parked.contains_key(*key)).map(str::to_owned);
+        let waits = turn
+            .key()
+            .filter(|key| self.parked.contains_key(*key))
+            .map(str::to_owned);
         if let Some(key) = waits
             && !bench.scene.is_broken(Broken::KeyNotHeldBack)
         {
@@ -107,17 +92,34 @@ impl Worker {
             }
         }
         match turn {
-            Turn::Command { envelope, generated_key, call } => self.command(&envelope, generated_key, call, bench),
+            Turn::Command {
+                envelope,
+                generated_key,
+                call,
+            } => self.command(&envelope, generated_key, call, bench),
             Turn::Read { envelope, call } => self.read(&envelope, call, bench),
             Turn::Event { .. } => self.event(turn, bench),
             Turn::Timer { .. } => self.timer(turn, bench),
             Turn::Unreadable { taken, record } if !taken.0.cancelled.get() => {
                 let entry = self.entry(None, &bench.build);
-                hand_over(bench, Entry { taken: Some(taken), dead: Some(("malformed", record.value)), ..entry });
+                hand_over(
+                    bench,
+                    Entry {
+                        taken: Some(taken),
+                        dead: Some(("malformed", record.value)),
+                        ..entry
+                    },
+                );
             }
             Turn::Passed { taken } if !taken.0.cancelled.get() => {
                 let entry = self.entry(None, &bench.build);
-                hand_over(bench, Entry { taken: Some(taken), ..entry });
+                hand_over(
+                    bench,
+                    Entry {
+                        taken: Some(taken),
+                        ..entry
+                    },
+                );
             }
             Turn::Unreadable { .. } | Turn::Passed { .. } => {}
         }
@@ -134,7 +136,11 @@ impl Worker {
             self.recent_tickets.clear();
         }
         let committed = self.progress.committed.get();
-        while self.recent_tickets.front().is_some_and(|(ticket, _)| *ticket <= committed) {
+        while self
+            .recent_tickets
+            .front()
+            .is_some_and(|(ticket, _)| *ticket <= committed)
+        {
             if let Some((_, identity)) = self.recent_tickets.pop_front() {
                 self.recent.remove(&identity);
             }
@@ -145,15 +151,31 @@ impl Worker {
         }
     }
 
-    fn command(&mut self, envelope: &Envelope, generated_key: Option<i64>, call: usize, bench: &mut Bench<'_>) {
+    fn command(
+        &mut self,
+        envelope: &Envelope,
+        generated_key: Option<i64>,
+        call: usize,
+        bench: &mut Bench<'_>,
+    ) {
         match self.decide(envelope, bench) {
             Ok(mut settlement) => {
-                let reply = settlement.reply.take().expect("settlement has checked that a command has a reply");
+                let reply = settlement
+                    .reply
+                    .take()
+                    .expect("settlement has checked that a command has a reply");
                 if bench.scene.is_broken(Broken::AnswerBeforeCommit) {
                     bench.scene.answer(call, Answer::Replied(reply.clone()));
                 }
                 let entry = self.entry(Some(settlement), &bench.build);
-                hand_over(bench, Entry { generated_key, answer: Some((call, reply)), ..entry });
+                hand_over(
+                    bench,
+                    Entry {
+                        generated_key,
+                        answer: Some((call, reply)),
+                        ..entry
+                    },
+                );
             }
             Err(undecided) => bench.scene.answer(call, undecided.answer()),
         }
@@ -161,80 +183,172 @@ impl Worker {
 
     /// Reads; a state that is not yet committed is shown only when it is.
     fn read(&mut self, envelope: &Envelope, call: usize, bench: &mut Bench<'_>) {
-        let read = self.aggregate(&envelope.message.key, bench).and_then(|known| {
-            let outcome = invoke(&known, envelope, bench)?.0;
-            Ok((settle::read_reply(&LIMITS, outcome).map_err(Undecided::Broke)?, known.ticket))
-        });
+        let read = self
+            .aggregate(&envelope.message.key, bench)
+            .and_then(|known| {
+                let outcome = invoke(&known, envelope, bench)?.0;
+                Ok((
+                    settle::read_reply(&LIMITS, outcome).map_err(Undecided::Broke)?,
+                    known.ticket,
+                ))
+            });
         match read {
             Ok((reply, ticket)) if ticket <= self.progress.committed.get() => {
                 bench.scene.answer(call, Answer::Replied(reply));
             }
             Ok((reply, _)) => {
-                bench.scene.note("read-waits", format_args!("{}", envelope.message.id));
+                bench
+                    .scene
+                    .note("read-waits", format_args!("{}", envelope.message.id));
                 let (progress, run) = (self.progress.clone(), self.run);
-                bench.queue.push_back(Request::Answer { call, reply, progress, run });
+                bench.queue.push_back(Request::Answer {
+                    call,
+                    reply,
+                    progress,
+                    run,
+                });
             }
             Err(undecided) => bench.scene.answer(call, undecided.answer()),
         }
     }
 
     fn event(&mut self, turn: Turn, bench: &mut Bench<'_>) {
-        let Turn::Event { envelope, taken, record, attempts } = turn else { return };
+        let Turn::Event {
+            envelope,
+            taken,
+            record,
+            attempts,
+        } = turn
+        else {
+            return;
+        };
         if taken.0.cancelled.get() {
             return;
         }
         let attempts = attempts + 1;
         let message = &envelope.message;
-        let identity = Identity { source: message.source.clone(), id: message.id.clone() };
+        let identity = Identity {
+            source: message.source.clone(),
+            id: message.id.clone(),
+        };
         let seen = self.recent.contains(&identity) || bench.store.inbox.contains(&identity);
         if seen && !bench.scene.is_broken(Broken::InboxNotConsulted) {
-            bench.scene.note("repeated", format_args!("{} {}", message.key, message.id));
+            bench
+                .scene
+                .note("repeated", format_args!("{} {}", message.key, message.id));
             let entry = self.entry(None, &bench.build);
-            return hand_over(bench, Entry { taken: Some(taken), ..entry });
+            return hand_over(
+                bench,
+                Entry {
+                    taken: Some(taken),
+                    ..entry
+                },
+            );
         }
         match self.decide(&envelope, bench) {
             Ok(settlement) => {
                 let entry = self.entry(Some(settlement), &bench.build);
                 self.recent.insert(identity.clone());
                 self.recent_tickets.push_back((entry.ticket, identity));
-                hand_over(bench, Entry { taken: Some(taken), ..entry });
+                hand_over(
+                    bench,
+                    Entry {
+                        taken: Some(taken),
+                        ..entry
+                    },
+                );
             }
             Err(Undecided::Store) => taken.0.cancelled.set(true),
             Err(undecided) => match what_next(undecided, attempts, bench.scene) {
                 Ok(delay) => {
                     let key = envelope.message.key.clone();
-                    self.park(key, Turn::Event { envelope, taken, record, attempts }, bench.scene.now + delay);
+                    self.park(
+                        key,
+                        Turn::Event {
+                            envelope,
+                            taken,
+                            record,
+                            attempts,
+                        },
+                        bench.scene.now + delay,
+                    );
                 }
                 Err(reason) => {
                     let entry = self.entry(None, &bench.build);
-                    hand_over(bench, Entry { taken: Some(taken), dead: Some((reason, record.value)), ..entry });
+                    hand_over(
+                        bench,
+                        Entry {
+                            taken: Some(taken),
+                            dead: Some((reason, record.value)),
+                            ..entry
+                        },
+                    );
                 }
             },
         }
     }
 
     fn timer(&mut self, turn: Turn, bench: &mut Bench<'_>) {
-        let Turn::Timer { envelope, fired, attempts, over } = turn else { return };
+        let Turn::Timer {
+            envelope,
+            fired,
+            attempts,
+            over,
+        } = turn
+        else {
+            return;
+        };
         let attempts = attempts + 1;
         let key = envelope.message.key.clone();
         // A turn that is not yet committed may have cancelled it: it is offered again after that.
-        let settled = self.known.get(&key).is_none_or(|known| known.ticket <= self.progress.committed.get());
-        let is_set = bench.store.timers.values().any(|timer| timer.fired == fired);
+        let settled = self
+            .known
+            .get(&key)
+            .is_none_or(|known| known.ticket <= self.progress.committed.get());
+        let is_set = bench
+            .store
+            .timers
+            .values()
+            .any(|timer| timer.fired == fired);
         if !settled || !is_set {
             return;
         }
         match self.decide(&envelope, bench) {
             Ok(settlement) => {
                 let entry = self.entry(Some(settlement), &bench.build);
-                hand_over(bench, Entry { fired: Some(fired), over: Some(over), ..entry });
+                hand_over(
+                    bench,
+                    Entry {
+                        fired: Some(fired),
+                        over: Some(over),
+                        ..entry
+                    },
+                );
             }
             Err(Undecided::Store) => {}
             Err(undecided) => match what_next(undecided, attempts, bench.scene) {
-                Ok(delay) => self.park(key, Turn::Timer { envelope, fired, attempts, over }, bench.scene.now + delay),
+                Ok(delay) => self.park(
+                    key,
+                    Turn::Timer {
+                        envelope,
+                        fired,
+                        attempts,
+                        over,
+                    },
+                    bench.scene.now + delay,
+                ),
                 Err(reason) => {
                     let entry = self.entry(None, &bench.build);
                     let dead = Some((reason, None));
-                    hand_over(bench, Entry { fired: Some(fired), over: Some(over), dead, ..entry });
+                    hand_over(
+                        bench,
+                        Entry {
+                            fired: Some(fired),
+                            over: Some(over),
+                            dead,
+                            ..entry
+                        },
+                    );
                 }
             },
         }
@@ -244,38 +358,6 @@ impl Worker {
         let waiting = self.parked.entry(key).or_default();
         waiting.0 = until;
         waiting.1.push_front(turn);
-    }
-
-    /// Reads the aggregate, calls the rules, settles.
-    fn decide(&mut self, envelope: &Envelope, bench: &mut Bench<'_>) -> Result<Settlement, Undecided> {
-        if bench.scene.random.percent(1) && !bench.scene.dice.calm.get() {
-            bench.scene.note("store-unreadable", format_args!("{}", envelope.message.id));
-            return Err(Undecided::Store);
-        }
-        let known = self.aggregate(&envelope.message.key, bench)?;
-        let (outcome, fuel) = match invoke(&known, envelope, bench) {
-            Err(Undecided::Broke(_)) if bench.scene.is_broken(Broken::RefusalOnFault) => (no(envelope), 0),
-            other => other?,
-        };
-        let before = Before { state: known.stored.state.as_deref(), revision: known.stored.revision };
-        let description = description(bench.build.role, bench.build.version);
-        settle::settle(&description, &LIMITS, envelope, before, outcome, fuel).map_err(Undecided::Broke)
-    }
-
-    /// The aggregate as the last turn left it, in the shape of the build.
-    fn aggregate(&mut self, key: &str, bench: &mut Bench<'_>) -> Result<Known, Undecided> {
-        let known = self.known.entry(key.to_owned()).or_insert_with(|| Known {
-            stored: bench.store.aggregates.get(key).cloned().unwrap_or_default(),
-            ticket: 0,
-        });
-        let mut known = known.clone();
-        let current = bench.build.version;
-        if let Some(state) = known.stored.state.as_deref().filter(|_| known.stored.version != current) {
-            bench.scene.note("migration", format_args!("{key}"));
-            let state = rules(bench).migrate(known.stored.version, state).map_err(Undecided::Broke)?;
-            known.stored = StoredAggregate { state: Some(state.into()), version: current, ..known.stored };
-        }
-        Ok(known)
     }
 
     /// An entry with the next ticket; what it leaves of the aggregate is remembered.
@@ -312,85 +394,29 @@ impl Worker {
             StateChange::Put(state) => Some(state.as_str().into()),
             StateChange::Remove => None,
         };
-        let stored = StoredAggregate { state, revision: settlement.revision, version };
-        self.known.insert(settlement.key.clone(), Known { stored, ticket });
-    }
-}
-
-impl Undecided {
-    fn answer(&self) -> Answer {
-        match self {
-            Self::Malformed => Answer::Malformed,
-            Self::RetryLater => Answer::TryLater,
-            Self::Broke(_) => Answer::Broke,
-            Self::Store => Answer::StoreFailed,
-        }
-    }
-}
-
-fn rules(bench: &Bench<'_>) -> Faulty {
-    Faulty { rules: (*bench.build).clone(), dice: bench.scene.dice.clone() }
-}
-
-fn invoke(known: &Known, envelope: &Envelope, bench: &mut Bench<'_>) -> Result<(Outcome, u64), Undecided> {
-    let state = known.stored.state.as_deref();
-    let decision = rules(bench).handle(state, &envelope.message).map_err(Undecided::Broke)?;
-    match decision.answer {
-        Ok(outcome) => Ok((outcome, decision.fuel)),
-        Err(Disposition::Malformed(_)) => Err(Undecided::Malformed),
-        Err(Disposition::RetryLater(_)) => Err(Undecided::RetryLater),
-    }
-}
-
-/// The wait before the next attempt, or why there is none.
-fn what_next(undecided: Undecided, attempts: u32, scene: &mut Scene) -> Result<u64, &'static str> {
-    let (may_pass, reason) = match undecided {
-        Undecided::Malformed => (false, "malformed"),
-        Undecided::RetryLater => (true, "retries-exhausted"),
-        Undecided::Broke(fault) => match (fault.may_pass(), fault.kind) {
-            (true, _) => (true, "deadline"),
-            (false, FaultKind::Trap | FaultKind::OutOfFuel | FaultKind::OutOfMemory) => (false, "trap"),
-            (false, _) => (false, "bad-output"),
-        },
-        Undecided::Store => (true, "store"),
-    };
-    match RETRY.after(attempts) {
-        Next::RetryAfter(delay) if may_pass => {
-            scene.note("retry", format_args!("attempt {attempts}, {reason}"));
-            Ok(delay)
-        }
-        _ => {
-            scene.note("dead-letter", format_args!("attempt {attempts}, {reason}"));
-            scene.note(if may_pass { "given-up" } else { "hopeless" }, format_args!("{reason}"));
-            Err(reason)
-        }
+        let stored = StoredAggregate {
+            state,
+            revision: settlement.revision,
+            version,
+        };
+        self.known
+            .insert(settlement.key.clone(), Known { stored, ticket });
     }
 }
 
 fn hand_over(bench: &mut Bench<'_>, entry: Entry) {
-    let what = if entry.settlement.is_some() { "decide" } else { "pass" };
-    let Entry { ticket, run, build, .. } = &entry;
-    let at = entry.at().map(|at| at.to_string()).unwrap_or_default();
-    bench.scene.note(what, format_args!("{at} ticket {ticket} run {run} of {}", build.digest));
-    bench.queue.push_back(Request::Commit(entry));
-}
-
-/// What a host that takes a fault for a refusal would decide.
-fn no(envelope: &Envelope) -> Outcome {
-    let mut events = Vec::new();
-    if let Ok(body) = serde_json::from_str::<Body>(&envelope.message.body) {
-        let body = Body { state: "REJECTED".into(), ..body };
-        events.push(saga_core::outcome::Event {
-            event_type: "credit-answered".into(),
-            key: body.account.clone(),
-            body: serde_json::to_string(&body).expect("a body is JSON"),
-        });
-    }
-    let refusal = saga_core::outcome::Refusal {
-        kind: saga_core::description::RefusalKind::Conflict,
-        code: "no".into(),
-        detail: "no".into(),
-        pointer: None,
+    let what = if entry.settlement.is_some() {
+        "decide"
+    } else {
+        "pass"
     };
-    Outcome { state: StateChange::Unchanged, events, timers: Vec::new(), reply: Some(Reply::Refused(refusal)) }
+    let Entry {
+        ticket, run, build, ..
+    } = &entry;
+    let at = entry.at().map(|at| at.to_string()).unwrap_or_default();
+    bench.scene.note(
+        what,
+        format_args!("{at} ticket {ticket} run {run} of {}", build.digest),
+    );
+    bench.queue.push_back(Request::Commit(Box::new(entry)));
 }

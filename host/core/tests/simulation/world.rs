@@ -54,7 +54,12 @@ impl World {
     fn step(&mut self) -> Result<(), Violation> {
         self.scene.now += self.scene.random.below(4);
         let who = self.scene.random.index(self.processes.len());
-        let Self { scene, broker, processes, .. } = self;
+        let Self {
+            scene,
+            broker,
+            processes,
+            ..
+        } = self;
         let process = &mut processes[who];
         match scene.random.below(1000) {
             0..90 => self.ask(),
@@ -105,16 +110,41 @@ impl World {
         let orders = self.processes[1].store.last_key.max(1).unsigned_abs();
         let order = 1 + random.below(orders);
         let (role, command, key, body) = match random.below(20) {
-            0..2 => (0, "open", None, format!(r#"{{"amount":{}}}"#, 50 + amount * 4)),
-            2..5 => (0, "raise", Some(account), format!(r#"{{"amount":{amount}}}"#)),
+            0..2 => (
+                0,
+                "open",
+                None,
+                format!(r#"{{"amount":{}}}"#, 50 + amount * 4),
+            ),
+            2..5 => (
+                0,
+                "raise",
+                Some(account),
+                format!(r#"{{"amount":{amount}}}"#),
+            ),
             5..7 => (0, "get", Some(account), "null".to_owned()),
             7..9 => (1, "get", Some(order), "null".to_owned()),
-            _ => (1, "place", None, format!(r#"{{"account":"{account}","amount":{amount}}}"#)),
+            _ => (
+                1,
+                "place",
+                None,
+                format!(r#"{{"account":"{account}","amount":{amount}}}"#),
+            ),
         };
         let call = self.scene.calls.len();
         let id = format!("c{call}");
-        self.scene.calls.push(Call { role: Role::ALL[role], command, id, answer: None });
-        let ask = Ask { call, key: key.map(|key| key.to_string()), body, read: command == "get" };
+        self.scene.calls.push(Call {
+            role: Role::ALL[role],
+            command,
+            id,
+            answer: None,
+        });
+        let ask = Ask {
+            call,
+            key: key.map(|key| key.to_string()),
+            body,
+            read: command == "get",
+        };
         self.processes[role].ask(ask, &mut self.scene);
     }
 
@@ -125,17 +155,41 @@ impl World {
         let random = &mut self.scene.random;
         let account = (1 + random.below(6)).to_string();
         let amount = random.below(20);
-        let body = Body { order: number, account: account.clone(), amount, state: "PENDING".into(), by: String::new() };
+        let body = Body {
+            order: number,
+            account: account.clone(),
+            amount,
+            state: "PENDING".into(),
+            by: String::new(),
+        };
         let value = serde_json::to_vec(&body).expect("a body is JSON");
-        let named = Attributes { id: Some(format!("f{number}")), source: Some("/foreign".into()), ..Attributes::default() };
+        let named = Attributes {
+            id: Some(format!("f{number}")),
+            source: Some("/foreign".into()),
+            ..Attributes::default()
+        };
         let mut second = None;
         let (topic, value, attributes) = match random.below(12) {
             0 => (ORDERS, None, Attributes::default()),
             1 => (ORDERS, Some(b"{\"order\":".to_vec()), Attributes::default()),
             2 => (ANSWERS, Some(b"\xff\xfe".to_vec()), Attributes::default()),
             3 => (ANSWERS, Some(vec![b' '; 500]), Attributes::default()),
-            4 => (ORDERS, Some(value), Attributes { event_type: Some("unheard-of".into()), ..named }),
-            5 => (ORDERS, Some(value), Attributes { source: None, ..named }),
+            4 => (
+                ORDERS,
+                Some(value),
+                Attributes {
+                    event_type: Some("unheard-of".into()),
+                    ..named
+                },
+            ),
+            5 => (
+                ORDERS,
+                Some(value),
+                Attributes {
+                    source: None,
+                    ..named
+                },
+            ),
             6..9 => {
                 // The same id for two accounts: only one of them may be applied.
                 let account = (1 + random.below(6)).to_string();
@@ -145,20 +199,31 @@ impl World {
             _ => (ORDERS, Some(value), Attributes::default()),
         };
         let partition = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let mut fresh = Fresh { key: None, value, attributes, timestamp: self.scene.now };
+        let mut fresh = Fresh {
+            key: None,
+            value,
+            attributes,
+            timestamp: self.scene.now,
+        };
         let offset = self.broker.append(topic, partition, 0, fresh.clone());
-        self.scene.note("foreign", format_args!("{topic}/{partition}/{offset}"));
+        self.scene
+            .note("foreign", format_args!("{topic}/{partition}/{offset}"));
         if let Some(body) = second {
             fresh.value = Some(serde_json::to_vec(&body).expect("a body is JSON"));
             let offset = self.broker.append(topic, partition, 0, fresh);
-            self.scene.note("same-id", format_args!("{topic}/{partition}/{offset}"));
+            self.scene
+                .note("same-id", format_args!("{topic}/{partition}/{offset}"));
         }
     }
 
     /// A record comes again, on any partition. An answer may come without its headers: then it is another
     /// message for the host, and the rules themselves must see that it says nothing new.
     fn copy_record(&mut self) {
-        let topic = if self.scene.random.percent(50) { ORDERS } else { ANSWERS };
+        let topic = if self.scene.random.percent(50) {
+            ORDERS
+        } else {
+            ANSWERS
+        };
         let from = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
         let records = self.broker.records(topic, from);
         if records.is_empty() {
@@ -169,13 +234,24 @@ impl World {
         if record.attributes.id.is_none() && !strip {
             return;
         }
-        let attributes = if strip { Attributes::default() } else { record.attributes.clone() };
-        let fresh =
-            Fresh { key: record.key.clone(), value: record.value.clone(), attributes, timestamp: record.timestamp };
+        let attributes = if strip {
+            Attributes::default()
+        } else {
+            record.attributes.clone()
+        };
+        let fresh = Fresh {
+            key: record.key.clone(),
+            value: record.value.clone(),
+            attributes,
+            timestamp: record.timestamp,
+        };
         let of = record.position.clone();
         let to = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
         let offset = self.broker.append(topic, to, 0, fresh);
-        self.scene.note("copy", format_args!("{of} as {topic}/{to}/{offset}, stripped: {strip}"));
+        self.scene.note(
+            "copy",
+            format_args!("{of} as {topic}/{to}/{offset}, stripped: {strip}"),
+        );
     }
 
     fn crash(&mut self, who: usize) {
@@ -192,7 +268,12 @@ impl World {
     fn come_to_rest(&mut self) -> Result<(), Violation> {
         self.scene.note("calm", format_args!(""));
         for _ in 0..REST_STEPS {
-            let Self { scene, broker, processes, .. } = self;
+            let Self {
+                scene,
+                broker,
+                processes,
+                ..
+            } = self;
             let mut any = false;
             for process in processes.iter_mut() {
                 process.begin_again(scene);
@@ -216,6 +297,9 @@ impl World {
                 scene.now += 10;
             }
         }
-        Err(Violation { invariant: 8, what: "the run does not come to rest".into() })
+        Err(Violation {
+            invariant: 8,
+            what: "the run does not come to rest".into(),
+        })
     }
 }

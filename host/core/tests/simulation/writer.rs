@@ -7,14 +7,16 @@
 
 use std::rc::Rc;
 
-use crate::entry::{Answer, Entry, Request};
+use crate::entry::{Answer, Entry, Progress, Request};
 use crate::process::Process;
 use crate::scene::{Broken, Scene};
 use crate::store::{Applied, Store, apply, write_outbox};
 
 /// A batch on its way to disk.
 pub(crate) struct Batch {
-    entries: Vec<(Entry, Fate)>,
+    entries: Vec<(Box<Entry>, Fate)>,
+    /// Runs that are over: their workers are sent back after the commit.
+    ended: Vec<(Rc<Progress>, u64)>,
     /// The open transaction; none once it is committed.
     open: Option<Store>,
 }
@@ -39,27 +41,56 @@ impl Process {
         match self.batch.take() {
             None => match self.queue.pop_front() {
                 None => return false,
-                Some(Request::Answer { call, reply, progress, run }) => {
+                Some(Request::Answer {
+                    call,
+                    reply,
+                    progress,
+                    run,
+                }) => {
                     let holds = progress.run.get() == run;
-                    scene.answer(call, if holds { Answer::Replied(reply) } else { Answer::StoreFailed });
+                    scene.answer(
+                        call,
+                        if holds {
+                            Answer::Replied(reply)
+                        } else {
+                            Answer::StoreFailed
+                        },
+                    );
                 }
                 Some(Request::Commit(first)) => self.batch = Some(self.open(first, scene)),
             },
-            Some(Batch { entries, open: Some(open) }) => {
+            Some(Batch {
+                entries,
+                ended,
+                open: Some(open),
+            }) => {
                 if scene.random.percent(8) && !scene.dice.calm.get() {
                     self.fail(entries, scene);
                 } else {
                     scene.note("commit", format_args!("{} entries", entries.len()));
                     self.store = open;
-                    self.batch = Some(Batch { entries, open: None });
+                    self.batch = Some(Batch {
+                        entries,
+                        ended,
+                        open: None,
+                    });
                 }
             }
-            Some(Batch { entries, open: None }) => self.tell(entries, scene),
+            Some(Batch {
+                entries,
+                ended,
+                open: None,
+            }) => {
+                for (progress, run) in ended {
+                    progress.start_new_run(run);
+                }
+                self.tell(entries, scene);
+            }
         }
         true
     }
 
-    fn open(&mut self, first: Entry, scene: &mut Scene) -> Batch {
+    fn open(&mut self, first: Box<Entry>, scene: &mut Scene) -> Batch {
         let most = 1 + scene.random.index(6);
         let mut batch = vec![first];
         while batch.len() < most
@@ -68,51 +99,52 @@ impl Process {
         {
             batch.push(entry);
         }
-        for entry in &batch {
-            // A record whose reading was cancelled comes again, and must not come after one that follows it.
-            if entry.taken.as_ref().is_some_and(|(session, _)| session.cancelled.get()) {
-                entry.progress.start_new_run(entry.run);
-            }
-            // At once, for what follows in this batch may be of a newer run and of the same reading.
-            if entry.run != entry.progress.run.get()
-                && !scene.is_broken(Broken::ReadingOutlivesVoid)
-                && let Some((session, _)) = &entry.taken
-            {
-                session.cancelled.set(true);
-            }
-        }
         let mut open = self.store.clone();
-        let mut entries: Vec<(Entry, Fate)> = Vec::new();
+        let mut entries = Vec::new();
+        let mut ended = Vec::new();
         for mut entry in batch {
             if scene.is_broken(Broken::BuildOfTheCommit) {
                 entry.build = self.build.clone();
             }
-            let ended = entry.run != entry.progress.run.get()
-                || entries.iter().any(|(other, fate)| {
-                    *fate == Fate::Duplicate && Rc::ptr_eq(&other.progress, &entry.progress)
-                });
-            let fate = if ended && !scene.is_broken(Broken::VoidRunWritten) {
+            if scene.is_broken(Broken::TimerNotConsumed) && !scene.dice.calm.get() {
+                entry.fired = None;
+            }
+            let fate = if is_void(&entry, &ended) && !scene.is_broken(Broken::VoidRunWritten) {
+                // At once, for what follows in this batch may be of a newer run and of the same reading.
+                if let Some((session, _)) = &entry.taken
+                    && !scene.is_broken(Broken::ReadingOutlivesVoid)
+                {
+                    session.cancelled.set(true);
+                }
                 Fate::Void
             } else {
-                if scene.is_broken(Broken::TimerNotConsumed) {
-                    entry.fired = None;
-                }
                 match apply(&mut open, &entry, scene.broken) {
                     Applied::Written => Fate::Written,
                     Applied::Duplicate => Fate::Duplicate,
                 }
             };
-            if fate == Fate::Duplicate && scene.is_broken(Broken::NewRunBeforeCommit) {
-                entry.progress.start_new_run(entry.run);
+            if fate != Fate::Written {
+                // Its worker went on from a state that is not so.
+                if scene.is_broken(Broken::NewRunBeforeCommit) {
+                    entry.progress.start_new_run(entry.run);
+                }
+                ended.push((entry.progress.clone(), entry.run));
             }
             let at = entry.at().map(|at| at.to_string()).unwrap_or_default();
-            scene.note("write", format_args!("{at} ticket {} run {}: {fate:?}", entry.ticket, entry.run));
+            scene.note(
+                "write",
+                format_args!("{at} ticket {} run {}: {fate:?}", entry.ticket, entry.run),
+            );
             entries.push((entry, fate));
         }
-        Batch { entries, open: Some(open) }
+        Batch {
+            entries,
+            ended,
+            open: Some(open),
+        }
     }
 
-    fn fail(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
+    fn fail(&mut self, entries: Vec<(Box<Entry>, Fate)>, scene: &mut Scene) {
         scene.note("commit-failed", format_args!("{} entries", entries.len()));
         for (entry, _) in &entries {
             entry.progress.start_new_run(entry.run);
@@ -122,11 +154,13 @@ impl Process {
         }
     }
 
-    fn tell(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
+    fn tell(&mut self, entries: Vec<(Box<Entry>, Fate)>, scene: &mut Scene) {
         let any_duplicate = entries.iter().any(|(_, fate)| *fate == Fate::Duplicate);
         for (entry, fate) in entries {
             match fate {
-                Fate::Written if any_duplicate && scene.is_broken(Broken::WrittenToldVoid) => void(entry, scene),
+                Fate::Written if any_duplicate && scene.is_broken(Broken::WrittenToldVoid) => {
+                    void(entry, scene)
+                }
                 Fate::Written => {
                     if scene.is_broken(Broken::OutboxApart)
                         && let Some(settlement) = &entry.settlement
@@ -134,15 +168,14 @@ impl Process {
                         write_outbox(&mut self.store, &entry, settlement);
                     }
                     entry.progress.committed.set(entry.ticket);
+                    drop(entry.over);
                     if let Some((call, reply)) = entry.answer {
                         scene.answer(call, Answer::Replied(reply));
                     }
                 }
                 Fate::Duplicate => {
                     scene.note("duplicate-refused", format_args!("ticket {}", entry.ticket));
-                    // Its worker went on from a state that is not so.
-                    entry.progress.start_new_run(entry.run);
-                    void(entry, scene);
+                    entry.progress.committed.set(entry.ticket);
                 }
                 Fate::Void => void(entry, scene),
             }
@@ -150,8 +183,22 @@ impl Process {
     }
 }
 
+/// Whether what the entry was decided on does not hold. A record whose reading was cancelled comes again, and
+/// must not come after one that follows it.
+fn is_void(entry: &Entry, ended: &[(Rc<Progress>, u64)]) -> bool {
+    let is_over = |(progress, run): &(Rc<Progress>, u64)| {
+        Rc::ptr_eq(progress, &entry.progress) && *run == entry.run
+    };
+    entry.run != entry.progress.run.get()
+        || ended.iter().any(is_over)
+        || entry
+            .taken
+            .as_ref()
+            .is_some_and(|(session, _)| session.cancelled.get())
+}
+
 /// An entry that is not written: its record is read again.
-fn void(entry: Entry, scene: &mut Scene) {
+fn void(entry: Box<Entry>, scene: &mut Scene) {
     scene.note("void", format_args!("ticket {}", entry.ticket));
     if let Some((session, _)) = &entry.taken {
         session.cancelled.set(true);

@@ -36,6 +36,9 @@ pub(super) struct Lane {
     /// Whether the last look found nothing more to send.
     is_at_end: bool,
     blocked: Option<Blocked>,
+    /// Below it, records are sent one by one: they shared requests with a refused one, and Kafka
+    /// refuses requests as a whole.
+    careful_until: i64,
     /// Wait before a refused record is tried again.
     retry: Duration,
     part: String,
@@ -70,6 +73,7 @@ impl Lane {
             under_way: Window::new(0, UNDER_WAY),
             is_at_end: false,
             blocked: None,
+            careful_until: 0,
             retry,
             part,
         }
@@ -131,7 +135,11 @@ impl Lane {
         producer: &ThreadedProducer<Reports>,
         troubles: &Troubles,
     ) -> Sent {
-        let room = self.under_way.room().min(PAGE);
+        let room = if self.progress < self.careful_until {
+            usize::from(self.under_way.is_empty())
+        } else {
+            self.under_way.room().min(PAGE)
+        };
         let is_held = self.blocked.as_ref().is_some_and(|blocked| Instant::now() < blocked.until);
         let Some(next) = self.next.filter(|_| room > 0 && !is_held) else { return Sent::Nothing };
         let records = match reader.records(&self.topic, self.partition, next, room) {
@@ -200,6 +208,7 @@ impl Lane {
                  Nothing after it is published on this topic until it goes through, and nothing is lost; it is tried again"
             ),
         );
+        self.careful_until = self.careful_until.max(self.next.unwrap_or(0));
         self.blocked = Some(Blocked { offset, until: Instant::now() + self.retry });
     }
 

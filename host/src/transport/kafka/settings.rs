@@ -35,6 +35,10 @@ const RESERVED: [(&str, &str); 13] = [
     ("log.queue", "log lines go through the host's log"),
 ];
 
+/// Other names of properties that have a default here. Under both names at once it would be chance which counts.
+const ALIASES: [(&str, &str); 2] =
+    [("queue.buffering.max.ms", "linger.ms"), ("max.in.flight", "max.in.flight.requests.per.connection")];
+
 /// How to talk to Kafka.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct KafkaSettings {
@@ -44,8 +48,8 @@ pub struct KafkaSettings {
     pub partitions: i32,
     /// Replication factor of topics that have to be created; -1 for the broker's default.
     pub replication: i32,
-    /// Milliseconds that the relay lets events gather into one request. Commits come in batches already,
-    /// so that 1 is enough to keep requests few under load, and is all that a single event waits.
+    /// Milliseconds that the relay lets events gather into one request. Commits come in batches already, and
+    /// more gathers while a request is under way, so that 1 is enough to keep requests few under load.
     pub relay_linger_ms: u64,
     /// Further librdkafka properties, by their own names (security, timeouts, sizes). `group.instance.id` is a name
     /// of this process among those that share its groups: with it a restarted process gets its partitions
@@ -162,6 +166,10 @@ impl KafkaSettings {
                 ("linger.ms", &linger),
                 // The same key goes to the same partition as from a Java producer.
                 ("partitioner", "murmur2_random"),
+                // One request at a time for each broker: a broker that does not know a producer yet takes its second
+                // request even though it refused the first, and order would be lost (invariant 4). Whatever gathers
+                // meanwhile goes into the next request, so that this costs latency under load, not throughput.
+                ("max.in.flight.requests.per.connection", "1"),
                 // What is under way is bounded (invariant 9): 64 MiB.
                 ("queue.buffering.max.kbytes", "65536"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
@@ -188,7 +196,8 @@ impl KafkaSettings {
             config.set(*name, *value);
         }
         for (name, value) in &self.properties {
-            config.set(name, value);
+            let alias = ALIASES.iter().find(|(alias, _)| alias == name);
+            config.set(alias.map_or(name.as_str(), |(_, name)| name), value);
         }
         for (name, value) in fixed {
             config.set(*name, *value);
@@ -266,6 +275,9 @@ mod tests {
         settings.properties.insert("acks".into(), "0".into());
         let config = settings.producer_config();
         assert_eq!(config.get("linger.ms"), Some("20"));
+        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
+        let alias = with("queue.buffering.max.ms", "30").producer_config();
+        assert_eq!((alias.get("linger.ms"), alias.get("queue.buffering.max.ms")), (Some("30"), None));
         assert_eq!(config.get("acks"), Some("all"));
     }
 

@@ -1,0 +1,202 @@
+//! One attempt at a message: the aggregate, the rules, the settlement; and what follows when it fails.
+//!
+//! The part of the worker that decides. What comes of it (entries, parking, answers) is in `worker.rs`.
+
+use saga_core::limits::TurnLimits;
+use saga_core::message::Envelope;
+use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
+use saga_core::retry::{Next, RetryPolicy};
+use saga_core::rules::{Fault, FaultKind, Rules};
+use saga_core::settle::{self, Before, Settlement};
+
+use crate::description::description;
+use crate::entry::Answer;
+use crate::faults::Faulty;
+use crate::rules::Body;
+use crate::scene::{Broken, Scene};
+use crate::store::StoredAggregate;
+use crate::worker::{Bench, Known, Worker};
+
+/// Small, so that they bite.
+pub(crate) const LIMITS: TurnLimits = TurnLimits {
+    record_bytes: 400,
+    key_bytes: 40,
+    state_bytes: 300,
+    event_bytes: 300,
+    reply_bytes: 300,
+    events: 2,
+    timers: 2,
+};
+
+const RETRY: RetryPolicy = RetryPolicy {
+    attempts: 4,
+    first_delay_ms: 20,
+    max_delay_ms: 60,
+};
+
+/// Why a message was not decided.
+pub(crate) enum Undecided {
+    Malformed,
+    RetryLater,
+    Broke(Fault),
+    Store,
+}
+
+impl Worker {
+    /// Reads the aggregate, calls the rules, settles.
+    pub(crate) fn decide(
+        &mut self,
+        envelope: &Envelope,
+        bench: &mut Bench<'_>,
+    ) -> Result<Settlement, Undecided> {
+        if bench.scene.random.percent(1) && !bench.scene.dice.calm.get() {
+            bench
+                .scene
+                .note("store-unreadable", format_args!("{}", envelope.message.id));
+            return Err(Undecided::Store);
+        }
+        let known = self.aggregate(&envelope.message.key, bench)?;
+        let (outcome, fuel) = match invoke(&known, envelope, bench) {
+            Err(Undecided::Broke(_)) if bench.scene.is_broken(Broken::RefusalOnFault) => {
+                (no(envelope), 0)
+            }
+            other => other?,
+        };
+        let before = Before {
+            state: known.stored.state.as_deref(),
+            revision: known.stored.revision,
+        };
+        let description = description(bench.build.role, bench.build.version);
+        settle::settle(&description, &LIMITS, envelope, before, outcome, fuel)
+            .map_err(Undecided::Broke)
+    }
+
+    /// The aggregate as the last turn left it, in the shape of the build.
+    pub(crate) fn aggregate(
+        &mut self,
+        key: &str,
+        bench: &mut Bench<'_>,
+    ) -> Result<Known, Undecided> {
+        let known = self.known.entry(key.to_owned()).or_insert_with(|| Known {
+            stored: bench.store.aggregates.get(key).cloned().unwrap_or_default(),
+            ticket: 0,
+        });
+        let mut known = known.clone();
+        let current = bench.build.version;
+        if let Some(state) = known
+            .stored
+            .state
+            .as_deref()
+            .filter(|_| known.stored.version != current)
+        {
+            bench.scene.note("migration", format_args!("{key}"));
+            let state = rules(bench)
+                .migrate(known.stored.version, state)
+                .map_err(Undecided::Broke)?;
+            known.stored = StoredAggregate {
+                state: Some(state.into()),
+                version: current,
+                ..known.stored
+            };
+        }
+        Ok(known)
+    }
+}
+
+impl Undecided {
+    /// What a client is told.
+    pub(crate) fn answer(&self) -> Answer {
+        match self {
+            Self::Malformed => Answer::Malformed,
+            Self::RetryLater => Answer::TryLater,
+            Self::Broke(_) => Answer::Broke,
+            Self::Store => Answer::StoreFailed,
+        }
+    }
+}
+
+fn rules(bench: &Bench<'_>) -> Faulty {
+    Faulty {
+        rules: (*bench.build).clone(),
+        dice: bench.scene.dice.clone(),
+    }
+}
+
+/// Calls the rules of the build.
+pub(crate) fn invoke(
+    known: &Known,
+    envelope: &Envelope,
+    bench: &mut Bench<'_>,
+) -> Result<(Outcome, u64), Undecided> {
+    let state = known.stored.state.as_deref();
+    let decision = rules(bench)
+        .handle(state, &envelope.message)
+        .map_err(Undecided::Broke)?;
+    match decision.answer {
+        Ok(outcome) => Ok((outcome, decision.fuel)),
+        Err(Disposition::Malformed(_)) => Err(Undecided::Malformed),
+        Err(Disposition::RetryLater(_)) => Err(Undecided::RetryLater),
+    }
+}
+
+/// The wait before the next attempt, or why there is none.
+pub(crate) fn what_next(
+    undecided: Undecided,
+    attempts: u32,
+    scene: &mut Scene,
+) -> Result<u64, &'static str> {
+    let (may_pass, reason) = match undecided {
+        Undecided::Malformed => (false, "malformed"),
+        Undecided::RetryLater => (true, "retries-exhausted"),
+        Undecided::Broke(fault) => match (fault.may_pass(), fault.kind) {
+            (true, _) => (true, "deadline"),
+            (false, FaultKind::Trap | FaultKind::OutOfFuel | FaultKind::OutOfMemory) => {
+                (false, "trap")
+            }
+            (false, _) => (false, "bad-output"),
+        },
+        Undecided::Store => (true, "store"),
+    };
+    match RETRY.after(attempts) {
+        Next::RetryAfter(delay) if may_pass => {
+            scene.note("retry", format_args!("attempt {attempts}, {reason}"));
+            Ok(delay)
+        }
+        _ => {
+            scene.note("dead-letter", format_args!("attempt {attempts}, {reason}"));
+            scene.note(
+                if may_pass { "given-up" } else { "hopeless" },
+                format_args!("{reason}"),
+            );
+            Err(reason)
+        }
+    }
+}
+
+/// What a host that takes a fault for a refusal would decide.
+fn no(envelope: &Envelope) -> Outcome {
+    let mut events = Vec::new();
+    if let Ok(body) = serde_json::from_str::<Body>(&envelope.message.body) {
+        let body = Body {
+            state: "REJECTED".into(),
+            ..body
+        };
+        events.push(saga_core::outcome::Event {
+            event_type: "credit-answered".into(),
+            key: body.account.clone(),
+            body: serde_json::to_string(&body).expect("a body is JSON"),
+        });
+    }
+    let refusal = saga_core::outcome::Refusal {
+        kind: saga_core::description::RefusalKind::Conflict,
+        code: "no".into(),
+        detail: "no".into(),
+        pointer: None,
+    };
+    Outcome {
+        state: StateChange::Unchanged,
+        events,
+        timers: Vec::new(),
+        reply: Some(Reply::Refused(refusal)),
+    }
+}

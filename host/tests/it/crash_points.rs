@@ -1,0 +1,128 @@
+//! A crash at every single step of writing, the machine's power loss included.
+//!
+//! A small library, loaded into the real process, ends it just before the nth write to the store's
+//! files (`crash_point.c`): at every n in turn, once as `kill -9` does and once with everything taken back
+//! that was not yet synced to disk. `SAGA_CRASH_POINTS=all` takes every step; otherwise it is every
+//! [`STRIDE`]th and a different set each time.
+//!
+//! Needs Linux and a C compiler, which the host needs itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::aftermath::{Asked, decimal, look};
+use crate::support::{Host, PATIENCE, Start, try_request};
+
+/// Every how many steps there is a crash where not every step is asked for.
+const STRIDE: u64 = 4;
+/// More steps than the whole walk takes.
+const MOST: u64 = 2_000;
+/// Cents that the only customer may spend.
+const LIMIT: i64 = 1_000;
+
+/// The library, built once.
+static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash_point-{}.so", std::process::id()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash_point.c");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let built = Command::new(compiler)
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .arg(&path)
+        .arg(source)
+        .args(["-ldl", "-lpthread"])
+        .status()
+        .unwrap();
+    assert!(built.success());
+    path
+});
+
+fn start(data: &Path) -> Start {
+    Start::new(&["customer", "order"], data).setting("instances", 1)
+}
+
+/// The walk: a customer, orders within the limit, up to it and beyond, a clean end. Says whether it came to its end.
+fn walk(host: Host, asked: &mut Asked) -> bool {
+    let (customers, orders) = (host.url("customer").to_owned(), host.url("order").to_owned());
+    let register = format!(r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#, decimal(LIMIT));
+    match try_request("POST", &format!("{customers}/customers"), &[], register.as_bytes()) {
+        Ok(registered) if registered.status == 201 => asked.limits.push(LIMIT),
+        _ => return false,
+    }
+    for cents in [400, 600, 1] {
+        let order = format!(r#"{{"customerId": 1, "orderTotal": {{"amount": {}}}}}"#, decimal(cents));
+        let Ok(placed) = try_request("POST", &format!("{orders}/orders"), &[], order.as_bytes()) else {
+            asked.broken_off += 1;
+            return false;
+        };
+        assert_eq!(placed.status, 201, "{}", placed.text());
+        let id = placed.json()["orderId"].as_u64().unwrap();
+        asked.acknowledged.push((id, 1, cents));
+        let begun = Instant::now();
+        loop {
+            match try_request("GET", &format!("{orders}/orders/{id}"), &[], b"") {
+                Err(_) => return false,
+                Ok(answer) if answer.json()["orderState"] != "PENDING" => break,
+                Ok(_) => assert!(begun.elapsed() < PATIENCE, "order {id} stays PENDING"),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    host.stop().success()
+}
+
+/// One life that ends before this step, and the next one, which must find everything in order. Says
+/// whether the first came to its end without reaching the step.
+fn crash_at(step: u64, power: bool) -> bool {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = start(data.path()).program();
+    command.env("LD_PRELOAD", &*LIBRARY).env("CRASH_AT", step.to_string());
+    if power {
+        command.env("CRASH_POWER", "1");
+    }
+    let mut asked = Asked::default();
+    let finished = Host::try_from_command(command, data.path()).is_ok_and(|host| walk(host, &mut asked));
+
+    let host = start(data.path()).start();
+    let customer = host.get("customer", "/customer/1").status;
+    match asked.limits.is_empty() {
+        true if customer == 200 => asked.limits.push(LIMIT),
+        true => assert_eq!(customer, 404),
+        false => assert_eq!(customer, 200, "the customer is lost, step {step}, power {power}"),
+    }
+    let found = std::panic::catch_unwind(|| {
+        let left = look(host, data.path(), asked, 5);
+        left.invariant_1_every_event_is_decided_exactly_once();
+        left.invariant_2_state_events_and_record_of_a_decision_are_there_together();
+        left.invariant_3_credit_is_taken_once_for_each_approved_order();
+        left.invariant_3_no_event_is_applied_twice();
+        left.invariant_4_the_orders_of_a_customer_are_decided_in_their_order();
+        left.invariant_10_every_acknowledged_order_is_there_as_it_was_placed_and_is_decided();
+    });
+    assert!(found.is_ok(), "step {step}, power {power}: the data is kept in {}", data.keep().display());
+    finished
+}
+
+fn every_step(power: bool) {
+    let all = std::env::var("SAGA_CRASH_POINTS").is_ok_and(|wanted| wanted == "all");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+    let (first, stride) = if all { (1, 1) } else { (1 + u64::from(now) % STRIDE, STRIDE) };
+    let mut step = first;
+    while !crash_at(step, power) {
+        step += stride;
+        assert!(step < MOST, "the walk never came to its end");
+    }
+    println!("{} crashes before steps {first}, {}, … {step}", (step - first) / stride, first + stride);
+    assert!(step > 100, "the library saw {step} steps only");
+}
+
+#[test]
+fn invariant_10_the_saga_survives_kill_9_before_any_write() {
+    every_step(false);
+}
+
+#[test]
+fn invariant_10_the_saga_survives_a_power_loss_before_any_write() {
+    every_step(true);
+}
