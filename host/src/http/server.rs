@@ -91,6 +91,8 @@ fn connection(
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
+        // A client may shut its side down once it has asked; it is answered all the same.
+        .half_close(true)
         .header_read_timeout(HEAD_TIME)
         .serve_connection(TokioIo::new(stream), answer)
 }

@@ -36,7 +36,7 @@ pub fn mismatch(engine: &Engine, component: &Component) -> Option<String> {
     let ty = component.component_type();
     for (name, _) in ty.imports(engine) {
         if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
-            return Some(format!("imports `{name}`, which rules are not granted"));
+            return Some(format!("imports `{name}`, which rules are not granted: take out what needs it"));
         }
     }
     let rules = ty.exports(engine).find(|(name, _)| *name == RULES_EXPORT);
