@@ -54,7 +54,8 @@ pub enum StartError {
 /// # Errors
 /// The first component that is refused.
 pub fn load_components(config: &Config) -> Result<Vec<Arc<dyn Build>>, StartError> {
-    let runtime = Runtime::new(config.guest).map_err(|error| anyhow::anyhow!("wasmtime does not start: {error:#}"))?;
+    let runtime = Runtime::new(config.guest)
+        .map_err(|error| anyhow::anyhow!("wasmtime does not start: {error:#}"))?;
     let cache = CodeCache::new(config.data_dir.join("code"));
     let mut builds: Vec<Arc<dyn Build>> = Vec::new();
     for (name, participant) in &config.participants {
@@ -107,7 +108,11 @@ pub fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
 ///
 /// # Errors
 /// What could not be started; what was started already is stopped with the process.
-pub async fn start(config: &Config, store: Arc<Store>, builds: Vec<Arc<dyn Build>>) -> Result<Running, StartError> {
+pub async fn start(
+    config: &Config,
+    store: Arc<Store>,
+    builds: Vec<Arc<dyn Build>>,
+) -> Result<Running, StartError> {
     let transport: Arc<dyn Transport> = match &config.kafka {
         None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
         Some(settings) => Arc::new(Kafka::new(store.clone(), settings.clone())?),
@@ -134,27 +139,54 @@ pub async fn start(config: &Config, store: Arc<Store>, builds: Vec<Arc<dyn Build
     for participant in prepared {
         let own_sources = participant.sources.clone();
         let started = running.start_participant(config, participant).await?;
-        sources.extend(own_sources.into_iter().map(|source| (source, started.clone())));
+        sources.extend(
+            own_sources
+                .into_iter()
+                .map(|source| (source, started.clone())),
+        );
     }
     running.relay = transport.publish(published, running.stop_publishing.clone())?;
     for (source, participant) in sources {
-        running.consumers.push(transport.consume(source, participant, running.stop_consuming.clone())?);
+        running.consumers.push(transport.consume(
+            source,
+            participant,
+            running.stop_consuming.clone(),
+        )?);
     }
     for participant in &running.participants {
-        running.consumers.push(timers::start(participant.clone(), &store, running.stop_consuming.clone())?);
+        running.consumers.push(timers::start(
+            participant.clone(),
+            &store,
+            running.stop_consuming.clone(),
+        )?);
     }
     Ok(running)
 }
 
 impl Running {
-    async fn start_participant(&mut self, config: &Config, prepared: Prepared) -> Result<Arc<Participant>, StartError> {
+    async fn start_participant(
+        &mut self,
+        config: &Config,
+        prepared: Prepared,
+    ) -> Result<Arc<Participant>, StartError> {
         let description = prepared.generation.description().clone();
         let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
         let address = prepared.config.listen.unwrap_or(loopback);
-        let listener = server::bind(&description.name, address).await.map_err(StartError::Listen)?;
-        let address = listener.local_addr().context("the listener has no address")?;
-        let base_path = prepared.config.base_path.unwrap_or(description.endpoint.base_path);
-        let participant = Arc::new(Participant::start(prepared.settings, prepared.generation, self.store.clone())?);
+        let listener = server::bind(&description.name, address)
+            .await
+            .map_err(StartError::Listen)?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let base_path = prepared
+            .config
+            .base_path
+            .unwrap_or(description.endpoint.base_path);
+        let participant = Arc::new(Participant::start(
+            prepared.settings,
+            prepared.generation,
+            self.store.clone(),
+        )?);
         let service = Service::new(participant.clone(), &base_path, config.http.body_bytes)
             .map_err(StartError::Component)?;
         self.listeners.push(tokio::spawn(server::serve(
@@ -164,7 +196,8 @@ impl Running {
             self.stop_listening.clone(),
             Duration::from_secs(config.drain_seconds),
         )));
-        self.listening.push((description.name, format!("http://{address}{base_path}")));
+        self.listening
+            .push((description.name, format!("http://{address}{base_path}")));
         self.participants.push(participant.clone());
         Ok(participant)
     }
@@ -221,7 +254,9 @@ fn prepare(
         .participants
         .get(&description.name)
         .cloned()
-        .ok_or_else(|| StartError::Config(format!("participants.{}: is missing", description.name)))?;
+        .ok_or_else(|| {
+            StartError::Config(format!("participants.{}: is missing", description.name))
+        })?;
     check_names(&description, &own)?;
     let name = description.name.clone();
     let digest = build.digest().to_owned();
@@ -246,7 +281,10 @@ fn prepare(
         Ok(row.map_err(|fault| anyhow::anyhow!("the store can't be written: {fault}"))?)
     };
     let lane = |topic: String| -> Result<Lane, StartError> {
-        Ok(Lane { partitions: transport.partitions(&topic), topic: topic_row(topic)? })
+        Ok(Lane {
+            partitions: transport.partitions(&topic),
+            topic: topic_row(topic)?,
+        })
     };
     let mapped = |declared: &String| own.topics.get(declared).unwrap_or(declared).clone();
 
@@ -261,7 +299,11 @@ fn prepare(
         if sources.iter().any(|source| source.topic == topic) {
             continue;
         }
-        let group = own.groups.get(&subscription.group).unwrap_or(&subscription.group).clone();
+        let group = own
+            .groups
+            .get(&subscription.group)
+            .unwrap_or(&subscription.group)
+            .clone();
         dead_letters.insert(topic.clone(), lane(format!("{topic}.{group}.dlq"))?);
         sources.push(Arc::new(Source {
             consumer: format!("{}:{name}/{group}", transport.offset_namespace()).into(),
@@ -280,17 +322,37 @@ fn prepare(
         topics,
         dead_letters,
     };
-    Ok(Prepared { settings, generation: Generation { id: generation, build }, sources, config: own })
+    Ok(Prepared {
+        settings,
+        generation: Generation {
+            id: generation,
+            build,
+        },
+        sources,
+        config: own,
+    })
 }
 
 /// Finds names in the settings that the component does not know, and two of its topics under one name.
 fn check_names(description: &Description, own: &ParticipantConfig) -> Result<(), StartError> {
     let subscribed = description.subscriptions.iter();
-    let topics: BTreeSet<&str> = (subscribed.clone().map(|subscription| subscription.topic.as_str()))
-        .chain(description.publications.iter().map(|publication| publication.topic.as_str()))
+    let topics: BTreeSet<&str> = (subscribed
+        .clone()
+        .map(|subscription| subscription.topic.as_str()))
+    .chain(
+        description
+            .publications
+            .iter()
+            .map(|publication| publication.topic.as_str()),
+    )
+    .collect();
+    let groups: BTreeSet<&str> = subscribed
+        .map(|subscription| subscription.group.as_str())
         .collect();
-    let groups: BTreeSet<&str> = subscribed.map(|subscription| subscription.group.as_str()).collect();
-    for (table, given, known) in [("topics", &own.topics, &topics), ("groups", &own.groups, &groups)] {
+    for (table, given, known) in [
+        ("topics", &own.topics, &topics),
+        ("groups", &own.groups, &groups),
+    ] {
         if let Some(unknown) = given.keys().find(|name| !known.contains(name.as_str())) {
             let known = known.iter().copied().collect::<Vec<_>>().join(", ");
             return Err(StartError::Config(format!(
@@ -318,7 +380,9 @@ fn check_together(prepared: &[Prepared]) -> Result<(), StartError> {
     for participant in prepared {
         let name = participant.generation.description().name.clone();
         for source in &participant.sources {
-            if let Some(other) = seen.insert((source.topic.clone(), source.group.clone()), name.clone()) {
+            if let Some(other) =
+                seen.insert((source.topic.clone(), source.group.clone()), name.clone())
+            {
                 return Err(StartError::Config(format!(
                     "participants.{name}.groups: {name} and {other} would share the group {} on topic {}; \
                      each would get only a part of the records; give one of them another group",
@@ -331,11 +395,18 @@ fn check_together(prepared: &[Prepared]) -> Result<(), StartError> {
 }
 
 /// The topics that are published, dead letters included, with their names and rows.
-fn published_topics(prepared: &[Prepared], store: &Store) -> Result<Vec<(Arc<str>, i64)>, StartError> {
+fn published_topics(
+    prepared: &[Prepared],
+    store: &Store,
+) -> Result<Vec<(Arc<str>, i64)>, StartError> {
     let rows: BTreeSet<i64> = prepared
         .iter()
         .flat_map(|participant| {
-            participant.settings.topics.values().chain(participant.settings.dead_letters.values())
+            participant
+                .settings
+                .topics
+                .values()
+                .chain(participant.settings.dead_letters.values())
         })
         .map(|lane| lane.topic)
         .collect();
@@ -343,7 +414,10 @@ fn published_topics(prepared: &[Prepared], store: &Store) -> Result<Vec<(Arc<str
         .run(move |sql| {
             rows.into_iter()
                 .map(|row| {
-                    let name: String = sql.query_row("SELECT name FROM topics WHERE id = ?1", [row], |r| r.get(0))?;
+                    let name: String =
+                        sql.query_row("SELECT name FROM topics WHERE id = ?1", [row], |r| {
+                            r.get(0)
+                        })?;
                     Ok((name.into(), row))
                 })
                 .collect()

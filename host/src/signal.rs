@@ -34,7 +34,10 @@ impl Signal {
     pub fn wait(&self, seen: u64, longest: Duration) {
         let rings = self.0.rings.lock().unwrap_or_else(PoisonError::into_inner);
         // Whether it rang or the time is up, the caller looks again.
-        let _ = self.0.bell.wait_timeout_while(rings, longest, |rings| *rings == seen);
+        let _ = self
+            .0
+            .bell
+            .wait_timeout_while(rings, longest, |rings| *rings == seen);
     }
 
     /// Waits, without blocking, until it was rung more often than `seen`. Can be dropped at any time.

@@ -22,7 +22,10 @@ pub(crate) fn message(message: &Message) -> native::Message {
         parameters: message
             .parameters
             .iter()
-            .map(|(name, value)| native::Parameter { name: name.clone(), value: value.clone() })
+            .map(|(name, value)| native::Parameter {
+                name: name.clone(),
+                value: value.clone(),
+            })
             .collect(),
         body: message.body.clone(),
     }

@@ -28,7 +28,9 @@ fn load(config: &Config) -> Result<Vec<Arc<dyn Build>>, StartError> {
         match name.as_str() {
             "customer" => Ok(Arc::new(Native::<Customer>::new())),
             "order" => Ok(Arc::new(Native::<OrderService>::new())),
-            other => Err(StartError::Component(format!("no rules of `{other}` are compiled in"))),
+            other => Err(StartError::Component(format!(
+                "no rules of `{other}` are compiled in"
+            ))),
         }
     };
     config.participants.keys().map(known).collect()
@@ -43,7 +45,10 @@ struct Native<P: Participant> {
 impl<P: Participant> Native<P> {
     fn new() -> Self {
         let description = convert::description(native::Rules::<P>::new().describe());
-        Self { description, rules: std::marker::PhantomData }
+        Self {
+            description,
+            rules: std::marker::PhantomData,
+        }
     }
 }
 
@@ -68,12 +73,17 @@ struct Called<P: Participant>(native::Rules<P>);
 
 impl<P: Participant> Rules for Called<P> {
     fn handle(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Fault> {
-        let answer = self.0.handle(state.map(str::to_owned), convert::message(message));
+        let answer = self
+            .0
+            .handle(state.map(str::to_owned), convert::message(message));
         let answer = answer.map(convert::outcome).map_err(convert::disposition);
         Ok(Decision { answer, fuel: 0 })
     }
 
     fn migrate(&mut self, version: u32, _: &str) -> Result<String, Fault> {
-        Err(Fault::new(FaultKind::Migration, format!("no version {version}")))
+        Err(Fault::new(
+            FaultKind::Migration,
+            format!("no version {version}"),
+        ))
     }
 }

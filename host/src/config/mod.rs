@@ -123,11 +123,21 @@ impl Config {
             None => toml::Table::new(),
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| error.to_string())
-                .and_then(|text| text.parse().map_err(|error: toml::de::Error| error.to_string()))
-                .map_err(|reason| ConfigError(vec![format!("{}: {}", path.display(), reason.trim_end())]))?,
+                .and_then(|text| {
+                    text.parse()
+                        .map_err(|error: toml::de::Error| error.to_string())
+                })
+                .map_err(|reason| {
+                    ConfigError(vec![format!("{}: {}", path.display(), reason.trim_end())])
+                })?,
         };
         let twice: Vec<String> = (arguments.iter().enumerate())
-            .filter(|(number, setting)| arguments.iter().take(*number).any(|other| other.path == setting.path))
+            .filter(|(number, setting)| {
+                arguments
+                    .iter()
+                    .take(*number)
+                    .any(|other| other.path == setting.path)
+            })
             .map(|(_, setting)| format!("{}: is given twice", setting.origin))
             .collect();
         let mut overrides = arguments;
@@ -137,7 +147,11 @@ impl Config {
         let mut reader = Reader::new(table, overrides);
         let config = read(&mut reader);
         let problems = [twice, reader.finish()].concat();
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(problems))
+        }
     }
 
     /// The settings as a TOML file, secrets left out.
@@ -151,24 +165,38 @@ impl Config {
 
 /// `SAGA__KAFKA__BOOTSTRAP` → `kafka.bootstrap`.
 fn variable((name, value): (String, String)) -> Option<Override> {
-    let mut path: Vec<String> = name.strip_prefix(ENVIRONMENT)?.split("__").map(str::to_ascii_lowercase).collect();
+    let mut path: Vec<String> = name
+        .strip_prefix(ENVIRONMENT)?
+        .split("__")
+        .map(str::to_ascii_lowercase)
+        .collect();
     if let [section, participant, ..] = path.as_mut_slice()
         && section == "participants"
     {
         // Names of variables have no `-`, names of participants no `_`.
         *participant = participant.replace('_', "-");
     }
-    Some(Override { path, value, origin: name })
+    Some(Override {
+        path,
+        value,
+        origin: name,
+    })
 }
 
 fn read(reader: &mut Reader) -> Config {
     Config {
-        data_dir: reader.get(&["data_dir"], "saga-data".to_owned(), not_empty).into(),
+        data_dir: reader
+            .get(&["data_dir"], "saga-data".to_owned(), not_empty)
+            .into(),
         instances: reader.get(&["instances"], default_instances(), in_range(1, 64)),
         drain_seconds: reader.get(&["drain_seconds"], 10, in_range(0, 3_600)),
         log: LogSettings {
             level: reader.get(&["log", "level"], "info".to_owned(), is_log_filter),
-            format: reader.get(&["log", "format"], "text".to_owned(), one_of(&["text", "json"])),
+            format: reader.get(
+                &["log", "format"],
+                "text".to_owned(),
+                one_of(&["text", "json"]),
+            ),
         },
         http: HttpSettings {
             body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
@@ -188,15 +216,25 @@ fn read(reader: &mut Reader) -> Config {
 
 /// One instance per core up to four: decisions are short, and each costs memory.
 fn default_instances() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4)
+    std::thread::available_parallelism()
+        .map_or(2, std::num::NonZero::get)
+        .min(4)
 }
 
 fn read_store(reader: &mut Reader) -> StoreSettings {
     let default = StoreSettings::default();
     StoreSettings {
         batch: reader.get(&["store", "batch"], default.batch, in_range(1, 100_000)),
-        retention_hours: reader.get(&["store", "retention_hours"], default.retention_hours, in_range(1, 876_000)),
-        max_bytes: reader.get(&["store", "max_bytes"], default.max_bytes, in_range(0, TOML_MOST)),
+        retention_hours: reader.get(
+            &["store", "retention_hours"],
+            default.retention_hours,
+            in_range(1, 876_000),
+        ),
+        max_bytes: reader.get(
+            &["store", "max_bytes"],
+            default.max_bytes,
+            in_range(0, TOML_MOST),
+        ),
     }
 }
 
@@ -218,18 +256,42 @@ fn read_guest(reader: &mut Reader) -> GuestLimits {
     let default = GuestLimits::default();
     GuestLimits {
         fuel: reader.get(&["guest", "fuel"], default.fuel, in_range(1_000, TOML_MOST)),
-        deadline_ms: reader.get(&["guest", "deadline_ms"], default.deadline_ms, in_range(10, 600_000)),
-        memory_bytes: reader.get(&["guest", "memory_bytes"], default.memory_bytes, in_range(1 << 16, 4 << 30)),
-        answer_bytes: reader.get(&["guest", "answer_bytes"], default.answer_bytes, in_range(1 << 10, 1 << 30)),
+        deadline_ms: reader.get(
+            &["guest", "deadline_ms"],
+            default.deadline_ms,
+            in_range(10, 600_000),
+        ),
+        memory_bytes: reader.get(
+            &["guest", "memory_bytes"],
+            default.memory_bytes,
+            in_range(1 << 16, 4 << 30),
+        ),
+        answer_bytes: reader.get(
+            &["guest", "answer_bytes"],
+            default.answer_bytes,
+            in_range(1 << 10, 1 << 30),
+        ),
     }
 }
 
 fn read_retry(reader: &mut Reader) -> RetryPolicy {
     let default = RetryPolicy::default();
     RetryPolicy {
-        attempts: reader.get(&["retry", "attempts"], default.attempts, in_range(1, u32::MAX)),
-        first_delay_ms: reader.get(&["retry", "first_delay_ms"], default.first_delay_ms, in_range(1, 86_400_000)),
-        max_delay_ms: reader.get(&["retry", "max_delay_ms"], default.max_delay_ms, in_range(1, 86_400_000)),
+        attempts: reader.get(
+            &["retry", "attempts"],
+            default.attempts,
+            in_range(1, u32::MAX),
+        ),
+        first_delay_ms: reader.get(
+            &["retry", "first_delay_ms"],
+            default.first_delay_ms,
+            in_range(1, 86_400_000),
+        ),
+        max_delay_ms: reader.get(
+            &["retry", "max_delay_ms"],
+            default.max_delay_ms,
+            in_range(1, 86_400_000),
+        ),
     }
 }
 
@@ -238,13 +300,30 @@ fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
     let default = KafkaSettings::default();
     let settings = KafkaSettings {
         bootstrap: reader.get(&["kafka", "bootstrap"], String::new(), not_empty),
-        partitions: reader.get(&["kafka", "partitions"], default.partitions, in_range(1, 10_000)),
-        replication: reader.get(&["kafka", "replication"], default.replication, in_range(1, 100)),
-        relay_linger_ms: reader.get(&["kafka", "relay_linger_ms"], default.relay_linger_ms, in_range(0, 900_000)),
+        partitions: reader.get(
+            &["kafka", "partitions"],
+            default.partitions,
+            in_range(1, 10_000),
+        ),
+        replication: reader.get(
+            &["kafka", "replication"],
+            default.replication,
+            in_range(-1, 100),
+        ),
+        relay_linger_ms: reader.get(
+            &["kafka", "relay_linger_ms"],
+            default.relay_linger_ms,
+            in_range(0, 900_000),
+        ),
         properties: read_texts(reader, &["kafka", "properties"]),
     };
     if given && settings.bootstrap.is_empty() {
         reader.problem("kafka.bootstrap: is missing; give HOST:PORT of a broker".into());
+    } else if given {
+        settings
+            .problems()
+            .into_iter()
+            .for_each(|problem| reader.problem(format!("kafka: {problem}")));
     }
     given.then_some(settings)
 }
@@ -290,12 +369,18 @@ fn read_texts(reader: &mut Reader, path: &[&str]) -> BTreeMap<String, String> {
 
 #[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
 fn not_empty(text: &String) -> Result<(), String> {
-    if text.trim().is_empty() { Err("is empty".into()) } else { Ok(()) }
+    if text.trim().is_empty() {
+        Err("is empty".into())
+    } else {
+        Ok(())
+    }
 }
 
 #[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
 fn is_address(text: &String) -> Result<(), String> {
-    text.parse::<SocketAddr>().map(|_| ()).map_err(|_| "is not ADDRESS:PORT, such as 127.0.0.1:8081 or [::]:8081".into())
+    text.parse::<SocketAddr>()
+        .map(|_| ())
+        .map_err(|_| "is not ADDRESS:PORT, such as 127.0.0.1:8081 or [::]:8081".into())
 }
 
 #[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
@@ -310,10 +395,15 @@ fn is_base_path(text: &String) -> Result<(), String> {
 fn is_log_filter(text: &String) -> Result<(), String> {
     text.parse::<tracing_subscriber::filter::Targets>()
         .map(|_| ())
-        .map_err(|error| format!("is not a log filter such as `info` or `info,saga_host::store=debug`: {error}"))
+        .map_err(|error| {
+            format!("is not a log filter such as `info` or `info,saga_host::store=debug`: {error}")
+        })
 }
 
-fn in_range<T: PartialOrd + std::fmt::Display + Copy>(least: T, most: T) -> impl Fn(&T) -> Result<(), String> {
+fn in_range<T: PartialOrd + std::fmt::Display + Copy>(
+    least: T,
+    most: T,
+) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
         if *value < least || *value > most {
             return Err(format!("is not between {least} and {most}"));
@@ -324,7 +414,11 @@ fn in_range<T: PartialOrd + std::fmt::Display + Copy>(least: T, most: T) -> impl
 
 fn one_of(words: &'static [&'static str]) -> impl Fn(&String) -> Result<(), String> {
     move |text| {
-        if words.contains(&text.as_str()) { Ok(()) } else { Err(format!("is none of: {}", words.join(", "))) }
+        if words.contains(&text.as_str()) {
+            Ok(())
+        } else {
+            Err(format!("is none of: {}", words.join(", ")))
+        }
     }
 }
 

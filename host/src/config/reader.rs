@@ -68,8 +68,15 @@ impl Reader {
     /// counts.
     #[must_use]
     pub fn new(file: Table, overrides: Vec<Override>) -> Self {
-        let overrides = overrides.into_iter().map(|setting| (setting, false)).collect();
-        Self { file, overrides, problems: Vec::new() }
+        let overrides = overrides
+            .into_iter()
+            .map(|setting| (setting, false))
+            .collect();
+        Self {
+            file,
+            overrides,
+            problems: Vec::new(),
+        }
     }
 
     /// The setting at this path, or the default where it is not given or wrong. `check` says what is
@@ -104,8 +111,14 @@ impl Reader {
         };
         let checked = value
             .ok_or_else(|| format!("`{text}` is not {}", T::EXPECTED))
-            .and_then(|value| check(&value).map(|()| value).map_err(|reason| format!("`{text}` {reason}")));
-        checked.map_err(|reason| self.problems.push(format!("{origin}: {reason}"))).ok()
+            .and_then(|value| {
+                check(&value)
+                    .map(|()| value)
+                    .map_err(|reason| format!("`{text}` {reason}"))
+            });
+        checked
+            .map_err(|reason| self.problems.push(format!("{origin}: {reason}")))
+            .ok()
     }
 
     /// The names of what is given below this path: `participants` → `customer`, `order`.
@@ -113,9 +126,22 @@ impl Reader {
     pub fn names(&self, path: &[&str]) -> Vec<String> {
         let mut names = Vec::new();
         let overridden = self.overrides.iter().filter_map(|(setting, _)| {
-            setting.path.strip_prefix(path.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>().as_slice())?.first()
+            setting
+                .path
+                .strip_prefix(
+                    path.iter()
+                        .map(|part| (*part).to_owned())
+                        .collect::<Vec<_>>()
+                        .as_slice(),
+                )?
+                .first()
         });
-        for name in overridden.cloned().chain(table(&self.file, path).into_iter().flat_map(Table::keys).cloned()) {
+        for name in overridden.cloned().chain(
+            table(&self.file, path)
+                .into_iter()
+                .flat_map(Table::keys)
+                .cloned(),
+        ) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -133,11 +159,16 @@ impl Reader {
     pub fn finish(mut self) -> Vec<String> {
         let mut unknown = Vec::new();
         remaining(&self.file, "", &mut unknown);
-        self.problems.extend(unknown.into_iter().map(|key| format!("{key}: there is no such setting")));
+        self.problems.extend(
+            unknown
+                .into_iter()
+                .map(|key| format!("{key}: there is no such setting")),
+        );
         for (setting, used) in &self.overrides {
             if !used {
                 let path = setting.path.join(".");
-                self.problems.push(format!("{}: there is no setting {path}", setting.origin));
+                self.problems
+                    .push(format!("{}: there is no setting {path}", setting.origin));
             }
         }
         self.problems
@@ -145,7 +176,8 @@ impl Reader {
 }
 
 fn table<'t>(file: &'t Table, path: &[&str]) -> Option<&'t Table> {
-    path.iter().try_fold(file, |table, part| table.get(*part)?.as_table())
+    path.iter()
+        .try_fold(file, |table, part| table.get(*part)?.as_table())
 }
 
 fn take(file: &mut Table, path: &[&str]) -> Option<Value> {
@@ -158,7 +190,11 @@ fn take(file: &mut Table, path: &[&str]) -> Option<Value> {
 
 fn remaining(table: &Table, prefix: &str, unknown: &mut Vec<String>) {
     for (key, value) in table {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let path = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
         match value {
             Value::Table(table) => remaining(table, &path, unknown),
             _ => unknown.push(path),

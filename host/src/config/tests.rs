@@ -11,17 +11,27 @@ fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let (_directory, path) = file(text);
-    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Config::load(Some(&path), Vec::new(), environment)
 }
 
 #[test]
 fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
-    let (_directory, path) = file("data_dir = 'file'\n[store]\nbatch = 1\n[http]\nconnections = 1\n");
-    let argument =
-        Override { path: vec!["data_dir".into()], value: "argument".into(), origin: "--data".into() };
-    let environment = [("SAGA__DATA_DIR", "environment"), ("SAGA__STORE__BATCH", "2"), ("PATH", "/bin")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (_directory, path) =
+        file("data_dir = 'file'\n[store]\nbatch = 1\n[http]\nconnections = 1\n");
+    let argument = Override {
+        path: vec!["data_dir".into()],
+        value: "argument".into(),
+        origin: "--data".into(),
+    };
+    let environment = [
+        ("SAGA__DATA_DIR", "environment"),
+        ("SAGA__STORE__BATCH", "2"),
+        ("PATH", "/bin"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::load(Some(&path), vec![argument], environment.into_iter()).unwrap();
     assert_eq!(config.data_dir, Path::new("argument"));
     assert_eq!(config.store.batch, 2);
@@ -70,17 +80,30 @@ fn what_is_printed_can_be_read_back() {
 #[test]
 fn the_largest_numbers_can_be_read_back_too() {
     let most = i64::MAX.to_string();
-    let config = load("", &[("SAGA__STORE__MAX_BYTES", &most), ("SAGA__GUEST__FUEL", &most)]).unwrap();
+    let config = load(
+        "",
+        &[
+            ("SAGA__STORE__MAX_BYTES", &most),
+            ("SAGA__GUEST__FUEL", &most),
+        ],
+    )
+    .unwrap();
     let printed = config.to_toml().unwrap();
     assert_eq!(load(&printed, &[]).unwrap().to_toml().unwrap(), printed);
     let too_much = u64::MAX.to_string();
     let ConfigError(problems) = load("", &[("SAGA__STORE__MAX_BYTES", &too_much)]).unwrap_err();
-    assert!(problems.join("\n").contains("SAGA__STORE__MAX_BYTES"), "{problems:?}");
+    assert!(
+        problems.join("\n").contains("SAGA__STORE__MAX_BYTES"),
+        "{problems:?}"
+    );
 }
 
 #[test]
 fn a_file_that_is_no_toml_is_named_with_the_line() {
     let ConfigError(problems) = load("a = \nb = 1", &[]).unwrap_err();
     let said = problems.join("\n");
-    assert!(said.contains("saga.toml") && said.contains("line 1"), "{said}");
+    assert!(
+        said.contains("saga.toml") && said.contains("line 1"),
+        "{said}"
+    );
 }

@@ -60,7 +60,10 @@ impl Problem {
     /// With the time after which the client may try again.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
     }
 
     /// A business no.
@@ -72,7 +75,10 @@ impl Problem {
             RefusalKind::Conflict => StatusCode::CONFLICT,
             RefusalKind::Forbidden => StatusCode::FORBIDDEN,
         };
-        let errors = refusal.pointer.map(|pointer| Place { pointer, detail: refusal.detail.clone() });
+        let errors = refusal.pointer.map(|pointer| Place {
+            pointer,
+            detail: refusal.detail.clone(),
+        });
         Self::new(status, &refusal.code, refusal.detail).with_errors(errors.into_iter().collect())
     }
 }

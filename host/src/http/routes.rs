@@ -48,8 +48,9 @@ impl Routes {
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
         let mut by_path: Vec<(String, Vec<Route>)> = Vec::new();
         for command in &description.commands {
-            let route = route(command, base_path)
-                .map_err(|reason| format!("command {} of {}: {reason}", command.name, description.name))?;
+            let route = route(command, base_path).map_err(|reason| {
+                format!("command {} of {}: {reason}", command.name, description.name)
+            })?;
             match by_path.iter_mut().find(|(path, _)| *path == command.path) {
                 Some((_, routes)) => routes.push(route),
                 None => by_path.push((command.path.clone(), vec![route])),
@@ -61,23 +62,39 @@ impl Routes {
                 .insert(path.clone(), routes)
                 .map_err(|error| format!("path {path} of {}: {error}", description.name))?;
         }
-        Ok(Self { base_path: base_path.to_owned(), router })
+        Ok(Self {
+            base_path: base_path.to_owned(),
+            router,
+        })
     }
 
     /// What a request's path and method lead to.
     #[must_use]
     pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
-        let Some(matched) = path.strip_prefix(&self.base_path).and_then(|below| self.router.at(below).ok()) else {
+        let Some(matched) = path
+            .strip_prefix(&self.base_path)
+            .and_then(|below| self.router.at(below).ok())
+        else {
             return Found::Nothing;
         };
         let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
-            return Found::OtherMethods(matched.value.iter().map(|route| route.method.as_str()).collect());
+            return Found::OtherMethods(
+                matched
+                    .value
+                    .iter()
+                    .map(|route| route.method.as_str())
+                    .collect(),
+            );
         };
         let mut parameters = Vec::new();
         for (name, value) in matched.params.iter() {
             match percent_decode(value) {
                 Some(value) => parameters.push((name.to_owned(), value)),
-                None => return Found::BadPath(format!("path parameter {name} is not percent-encoded UTF-8")),
+                None => {
+                    return Found::BadPath(format!(
+                        "path parameter {name} is not percent-encoded UTF-8"
+                    ));
+                }
             }
         }
         Found::Route(route, parameters)
@@ -86,7 +103,9 @@ impl Routes {
 
 fn route(command: &Command, base_path: &str) -> Result<Route, String> {
     let location = match &command.kind {
-        CommandKind::Create(location) if !location.is_empty() => Some(format!("{base_path}{location}")),
+        CommandKind::Create(location) if !location.is_empty() => {
+            Some(format!("{base_path}{location}"))
+        }
         _ => None,
     };
     Ok(Route {
@@ -116,7 +135,12 @@ pub fn location(template: &str, key: &str) -> String {
     match (template.find('{'), template.find('}')) {
         (Some(open), Some(close)) => {
             let (before, after) = (template.get(..open), template.get(close + 1..));
-            format!("{}{}{}", before.unwrap_or_default(), percent_encode(key), after.unwrap_or_default())
+            format!(
+                "{}{}{}",
+                before.unwrap_or_default(),
+                percent_encode(key),
+                after.unwrap_or_default()
+            )
         }
         _ => template.to_owned(),
     }

@@ -17,8 +17,11 @@ impl Schema {
     /// # Errors
     /// Says what is wrong with the schema.
     pub fn compile(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
-        jsonschema::draft202012::new(&value).map(Self).map_err(|error| format!("is not a JSON Schema: {error}"))
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+        jsonschema::draft202012::new(&value)
+            .map(Self)
+            .map_err(|error| format!("is not a JSON Schema: {error}"))
     }
 
     /// Checks a body; gives the places that are wrong.
@@ -41,7 +44,10 @@ impl Schema {
 fn shorten(mut detail: String) -> String {
     const LONGEST: usize = 300;
     if detail.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|end| detail.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=LONGEST)
+            .rev()
+            .find(|end| detail.is_char_boundary(*end))
+            .unwrap_or(0);
         detail.truncate(end);
         detail.push('…');
     }
@@ -62,7 +68,10 @@ mod tests {
         let places = schema.check(&serde_json::json!({"a": 1})).unwrap_err();
         let pointers: Vec<_> = places.iter().map(|place| place.pointer.as_str()).collect();
         assert_eq!(places.len(), 2, "{places:?}");
-        assert!(pointers.contains(&"/a") && pointers.contains(&""), "{places:?}");
+        assert!(
+            pointers.contains(&"/a") && pointers.contains(&""),
+            "{places:?}"
+        );
     }
 
     #[test]
@@ -70,14 +79,20 @@ mod tests {
         let schema = Schema::compile(r#"{"type":"number","maximum":1000000000000}"#).unwrap();
         let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         schema.check(&parse("1000000000000")).unwrap();
-        schema.check(&parse("1000000000000.0000000000000000000001")).unwrap_err();
-        schema.check(&parse("123456789012345678901234567890")).unwrap_err();
+        schema
+            .check(&parse("1000000000000.0000000000000000000001"))
+            .unwrap_err();
+        schema
+            .check(&parse("123456789012345678901234567890"))
+            .unwrap_err();
     }
 
     #[test]
     fn a_huge_value_is_not_quoted_whole() {
         let schema = Schema::compile(r#"{"type":"number"}"#).unwrap();
-        let places = schema.check(&Value::String("ü".repeat(100_000))).unwrap_err();
+        let places = schema
+            .check(&Value::String("ü".repeat(100_000)))
+            .unwrap_err();
         assert!(places.iter().all(|place| place.detail.len() < 400));
     }
 }

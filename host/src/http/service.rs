@@ -34,14 +34,24 @@ impl Service {
     ///
     /// # Errors
     /// Says which command can't be served and why.
-    pub fn new(participant: Arc<Participant>, base_path: &str, body_bytes: usize) -> Result<Self, String> {
+    pub fn new(
+        participant: Arc<Participant>,
+        base_path: &str,
+        body_bytes: usize,
+    ) -> Result<Self, String> {
         let routes = Routes::new(participant.description(), base_path)?;
-        Ok(Self { participant, routes, body_bytes })
+        Ok(Self {
+            participant,
+            routes,
+            body_bytes,
+        })
     }
 
     /// Answers one request. If it is dropped, a command that was handed over takes place all the same.
     pub async fn answer(&self, request: Request<Incoming>) -> Answered {
-        self.serve(request).await.unwrap_or_else(|problem| problem_response(&problem))
+        self.serve(request)
+            .await
+            .unwrap_or_else(|problem| problem_response(&problem))
     }
 
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
@@ -52,29 +62,47 @@ impl Service {
                 let detail = format!("nothing is served at {}", request.uri().path());
                 return Err(Problem::new(StatusCode::NOT_FOUND, "no-such-route", detail));
             }
-            Found::BadPath(detail) => return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail)),
+            Found::BadPath(detail) => {
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
+            }
         };
         let traceparent = traceparent(&request);
         let (body, value) = self.body(route, request).await?;
         let key = self.key(route, &parameters, &value)?;
-        let call = CommandCall { command: route.command.clone(), parameters, body, key, traceparent };
+        let call = CommandCall {
+            command: route.command.clone(),
+            parameters,
+            body,
+            key,
+            traceparent,
+        };
         response(route, self.participant.command(call).await)
     }
 
     /// The body as text and as a value, checked against the route's schema.
-    async fn body(&self, route: &Route, request: Request<Incoming>) -> Result<(String, Value), Problem> {
-        let Some(schema) = &route.request else { return Ok(("null".into(), Value::Null)) };
+    async fn body(
+        &self,
+        route: &Route,
+        request: Request<Incoming>,
+    ) -> Result<(String, Value), Problem> {
+        let Some(schema) = &route.request else {
+            return Ok(("null".into(), Value::Null));
+        };
         check_media_type(&request)?;
         let bytes = self.read(request.into_body()).await?;
-        let text = String::from_utf8(bytes.into()).map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?;
+        let text = String::from_utf8(bytes.into())
+            .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?;
         if text.trim_start().is_empty() {
-            return Err(bad_json("the body is empty; a JSON object is expected".into()));
+            return Err(bad_json(
+                "the body is empty; a JSON object is expected".into(),
+            ));
         }
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| bad_json(format!("the body is not JSON: {error}")))?;
+        let value: Value = serde_json::from_str(&text)
+            .map_err(|error| bad_json(format!("the body is not JSON: {error}")))?;
         schema.check(&value).map_err(|places| {
             let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail).with_errors(places)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
+                .with_errors(places)
         })?;
         Ok((text, value))
     }
@@ -85,20 +113,35 @@ impl Service {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 let detail = format!("the body is over the limit of {} bytes", self.body_bytes);
-                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail))
+                Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body-too-large",
+                    detail,
+                ))
             }
-            Ok(Err(error)) => {
-                Err(Problem::new(StatusCode::BAD_REQUEST, "body-broken", format!("the body broke off: {error}")))
-            }
+            Ok(Err(error)) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "body-broken",
+                format!("the body broke off: {error}"),
+            )),
             Err(_) => {
                 let detail = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail))
+                Err(Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "body-too-slow",
+                    detail,
+                ))
             }
         }
     }
 
     /// The key of the aggregate; none where the host generates it.
-    fn key(&self, route: &Route, parameters: &[(String, String)], body: &Value) -> Result<Option<String>, Problem> {
+    fn key(
+        &self,
+        route: &Route,
+        parameters: &[(String, String)],
+        body: &Value,
+    ) -> Result<Option<String>, Problem> {
         let limits = self.participant.limits();
         match &route.key {
             KeySource::Generated => Ok(None),
@@ -106,14 +149,29 @@ impl Service {
                 let found = parameters.iter().find(|(parameter, _)| parameter == name);
                 let key = found.map(|(_, value)| value.clone()).unwrap_or_default();
                 admit::check_key(&key, limits).map_err(|reason| {
-                    Problem::new(StatusCode::BAD_REQUEST, "bad-path", format!("path parameter {name} {reason}"))
+                    Problem::new(
+                        StatusCode::BAD_REQUEST,
+                        "bad-path",
+                        format!("path parameter {name} {reason}"),
+                    )
                 })?;
                 Ok(Some(key))
             }
-            KeySource::Body(pointer) => admit::key_at(body, pointer, limits).map(Some).map_err(|reason| {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", format!("the body {reason}"))
-                    .with_errors(vec![Place { pointer: pointer.clone(), detail: reason }])
-            }),
+            KeySource::Body(pointer) => {
+                admit::key_at(body, pointer, limits)
+                    .map(Some)
+                    .map_err(|reason| {
+                        Problem::new(
+                            StatusCode::UNPROCESSABLE_ENTITY,
+                            "invalid-body",
+                            format!("the body {reason}"),
+                        )
+                        .with_errors(vec![Place {
+                            pointer: pointer.clone(),
+                            detail: reason,
+                        }])
+                    })
+            }
         }
     }
 }
@@ -130,14 +188,26 @@ fn bad_json(detail: String) -> Problem {
 }
 
 fn check_media_type(request: &Request<Incoming>) -> Result<(), Problem> {
-    let Some(value) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let Some(value) = request.headers().get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
     let text = value.to_str().unwrap_or_default();
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = text
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     if essence == "application/json" || essence.ends_with("+json") {
         return Ok(());
     }
-    let detail = format!("the body is announced as `{text}`; send it with content-type: application/json");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+    let detail =
+        format!("the body is announced as `{text}`; send it with content-type: application/json");
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        detail,
+    ))
 }
 
 /// A W3C trace context, if the client sent one of the known form.
@@ -145,24 +215,37 @@ fn traceparent(request: &Request<Incoming>) -> Option<String> {
     let text = request.headers().get("traceparent")?.to_str().ok()?;
     let wanted = [2, 32, 16, 2];
     let lengths = text.split('-').map(str::len);
-    let is_hex = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let is_hex = text
+        .bytes()
+        .all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
     (lengths.eq(wanted) && is_hex).then(|| text.to_owned())
 }
 
 fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
     let (reply, key) = match answer {
         Answer::Replied(reply, key) => (reply, key),
-        Answer::Malformed(reason) => return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason)),
+        Answer::Malformed(reason) => {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason));
+        }
         Answer::TryLater(reason) => {
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", reason).retry_after(1));
+            return Err(
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", reason).retry_after(1),
+            );
         }
         Answer::StoreFailed(fault) => {
             let detail = format!("the store failed and nothing was changed: {fault}");
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail).retry_after(1));
+            return Err(
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail)
+                    .retry_after(1),
+            );
         }
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
-            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "rules-broke", detail));
+            return Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "rules-broke",
+                detail,
+            ));
         }
     };
     let (body, settled) = match reply {
@@ -187,7 +270,11 @@ fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
 
 fn method_not_allowed(request: &Request<Incoming>, methods: &[&str]) -> Answered {
     let allow = methods.join(", ");
-    let detail = format!("{} is not served at {}; these are: {allow}", request.method(), request.uri().path());
+    let detail = format!(
+        "{} is not served at {}; these are: {allow}",
+        request.method(),
+        request.uri().path()
+    );
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
     let mut response = problem_response(&problem);
     if let Ok(allow) = HeaderValue::from_str(&allow) {
@@ -203,7 +290,9 @@ pub fn problem_response(problem: &Problem) -> Answered {
     let body = serde_json::to_string(problem).unwrap_or_default();
     let mut response = json_response(status, problem::MEDIA_TYPE, body);
     if let Some(seconds) = problem.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
@@ -211,6 +300,8 @@ pub fn problem_response(problem: &Problem) -> Answered {
 fn json_response(status: StatusCode, media_type: &'static str, body: String) -> Answered {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

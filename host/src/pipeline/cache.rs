@@ -71,7 +71,10 @@ impl Cache {
     /// Forgets the oldest aggregates while they are large, so that the bound holds in bytes too.
     fn forget_large(&mut self, committed: u64) {
         while let Some((_, oldest)) = self.0.peek_lru() {
-            let large = oldest.state.as_ref().is_some_and(|state| state.len() > STATE_BYTES);
+            let large = oldest
+                .state
+                .as_ref()
+                .is_some_and(|state| state.len() > STATE_BYTES);
             if !large || oldest.ticket > committed {
                 return;
             }
@@ -85,7 +88,12 @@ mod tests {
     use super::*;
 
     fn aggregate(ticket: u64) -> Aggregate {
-        Aggregate { state: Some("{}".into()), revision: 1, state_version: 1, ticket }
+        Aggregate {
+            state: Some("{}".into()),
+            revision: 1,
+            state_version: 1,
+            ticket,
+        }
     }
 
     #[test]
@@ -94,7 +102,10 @@ mod tests {
         for number in 0..AGGREGATES.get() {
             assert!(cache.put(&number.to_string(), aggregate(number as u64 + 1), 0));
         }
-        assert!(!cache.put("one more", aggregate(9_999), 0), "all are still on their way to disk");
+        assert!(
+            !cache.put("one more", aggregate(9_999), 0),
+            "all are still on their way to disk"
+        );
         assert_eq!(cache.get("0"), Some(aggregate(1)));
         // "0" was used last; "1" is the oldest now.
         assert!(cache.put("one more", aggregate(9_999), 2));

@@ -44,7 +44,13 @@ impl Parked {
                 waiting.turns.push_front(turn);
             }
             None => {
-                self.keys.insert(key, Waiting { until, turns: VecDeque::from([turn]) });
+                self.keys.insert(
+                    key,
+                    Waiting {
+                        until,
+                        turns: VecDeque::from([turn]),
+                    },
+                );
             }
         }
     }

@@ -83,7 +83,11 @@ impl Participant {
     ///
     /// # Errors
     /// When a thread can't be made or the store can't be read.
-    pub fn start(settings: ParticipantSettings, generation: Generation, store: Arc<Store>) -> anyhow::Result<Self> {
+    pub fn start(
+        settings: ParticipantSettings,
+        generation: Generation,
+        store: Arc<Store>,
+    ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             row: settings.row,
             name: generation.description().name.clone(),
@@ -97,9 +101,18 @@ impl Participant {
         let mut threads = Vec::new();
         for number in 0..settings.instances.max(1) {
             let (give, take) = bounded(QUEUE);
-            let worker = Worker::new(shared.clone(), generation.clone(), shared.store.reader()?, take);
+            let worker = Worker::new(
+                shared.clone(),
+                generation.clone(),
+                shared.store.reader()?,
+                take,
+            );
             let name = format!("{}-{number}", shared.name);
-            threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name(name)
+                    .spawn(move || worker.run())?,
+            );
             workers.push(give);
         }
         Ok(Self {
@@ -141,7 +154,10 @@ impl Participant {
             None => match self.next_key() {
                 Some(number) => (number.to_string(), Some(number)),
                 None => {
-                    return Answer::Broke(Fault::new(FaultKind::BadOutput, "all 64-bit keys have been given out"));
+                    return Answer::Broke(Fault::new(
+                        FaultKind::BadOutput,
+                        "all 64-bit keys have been given out",
+                    ));
                 }
             },
         };
@@ -161,14 +177,30 @@ impl Participant {
                 id,
             },
             made_at: now,
-            traceparent: Some(call.traceparent.unwrap_or_else(|| identity::traceparent(now, tail))),
+            traceparent: Some(
+                call.traceparent
+                    .unwrap_or_else(|| identity::traceparent(now, tail)),
+            ),
         };
         let (answer, answered) = oneshot::channel();
-        let turn = Box::new(CommandTurn { envelope, generated_key, answer });
-        let turn = if read { Turn::Read(turn) } else { Turn::Command(turn) };
-        match self.worker_of(turn.key().unwrap_or_default()).map(|worker| worker.try_send(turn)) {
+        let turn = Box::new(CommandTurn {
+            envelope,
+            generated_key,
+            answer,
+        });
+        let turn = if read {
+            Turn::Read(turn)
+        } else {
+            Turn::Command(turn)
+        };
+        match self
+            .worker_of(turn.key().unwrap_or_default())
+            .map(|worker| worker.try_send(turn))
+        {
             Some(Ok(())) => {}
-            Some(Err(TrySendError::Full(_))) => return Answer::TryLater("too many messages wait already".into()),
+            Some(Err(TrySendError::Full(_))) => {
+                return Answer::TryLater("too many messages wait already".into());
+            }
             Some(Err(TrySendError::Disconnected(_))) | None => return stopping(),
         }
         answered.await.unwrap_or_else(|_| stopping())
@@ -176,8 +208,15 @@ impl Participant {
 
     /// Offers a timer that is due. `over` is called when the turn is over, whatever became of it.
     pub fn fire(&self, timer: StoredTimer, over: Over) {
-        let source = format!("{}/timers/{}", identity::source_of(&self.shared.name), timer.name);
-        let cause = identity::Identity { source: source.clone(), id: timer.set_by };
+        let source = format!(
+            "{}/timers/{}",
+            identity::source_of(&self.shared.name),
+            timer.name
+        );
+        let cause = identity::Identity {
+            source: source.clone(),
+            id: timer.set_by,
+        };
         let envelope = Envelope {
             message: Message {
                 id: identity::event_id(&self.shared.name, &cause, timer.due, 0),
@@ -193,14 +232,24 @@ impl Participant {
             made_at: timer.due,
             traceparent: timer.traceparent,
         };
-        let fired = FiredTimer { key: timer.key, name: timer.name, due: timer.due };
-        self.give(Turn::Timer(Box::new(TimerTurn { envelope, fired, attempts: 0, over })));
+        let fired = FiredTimer {
+            key: timer.key,
+            name: timer.name,
+            due: timer.due,
+        };
+        self.give(Turn::Timer(Box::new(TimerTurn {
+            envelope,
+            fired,
+            attempts: 0,
+            over,
+        })));
     }
 
     /// Lets the workers finish what they have, and ends them. Nothing may be offered afterwards.
     pub fn finish(mut self) {
         self.workers.clear();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!(participant = %self.shared.name, "a worker panicked");
@@ -211,7 +260,9 @@ impl Participant {
     /// The next generated key; keys count from 1. A number whose turn does not create is not used again.
     fn next_key(&self) -> Option<i64> {
         self.last_key
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                last.checked_add(1)
+            })
             .ok()
             .and_then(|last| last.checked_add(1))
     }
@@ -239,14 +290,27 @@ impl Sink for Participant {
         let Delivery { session, record } = delivery;
         let topic = session.source.declared_topic.clone();
         let offset = record.position.offset;
-        let admission = admit::record(&record, &topic, self.description(), &self.shared.limits, now_ms());
+        let admission = admit::record(
+            &record,
+            &topic,
+            self.description(),
+            &self.shared.limits,
+            now_ms(),
+        );
         let taken = Taken { session, offset };
         self.give(match admission {
-            Admission::Offer(envelope) => {
-                Turn::Event(Box::new(EventTurn { envelope: *envelope, taken, record, attempts: 0 }))
-            }
+            Admission::Offer(envelope) => Turn::Event(Box::new(EventTurn {
+                envelope: *envelope,
+                taken,
+                record,
+                attempts: 0,
+            })),
             Admission::Skip => Turn::Passed(taken),
-            Admission::Malformed(reason) => Turn::Unreadable { taken, record: Box::new(record), reason },
+            Admission::Malformed(reason) => Turn::Unreadable {
+                taken,
+                record: Box::new(record),
+                reason,
+            },
         });
     }
 }
@@ -325,10 +389,17 @@ impl Shared {
     }
 
     /// The record for the dead-letter topic: key, value and attributes as they came, and why.
-    pub(super) fn dead_letter_record(&self, record: Record, letter: &DeadLetter) -> Option<OutboxRow> {
+    pub(super) fn dead_letter_record(
+        &self,
+        record: Record,
+        letter: &DeadLetter,
+    ) -> Option<OutboxRow> {
         let lane = self.dead_letters.get(&record.position.topic)?;
         let mut attributes = record.attributes;
-        let source = attributes.source.take().map(|source| (saga_core::record::header::SOURCE.to_owned(), source));
+        let source = attributes
+            .source
+            .take()
+            .map(|source| (saga_core::record::header::SOURCE.to_owned(), source));
         attributes.extra.extend(source);
         attributes.extra.extend(
             [
@@ -357,6 +428,8 @@ impl Shared {
 
 /// The partition of a key: FNV-1a, the same on every machine and in every version.
 fn partition_of(key: &[u8], partitions: i32) -> i32 {
-    let hash = key.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash = key.iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
     (hash % partitions.max(1).unsigned_abs()) as i32
 }

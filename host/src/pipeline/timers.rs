@@ -66,20 +66,36 @@ fn round(
     let (due, next) = reader.due_timers(participant.row(), now, BOUND)?;
     let mut held = false;
     for timer in due {
-        let fired = FiredTimer { key: timer.key.clone(), name: timer.name.clone(), due: timer.due };
-        let is_new = under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(fired.clone());
+        let fired = FiredTimer {
+            key: timer.key.clone(),
+            name: timer.name.clone(),
+            due: timer.due,
+        };
+        let is_new = under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(fired.clone());
         held |= !is_new;
         if is_new {
             let (under_way, bell) = (under_way.clone(), bell.clone());
             participant.fire(
                 timer,
                 Over::new(move || {
-                    under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&fired);
+                    under_way
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&fired);
                     bell.ring();
                 }),
             );
         }
     }
-    let until_next = next.map_or(PATIENCE, |next| Duration::from_millis(next.saturating_sub(now)));
-    Ok(if held { RETRY.min(until_next) } else { until_next.min(PATIENCE) })
+    let until_next = next.map_or(PATIENCE, |next| {
+        Duration::from_millis(next.saturating_sub(now))
+    });
+    Ok(if held {
+        RETRY.min(until_next)
+    } else {
+        until_next.min(PATIENCE)
+    })
 }

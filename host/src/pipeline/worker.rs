@@ -59,7 +59,12 @@ impl From<rusqlite::Error> for Undecided {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, generation: Generation, reader: Reader, turns: Receiver<Turn>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        generation: Generation,
+        reader: Reader,
+        turns: Receiver<Turn>,
+    ) -> Self {
         Self {
             shared,
             rules: generation.build.instance(),
@@ -85,7 +90,10 @@ impl Worker {
                 }
             }
             let turn = match self.parked.next_due() {
-                None => self.turns.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => self
+                    .turns
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => self.turns.recv_deadline(due),
             };
             match turn {
@@ -105,7 +113,12 @@ impl Worker {
             let key = key.to_owned();
             match turn {
                 Turn::Command(turn) => {
-                    reply(*turn, Answer::TryLater(format!("an earlier message for {key} waits for another attempt")));
+                    reply(
+                        *turn,
+                        Answer::TryLater(format!(
+                            "an earlier message for {key} waits for another attempt"
+                        )),
+                    );
                     return;
                 }
                 Turn::Read(_) => {}
@@ -120,16 +133,30 @@ impl Worker {
             Turn::Read(turn) => self.read(*turn),
             Turn::Event(turn) => self.event(turn),
             Turn::Timer(turn) => self.timer(turn),
-            Turn::Unreadable { taken, record, reason } => {
+            Turn::Unreadable {
+                taken,
+                record,
+                reason,
+            } => {
                 if !taken.session.is_cancelled() {
-                    let letter = self.shared.dead_record(&taken, &record, "malformed", reason, 1, &self.generation);
+                    let letter = self.shared.dead_record(
+                        &taken,
+                        &record,
+                        "malformed",
+                        reason,
+                        1,
+                        &self.generation,
+                    );
                     self.give_up(Some(taken), Some(*record), None, letter, None);
                 }
             }
             Turn::Passed(taken) => {
                 if !taken.session.is_cancelled() {
                     let entry = self.entry(None);
-                    self.commit(Entry { taken: Some(taken), ..entry });
+                    self.commit(Entry {
+                        taken: Some(taken),
+                        ..entry
+                    });
                 }
             }
         }
@@ -167,7 +194,9 @@ impl Worker {
                     done: Box::new(move |result| {
                         let answer_with = match (result, reply) {
                             (Ok(()), Some(reply)) => Answer::Replied(reply, key),
-                            (Ok(()), None) => Answer::Broke(Fault::new(FaultKind::BadOutput, "no reply")),
+                            (Ok(()), None) => {
+                                Answer::Broke(Fault::new(FaultKind::BadOutput, "no reply"))
+                            }
                             (Err(fault), _) => Answer::StoreFailed(fault),
                         };
                         // A client that has gone needs no answer.
@@ -187,9 +216,13 @@ impl Worker {
     fn read(&mut self, turn: CommandTurn) {
         let message = &turn.envelope.message;
         let answer = self.aggregate(&message.key).and_then(|aggregate| {
-            let decision = self.rules.handle(aggregate.state.as_deref(), message).map_err(Undecided::Broke)?;
+            let decision = self
+                .rules
+                .handle(aggregate.state.as_deref(), message)
+                .map_err(Undecided::Broke)?;
             let outcome = decision.answer.map_err(undecided)?;
-            let reply = settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
+            let reply =
+                settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
             Ok((reply, aggregate.ticket))
         });
         match answer {
@@ -198,9 +231,11 @@ impl Worker {
                 if ticket <= self.progress.committed() {
                     reply(turn, answer);
                 } else {
-                    self.shared.store.after(self.progress.clone(), self.run, move |result| {
-                        reply(turn, result.map_or_else(Answer::StoreFailed, |()| answer));
-                    });
+                    self.shared
+                        .store
+                        .after(self.progress.clone(), self.run, move |result| {
+                            reply(turn, result.map_or_else(Answer::StoreFailed, |()| answer));
+                        });
                 }
             }
             Err(undecided) => {
@@ -215,12 +250,18 @@ impl Worker {
             return;
         }
         let message = &turn.envelope.message;
-        let identity = Identity { source: message.source.clone(), id: message.id.clone() };
+        let identity = Identity {
+            source: message.source.clone(),
+            id: message.id.clone(),
+        };
         turn.attempts += 1;
         let decided = match self.was_applied(&identity) {
             Ok(true) => {
                 let entry = self.entry(None);
-                self.commit(Entry { taken: Some(turn.taken), ..entry });
+                self.commit(Entry {
+                    taken: Some(turn.taken),
+                    ..entry
+                });
                 return;
             }
             Ok(false) => self.decide(&turn.envelope),
@@ -231,18 +272,33 @@ impl Worker {
                 let entry = self.entry(Some(settlement));
                 self.recent.insert(identity.clone());
                 self.recent_tickets.push_back((entry.ticket, identity));
-                self.commit(Entry { taken: Some(turn.taken), ..entry });
+                self.commit(Entry {
+                    taken: Some(turn.taken),
+                    ..entry
+                });
             }
             Err(Undecided::Store(fault)) => self.store_failed(&turn.taken, &fault),
             Err(undecided) => match self.what_next(undecided, turn.attempts) {
                 Failure::Retry(delay) => {
                     let key = turn.envelope.message.key.clone();
-                    self.parked.park(key, Turn::Event(turn), Instant::now() + delay);
+                    self.parked
+                        .park(key, Turn::Event(turn), Instant::now() + delay);
                 }
                 Failure::GiveUp { reason, detail } => {
-                    let EventTurn { taken, record, attempts, .. } = *turn;
-                    let letter =
-                        self.shared.dead_record(&taken, &record, reason, detail, attempts, &self.generation);
+                    let EventTurn {
+                        taken,
+                        record,
+                        attempts,
+                        ..
+                    } = *turn;
+                    let letter = self.shared.dead_record(
+                        &taken,
+                        &record,
+                        reason,
+                        detail,
+                        attempts,
+                        &self.generation,
+                    );
                     self.give_up(Some(taken), Some(record), None, letter, None);
                 }
             },
@@ -254,21 +310,38 @@ impl Worker {
         let participant = self.shared.row;
         let key = turn.envelope.message.key.clone();
         // A turn that is not yet committed may have cancelled it: it is offered again after that.
-        let settled = self.cache.get(&key).is_none_or(|known| known.ticket <= self.progress.committed());
-        if !settled || !self.reader.timer_is_set(participant, &turn.fired).unwrap_or(false) {
+        let settled = self
+            .cache
+            .get(&key)
+            .is_none_or(|known| known.ticket <= self.progress.committed());
+        if !settled
+            || !self
+                .reader
+                .timer_is_set(participant, &turn.fired)
+                .unwrap_or(false)
+        {
             return;
         }
         match self.decide(&turn.envelope) {
             Ok(settlement) => {
                 let entry = self.entry(Some(settlement));
                 let over = turn.over;
-                self.commit(Entry { fired: Some(turn.fired), done: Box::new(move |_| drop(over)), ..entry });
+                self.commit(Entry {
+                    fired: Some(turn.fired),
+                    done: Box::new(move |_| drop(over)),
+                    ..entry
+                });
             }
             Err(Undecided::Store(_)) => {}
             Err(undecided) => match self.what_next(undecided, turn.attempts) {
-                Failure::Retry(delay) => self.parked.park(key, Turn::Timer(turn), Instant::now() + delay),
+                Failure::Retry(delay) => {
+                    self.parked
+                        .park(key, Turn::Timer(turn), Instant::now() + delay)
+                }
                 Failure::GiveUp { reason, detail } => {
-                    let letter = self.shared.dead_timer(&turn, reason, detail, &self.generation);
+                    let letter = self
+                        .shared
+                        .dead_timer(&turn, reason, detail, &self.generation);
                     let TimerTurn { fired, over, .. } = *turn;
                     self.give_up(None, None, Some(fired), letter, Some(over));
                 }
@@ -284,11 +357,24 @@ impl Worker {
     fn decide(&mut self, envelope: &Envelope) -> Result<Settlement, Undecided> {
         let aggregate = self.aggregate(&envelope.message.key)?;
         let state = aggregate.state.as_deref();
-        let decision = self.rules.handle(state, &envelope.message).map_err(Undecided::Broke)?;
+        let decision = self
+            .rules
+            .handle(state, &envelope.message)
+            .map_err(Undecided::Broke)?;
         let outcome = decision.answer.map_err(undecided)?;
-        let before = Before { state, revision: aggregate.revision };
-        settle::settle(self.generation.description(), &self.shared.limits, envelope, before, outcome, decision.fuel)
-            .map_err(Undecided::Broke)
+        let before = Before {
+            state,
+            revision: aggregate.revision,
+        };
+        settle::settle(
+            self.generation.description(),
+            &self.shared.limits,
+            envelope,
+            before,
+            outcome,
+            decision.fuel,
+        )
+        .map_err(Undecided::Broke)
     }
 
     /// The aggregate as the last turn left it, in the current shape.
@@ -313,15 +399,29 @@ impl Worker {
 
     fn migrated(&mut self, known: Aggregate) -> Result<Aggregate, Undecided> {
         let current = self.generation.description().state.version;
-        let Some(state) = known.state.as_deref().filter(|_| known.state_version != current) else {
+        let Some(state) = known
+            .state
+            .as_deref()
+            .filter(|_| known.state_version != current)
+        else {
             return Ok(known);
         };
         if known.state_version > current {
-            let detail = format!("state has version {}, the rules know up to {current}", known.state_version);
+            let detail = format!(
+                "state has version {}, the rules know up to {current}",
+                known.state_version
+            );
             return Err(Undecided::Broke(Fault::new(FaultKind::Migration, detail)));
         }
-        let state = self.rules.migrate(known.state_version, state).map_err(Undecided::Broke)?;
-        Ok(Aggregate { state: Some(state.into()), state_version: current, ..known })
+        let state = self
+            .rules
+            .migrate(known.state_version, state)
+            .map_err(Undecided::Broke)?;
+        Ok(Aggregate {
+            state: Some(state.into()),
+            state_version: current,
+            ..known
+        })
     }
 
     /// An entry with the next ticket; what it leaves of the aggregate is remembered.
@@ -331,7 +431,10 @@ impl Worker {
         if let Some(settlement) = &settlement {
             self.remember(settlement, state_version);
         }
-        let outbox = settlement.as_ref().map(|settlement| self.shared.outbox(settlement)).unwrap_or_default();
+        let outbox = settlement
+            .as_ref()
+            .map(|settlement| self.shared.outbox(settlement))
+            .unwrap_or_default();
         Entry {
             participant: self.shared.row,
             generation: self.generation.id,
@@ -360,9 +463,17 @@ impl Worker {
             StateChange::Put(state) => Some(Arc::from(state.as_str())),
             StateChange::Remove => None,
         };
-        let aggregate = Aggregate { state, revision: settlement.revision, state_version, ticket: self.ticket };
-        while !self.cache.put(&settlement.key, aggregate.clone(), self.progress.committed())
-            && self.progress.run() == self.run
+        let aggregate = Aggregate {
+            state,
+            revision: settlement.revision,
+            state_version,
+            ticket: self.ticket,
+        };
+        while !self.cache.put(
+            &settlement.key,
+            aggregate.clone(),
+            self.progress.committed(),
+        ) && self.progress.run() == self.run
         {
             // Everything it remembers is on its way to disk: wait for the writer.
             self.shared.store.settle_up();
@@ -386,7 +497,10 @@ impl Worker {
             offset = letter.offset, reason = %letter.reason, detail = %letter.detail, "dead letter"
         );
         let entry = self.entry(None);
-        let outbox = record.and_then(|record| self.shared.dead_letter_record(record, &letter)).into_iter().collect();
+        let outbox = record
+            .and_then(|record| self.shared.dead_letter_record(record, &letter))
+            .into_iter()
+            .collect();
         self.commit(Entry {
             taken,
             fired,
@@ -403,11 +517,17 @@ impl Worker {
             Next::GiveUp => Failure::GiveUp { reason, detail },
         };
         match undecided {
-            Undecided::Malformed(detail) => Failure::GiveUp { reason: "malformed", detail },
+            Undecided::Malformed(detail) => Failure::GiveUp {
+                reason: "malformed",
+                detail,
+            },
             Undecided::RetryLater(detail) => retry("retries-exhausted", detail),
             Undecided::Broke(fault) if fault.may_pass() => retry("deadline", fault.detail),
             // The same input would break it again.
-            Undecided::Broke(fault) => Failure::GiveUp { reason: fault_word(fault.kind), detail: fault.detail },
+            Undecided::Broke(fault) => Failure::GiveUp {
+                reason: fault_word(fault.kind),
+                detail: fault.detail,
+            },
             Undecided::Store(fault) => retry("store", fault.to_string()),
         }
     }
@@ -437,7 +557,10 @@ impl Worker {
 
 enum Failure {
     Retry(Duration),
-    GiveUp { reason: &'static str, detail: String },
+    GiveUp {
+        reason: &'static str,
+        detail: String,
+    },
 }
 
 fn undecided(disposition: Disposition) -> Undecided {

@@ -6,7 +6,12 @@ use saga_core::message as m;
 
 #[allow(missing_docs, reason = "generated; the WIT documents every item")]
 #[allow(unreachable_pub, reason = "generated")]
-#[allow(clippy::all, clippy::indexing_slicing, clippy::unwrap_used, reason = "generated")]
+#[allow(
+    clippy::all,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "generated"
+)]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -15,8 +20,8 @@ mod generated {
     });
 }
 
-pub(super) use generated::ParticipantPre;
 pub(super) use generated::Participant;
+pub(super) use generated::ParticipantPre;
 use generated::exports::saga::participant::rules as r;
 
 saga_core::conversions_from_generated!(generated::saga::participant::types);
@@ -26,11 +31,18 @@ pub(super) const RULES_EXPORT: &str = "saga:participant/rules@0.1.0";
 
 /// The parameters of a message in the guest's type; borrows all text.
 pub(super) fn parameters(message: &m::Message) -> Vec<t::Parameter<'_>> {
-    message.parameters.iter().map(|(name, value)| t::Parameter { name, value }).collect()
+    message
+        .parameters
+        .iter()
+        .map(|(name, value)| t::Parameter { name, value })
+        .collect()
 }
 
 /// The message in the guest's type; borrows all text.
-pub(super) fn message<'a>(message: &'a m::Message, parameters: &'a [t::Parameter<'a>]) -> r::Message<'a> {
+pub(super) fn message<'a>(
+    message: &'a m::Message,
+    parameters: &'a [t::Parameter<'a>],
+) -> r::Message<'a> {
     r::Message {
         id: &message.id,
         source: &message.source,

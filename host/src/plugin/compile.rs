@@ -41,7 +41,12 @@ impl CodeCache {
     ///
     /// # Errors
     /// When the bytes are no component that this engine can compile.
-    pub fn compile(&self, engine: &Engine, bytes: &[u8], digest: &str) -> wasmtime::Result<Component> {
+    pub fn compile(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        digest: &str,
+    ) -> wasmtime::Result<Component> {
         let path = self.path(engine, digest);
         if let Some(component) = read(engine, &path) {
             return Ok(component);
@@ -56,11 +61,14 @@ impl CodeCache {
     fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        self.directory.join(format!("{digest}-{:016x}.code", hasher.finish()))
+        self.directory
+            .join(format!("{digest}-{:016x}.code", hasher.finish()))
     }
 
     fn write(&self, path: &Path, component: &Component) -> anyhow::Result<()> {
-        let code = component.serialize().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let code = component
+            .serialize()
+            .map_err(|error| anyhow::anyhow!("{error:#}"))?;
         fs::create_dir_all(&self.directory)?;
         let unfinished = path.with_extension(format!("{}.new", std::process::id()));
         let mut file = fs::File::create(&unfinished)?;
@@ -81,11 +89,16 @@ fn read(engine: &Engine, path: &Path) -> Option<Component> {
         return None;
     }
     deserialize(engine, code)
-        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "cached code is made anew"))
+        .inspect_err(
+            |error| tracing::warn!(path = %path.display(), %error, "cached code is made anew"),
+        )
         .ok()
 }
 
-#[allow(unsafe_code, reason = "wasmtime can't check compiled code; see the safety comment")]
+#[allow(
+    unsafe_code,
+    reason = "wasmtime can't check compiled code; see the safety comment"
+)]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the code must come from `Component::serialize`. It was read from the host's own data
     // directory, its checksum is that of what was written there, and wasmtime checks that the
@@ -103,7 +116,10 @@ mod tests {
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
     fn only_file(directory: &Path) -> PathBuf {
-        let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         assert_eq!(files.len(), 1, "{files:?}");
         files.remove(0)
     }
@@ -131,6 +147,8 @@ mod tests {
         let file = directory.path().join("file");
         fs::write(&file, "not a directory").unwrap();
         let runtime = Runtime::new(GuestLimits::default()).unwrap();
-        CodeCache::new(file).compile(runtime.engine(), EMPTY, "d").unwrap();
+        CodeCache::new(file)
+            .compile(runtime.engine(), EMPTY, "d")
+            .unwrap();
     }
 }

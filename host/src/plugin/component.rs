@@ -74,7 +74,11 @@ pub enum LoadError {
 }
 
 fn join(problems: &[description::DescriptionProblem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 impl Component {
@@ -86,12 +90,21 @@ impl Component {
         let bytes = read(path)?;
         let digest = compile::digest(&bytes);
         if let Some(reason) = world::not_a_component(&bytes) {
-            return Err(LoadError::NotAComponent { path: path.to_owned(), reason });
+            return Err(LoadError::NotAComponent {
+                path: path.to_owned(),
+                reason,
+            });
         }
-        let component = cache.compile(runtime.engine(), &bytes, &digest).map_err(|error| {
-            LoadError::NotAComponent { path: path.to_owned(), reason: format!("does not compile: {error:#}") }
-        })?;
-        let wrong_world = |reason| LoadError::WrongWorld { path: path.to_owned(), reason };
+        let component = cache
+            .compile(runtime.engine(), &bytes, &digest)
+            .map_err(|error| LoadError::NotAComponent {
+                path: path.to_owned(),
+                reason: format!("does not compile: {error:#}"),
+            })?;
+        let wrong_world = |reason| LoadError::WrongWorld {
+            path: path.to_owned(),
+            reason,
+        };
         if let Some(reason) = world::mismatch(runtime.engine(), &component) {
             return Err(wrong_world(reason));
         }
@@ -102,12 +115,23 @@ impl Component {
             .map_err(|error| wrong_world(format!("{error:#}")))?;
         let description = Instance::new(runtime.clone(), pre.clone())
             .describe()
-            .map_err(|fault| LoadError::DescribeFault { path: path.to_owned(), fault })?;
+            .map_err(|fault| LoadError::DescribeFault {
+                path: path.to_owned(),
+                fault,
+            })?;
         let problems = description::check(&description);
         if !problems.is_empty() {
-            return Err(LoadError::BadDescription { path: path.to_owned(), problems });
+            return Err(LoadError::BadDescription {
+                path: path.to_owned(),
+                problems,
+            });
         }
-        Ok(Self { digest, description, runtime: runtime.clone(), pre })
+        Ok(Self {
+            digest,
+            description,
+            runtime: runtime.clone(),
+            pre,
+        })
     }
 }
 
@@ -126,13 +150,19 @@ impl Build for Component {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |reason: String| LoadError::Unreadable { path: path.to_owned(), reason };
+    let unreadable = |reason: String| LoadError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    };
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
     if !metadata.is_file() {
         return Err(unreadable("it is not a file".into()));
     }
     if metadata.len() > COMPONENT_BYTES {
-        return Err(unreadable(format!("{} bytes are over the limit of {COMPONENT_BYTES}", metadata.len())));
+        return Err(unreadable(format!(
+            "{} bytes are over the limit of {COMPONENT_BYTES}",
+            metadata.len()
+        )));
     }
     std::fs::read(path).map_err(|error| unreadable(error.to_string()))
 }

@@ -34,7 +34,12 @@ pub struct GuestLimits {
 impl Default for GuestLimits {
     fn default() -> Self {
         // An ordinary decision takes about 20,000 units of fuel and 3 microseconds.
-        Self { fuel: 200_000_000, deadline_ms: 2_000, memory_bytes: 64 << 20, answer_bytes: 4 << 20 }
+        Self {
+            fuel: 200_000_000,
+            deadline_ms: 2_000,
+            memory_bytes: 64 << 20,
+            answer_bytes: 4 << 20,
+        }
     }
 }
 
@@ -64,7 +69,12 @@ impl Runtime {
         let engine = wasmtime::Engine::new(&config)?;
         let linker = Arc::new(sandbox::linker(&engine)?);
         let ticker = Arc::new(Ticker::start(&engine)?);
-        Ok(Self { engine, linker, limits, _ticker: ticker })
+        Ok(Self {
+            engine,
+            linker,
+            limits,
+            _ticker: ticker,
+        })
     }
 
     /// The engine.
@@ -85,7 +95,10 @@ impl Runtime {
 
     /// The backstop in ticks of the epoch. One more than it takes: the first tick is a partial one.
     pub(super) fn deadline_ticks(&self) -> u64 {
-        self.limits.deadline_ms.div_ceil(EPOCH_TICK.as_millis() as u64) + 1
+        self.limits
+            .deadline_ms
+            .div_ceil(EPOCH_TICK.as_millis() as u64)
+            + 1
     }
 }
 
@@ -100,13 +113,17 @@ impl Ticker {
         let stopped = stop.clone();
         // Weak, so that the ticker never keeps an engine alive.
         let engine = engine.weak();
-        std::thread::Builder::new().name("epoch".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(EPOCH_TICK);
-                let Some(engine) = engine.upgrade() else { return };
-                engine.increment_epoch();
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("epoch".into())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(EPOCH_TICK);
+                    let Some(engine) = engine.upgrade() else {
+                        return;
+                    };
+                    engine.increment_epoch();
+                }
+            })?;
         Ok(Self { stop })
     }
 }

@@ -22,7 +22,11 @@ pub struct Instance {
 
 impl Instance {
     pub(super) fn new(runtime: Runtime, pre: ParticipantPre<Sandbox>) -> Self {
-        Self { runtime, pre, live: None }
+        Self {
+            runtime,
+            pre,
+            live: None,
+        }
     }
 
     /// Asks the component what it is.
@@ -30,8 +34,10 @@ impl Instance {
     /// # Errors
     /// A [`Fault`] when it breaks.
     pub fn describe(&mut self) -> Result<saga_core::description::Description, Fault> {
-        self.call(0, |participant, store| participant.saga_participant_rules().call_describe(store))
-            .map(|(description, _)| bindings::description(description))
+        self.call(0, |participant, store| {
+            participant.saga_participant_rules().call_describe(store)
+        })
+        .map(|(description, _)| bindings::description(description))
     }
 
     /// One call under the limits of a turn; gives its result and the fuel it used.
@@ -47,7 +53,9 @@ impl Instance {
         };
         store.data_mut().begin_turn(time);
         store.set_epoch_deadline(self.runtime.deadline_ticks());
-        let result = store.set_fuel(limits.fuel).and_then(|()| call(&participant, &mut store));
+        let result = store
+            .set_fuel(limits.fuel)
+            .and_then(|()| call(&participant, &mut store));
         match result {
             Ok(value) => {
                 let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
@@ -65,7 +73,9 @@ impl Instance {
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_hostcall_fuel(limits.answer_bytes);
         store.set_epoch_deadline(self.runtime.deadline_ticks());
-        let result = store.set_fuel(limits.fuel).and_then(|()| self.pre.instantiate(&mut store));
+        let result = store
+            .set_fuel(limits.fuel)
+            .and_then(|()| self.pre.instantiate(&mut store));
         match result {
             Ok(participant) => Ok((store, participant)),
             Err(error) => Err(fault(&error, &store, limits)),
@@ -78,20 +88,30 @@ impl Rules for Instance {
         let parameters = bindings::parameters(message);
         let (answer, fuel) = self.call(message.time, |participant, store| {
             let message = bindings::message(message, &parameters);
-            participant.saga_participant_rules().call_handle(store, state, message)
+            participant
+                .saga_participant_rules()
+                .call_handle(store, state, message)
         })?;
-        Ok(Decision { answer: answer.map(bindings::outcome).map_err(bindings::disposition), fuel })
+        Ok(Decision {
+            answer: answer.map(bindings::outcome).map_err(bindings::disposition),
+            fuel,
+        })
     }
 
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
         let (answer, _) = self.call(0, |participant, store| {
-            participant.saga_participant_rules().call_migrate(store, version, state)
+            participant
+                .saga_participant_rules()
+                .call_migrate(store, version, state)
         })?;
         answer.map_err(|disposition| {
             let reason = match bindings::disposition(disposition) {
                 Disposition::Malformed(reason) | Disposition::RetryLater(reason) => reason,
             };
-            Fault::new(FaultKind::Migration, format!("state of version {version}: {reason}"))
+            Fault::new(
+                FaultKind::Migration,
+                format!("state of version {version}: {reason}"),
+            )
         })
     }
 }
@@ -101,25 +121,34 @@ fn fault(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &super::GuestL
     if store.data().memory.refused {
         return Fault::new(
             FaultKind::OutOfMemory,
-            format!("wanted more than its {} bytes of memory", limits.memory_bytes),
+            format!(
+                "wanted more than its {} bytes of memory",
+                limits.memory_bytes
+            ),
         );
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => {
-            Fault::new(FaultKind::OutOfFuel, format!("used up its {} units of fuel", limits.fuel))
-        }
-        Some(Trap::Interrupt) => {
-            Fault::new(FaultKind::Deadline, format!("took longer than {} ms", limits.deadline_ms))
-        }
+        Some(Trap::OutOfFuel) => Fault::new(
+            FaultKind::OutOfFuel,
+            format!("used up its {} units of fuel", limits.fuel),
+        ),
+        Some(Trap::Interrupt) => Fault::new(
+            FaultKind::Deadline,
+            format!("took longer than {} ms", limits.deadline_ms),
+        ),
         Some(trap) => {
             // Rust rules that panic say why on standard error and then run into an unreachable.
             let words = store.data().last_words.text();
-            Fault::new(FaultKind::Trap, words.map_or_else(|| trap.to_string(), |words| format!("{trap}: {words}")))
+            Fault::new(
+                FaultKind::Trap,
+                words.map_or_else(|| trap.to_string(), |words| format!("{trap}: {words}")),
+            )
         }
         // The copying of an answer stops with this text; there is no type to match on.
-        None if error.to_string().contains("fuel allocated for hostcalls") => {
-            Fault::new(FaultKind::OutputTooLarge, format!("answered more than {} bytes", limits.answer_bytes))
-        }
+        None if error.to_string().contains("fuel allocated for hostcalls") => Fault::new(
+            FaultKind::OutputTooLarge,
+            format!("answered more than {} bytes", limits.answer_bytes),
+        ),
         // The root says why; what is around it is a backtrace of the guest, in names of its compiler.
         None => Fault::new(FaultKind::Trap, error.root_cause().to_string()),
     }

@@ -24,14 +24,21 @@ pub(super) struct LastWords(Arc<Mutex<Vec<u8>>>);
 impl LastWords {
     /// Forgets what was written.
     pub(super) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// What was written, if anything was, on one line.
     pub(super) fn text(&self) -> Option<String> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept);
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<_> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
         (!lines.is_empty()).then(|| lines.join(" | "))
     }
 
@@ -79,7 +86,11 @@ impl Pollable for LastWords {
 }
 
 impl AsyncWrite for LastWords {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         self.keep(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

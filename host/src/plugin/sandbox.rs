@@ -12,7 +12,9 @@ use std::time::Duration;
 use rand_core::TryRng;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::DynPollable;
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{
+    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
+};
 
 use super::last_words::LastWords;
 
@@ -44,8 +46,17 @@ impl Sandbox {
             .allow_tcp(false)
             .allow_udp(false)
             .build();
-        let memory = MemoryLimit { bytes: memory_bytes, refused: false };
-        Self { wasi, table: ResourceTable::new(), clock, memory, last_words }
+        let memory = MemoryLimit {
+            bytes: memory_bytes,
+            refused: false,
+        };
+        Self {
+            wasi,
+            table: ResourceTable::new(),
+            clock,
+            memory,
+            last_words,
+        }
     }
 
     /// Prepares for a turn at this time, in milliseconds since the Unix epoch.
@@ -58,7 +69,10 @@ impl Sandbox {
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -71,15 +85,15 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandb
     let mut poll = linker.instance(WASI_POLL)?;
     poll.func_wrap(
         "poll",
-        |_: wasmtime::StoreContextMut<'_, Sandbox>, _: (Vec<Resource<DynPollable>>,)| -> wasmtime::Result<(Vec<u32>,)> {
-            Err(no_waiting())
-        },
+        |_: wasmtime::StoreContextMut<'_, Sandbox>,
+         _: (Vec<Resource<DynPollable>>,)|
+         -> wasmtime::Result<(Vec<u32>,)> { Err(no_waiting()) },
     )?;
     poll.func_wrap(
         "[method]pollable.block",
-        |_: wasmtime::StoreContextMut<'_, Sandbox>, _: (Resource<DynPollable>,)| -> wasmtime::Result<()> {
-            Err(no_waiting())
-        },
+        |_: wasmtime::StoreContextMut<'_, Sandbox>,
+         _: (Resource<DynPollable>,)|
+         -> wasmtime::Result<()> { Err(no_waiting()) },
     )?;
     linker.allow_shadowing(false);
     Ok(linker)
@@ -144,13 +158,23 @@ pub(super) struct MemoryLimit {
 const TABLE_ENTRIES: usize = 100_000;
 
 impl wasmtime::ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let allowed = desired <= self.bytes;
         self.refused |= !allowed;
         Ok(allowed)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let allowed = desired <= TABLE_ENTRIES;
         self.refused |= !allowed;
         Ok(allowed)

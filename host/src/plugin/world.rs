@@ -14,8 +14,14 @@ const FUNCTIONS: [&str; 3] = ["describe", "handle", "migrate"];
 
 /// What may be imported: the contract's own types, which hold no function, and the interfaces of WASI
 /// that the standard library imports and that the sandbox answers with nothing.
-const GRANTED: [&str; 6] =
-    ["saga:participant/types@", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+const GRANTED: [&str; 6] = [
+    "saga:participant/types@",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+];
 
 /// Says what the bytes are, when they are not a component.
 #[must_use]
@@ -36,14 +42,25 @@ pub fn mismatch(engine: &Engine, component: &Component) -> Option<String> {
     let ty = component.component_type();
     for (name, _) in ty.imports(engine) {
         if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
-            return Some(format!("imports `{name}`, which rules are not granted: take out what needs it"));
+            return Some(format!(
+                "imports `{name}`, which rules are not granted: take out what needs it"
+            ));
         }
     }
     let rules = ty.exports(engine).find(|(name, _)| *name == RULES_EXPORT);
     let Some((_, item)) = rules else {
-        let exports: Vec<_> = ty.exports(engine).map(|(name, _)| format!("`{name}`")).collect();
-        let has = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-        return Some(format!("does not export `{RULES_EXPORT}` (it exports {has})"));
+        let exports: Vec<_> = ty
+            .exports(engine)
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        let has = if exports.is_empty() {
+            "nothing".to_owned()
+        } else {
+            exports.join(", ")
+        };
+        return Some(format!(
+            "does not export `{RULES_EXPORT}` (it exports {has})"
+        ));
     };
     let ComponentItem::ComponentInstance(interface) = item.ty else {
         return Some(format!("exports `{RULES_EXPORT}`, but not as an interface"));

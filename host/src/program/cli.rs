@@ -10,7 +10,10 @@ use crate::config::{Config, ConfigError, LogSettings};
 
 /// A native host for choreography-based sagas whose rules are WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "saga", version, after_help = "\
+#[command(
+    name = "saga",
+    version,
+    after_help = "\
 Examples:
   saga run --plugin customer=customer.wasm --plugin order=order.wasm
   saga run --config saga.toml
@@ -25,7 +28,9 @@ Exit codes:
   65  a component was refused
   69  an address can't be listened on
   70  a fault of the host itself
-  73  the store can't be used")]
+  73  the store can't be used
+ 130  ended at once by a second SIGINT; 143 by a second SIGTERM"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -71,9 +76,14 @@ impl Cli {
             Command::Run(settings) => (Action::Run, settings),
             Command::Config(settings) => (Action::PrintConfig, settings),
         };
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let config = Config::load(settings.config.as_deref(), settings.overrides(), environment)?;
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let config = Config::load(
+            settings.config.as_deref(),
+            settings.overrides(),
+            environment,
+        )?;
         Ok((action, config))
     }
 }
@@ -87,20 +97,38 @@ impl Settings {
         };
         let mut overrides = Vec::new();
         for (name, path) in &self.plugin {
-            overrides.push(setting(&["participants", name, "component"], path, format!("--plugin {name}")));
+            overrides.push(setting(
+                &["participants", name, "component"],
+                path,
+                format!("--plugin {name}"),
+            ));
         }
         for (name, address) in &self.listen {
-            overrides.push(setting(&["participants", name, "listen"], address, format!("--listen {name}")));
+            overrides.push(setting(
+                &["participants", name, "listen"],
+                address,
+                format!("--listen {name}"),
+            ));
         }
-        overrides.extend(self.data.as_ref().map(|data| setting(&["data_dir"], data, "--data".into())));
-        overrides.extend(self.kafka.as_ref().map(|kafka| setting(&["kafka", "bootstrap"], kafka, "--kafka".into())));
+        overrides.extend(
+            self.data
+                .as_ref()
+                .map(|data| setting(&["data_dir"], data, "--data".into())),
+        );
+        overrides.extend(
+            self.kafka
+                .as_ref()
+                .map(|kafka| setting(&["kafka", "bootstrap"], kafka, "--kafka".into())),
+        );
         overrides
     }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
         _ => Err("is not of the form NAME=VALUE".into()),
     }
 }
@@ -111,11 +139,17 @@ pub(crate) fn start_log(settings: &LogSettings) {
     // The filter was checked with the other settings.
     let filter: tracing_subscriber::filter::Targets = settings.level.parse().unwrap_or_default();
     // A line that can't be written is lost: to complain of it on the same stream would panic.
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if settings.format == "json" {
-        tracing_subscriber::registry().with(layer.json().with_filter(filter)).init();
+        tracing_subscriber::registry()
+            .with(layer.json().with_filter(filter))
+            .init();
     } else {
         let colour = std::io::stderr().is_terminal();
-        tracing_subscriber::registry().with(layer.with_ansi(colour).with_filter(filter)).init();
+        tracing_subscriber::registry()
+            .with(layer.with_ansi(colour).with_filter(filter))
+            .init();
     }
 }

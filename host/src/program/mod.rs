@@ -29,6 +29,8 @@ mod exit {
     pub(crate) const INTERNAL: u8 = 70;
     /// The store can't be used.
     pub(crate) const STORE: u8 = 73;
+    /// Ended at once by a second signal: this and the signal's number, as shells have it.
+    pub(crate) const SIGNAL: i32 = 128;
 }
 
 /// Gives the rules of every configured participant.
@@ -42,7 +44,11 @@ pub fn main(load: Load) -> ExitCode {
         Err(error) => {
             // Help and version are asked for and go to standard output.
             let _ = error.print();
-            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                exit::USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     // What is wrong with the settings is said before there is a log to say it in.
@@ -78,10 +84,15 @@ fn run(config: &Config, load: Load) -> ExitCode {
     cli::start_log(&config.log);
     die_on_panic();
     if config.participants.is_empty() {
-        complain("no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file");
+        complain(
+            "no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file",
+        );
         return exit::USAGE.into();
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("the runtime does not start: {error}"));
@@ -111,12 +122,15 @@ async fn serve(config: &Config, load: Load) -> Result<(), StartError> {
     };
     announce(&running.listening);
     let which = signals.next().await;
-    tracing::info!(signal = which, "draining; a second signal ends at once");
+    tracing::info!(
+        signal = which.name,
+        "draining; a second signal ends at once"
+    );
     tokio::select! {
         () = running.drain() => tracing::info!("drained"),
         which = signals.next() => {
-            tracing::warn!(signal = which, "ending at once; the next start recovers");
-            std::process::exit(i32::from(exit::INTERNAL));
+            tracing::warn!(signal = which.name, "ending at once; the next start recovers");
+            std::process::exit(exit::SIGNAL + which.number);
         }
     }
     Ok(())
@@ -124,7 +138,10 @@ async fn serve(config: &Config, load: Load) -> Result<(), StartError> {
 
 /// Says on standard output where the participants listen, and that they do.
 fn announce(listening: &[(String, String)]) {
-    let mut text: String = listening.iter().map(|(name, url)| format!("listening {name} {url}\n")).collect();
+    let mut text: String = listening
+        .iter()
+        .map(|(name, url)| format!("listening {name} {url}\n"))
+        .collect();
     text.push_str("ready\n");
     let mut out = std::io::stdout();
     // Not `println!`: whoever reads may be gone, and that must not stop the host.
@@ -161,6 +178,12 @@ fn die_on_panic() {
     }));
 }
 
+/// A signal that came.
+struct Received {
+    name: &'static str,
+    number: i32,
+}
+
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -174,13 +197,16 @@ impl Signals {
         // Taken, so that a limit on the size of files is a failed write, as on a full disk, and not the
         // end of the process. It stays taken when the stream is dropped.
         signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)?;
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Received {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Received { name: "SIGINT", number: SignalKind::interrupt().as_raw_value() },
+            _ = self.terminate.recv() => Received { name: "SIGTERM", number: SignalKind::terminate().as_raw_value() },
         }
     }
 }

@@ -36,13 +36,20 @@ impl Counters {
         self.offsets.clear();
     }
 
-    fn next_offset(&mut self, sql: &Connection, topic: i64, partition: i32) -> rusqlite::Result<i64> {
+    fn next_offset(
+        &mut self,
+        sql: &Connection,
+        topic: i64,
+        partition: i32,
+    ) -> rusqlite::Result<i64> {
         use std::collections::hash_map::Entry as Slot;
         let next = match self.partitions.entry((topic, partition)) {
             Slot::Occupied(slot) => slot.into_mut(),
             Slot::Vacant(slot) => {
                 let stored = sql
-                    .prepare_cached("SELECT next_offset FROM partitions WHERE topic = ?1 AND partition = ?2")?
+                    .prepare_cached(
+                        "SELECT next_offset FROM partitions WHERE topic = ?1 AND partition = ?2",
+                    )?
                     .query_row(params![topic, partition], |row| row.get(0));
                 slot.insert(match stored {
                     Err(rusqlite::Error::QueryReturnedNoRows) => 0,
@@ -65,8 +72,10 @@ impl Counters {
             .execute(params![topic, partition, next])?;
         }
         for (participant, key) in &self.last_keys {
-            sql.prepare_cached("UPDATE participants SET last_key = max(last_key, ?2) WHERE id = ?1")?
-                .execute(params![participant, key])?;
+            sql.prepare_cached(
+                "UPDATE participants SET last_key = max(last_key, ?2) WHERE id = ?1",
+            )?
+            .execute(params![participant, key])?;
         }
         for ((consumer, topic, partition), next) in &self.offsets {
             write_offset(sql, consumer, *topic, *partition, *next)?;
@@ -95,11 +104,22 @@ pub fn write_offset(
 }
 
 /// Writes one entry.
-pub(super) fn apply(sql: &Connection, counters: &mut Counters, entry: &Entry) -> rusqlite::Result<Applied> {
+pub(super) fn apply(
+    sql: &Connection,
+    counters: &mut Counters,
+    entry: &Entry,
+) -> rusqlite::Result<Applied> {
     if let Some(taken) = &entry.taken {
         let session = &taken.session;
         let next = session.settle(taken.offset);
-        counters.offsets.insert((session.source.consumer.clone(), session.source.topic_row, session.partition), next);
+        counters.offsets.insert(
+            (
+                session.source.consumer.clone(),
+                session.source.topic_row,
+                session.partition,
+            ),
+            next,
+        );
     }
     if let Some(settlement) = &entry.settlement {
         if !remember(sql, entry.participant, settlement)? {
@@ -128,10 +148,19 @@ pub(super) fn apply(sql: &Connection, counters: &mut Counters, entry: &Entry) ->
 
 /// Notes the identity of an event; false where it is there already.
 fn remember(sql: &Connection, participant: i64, settlement: &Settlement) -> rusqlite::Result<bool> {
-    let Some(identity) = &settlement.inbox else { return Ok(true) };
+    let Some(identity) = &settlement.inbox else {
+        return Ok(true);
+    };
     let rows = sql
-        .prepare_cached("INSERT OR IGNORE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![participant, identity.id, identity.source, settlement.journal.time as i64])?;
+        .prepare_cached(
+            "INSERT OR IGNORE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            participant,
+            identity.id,
+            identity.source,
+            settlement.journal.time as i64
+        ])?;
     Ok(rows == 1)
 }
 
@@ -155,7 +184,11 @@ fn write_state(sql: &Connection, entry: &Entry, settlement: &Settlement) -> rusq
     Ok(())
 }
 
-fn write_timers(sql: &Connection, participant: i64, settlement: &Settlement) -> rusqlite::Result<()> {
+fn write_timers(
+    sql: &Connection,
+    participant: i64,
+    settlement: &Settlement,
+) -> rusqlite::Result<()> {
     for change in &settlement.timers {
         match change {
             TimerChange::Set(timer) => {
@@ -177,8 +210,10 @@ fn write_timers(sql: &Connection, participant: i64, settlement: &Settlement) -> 
                 ])?;
             }
             TimerChange::Cancel(name) => {
-                sql.prepare_cached("DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3")?
-                    .execute(params![participant, settlement.key, name])?;
+                sql.prepare_cached(
+                    "DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3",
+                )?
+                .execute(params![participant, settlement.key, name])?;
             }
         }
     }
@@ -204,9 +239,15 @@ fn write_journal(sql: &Connection, entry: &Entry, settlement: &Settlement) -> ru
     Ok(())
 }
 
-fn write_outbox(sql: &Connection, generation: i64, offset: i64, row: &OutboxRow) -> rusqlite::Result<()> {
+fn write_outbox(
+    sql: &Connection,
+    generation: i64,
+    offset: i64,
+    row: &OutboxRow,
+) -> rusqlite::Result<()> {
     let attributes = &row.attributes;
-    let extra = (!attributes.extra.is_empty()).then(|| serde_json::to_string(&attributes.extra).unwrap_or_default());
+    let extra = (!attributes.extra.is_empty())
+        .then(|| serde_json::to_string(&attributes.extra).unwrap_or_default());
     sql.prepare_cached(
         "INSERT INTO outbox (topic, partition, offset, generation, event_type, key, value, event_id,
              correlation, causation, traceparent, extra, time)
@@ -238,16 +279,30 @@ fn delete_timer(
     settlement: Option<&Settlement>,
 ) -> rusqlite::Result<()> {
     let set_anew = settlement.is_some_and(|settlement| {
-        settlement.timers.iter().any(|change| matches!(change, TimerChange::Set(set) if set.name == timer.name))
+        settlement
+            .timers
+            .iter()
+            .any(|change| matches!(change, TimerChange::Set(set) if set.name == timer.name))
     });
     if !set_anew {
-        sql.prepare_cached("DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4")?
-            .execute(params![participant, timer.key, timer.name, timer.due as i64])?;
+        sql.prepare_cached(
+            "DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4",
+        )?
+        .execute(params![
+            participant,
+            timer.key,
+            timer.name,
+            timer.due as i64
+        ])?;
     }
     Ok(())
 }
 
-fn write_dead_letter(sql: &Connection, participant: i64, letter: &DeadLetter) -> rusqlite::Result<()> {
+fn write_dead_letter(
+    sql: &Connection,
+    participant: i64,
+    letter: &DeadLetter,
+) -> rusqlite::Result<()> {
     sql.prepare_cached(
         "INSERT INTO dead_letters (participant, consumer, topic, partition, offset, key, value, reason, detail,
              attempts, digest, time)

@@ -138,6 +138,8 @@ impl Progress {
 
     pub(super) fn start_new_run(&self, after: u64) {
         // Two entries of one failed batch must not start two runs.
-        let _ = self.run.compare_exchange(after, after + 1, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .run
+            .compare_exchange(after, after + 1, Ordering::AcqRel, Ordering::Acquire);
     }
 }

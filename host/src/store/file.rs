@@ -58,7 +58,9 @@ pub enum OpenError {
         reason: String,
     },
     /// A newer host wrote it.
-    #[error("store {path}: has schema version {found}, this saga knows up to {known}; use a newer saga")]
+    #[error(
+        "store {path}: has schema version {found}, this saga knows up to {known}; use a newer saga"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -83,18 +85,33 @@ impl StoreFile {
     /// # Errors
     /// An [`OpenError`] that names the file, the reason and what to do.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let in_directory =
-            |error: std::io::Error| OpenError::Directory { path: directory.to_owned(), reason: error.to_string() };
+        let in_directory = |error: std::io::Error| OpenError::Directory {
+            path: directory.to_owned(),
+            reason: error.to_string(),
+        };
         std::fs::create_dir_all(directory).map_err(in_directory)?;
         let path = directory.join("saga.db");
         if path.is_dir() {
-            return Err(OpenError::NotAStore { path, reason: "is a directory; move it away".into() });
+            return Err(OpenError::NotAStore {
+                path,
+                reason: "is a directory; move it away".into(),
+            });
         }
         let lock_path = directory.join("saga.lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(in_directory)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(in_directory)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path, lock: lock_path }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    path,
+                    lock: lock_path,
+                });
+            }
             Err(TryLockError::Error(error)) => return Err(in_directory(error)),
         }
         let file = Self { path, lock };
@@ -128,7 +145,8 @@ impl StoreFile {
     }
 
     fn connection(&self, access: OpenFlags) -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let connection =
+            Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         for (name, value) in PRAGMAS {
             connection.pragma_update(None, name, value)?;
@@ -143,28 +161,45 @@ impl StoreFile {
         let mut connection = Connection::open(&self.path).map_err(unusable)?;
         // SQLite opens a file that it may not write for reading only, and says so at the first write.
         if connection.is_readonly("main").map_err(unusable)? {
-            return Err(OpenError::Unusable { path: path(), reason: cannot_write("it may only be read") });
+            return Err(OpenError::Unusable {
+                path: path(),
+                reason: cannot_write("it may only be read"),
+            });
         }
-        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unusable)?;
-        let application: i64 =
-            connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(unusable)?;
+        let found: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(unusable)?;
+        let application: i64 = connection
+            .pragma_query_value(None, "application_id", |row| row.get(0))
+            .map_err(unusable)?;
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
             .map_err(unusable)?;
         if tables > 0 && application != schema::APPLICATION_ID {
             return Err(OpenError::NotAStore {
                 path: path(),
-                reason: "is a SQLite database of another program; choose another data directory".into(),
+                reason: "is a SQLite database of another program; choose another data directory"
+                    .into(),
             });
         }
         if found > schema::VERSION {
-            return Err(OpenError::Newer { path: path(), found, known: schema::VERSION });
+            return Err(OpenError::Newer {
+                path: path(),
+                found,
+                known: schema::VERSION,
+            });
         }
         if tables == 0 {
             let transaction = connection.transaction().map_err(unusable)?;
-            transaction.execute_batch(schema::CREATE).map_err(unusable)?;
-            transaction.pragma_update(None, "user_version", schema::VERSION).map_err(unusable)?;
-            transaction.pragma_update(None, "application_id", schema::APPLICATION_ID).map_err(unusable)?;
+            transaction
+                .execute_batch(schema::CREATE)
+                .map_err(unusable)?;
+            transaction
+                .pragma_update(None, "user_version", schema::VERSION)
+                .map_err(unusable)?;
+            transaction
+                .pragma_update(None, "application_id", schema::APPLICATION_ID)
+                .map_err(unusable)?;
             transaction.commit().map_err(unusable)?;
         }
         drop(connection);
@@ -184,16 +219,24 @@ fn explain(path: PathBuf, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::NotAStore {
             path,
-            reason: format!("is not a store, or is damaged ({error}); move it away or restore a backup"),
+            reason: format!(
+                "is not a store, or is damaged ({error}); move it away or restore a backup"
+            ),
         },
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => OpenError::Unusable {
-            path,
-            reason: cannot_write(&error.to_string()),
-        },
-        Some(ErrorCode::DiskFull) => {
-            OpenError::Unusable { path, reason: "the disk is full; make room and start again".into() }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            OpenError::Unusable {
+                path,
+                reason: cannot_write(&error.to_string()),
+            }
         }
-        _ => OpenError::Unusable { path, reason: error.to_string() },
+        Some(ErrorCode::DiskFull) => OpenError::Unusable {
+            path,
+            reason: "the disk is full; make room and start again".into(),
+        },
+        _ => OpenError::Unusable {
+            path,
+            reason: error.to_string(),
+        },
     }
 }
 
@@ -202,7 +245,11 @@ fn cannot_write(why: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
 mod tests {
     use super::*;
 
@@ -210,7 +257,9 @@ mod tests {
     fn a_second_process_is_refused_until_the_first_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let first = StoreFile::open(directory.path()).unwrap();
-        let Err(OpenError::InUse { .. }) = StoreFile::open(directory.path()) else { panic!("was let in") };
+        let Err(OpenError::InUse { .. }) = StoreFile::open(directory.path()) else {
+            panic!("was let in")
+        };
         drop(first);
         StoreFile::open(directory.path()).unwrap();
     }
@@ -228,18 +277,30 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         drop(StoreFile::open(directory.path()).unwrap());
         let path = directory.path().join("saga.db");
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
         let error = StoreFile::open(directory.path()).err().unwrap().to_string();
-        assert!(error.contains("schema version 99") && error.contains("newer saga"), "{error}");
-        let version: i64 =
-            Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert!(
+            error.contains("schema version 99") && error.contains("newer saga"),
+            "{error}"
+        );
+        let version: i64 = Connection::open(&path)
+            .unwrap()
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
         assert_eq!(version, 99);
     }
 
     #[test]
     fn a_file_that_is_no_store_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("saga.db"), "no database at all, only some text in a file").unwrap();
+        std::fs::write(
+            directory.path().join("saga.db"),
+            "no database at all, only some text in a file",
+        )
+        .unwrap();
         let error = StoreFile::open(directory.path()).err().unwrap().to_string();
         assert!(error.contains("is not a store"), "{error}");
     }
@@ -248,14 +309,20 @@ mod tests {
     fn a_database_of_another_program_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("saga.db");
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE theirs (x)")
+            .unwrap();
         let error = StoreFile::open(directory.path()).err().unwrap().to_string();
         assert!(error.contains("another program"), "{error}");
     }
 
     #[test]
     fn a_place_that_cannot_be_written_is_named() {
-        let error = StoreFile::open(Path::new("/proc/saga-data")).err().unwrap().to_string();
+        let error = StoreFile::open(Path::new("/proc/saga-data"))
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("data directory /proc/saga-data"), "{error}");
     }
 }

@@ -24,8 +24,8 @@ pub mod registry;
 pub mod schema;
 pub mod writer;
 
-pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Taken};
 pub use apply::write_offset;
+pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Taken};
 pub use file::{OpenError, StoreFile};
 pub use read::Reader;
 pub use writer::{Health, Store, StoreFault, StoreSettings};

@@ -21,12 +21,18 @@ pub(super) struct Pruner {
 
 impl Pruner {
     pub(super) fn new(retention_hours: u64) -> Self {
-        Self { retention_ms: retention_hours.saturating_mul(3_600_000), inbox: Default::default() }
+        Self {
+            retention_ms: retention_hours.saturating_mul(3_600_000),
+            inbox: Default::default(),
+        }
     }
 
     /// One step.
     pub(super) fn step(&mut self, sql: &Connection) -> rusqlite::Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis() as u64;
         let before = now.saturating_sub(self.retention_ms) as i64;
         // A look costs a read; only what is there to delete costs a commit.
         let oldest: Option<i64> = sql
@@ -54,15 +60,23 @@ impl Pruner {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        self.inbox = rows.last().map(|(p, i, s, _)| (*p, i.clone(), s.clone())).unwrap_or_default();
-        let old: Vec<_> = rows.into_iter().filter(|(.., time)| *time < before).collect();
+        self.inbox = rows
+            .last()
+            .map(|(p, i, s, _)| (*p, i.clone(), s.clone()))
+            .unwrap_or_default();
+        let old: Vec<_> = rows
+            .into_iter()
+            .filter(|(.., time)| *time < before)
+            .collect();
         if old.is_empty() {
             return Ok(());
         }
         let transaction = sql.unchecked_transaction()?;
         for (participant, id, source, _) in old {
-            sql.prepare_cached("DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3")?
-                .execute(params![participant, id, source])?;
+            sql.prepare_cached(
+                "DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
+            )?
+            .execute(params![participant, id, source])?;
         }
         transaction.commit()
     }
@@ -87,7 +101,9 @@ fn prune_outbox(sql: &Connection, before: i64) -> rusqlite::Result<()> {
             .query_row(params![topic, partition], |row| row.get(0))?;
         let Some(first) = first else { continue };
         let time: i64 = sql
-            .prepare_cached("SELECT time FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset = ?3")?
+            .prepare_cached(
+                "SELECT time FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset = ?3",
+            )?
             .query_row(params![topic, partition, first], |row| row.get(0))?;
         if time < before && first < read {
             sql.prepare_cached(

@@ -73,7 +73,9 @@ impl Reader {
     /// What SQLite said.
     pub fn was_applied(&self, participant: i64, identity: &Identity) -> rusqlite::Result<bool> {
         self.0
-            .prepare_cached("SELECT 1 FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3")?
+            .prepare_cached(
+                "SELECT 1 FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
+            )?
             .exists(params![participant, identity.id, identity.source])
     }
 
@@ -81,7 +83,12 @@ impl Reader {
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn offset(&self, consumer: &str, topic: i64, partition: i32) -> rusqlite::Result<Option<i64>> {
+    pub fn offset(
+        &self,
+        consumer: &str,
+        topic: i64,
+        partition: i32,
+    ) -> rusqlite::Result<Option<i64>> {
         self.0
             .prepare_cached("SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = ?2 AND partition = ?3")?
             .query_row(params![consumer, topic, partition], |row| row.get(0))
@@ -164,7 +171,11 @@ fn record(row: &rusqlite::Row<'_>, topic: &Arc<str>, partition: i32) -> rusqlite
     let participant: Option<String> = row.get(10)?;
     let extra: Option<String> = row.get(9)?;
     Ok(Record {
-        position: Position { topic: topic.clone(), partition, offset: row.get(0)? },
+        position: Position {
+            topic: topic.clone(),
+            partition,
+            offset: row.get(0)?,
+        },
         key: row.get(1)?,
         value: row.get(2)?,
         timestamp: row.get::<_, i64>(3)? as u64,
@@ -176,7 +187,9 @@ fn record(row: &rusqlite::Row<'_>, topic: &Arc<str>, partition: i32) -> rusqlite
             causation: row.get(7)?,
             digest: row.get(11)?,
             traceparent: row.get(8)?,
-            extra: extra.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+            extra: extra
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
         },
     })
 }

@@ -9,10 +9,15 @@ use saga_core::description::Description;
 /// # Errors
 /// What SQLite said.
 pub fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64, i64)> {
-    sql.execute("INSERT OR IGNORE INTO participants (name) VALUES (?1)", [name])?;
-    sql.query_row("SELECT id, last_key FROM participants WHERE name = ?1", [name], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
+    sql.execute(
+        "INSERT OR IGNORE INTO participants (name) VALUES (?1)",
+        [name],
+    )?;
+    sql.query_row(
+        "SELECT id, last_key FROM participants WHERE name = ?1",
+        [name],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
 }
 
 /// The row of a build of a participant.
@@ -29,7 +34,13 @@ pub fn generation(
     sql.execute(
         "INSERT OR IGNORE INTO generations (participant, digest, version, state_version, since)
          VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![participant, digest, description.version, description.state.version, now as i64],
+        params![
+            participant,
+            digest,
+            description.version,
+            description.state.version,
+            now as i64
+        ],
     )?;
     sql.query_row(
         "SELECT id FROM generations WHERE participant = ?1 AND digest = ?2",
@@ -44,7 +55,9 @@ pub fn generation(
 /// What SQLite said.
 pub fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
     sql.execute("INSERT OR IGNORE INTO topics (name) VALUES (?1)", [name])?;
-    sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| row.get(0))
+    sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| {
+        row.get(0)
+    })
 }
 
 /// The newest version of a participant's state that is stored, if any is.

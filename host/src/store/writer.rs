@@ -43,7 +43,11 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { batch: 1_024, retention_hours: 168, max_bytes: 0 }
+        Self {
+            batch: 1_024,
+            retention_hours: 168,
+            max_bytes: 0,
+        }
     }
 }
 
@@ -115,8 +119,17 @@ impl Store {
             pruner: Pruner::new(settings.retention_hours),
             batch: settings.batch.max(1),
         };
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run())?;
-        Ok(Self { file, requests, thread: std::sync::Mutex::new(Some(thread)), published, timers, health })
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || writer.run())?;
+        Ok(Self {
+            file,
+            requests,
+            thread: std::sync::Mutex::new(Some(thread)),
+            published,
+            timers,
+            health,
+        })
     }
 
     /// Hands over an entry. Waits while the queue is full.
@@ -239,7 +252,9 @@ impl Writer {
             }
         }
         // A clean end leaves no log behind to be recovered.
-        let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        let _ = self
+            .connection
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
 
     /// Commits a batch that starts with this entry; gives back the request that ended the batch.
@@ -292,13 +307,18 @@ impl Writer {
         result
     }
 
-    #[allow(clippy::vec_box, reason = "entries are handed over boxed; taking them out would copy them")]
+    #[allow(
+        clippy::vec_box,
+        reason = "entries are handed over boxed; taking them out would copy them"
+    )]
     fn committed(&self, batch: Vec<Box<Entry>>, written: &[bool]) {
         if self.health.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }
         self.health.commits.fetch_add(1, Ordering::Relaxed);
-        self.health.entries.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        self.health
+            .entries
+            .fetch_add(batch.len() as u64, Ordering::Relaxed);
         let mut rings = Rings::default();
         for (entry, written) in batch.into_iter().zip(written) {
             if *written {
@@ -306,7 +326,10 @@ impl Writer {
                 entry.progress.set_committed(entry.ticket);
                 (entry.done)(Ok(()));
             } else {
-                void(*entry, &StoreFault("was decided on a state that did not come to be; try again".into()));
+                void(
+                    *entry,
+                    &StoreFault("was decided on a state that did not come to be; try again".into()),
+                );
             }
         }
         if rings.published {
@@ -317,7 +340,10 @@ impl Writer {
         }
     }
 
-    #[allow(clippy::vec_box, reason = "entries are handed over boxed; taking them out would copy them")]
+    #[allow(
+        clippy::vec_box,
+        reason = "entries are handed over boxed; taking them out would copy them"
+    )]
     fn failed(&self, batch: Vec<Box<Entry>>, error: &rusqlite::Error) {
         if !self.health.failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
@@ -348,14 +374,21 @@ struct Rings {
 impl Rings {
     fn add(&mut self, entry: &Entry) {
         self.published |= !entry.outbox.is_empty();
-        self.timers |= entry.settlement.as_ref().is_some_and(|settlement| !settlement.timers.is_empty());
+        self.timers |= entry
+            .settlement
+            .as_ref()
+            .is_some_and(|settlement| !settlement.timers.is_empty());
     }
 }
 
 /// Whether what the entry was decided on still holds. A record whose reading was cancelled comes
 /// again, and must not come after one that follows it.
 fn is_fresh(entry: &Entry) -> bool {
-    if entry.taken.as_ref().is_some_and(|taken| taken.session.is_cancelled()) {
+    if entry
+        .taken
+        .as_ref()
+        .is_some_and(|taken| taken.session.is_cancelled())
+    {
         entry.progress.start_new_run(entry.run);
     }
     entry.run == entry.progress.run()
@@ -373,7 +406,9 @@ fn after(done: Done, progress: &Progress, run: u64) {
     if progress.run() == run {
         done(Ok(()));
     } else {
-        done(Err(StoreFault("was read from a state that did not come to be; try again".into())));
+        done(Err(StoreFault(
+            "was read from a state that did not come to be; try again".into(),
+        )));
     }
 }
 

@@ -114,7 +114,15 @@ impl Rig {
             declared_topic: topic.into(),
             topic_row,
         });
-        Self { transport, store, source, participant, generation, _directory: directory, _broker: Box::new(broker) }
+        Self {
+            transport,
+            store,
+            source,
+            participant,
+            generation,
+            _directory: directory,
+            _broker: Box::new(broker),
+        }
     }
 
     /// Starts the relay, where the transport has one.
@@ -126,15 +134,29 @@ impl Rig {
     pub(super) fn publishing_to(&self, topics: Vec<(Arc<str>, i64)>) -> Running {
         let stop = CancellationToken::new();
         let thread = self.transport.publish(topics, stop.clone()).unwrap();
-        Running { stop, thread, store: self.store.clone() }
+        Running {
+            stop,
+            thread,
+            store: self.store.clone(),
+        }
     }
 
     /// Starts a consumer.
     pub(super) fn consuming(&self) -> Consuming {
         let (sender, deliveries) = unbounded();
         let stop = CancellationToken::new();
-        let thread = self.transport.consume(self.source.clone(), Arc::new(Channel(sender)), stop.clone()).unwrap();
-        Consuming { deliveries, running: Running { stop, thread: Some(thread), store: self.store.clone() } }
+        let thread = self
+            .transport
+            .consume(self.source.clone(), Arc::new(Channel(sender)), stop.clone())
+            .unwrap();
+        Consuming {
+            deliveries,
+            running: Running {
+                stop,
+                thread: Some(thread),
+                store: self.store.clone(),
+            },
+        }
     }
 
     /// Commits records to be published.
@@ -144,7 +166,10 @@ impl Rig {
 
     /// Commits that a record was consumed.
     pub(super) fn settle(&self, delivery: &Delivery) {
-        let taken = Taken { session: delivery.session.clone(), offset: delivery.record.position.offset };
+        let taken = Taken {
+            session: delivery.session.clone(),
+            offset: delivery.record.position.offset,
+        };
         self.commit(Vec::new(), Some(taken));
     }
 
@@ -156,7 +181,10 @@ impl Rig {
             partition: (key.bytes().map(usize::from).sum::<usize>() % partitions) as i32,
             key: Some(key.into()),
             value: Some(value.into()),
-            attributes: Attributes { id: Some(format!("id-{key}-{value}")), ..Attributes::default() },
+            attributes: Attributes {
+                id: Some(format!("id-{key}-{value}")),
+                ..Attributes::default()
+            },
             from_generation: true,
             time: 1_700_000_000_000,
         }
@@ -165,7 +193,9 @@ impl Rig {
     /// Where the consumer reads on, by the store.
     pub(super) fn stored(&self, partition: i32) -> Option<i64> {
         let reader = self.store.reader().unwrap();
-        reader.offset(&self.source.consumer, self.source.topic_row, partition).unwrap()
+        reader
+            .offset(&self.source.consumer, self.source.topic_row, partition)
+            .unwrap()
     }
 
     fn commit(&self, outbox: Vec<OutboxRow>, taken: Option<Taken>) {
@@ -218,7 +248,9 @@ impl Drop for Running {
 impl Consuming {
     /// The next delivery.
     pub(super) fn next(&self) -> Delivery {
-        self.deliveries.recv_timeout(DEADLINE).expect("a record should have arrived")
+        self.deliveries
+            .recv_timeout(DEADLINE)
+            .expect("a record should have arrived")
     }
 
     /// The values of the next deliveries, as text.
@@ -252,17 +284,33 @@ pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
         extra: Vec::new(),
     };
     let value = r#"{"id":1,"state":"PENDING","orderDetails":{"customerId":1,"orderTotal":{"amount":10.25}}}"#;
-    rig.publish(vec![OutboxRow { attributes: attributes.clone(), ..rig.row("1", value) }]);
+    rig.publish(vec![OutboxRow {
+        attributes: attributes.clone(),
+        ..rig.row("1", value)
+    }]);
 
     let Delivery { session, record } = consumer.next();
-    assert_eq!(record.position, Position { topic: rig.source.topic.clone(), partition: 0, offset: 0 });
+    assert_eq!(
+        record.position,
+        Position {
+            topic: rig.source.topic.clone(),
+            partition: 0,
+            offset: 0
+        }
+    );
     assert_eq!(record.key.as_deref(), Some(&b"1"[..]));
     assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
     assert_eq!(record.timestamp, 1_700_000_000_000);
-    let from_generation =
-        Attributes { source: Some("/saga/order".into()), digest: Some("digest".into()), ..attributes };
+    let from_generation = Attributes {
+        source: Some("/saga/order".into()),
+        digest: Some("digest".into()),
+        ..attributes
+    };
     assert_eq!(record.attributes, from_generation);
-    assert_eq!((session.partition, session.source.clone()), (0, rig.source.clone()));
+    assert_eq!(
+        (session.partition, session.source.clone()),
+        (0, rig.source.clone())
+    );
 }
 
 pub(super) fn records_of_a_key_arrive_in_order(rig: impl Fn(i32) -> Rig) {
@@ -271,7 +319,8 @@ pub(super) fn records_of_a_key_arrive_in_order(rig: impl Fn(i32) -> Rig) {
     let consumer = rig.consuming();
     let keys = ["a", "b", "c", "d", "e", "f"];
     for batch in 0..20 {
-        let rows = (0..10).flat_map(|number| keys.map(|key| rig.row(key, &format!("{}", batch * 10 + number))));
+        let rows = (0..10)
+            .flat_map(|number| keys.map(|key| rig.row(key, &format!("{}", batch * 10 + number))));
         rig.publish(rows.collect());
     }
     let mut arrived: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
@@ -279,16 +328,31 @@ pub(super) fn records_of_a_key_arrive_in_order(rig: impl Fn(i32) -> Rig) {
     for _ in 0..keys.len() * 200 {
         let delivery = consumer.next();
         let key = delivery.record.key.clone().unwrap();
-        let partition = *partitions.entry(key.clone()).or_insert(delivery.record.position.partition);
-        assert_eq!(partition, delivery.record.position.partition, "a key stays in its partition");
-        arrived.entry(key).or_default().push(value(&delivery.record));
+        let partition = *partitions
+            .entry(key.clone())
+            .or_insert(delivery.record.position.partition);
+        assert_eq!(
+            partition, delivery.record.position.partition,
+            "a key stays in its partition"
+        );
+        arrived
+            .entry(key)
+            .or_default()
+            .push(value(&delivery.record));
         rig.settle(&delivery);
     }
     let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     for key in keys {
         assert_eq!(arrived[key.as_bytes()], expected, "key {key}");
     }
-    assert!(partitions.values().collect::<std::collections::BTreeSet<_>>().len() > 1, "{partitions:?}");
+    assert!(
+        partitions
+            .values()
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+            > 1,
+        "{partitions:?}"
+    );
 }
 
 pub(super) fn a_record_without_attributes_key_or_value_arrives(rig: impl Fn(i32) -> Rig) {
@@ -302,16 +366,29 @@ pub(super) fn a_record_without_attributes_key_or_value_arrives(rig: impl Fn(i32)
         from_generation: false,
         ..rig.row("x", "")
     };
-    rig.publish(vec![bare.clone(), OutboxRow { value: Some(Vec::new()), ..bare }]);
+    rig.publish(vec![
+        bare.clone(),
+        OutboxRow {
+            value: Some(Vec::new()),
+            ..bare
+        },
+    ]);
     let (tombstone, empty) = (consumer.next().record, consumer.next().record);
-    assert_eq!((tombstone.key, tombstone.value, tombstone.attributes), (None, None, Attributes::default()));
+    assert_eq!(
+        (tombstone.key, tombstone.value, tombstone.attributes),
+        (None, None, Attributes::default())
+    );
     assert_eq!(empty.value, Some(Vec::new()), "empty is not missing");
 }
 
 pub(super) fn a_restart_goes_on_without_loss(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let relay = rig.publishing();
-    rig.publish((0..10).map(|number| rig.row("k", &number.to_string())).collect());
+    rig.publish(
+        (0..10)
+            .map(|number| rig.row("k", &number.to_string()))
+            .collect(),
+    );
     let consumer = rig.consuming();
     for _ in 0..5 {
         rig.settle(&consumer.next());
@@ -331,7 +408,11 @@ pub(super) fn a_restart_goes_on_without_loss(rig: impl Fn(i32) -> Rig) {
 pub(super) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
-    rig.publish((0..10).map(|number| rig.row("k", &number.to_string())).collect());
+    rig.publish(
+        (0..10)
+            .map(|number| rig.row("k", &number.to_string()))
+            .collect(),
+    );
     let consumer = rig.consuming();
     for _ in 0..8 {
         rig.settle(&consumer.next());
@@ -341,7 +422,9 @@ pub(super) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn
 
     // As from a backup: the store is behind the broker, and wins.
     let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
-    rig.store.run(move |sql| crate::store::write_offset(sql, &name, row, 0, 3)).unwrap();
+    rig.store
+        .run(move |sql| crate::store::write_offset(sql, &name, row, 0, 3))
+        .unwrap();
     let consumer = rig.consuming();
     assert_eq!(consumer.values(7), ["3", "4", "5", "6", "7", "8", "9"]);
 }
@@ -349,7 +432,11 @@ pub(super) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn
 pub(super) fn a_cancelled_session_reads_again_from_the_stored_offset(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
-    rig.publish((0..6).map(|number| rig.row("k", &number.to_string())).collect());
+    rig.publish(
+        (0..6)
+            .map(|number| rig.row("k", &number.to_string()))
+            .collect(),
+    );
     let consumer = rig.consuming();
     // Before anything was stored: from the start.
     let first = consumer.next();
@@ -373,13 +460,20 @@ pub(super) fn a_cancelled_session_reads_again_from_the_stored_offset(rig: impl F
 pub(super) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
-    rig.publish((0..WINDOW + 10).map(|number| rig.row("k", &number.to_string())).collect());
+    rig.publish(
+        (0..WINDOW + 10)
+            .map(|number| rig.row("k", &number.to_string()))
+            .collect(),
+    );
     let consumer = rig.consuming();
     let deliveries: Vec<Delivery> = (0..WINDOW).map(|_| consumer.next()).collect();
     assert_eq!(deliveries[0].session.room(), 0);
     // That nothing comes can only be seen by waiting; what would come is there already.
     assert_eq!(
-        consumer.deliveries.recv_timeout(Duration::from_millis(300)).err(),
+        consumer
+            .deliveries
+            .recv_timeout(Duration::from_millis(300))
+            .err(),
         Some(RecvTimeoutError::Timeout),
         "the window is full"
     );
@@ -387,7 +481,10 @@ pub(super) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32)
     rig.settle(&deliveries[1]);
     assert_eq!(deliveries[0].session.room(), 0);
     rig.settle(&deliveries[0]);
-    assert_eq!(consumer.values(2), [WINDOW.to_string(), (WINDOW + 1).to_string()]);
+    assert_eq!(
+        consumer.values(2),
+        [WINDOW.to_string(), (WINDOW + 1).to_string()]
+    );
     for delivery in &deliveries[2..] {
         rig.settle(delivery);
     }
@@ -419,7 +516,11 @@ mod embedded {
     use crate::transport::embedded::EmbeddedLog;
 
     fn rig(partitions: i32) -> Rig {
-        Rig::new("t", |store| Box::new(EmbeddedLog::new(store, partitions)), ())
+        Rig::new(
+            "t",
+            |store| Box::new(EmbeddedLog::new(store, partitions)),
+            (),
+        )
     }
 
     suite!(rig);

@@ -32,7 +32,10 @@ impl EmbeddedLog {
     /// A log whose topics have so many partitions.
     #[must_use]
     pub fn new(store: Arc<Store>, partitions: i32) -> Self {
-        Self { store, partitions: partitions.max(1) }
+        Self {
+            store,
+            partitions: partitions.max(1),
+        }
     }
 }
 
@@ -56,13 +59,24 @@ impl Transport for EmbeddedLog {
             store: self.store.clone(),
             source,
             sink,
-            partitions: (0..self.partitions).map(|partition| Place { partition, reading: None }).collect(),
+            partitions: (0..self.partitions)
+                .map(|partition| Place {
+                    partition,
+                    reading: None,
+                })
+                .collect(),
         };
         let name = format!("log-{}", consumer.source.topic);
-        Ok(std::thread::Builder::new().name(name).spawn(move || consumer.run(&stop))?)
+        Ok(std::thread::Builder::new()
+            .name(name)
+            .spawn(move || consumer.run(&stop))?)
     }
 
-    fn publish(&self, _: Vec<(Arc<str>, i64)>, _: CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> {
+    fn publish(
+        &self,
+        _: Vec<(Arc<str>, i64)>,
+        _: CancellationToken,
+    ) -> anyhow::Result<Option<JoinHandle<()>>> {
         Ok(None)
     }
 
@@ -121,13 +135,18 @@ impl Consumer {
             let (session, next) = place.reading.insert((session, position));
             let records = match page {
                 0 => Vec::new(),
-                _ => self.reader.records(&topic, place.partition, position, page)?,
+                _ => self
+                    .reader
+                    .records(&topic, place.partition, position, page)?,
             };
             for record in records {
                 any = true;
                 *next = record.position.offset + 1;
                 session.take(record.position.offset);
-                self.sink.deliver(Delivery { session: session.clone(), record });
+                self.sink.deliver(Delivery {
+                    session: session.clone(),
+                    record,
+                });
             }
         }
         Ok(any)
@@ -146,10 +165,17 @@ fn begin(
         None => {
             // Written down, so that nothing is pruned before it was read for the first time.
             let (consumer, topic) = (source.consumer.clone(), source.topic_row);
-            store.run(move |sql| crate::store::write_offset(sql, &consumer, topic, partition, 0))?;
+            store
+                .run(move |sql| crate::store::write_offset(sql, &consumer, topic, partition, 0))?;
             0
         }
     };
-    let session = Session::new(source.clone(), partition, next, WINDOW, store.published().clone());
+    let session = Session::new(
+        source.clone(),
+        partition,
+        next,
+        WINDOW,
+        store.published().clone(),
+    );
     Ok((Arc::new(session), next))
 }

@@ -54,7 +54,13 @@ impl Session {
     /// A reading that starts at `next` and has at most `bound` records under way. `changed` is rung when
     /// there is room again or when it is cancelled.
     #[must_use]
-    pub fn new(source: Arc<Source>, partition: i32, next: i64, bound: usize, changed: crate::signal::Signal) -> Self {
+    pub fn new(
+        source: Arc<Source>,
+        partition: i32,
+        next: i64,
+        bound: usize,
+        changed: crate::signal::Signal,
+    ) -> Self {
         Self {
             source,
             partition,
@@ -139,15 +145,23 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// When the thread or the client can't be made. A broker that can't be reached is no error: it
     /// is said and tried again.
-    fn consume(&self, source: Arc<Source>, sink: Arc<dyn Sink>, stop: CancellationToken)
-    -> anyhow::Result<JoinHandle<()>>;
+    fn consume(
+        &self,
+        source: Arc<Source>,
+        sink: Arc<dyn Sink>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<()>>;
 
     /// Begins to publish what the outbox holds for these topics (name and row), until `stop`; ends when all that
     /// was committed before `stop` is published or the time for it is over.
     ///
     /// # Errors
     /// As [`Transport::consume`].
-    fn publish(&self, topics: Vec<(Arc<str>, i64)>, stop: CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>>;
+    fn publish(
+        &self,
+        topics: Vec<(Arc<str>, i64)>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Option<JoinHandle<()>>>;
 
     /// Why records don't flow at the moment, if they don't.
     fn trouble(&self) -> Option<String>;

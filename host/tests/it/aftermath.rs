@@ -65,14 +65,21 @@ pub fn look(host: Host, data: &Path, asked: Asked, gap: u64) -> Aftermath {
         missing = match state_of(&host.get("order", &path)) {
             None => missing + 1,
             Some(_) => {
-                let decided = host.get_until("order", &path, |answer| answer.json()["orderState"] != "PENDING");
+                let decided = host.get_until("order", &path, |answer| {
+                    answer.json()["orderState"] != "PENDING"
+                });
                 orders.insert(id, state_of(&decided).unwrap());
                 0
             }
         };
         id += 1;
     }
-    let left = |id: u64| (id, credit_of(&host.get("customer", &format!("/customer/{id}"))));
+    let left = |id: u64| {
+        (
+            id,
+            credit_of(&host.get("customer", &format!("/customer/{id}"))),
+        )
+    };
     let left = (1..=asked.limits.len() as u64).map(left).collect();
     assert!(host.stop().success());
     Aftermath {
@@ -118,7 +125,10 @@ fn events(data: &Path) -> Vec<Event> {
         causation: row[4].clone(),
         value: serde_json::from_str(&row[5]).unwrap(),
     };
-    store_file::rows(data, query).into_iter().map(event).collect()
+    store_file::rows(data, query)
+        .into_iter()
+        .map(event)
+        .collect()
 }
 
 fn journal(data: &Path) -> Vec<Decision> {
@@ -130,24 +140,46 @@ fn journal(data: &Path) -> Vec<Decision> {
         message: serde_json::from_str(&row[2]).unwrap(),
         outcome: serde_json::from_str(&row[3]).unwrap(),
     };
-    store_file::rows(data, query).into_iter().map(decision).collect()
+    store_file::rows(data, query)
+        .into_iter()
+        .map(decision)
+        .collect()
 }
 
 impl Aftermath {
     pub fn invariant_10_every_acknowledged_order_is_there_as_it_was_placed_and_is_decided(&self) {
-        let placed: HashMap<u64, &Event> =
-            self.events_on("orderTopic").map(|event| (event.value["id"].as_u64().unwrap(), event)).collect();
+        let placed: HashMap<u64, &Event> = self
+            .events_on("orderTopic")
+            .map(|event| (event.value["id"].as_u64().unwrap(), event))
+            .collect();
         let mut seen = BTreeSet::new();
         for (id, customer, amount) in &self.asked.acknowledged {
             assert!(seen.insert(id), "id {id} was given out twice");
-            let state = self.orders.get(id).unwrap_or_else(|| panic!("order {id} is lost"));
-            assert!(state == "APPROVED" || state == "REJECTED", "order {id} is {state}");
+            let state = self
+                .orders
+                .get(id)
+                .unwrap_or_else(|| panic!("order {id} is lost"));
+            assert!(
+                state == "APPROVED" || state == "REJECTED",
+                "order {id} is {state}"
+            );
             let details = &placed[id].value["orderDetails"];
-            assert_eq!(details["customerId"].as_u64(), Some(*customer), "order {id}");
-            assert_eq!(cents(&details["orderTotal"]["amount"]), *amount, "order {id}");
+            assert_eq!(
+                details["customerId"].as_u64(),
+                Some(*customer),
+                "order {id}"
+            );
+            assert_eq!(
+                cents(&details["orderTotal"]["amount"]),
+                *amount,
+                "order {id}"
+            );
         }
         let unknown = self.orders.len() - seen.len();
-        assert!(unknown <= self.asked.broken_off, "{unknown} orders that nobody placed");
+        assert!(
+            unknown <= self.asked.broken_off,
+            "{unknown} orders that nobody placed"
+        );
     }
 
     pub fn invariant_3_credit_is_taken_once_for_each_approved_order(&self) {
@@ -155,7 +187,9 @@ impl Aftermath {
         for event in self.events_on("orderTopic") {
             let details = &event.value["orderDetails"];
             if self.orders[&event.value["id"].as_u64().unwrap()] == "APPROVED" {
-                *taken.entry(details["customerId"].as_u64().unwrap()).or_default() += cents(&details["orderTotal"]["amount"]);
+                *taken
+                    .entry(details["customerId"].as_u64().unwrap())
+                    .or_default() += cents(&details["orderTotal"]["amount"]);
             }
         }
         for (customer, limit) in (1..).zip(&self.asked.limits) {
@@ -164,7 +198,10 @@ impl Aftermath {
             let taken = taken.remove(&customer).unwrap_or_default();
             assert_eq!(limit - taken, credit, "customer {customer}");
         }
-        assert!(taken.is_empty(), "approved for customers that do not exist: {taken:?}");
+        assert!(
+            taken.is_empty(),
+            "approved for customers that do not exist: {taken:?}"
+        );
     }
 
     pub fn invariant_3_no_event_is_applied_twice(&self) {
@@ -177,26 +214,51 @@ impl Aftermath {
             .map(|entry| (entry.participant.clone(), entry.message.id.clone()))
             .collect();
         applied.sort();
-        assert_eq!(applied, self.inbox, "decisions on events, and identities remembered");
+        assert_eq!(
+            applied, self.inbox,
+            "decisions on events, and identities remembered"
+        );
     }
 
     pub fn invariant_2_state_events_and_record_of_a_decision_are_there_together(&self) {
         let mut published: HashMap<(&str, &str), usize> = HashMap::new();
         for event in &self.events {
-            *published.entry((&event.participant, &event.causation)).or_default() += 1;
+            *published
+                .entry((&event.participant, &event.causation))
+                .or_default() += 1;
         }
         let mut revisions: HashMap<(String, String), u64> = HashMap::new();
         for entry in &self.journal {
-            let found = published.remove(&(entry.participant.as_str(), entry.message.id.as_str())).unwrap_or_default();
-            assert_eq!(found, entry.outcome.events.len(), "events of {} {}", entry.participant, entry.message.id);
-            let revision = revisions.entry((entry.participant.clone(), entry.message.key.clone())).or_default();
-            assert_eq!(entry.revision, *revision, "{} {}", entry.participant, entry.message.key);
+            let found = published
+                .remove(&(entry.participant.as_str(), entry.message.id.as_str()))
+                .unwrap_or_default();
+            assert_eq!(
+                found,
+                entry.outcome.events.len(),
+                "events of {} {}",
+                entry.participant,
+                entry.message.id
+            );
+            let revision = revisions
+                .entry((entry.participant.clone(), entry.message.key.clone()))
+                .or_default();
+            assert_eq!(
+                entry.revision, *revision,
+                "{} {}",
+                entry.participant, entry.message.key
+            );
             *revision += u64::from(entry.outcome.state != StateChange::Unchanged);
         }
-        assert!(published.is_empty(), "events without a recorded decision: {published:?}");
+        assert!(
+            published.is_empty(),
+            "events without a recorded decision: {published:?}"
+        );
         revisions.retain(|_, revision| *revision > 0);
-        let stored: HashMap<_, _> =
-            self.aggregates.iter().map(|(participant, key, revision)| ((participant.clone(), key.clone()), *revision)).collect();
+        let stored: HashMap<_, _> = self
+            .aggregates
+            .iter()
+            .map(|(participant, key, revision)| ((participant.clone(), key.clone()), *revision))
+            .collect();
         assert_eq!(stored, revisions, "revisions stored, and as recorded");
     }
 
@@ -205,12 +267,25 @@ impl Aftermath {
             assert_eq!(consumed, published, "consumed, and published");
         }
         for (topic, consumer) in [("orderTopic", "customer"), ("customerTopic", "order")] {
-            let published: BTreeSet<&str> = self.events_on(topic).map(|event| event.id.as_str()).collect();
-            let decided: Vec<&str> =
-                self.decisions(consumer, Origin::Event).map(|entry| entry.message.id.as_str()).collect();
+            let published: BTreeSet<&str> = self
+                .events_on(topic)
+                .map(|event| event.id.as_str())
+                .collect();
+            let decided: Vec<&str> = self
+                .decisions(consumer, Origin::Event)
+                .map(|entry| entry.message.id.as_str())
+                .collect();
             assert_eq!(decided.len(), published.len(), "{topic}");
-            assert_eq!(decided.into_iter().collect::<BTreeSet<_>>(), published, "{topic}");
-            assert_eq!(published.len(), self.orders.len(), "{topic} has one event for each order");
+            assert_eq!(
+                decided.into_iter().collect::<BTreeSet<_>>(),
+                published,
+                "{topic}"
+            );
+            assert_eq!(
+                published.len(),
+                self.orders.len(),
+                "{topic} has one event for each order"
+            );
         }
     }
 
@@ -221,13 +296,22 @@ impl Aftermath {
         }
         let mut decided: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for entry in self.decisions("customer", Origin::Event) {
-            decided.entry(&entry.message.key).or_default().push(&entry.message.id);
+            decided
+                .entry(&entry.message.key)
+                .or_default()
+                .push(&entry.message.id);
         }
         assert_eq!(decided, placed, "consumed, and published");
     }
 
-    fn decisions(&self, participant: &'static str, origin: Origin) -> impl Iterator<Item = &Decision> {
-        self.journal.iter().filter(move |entry| entry.participant == participant && entry.message.origin == origin)
+    fn decisions(
+        &self,
+        participant: &'static str,
+        origin: Origin,
+    ) -> impl Iterator<Item = &Decision> {
+        self.journal
+            .iter()
+            .filter(move |entry| entry.participant == participant && entry.message.origin == origin)
     }
 
     fn events_on(&self, topic: &'static str) -> impl Iterator<Item = &Event> {

@@ -28,20 +28,40 @@ fn start(data: &tempfile::TempDir) -> Host {
 
 fn refused(response: &Response, pointer: &str) {
     assert_eq!(response.status, 422, "{}", response.text());
-    let word = response.json()["type"].as_str().unwrap().strip_prefix("urn:saga:problem:").unwrap().to_owned();
+    let word = response.json()["type"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("urn:saga:problem:")
+        .unwrap()
+        .to_owned();
     problem(response, 422, &word);
     let errors = response.json()["errors"].clone();
-    let pointers: Vec<_> = errors.as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    let pointers: Vec<_> = errors
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
     assert!(pointers.contains(&pointer), "{pointer}: {errors}");
 }
 
 /// Checks that the next of each gets number 1: nothing was created before.
 fn nothing_was_created(host: &Host) {
-    let ann = host.post("customer", "/customers", &json!({"name": "Ann", "creditLimit": {"amount": 10}}));
+    let ann = host.post(
+        "customer",
+        "/customers",
+        &json!({"name": "Ann", "creditLimit": {"amount": 10}}),
+    );
     assert_eq!((ann.status, &ann.json()["customerId"]), (201, &json!(1)));
-    let order = host.post("order", "/orders", &json!({"customerId": 1, "orderTotal": {"amount": 4}}));
+    let order = host.post(
+        "order",
+        "/orders",
+        &json!({"customerId": 1, "orderTotal": {"amount": 4}}),
+    );
     assert_eq!((order.status, &order.json()["orderId"]), (201, &json!(1)));
-    host.get_until("order", "/orders/1", |response| response.json()["orderState"] == "APPROVED");
+    host.get_until("order", "/orders/1", |response| {
+        response.json()["orderState"] == "APPROVED"
+    });
     assert_eq!(host.get("customer", "/customer/1").json()["creditLimit"], 6);
 }
 
@@ -52,13 +72,28 @@ fn what_is_no_json_is_refused() {
     let deep = "[".repeat(100_000);
     let deep_object = r#"{"name":"#.repeat(1_000);
     for (service, path) in [("customer", "/customers"), ("order", "/orders")] {
-        for body in NO_JSON.into_iter().chain([deep.as_str(), deep_object.as_str()]) {
+        for body in NO_JSON
+            .into_iter()
+            .chain([deep.as_str(), deep_object.as_str()])
+        {
             let detail = problem(&host.send(service, "POST", path, body), 400, "bad-json");
-            assert!(detail.starts_with("the body is ") && detail.len() < 1_000, "{detail}");
+            assert!(
+                detail.starts_with("the body is ") && detail.len() < 1_000,
+                "{detail}"
+            );
         }
         let url = format!("{}{path}", host.url(service));
-        for bytes in [&b"{\"name\":\"\xff\"}"[..], b"\xef\xbb\xbf{}", b"\xff\xfe{\0}\0", b"\0"] {
-            problem(&crate::support::request("POST", &url, &[], bytes), 400, "bad-json");
+        for bytes in [
+            &b"{\"name\":\"\xff\"}"[..],
+            b"\xef\xbb\xbf{}",
+            b"\xff\xfe{\0}\0",
+            b"\0",
+        ] {
+            problem(
+                &crate::support::request("POST", &url, &[], bytes),
+                400,
+                "bad-json",
+            );
         }
     }
     nothing_was_created(&host);
@@ -68,7 +103,10 @@ fn what_is_no_json_is_refused() {
 fn customers_of_the_wrong_shape_are_refused_with_the_place() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
-    let long_name = format!(r#"{{"name":"{}","creditLimit":{{"amount":1}}}}"#, "x".repeat(201));
+    let long_name = format!(
+        r#"{{"name":"{}","creditLimit":{{"amount":1}}}}"#,
+        "x".repeat(201)
+    );
     let cases = [
         ("null", ""),
         ("[]", ""),
@@ -89,16 +127,46 @@ fn customers_of_the_wrong_shape_are_refused_with_the_place() {
         (r#"{"name":"Ann","creditLimit":100}"#, "/creditLimit"),
         (r#"{"name":"Ann","creditLimit":[100]}"#, "/creditLimit"),
         (r#"{"name":"Ann","creditLimit":{}}"#, "/creditLimit"),
-        (r#"{"name":"Ann","creditLimit":{"amount":null}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":"100"}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":true}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":[1]}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":-0.01}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":-1000}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":1000000000000.01}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":123456789012345678901234567890}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":1e400}}"#, "/creditLimit/amount"),
-        (r#"{"name":"Ann","creditLimit":{"amount":1e999999999999999999999}}"#, "/creditLimit/amount"),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":null}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":"100"}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":true}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":[1]}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":-0.01}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":-1000}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":1000000000000.01}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":123456789012345678901234567890}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":1e400}}"#,
+            "/creditLimit/amount",
+        ),
+        (
+            r#"{"name":"Ann","creditLimit":{"amount":1e999999999999999999999}}"#,
+            "/creditLimit/amount",
+        ),
     ];
     for (body, pointer) in cases {
         refused(&host.send("customer", "POST", "/customers", body), pointer);
@@ -116,22 +184,64 @@ fn orders_of_the_wrong_shape_are_refused_with_the_place() {
         ("{}", ""),
         (r#"{"customerId":1}"#, ""),
         (r#"{"orderTotal":{"amount":1}}"#, ""),
-        (r#"{"customerId":null,"orderTotal":{"amount":1}}"#, "/customerId"),
-        (r#"{"customerId":"1","orderTotal":{"amount":1}}"#, "/customerId"),
-        (r#"{"customerId":1.5,"orderTotal":{"amount":1}}"#, "/customerId"),
-        (r#"{"customerId":0,"orderTotal":{"amount":1}}"#, "/customerId"),
-        (r#"{"customerId":-1,"orderTotal":{"amount":1}}"#, "/customerId"),
-        (r#"{"customerId":9223372036854775808,"orderTotal":{"amount":1}}"#, "/customerId"),
-        (r#"{"customerId":99999999999999999999,"orderTotal":{"amount":1}}"#, "/customerId"),
-        (r#"{"customerId":1e30,"orderTotal":{"amount":1}}"#, "/customerId"),
+        (
+            r#"{"customerId":null,"orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
+        (
+            r#"{"customerId":"1","orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
+        (
+            r#"{"customerId":1.5,"orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
+        (
+            r#"{"customerId":0,"orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
+        (
+            r#"{"customerId":-1,"orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
+        (
+            r#"{"customerId":9223372036854775808,"orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
+        (
+            r#"{"customerId":99999999999999999999,"orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
+        (
+            r#"{"customerId":1e30,"orderTotal":{"amount":1}}"#,
+            "/customerId",
+        ),
         (r#"{"customerId":1,"orderTotal":null}"#, "/orderTotal"),
         (r#"{"customerId":1,"orderTotal":5}"#, "/orderTotal"),
-        (r#"{"customerId":1,"orderTotal":{"amount":"5"}}"#, "/orderTotal/amount"),
-        (r#"{"customerId":1,"orderTotal":{"amount":0}}"#, "/orderTotal/amount"),
-        (r#"{"customerId":1,"orderTotal":{"amount":0.00}}"#, "/orderTotal/amount"),
-        (r#"{"customerId":1,"orderTotal":{"amount":-0}}"#, "/orderTotal/amount"),
-        (r#"{"customerId":1,"orderTotal":{"amount":-5}}"#, "/orderTotal/amount"),
-        (r#"{"customerId":1,"orderTotal":{"amount":123456789012345678901234567890}}"#, "/orderTotal/amount"),
+        (
+            r#"{"customerId":1,"orderTotal":{"amount":"5"}}"#,
+            "/orderTotal/amount",
+        ),
+        (
+            r#"{"customerId":1,"orderTotal":{"amount":0}}"#,
+            "/orderTotal/amount",
+        ),
+        (
+            r#"{"customerId":1,"orderTotal":{"amount":0.00}}"#,
+            "/orderTotal/amount",
+        ),
+        (
+            r#"{"customerId":1,"orderTotal":{"amount":-0}}"#,
+            "/orderTotal/amount",
+        ),
+        (
+            r#"{"customerId":1,"orderTotal":{"amount":-5}}"#,
+            "/orderTotal/amount",
+        ),
+        (
+            r#"{"customerId":1,"orderTotal":{"amount":123456789012345678901234567890}}"#,
+            "/orderTotal/amount",
+        ),
     ];
     for (body, pointer) in cases {
         refused(&host.send("order", "POST", "/orders", body), pointer);
@@ -145,21 +255,52 @@ fn orders_of_the_wrong_shape_are_refused_with_the_place() {
 fn amounts_finer_than_a_cent_are_refused_by_the_rules() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
-    let ann = host.post("customer", "/customers", &json!({"name": "Ann", "creditLimit": {"amount": 10}}));
+    let ann = host.post(
+        "customer",
+        "/customers",
+        &json!({"name": "Ann", "creditLimit": {"amount": 10}}),
+    );
     let ann = ann.json()["customerId"].to_string();
-    let fine = ["0.001", "0.0100000000000000000000000000001", "9.999", "1e-3", "1e-999999999999999999999", "0.000000000000000000000000000001"];
+    let fine = [
+        "0.001",
+        "0.0100000000000000000000000000001",
+        "9.999",
+        "1e-3",
+        "1e-999999999999999999999",
+        "0.000000000000000000000000000001",
+    ];
     for amount in fine {
         let body = format!(r#"{{"name":"Bob","creditLimit":{{"amount":{amount}}}}}"#);
-        refused(&host.send("customer", "POST", "/customers", &body), "/creditLimit/amount");
+        refused(
+            &host.send("customer", "POST", "/customers", &body),
+            "/creditLimit/amount",
+        );
         let body = format!(r#"{{"customerId":{ann},"orderTotal":{{"amount":{amount}}}}}"#);
-        refused(&host.send("order", "POST", "/orders", &body), "/orderTotal/amount");
+        refused(
+            &host.send("order", "POST", "/orders", &body),
+            "/orderTotal/amount",
+        );
     }
-    assert_eq!(host.get("customer", &format!("/customer/{ann}")).json()["creditLimit"], 10);
-    let placed = host.send("order", "POST", "/orders", &format!(r#"{{"customerId":{ann},"orderTotal":{{"amount":10}}}}"#));
+    assert_eq!(
+        host.get("customer", &format!("/customer/{ann}")).json()["creditLimit"],
+        10
+    );
+    let placed = host.send(
+        "order",
+        "POST",
+        "/orders",
+        &format!(r#"{{"customerId":{ann},"orderTotal":{{"amount":10}}}}"#),
+    );
     let path = format!("/orders/{}", placed.json()["orderId"]);
-    host.get_until("order", &path, |response| response.json()["orderState"] == "APPROVED");
+    host.get_until("order", &path, |response| {
+        response.json()["orderState"] == "APPROVED"
+    });
     assert!(host.stop().success());
-    assert_eq!(number(data.path(), "SELECT count(*) FROM aggregates"), 2, "Ann and her order, and nothing else");
+    assert_eq!(
+        number(data.path(), "SELECT count(*) FROM aggregates"),
+        2,
+        "Ann and her order, and nothing else"
+    );
     assert_eq!(published(data.path(), "orderTopic"), 1);
 }
 
@@ -179,15 +320,44 @@ fn amounts_keep_every_cent() {
         ("10.250000000000000000000000000000", "10.25", "0"),
     ];
     for (number, (limit, total, left)) in (1..).zip(cases) {
-        let registered = host.send("customer", "POST", "/customers", &format!(r#"{{"name":"Ann","creditLimit":{{"amount":{limit}}}}}"#));
-        assert_eq!((registered.status, &registered.json()["customerId"]), (201, &json!(number)), "{}", registered.text());
-        let placed = host.send("order", "POST", "/orders", &format!(r#"{{"customerId":{number},"orderTotal":{{"amount":{total}}}}}"#));
-        assert_eq!((placed.status, &placed.json()["orderId"]), (201, &json!(number)), "{}", placed.text());
+        let registered = host.send(
+            "customer",
+            "POST",
+            "/customers",
+            &format!(r#"{{"name":"Ann","creditLimit":{{"amount":{limit}}}}}"#),
+        );
+        assert_eq!(
+            (registered.status, &registered.json()["customerId"]),
+            (201, &json!(number)),
+            "{}",
+            registered.text()
+        );
+        let placed = host.send(
+            "order",
+            "POST",
+            "/orders",
+            &format!(r#"{{"customerId":{number},"orderTotal":{{"amount":{total}}}}}"#),
+        );
+        assert_eq!(
+            (placed.status, &placed.json()["orderId"]),
+            (201, &json!(number)),
+            "{}",
+            placed.text()
+        );
         let path = format!("/orders/{number}");
-        let decided = host.get_until("order", &path, |response| response.json()["orderState"] != "PENDING");
-        assert_eq!(decided.json()["orderState"], "APPROVED", "{limit} - {total}");
+        let decided = host.get_until("order", &path, |response| {
+            response.json()["orderState"] != "PENDING"
+        });
+        assert_eq!(
+            decided.json()["orderState"],
+            "APPROVED",
+            "{limit} - {total}"
+        );
         let shown = host.get("customer", &format!("/customer/{number}")).text();
-        assert!(shown.ends_with(&format!(r#""creditLimit":{left}}}"#)), "{limit} - {total} = {left}: {shown}");
+        assert!(
+            shown.ends_with(&format!(r#""creditLimit":{left}}}"#)),
+            "{limit} - {total} = {left}: {shown}"
+        );
     }
 }
 
@@ -195,9 +365,19 @@ fn amounts_keep_every_cent() {
 fn the_largest_customer_number_is_a_customer_who_does_not_exist() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
-    let placed = host.send("order", "POST", "/orders", r#"{"customerId":9223372036854775807,"orderTotal":{"amount":1}}"#);
-    assert_eq!((placed.status, &placed.json()["customerId"]), (201, &json!(i64::MAX)));
-    host.get_until("order", "/orders/1", |response| response.json()["orderState"] == "REJECTED");
+    let placed = host.send(
+        "order",
+        "POST",
+        "/orders",
+        r#"{"customerId":9223372036854775807,"orderTotal":{"amount":1}}"#,
+    );
+    assert_eq!(
+        (placed.status, &placed.json()["customerId"]),
+        (201, &json!(i64::MAX))
+    );
+    host.get_until("order", "/orders/1", |response| {
+        response.json()["orderState"] == "REJECTED"
+    });
 }
 
 #[test]
@@ -208,20 +388,29 @@ fn a_huge_body_is_refused_without_being_read() {
     let huge = vec![b' '; 100 << 20];
     let before = memory(&host, "VmHWM");
     // In one piece with its length announced, and in chunks with none.
-    let announced = try_request("POST", &url, &[("content-type", "application/json")], &huge).unwrap();
+    let announced =
+        try_request("POST", &url, &[("content-type", "application/json")], &huge).unwrap();
     let detail = problem(&announced, 413, "body-too-large");
     assert!(detail.contains("1048576 bytes"), "{detail}");
     let mut stream = connect(&url);
-    let head = format!("POST {} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n", path_of(&url));
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+        path_of(&url)
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let chunk = [b"100000\r\n", &huge[..1 << 20], b"\r\n"].concat();
     // The host hangs up on the way.
-    let sent = (0..100).take_while(|_| stream.write_all(&chunk).is_ok()).count();
+    let sent = (0..100)
+        .take_while(|_| stream.write_all(&chunk).is_ok())
+        .count();
     assert!(sent < 100, "all 100 MB were taken");
     let answer = rest(stream);
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     let after = memory(&host, "VmHWM");
-    assert!(after < before + (30 << 20), "grew from {before} to {after} bytes");
+    assert!(
+        after < before + (30 << 20),
+        "grew from {before} to {after} bytes"
+    );
     nothing_was_created(&host);
 }
 
@@ -231,9 +420,16 @@ fn a_body_just_within_the_bound_is_read() {
     let host = start(&data);
     let mut body = r#"{"name":"Ann","creditLimit":{"amount":10}}"#.to_owned();
     body.push_str(&" ".repeat((1 << 20) - body.len()));
-    assert_eq!(host.send("customer", "POST", "/customers", &body).status, 201);
+    assert_eq!(
+        host.send("customer", "POST", "/customers", &body).status,
+        201
+    );
     body.push(' ');
-    problem(&host.send("customer", "POST", "/customers", &body), 413, "body-too-large");
+    problem(
+        &host.send("customer", "POST", "/customers", &body),
+        413,
+        "body-too-large",
+    );
 }
 
 #[test]
@@ -246,15 +442,23 @@ fn a_body_that_breaks_off_creates_nothing() {
     for request in [
         format!("{head}content-length: {}\r\n\r\n{whole}", whole.len() + 1),
         format!("{head}content-length: 1000000\r\n\r\n{whole}"),
-        format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{whole}\r\n", whole.len()),
+        format!(
+            "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{whole}\r\n",
+            whole.len()
+        ),
         format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\n{whole}\r\n"),
     ] {
         let answer = exchange(&url, request.as_bytes());
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{request}: {answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400 "),
+            "{request}: {answer}"
+        );
     }
     // A client that goes away without a word.
     let mut stream = connect(&url);
-    stream.write_all(format!("{head}content-length: 1000\r\n\r\n{{").as_bytes()).unwrap();
+    stream
+        .write_all(format!("{head}content-length: 1000\r\n\r\n{{").as_bytes())
+        .unwrap();
     drop(stream);
     nothing_was_created(&host);
 }
@@ -263,7 +467,13 @@ fn a_body_that_breaks_off_creates_nothing() {
 fn strange_but_legal_names_come_back_as_they_are() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
-    for (number, name) in (1..).zip(["Ann \u{1f600} Øre", "\u{0}\u{1}\u{7f}", "<script>alert(1)</script>", "'; DROP TABLE aggregates; --", "{{name}} %s \\"]) {
+    for (number, name) in (1..).zip([
+        "Ann \u{1f600} Øre",
+        "\u{0}\u{1}\u{7f}",
+        "<script>alert(1)</script>",
+        "'; DROP TABLE aggregates; --",
+        "{{name}} %s \\",
+    ]) {
         let body = json!({"name": name, "creditLimit": {"amount": 1}});
         assert_eq!(host.post("customer", "/customers", &body).status, 201);
         let shown: Value = host.get("customer", &format!("/customer/{number}")).json();

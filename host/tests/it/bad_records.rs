@@ -11,7 +11,12 @@ use crate::support::{Host, Start};
 fn office(data: &tempfile::TempDir) {
     let host = Start::new(&["booking"], data.path()).start();
     for code in ["A", "B"] {
-        let put = host.send("booking", "PUT", "/rooms", &json!({"code": code, "seats": 4}).to_string());
+        let put = host.send(
+            "booking",
+            "PUT",
+            "/rooms",
+            &json!({"code": code, "seats": 4}).to_string(),
+        );
         assert_eq!(put.status, 201, "{}", put.text());
     }
     assert!(host.stop().success());
@@ -26,7 +31,8 @@ fn cleaned(code: &str) -> Foreign {
 }
 
 fn inspected(code: &str, inspector: &str, later: bool) -> Foreign {
-    record(json!({"code": code, "inspector": inspector, "later": later}).to_string()).of_type("room-inspected")
+    record(json!({"code": code, "inspector": inspector, "later": later}).to_string())
+        .of_type("room-inspected")
 }
 
 #[test]
@@ -35,35 +41,60 @@ fn what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on() {
     office(&data);
     let huge = json!({"code": "A", "pad": "x".repeat(5_000)}).to_string();
     let long_key = json!({"code": "k".repeat(600)}).to_string();
-    let deep = format!(r#"{{"code":"A","pad":{}1{}}}"#, "[".repeat(1_500), "]".repeat(1_500));
+    let deep = format!(
+        r#"{{"code":"A","pad":{}1{}}}"#,
+        "[".repeat(1_500),
+        "]".repeat(1_500)
+    );
     let cases: Vec<(Foreign, &str)> = vec![
         (record("not json"), "value is not JSON"),
         (record(b"{\"code\":\"A\xff\"}"), "value is not UTF-8"),
         (record(""), "has an empty value"),
         (record("").tombstone(), "has no value (a tombstone)"),
-        (record("").tombstone().key("A"), "has no value (a tombstone)"),
+        (
+            record("").tombstone().key("A"),
+            "has no value (a tombstone)",
+        ),
         (record(&huge), "over the limit of 4096"),
         (record(r#"{"room":"A"}"#), "has no key at /code"),
         (record("null"), "has no key at /code"),
         (record("[]"), "has no key at /code"),
         (record("\"A\""), "has no key at /code"),
         (record(r#"{"code":null}"#), "key at /code is null"),
-        (record(r#"{"code":1.5}"#), "key at /code is a number with a fraction"),
+        (
+            record(r#"{"code":1.5}"#),
+            "key at /code is a number with a fraction",
+        ),
         (record(r#"{"code":["A"]}"#), "key at /code is an array"),
         (record(r#"{"code":""}"#), "key at /code is empty"),
         (record(&long_key), "over the limit of 512"),
         (record(&deep), "value is not JSON"),
         (record("\0"), "value is not JSON"),
-        (record(r#"{"code":"Z"}"#).key("Z").id("e-1"), "there is no room \"Z\" to clean"),
-        (record(r#"{"code":"A"}"#).of_type("room-inspected"), "inspector"),
+        (
+            record(r#"{"code":"Z"}"#).key("Z").id("e-1"),
+            "there is no room \"Z\" to clean",
+        ),
+        (
+            record(r#"{"code":"A"}"#).of_type("room-inspected"),
+            "inspector",
+        ),
     ];
-    let mut records: Vec<Foreign> = cases.iter().flat_map(|(bad, _)| [bad.clone(), cleaned("A")]).collect();
+    let mut records: Vec<Foreign> = cases
+        .iter()
+        .flat_map(|(bad, _)| [bad.clone(), cleaned("A")])
+        .collect();
     records.push(cleaned("A").of_type("room-painted"));
     publish(data.path(), "roomEvents", &records);
 
-    let host = Start::new(&["booking"], data.path()).setting("turn.record_bytes", 4_096).start();
+    let host = Start::new(&["booking"], data.path())
+        .setting("turn.record_bytes", 4_096)
+        .start();
     until_consumed(data.path(), "roomEvents");
-    assert_eq!(room(&host, "A")["cleanings"], cases.len(), "every good one was decided, the unknown type passed over");
+    assert_eq!(
+        room(&host, "A")["cleanings"],
+        cases.len(),
+        "every good one was decided, the unknown type passed over"
+    );
     assert!(host.log().contains("dead letter"), "{}", host.log());
     assert!(host.stop().success());
 
@@ -77,9 +108,20 @@ fn what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on() {
     for (letter, (number, (bad, why))) in letters.iter().zip(cases.iter().enumerate()) {
         assert_eq!(letter[0], (2 * number).to_string(), "{letter:?}");
         assert!(letter[1].contains(why), "{why}: {letter:?}");
-        assert_eq!(letter[2..7], ["malformed", "1", "booking", "roomEvents", "0"]);
-        let text = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or("NULL".into(), |bytes| String::from_utf8_lossy(bytes).into_owned());
-        assert_eq!(letter[7..9], [text(&bad.key), text(&bad.value)], "kept as it came");
+        assert_eq!(
+            letter[2..7],
+            ["malformed", "1", "booking", "roomEvents", "0"]
+        );
+        let text = |bytes: &Option<Vec<u8>>| {
+            bytes.as_ref().map_or("NULL".into(), |bytes| {
+                String::from_utf8_lossy(bytes).into_owned()
+            })
+        };
+        assert_eq!(
+            letter[7..9],
+            [text(&bad.key), text(&bad.value)],
+            "kept as it came"
+        );
         assert_eq!(letter[9], digest);
     }
 }
@@ -88,9 +130,18 @@ fn what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on() {
 fn a_dead_letter_is_a_record_that_says_where_it_came_from_and_why() {
     let data = tempfile::tempdir().unwrap();
     office(&data);
-    publish(data.path(), "roomEvents", &[cleaned("Z").key("Z").id("e-1").of_type("room-cleaned"), record("no json")]);
+    publish(
+        data.path(),
+        "roomEvents",
+        &[
+            cleaned("Z").key("Z").id("e-1").of_type("room-cleaned"),
+            record("no json"),
+        ],
+    );
     // One worker, so that the two come in their order.
-    let host = Start::new(&["booking"], data.path()).setting("instances", 1).start();
+    let host = Start::new(&["booking"], data.path())
+        .setting("instances", 1)
+        .start();
     until_consumed(data.path(), "roomEvents");
     assert!(host.stop().success());
     let letters = rows(
@@ -99,13 +150,21 @@ fn a_dead_letter_is_a_record_that_says_where_it_came_from_and_why() {
          WHERE t.name = 'roomEvents.booking.dlq' ORDER BY offset",
     );
     assert_eq!(letters.len(), 2);
-    assert_eq!(letters[0][..4], ["Z", r#"{"code":"Z"}"#, "e-1", "room-cleaned"]);
+    assert_eq!(
+        letters[0][..4],
+        ["Z", r#"{"code":"Z"}"#, "e-1", "room-cleaned"]
+    );
     assert_eq!(letters[1][..4], ["NULL", "no json", "NULL", "NULL"]);
     let digest = rows(data.path(), "SELECT digest FROM generations")[0][0].clone();
     for (number, letter) in letters.iter().enumerate() {
         assert_eq!(letter[5], "NULL", "no build decided it");
         let headers: Vec<(String, String)> = serde_json::from_str(&letter[4]).unwrap();
-        let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let header = |name: &str| {
+            headers
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.as_str())
+        };
         assert_eq!(header("dlq-topic"), Some("roomEvents"));
         assert_eq!(header("dlq-partition"), Some("0"));
         assert_eq!(header("dlq-offset"), Some(number.to_string().as_str()));
@@ -123,33 +182,71 @@ fn the_same_event_is_applied_once_however_often_it_comes() {
     let data = tempfile::tempdir().unwrap();
     office(&data);
     let first = cleaned("A").id("e-1");
-    publish(data.path(), "roomEvents", &[first.clone(), first.clone(), cleaned("A").id("e-2"), first.clone()]);
+    publish(
+        data.path(),
+        "roomEvents",
+        &[
+            first.clone(),
+            first.clone(),
+            cleaned("A").id("e-2"),
+            first.clone(),
+        ],
+    );
     let host = Start::new(&["booking"], data.path()).start();
     until_consumed(data.path(), "roomEvents");
     assert_eq!(room(&host, "A")["cleanings"], 2);
     host.kill();
     // Again, after a crash, and with another body: the id says what it is.
-    publish(data.path(), "roomEvents", &[first.clone(), cleaned("B").id("e-1"), cleaned("A").id("e-3")]);
+    publish(
+        data.path(),
+        "roomEvents",
+        &[
+            first.clone(),
+            cleaned("B").id("e-1"),
+            cleaned("A").id("e-3"),
+        ],
+    );
     let host = Start::new(&["booking"], data.path()).start();
     until_consumed(data.path(), "roomEvents");
     assert_eq!(room(&host, "A")["cleanings"], 3);
     assert_eq!(room(&host, "B")["cleanings"], 0);
     assert!(host.stop().success());
-    assert_eq!(rows(data.path(), "SELECT id, source FROM inbox ORDER BY id").len(), 3);
-    assert!(rows(data.path(), "SELECT * FROM dead_letters").is_empty(), "a repetition is no failure");
+    assert_eq!(
+        rows(data.path(), "SELECT id, source FROM inbox ORDER BY id").len(),
+        3
+    );
+    assert!(
+        rows(data.path(), "SELECT * FROM dead_letters").is_empty(),
+        "a repetition is no failure"
+    );
 }
 
 #[test]
 fn a_record_without_headers_is_known_by_its_place() {
     let data = tempfile::tempdir().unwrap();
     office(&data);
-    publish(data.path(), "roomEvents", &[cleaned("A"), cleaned("A"), cleaned("A").key("A")]);
+    publish(
+        data.path(),
+        "roomEvents",
+        &[cleaned("A"), cleaned("A"), cleaned("A").key("A")],
+    );
     let host = Start::new(&["booking"], data.path()).start();
     until_consumed(data.path(), "roomEvents");
-    assert_eq!(room(&host, "A")["cleanings"], 3, "equal values at different places are different events");
+    assert_eq!(
+        room(&host, "A")["cleanings"],
+        3,
+        "equal values at different places are different events"
+    );
     assert!(host.stop().success());
     let known = rows(data.path(), "SELECT id, source FROM inbox ORDER BY id");
-    let expected: Vec<_> = (0..3).map(|offset| [format!("roomEvents/0/{offset}"), "/topics/roomEvents".to_owned()]).collect();
+    let expected: Vec<_> = (0..3)
+        .map(|offset| {
+            [
+                format!("roomEvents/0/{offset}"),
+                "/topics/roomEvents".to_owned(),
+            ]
+        })
+        .collect();
     assert_eq!(known, expected);
 }
 
@@ -161,17 +258,49 @@ fn a_record_that_is_to_come_later_holds_back_its_own_key_only() {
     publish(
         data.path(),
         "roomEvents",
-        &[inspected("A", "Ann", true), inspected("A", "Bob", false), cleaned("A"), cleaned("B")],
+        &[
+            inspected("A", "Ann", true),
+            inspected("A", "Bob", false),
+            cleaned("A"),
+            cleaned("B"),
+        ],
     );
-    let start = Start::new(&["booking"], data.path()).setting("instances", 1).setting("retry.first_delay_ms", 10);
-    let host = start.setting("retry.max_delay_ms", 20).setting("retry.attempts", 1_000_000).start();
+    let start = Start::new(&["booking"], data.path())
+        .setting("instances", 1)
+        .setting("retry.first_delay_ms", 10);
+    let host = start
+        .setting("retry.max_delay_ms", 20)
+        .setting("retry.attempts", 1_000_000)
+        .start();
     until("B overtakes", || room(&host, "B")["cleanings"] == 1);
-    assert_eq!(room(&host, "A")["cleanings"], 0, "A waits behind its first record");
+    assert_eq!(
+        room(&host, "A")["cleanings"],
+        0,
+        "A waits behind its first record"
+    );
     assert_eq!(room(&host, "A")["lastInspector"], Value::Null);
-    let refused = host.send("booking", "POST", "/rooms/A/hold", r#"{"by":"Eve","ttlMillis":1000}"#);
+    let refused = host.send(
+        "booking",
+        "POST",
+        "/rooms/A/hold",
+        r#"{"by":"Eve","ttlMillis":1000}"#,
+    );
     problem(&refused, 503, "try-later");
-    assert_eq!(host.send("booking", "POST", "/rooms/B/hold", r#"{"by":"Eve","ttlMillis":60000}"#).status, 202);
-    assert_eq!(number(data.path(), "SELECT next_offset FROM offsets"), 0, "an offset is stored when all before it is decided");
+    assert_eq!(
+        host.send(
+            "booking",
+            "POST",
+            "/rooms/B/hold",
+            r#"{"by":"Eve","ttlMillis":60000}"#
+        )
+        .status,
+        202
+    );
+    assert_eq!(
+        number(data.path(), "SELECT next_offset FROM offsets"),
+        0,
+        "an offset is stored when all before it is decided"
+    );
     host.kill();
 
     let host = Start::new(&["booking"], data.path())
@@ -179,14 +308,41 @@ fn a_record_that_is_to_come_later_holds_back_its_own_key_only() {
         .setting("retry.first_delay_ms", 10)
         .start();
     until_consumed(data.path(), "roomEvents");
-    assert_eq!((&room(&host, "A")["cleanings"], &room(&host, "A")["lastInspector"]), (&json!(1), &json!("Bob")));
-    assert_eq!(room(&host, "B")["cleanings"], 1, "B came again and was known");
+    assert_eq!(
+        (
+            &room(&host, "A")["cleanings"],
+            &room(&host, "A")["lastInspector"]
+        ),
+        (&json!(1), &json!("Bob"))
+    );
+    assert_eq!(
+        room(&host, "B")["cleanings"],
+        1,
+        "B came again and was known"
+    );
     assert!(host.stop().success());
-    let letters = rows(data.path(), "SELECT offset, reason, detail, attempts FROM dead_letters");
-    assert_eq!(letters, [["0", "retries-exhausted", "the inspection's report is not out yet", "3"]]);
+    let letters = rows(
+        data.path(),
+        "SELECT offset, reason, detail, attempts FROM dead_letters",
+    );
+    assert_eq!(
+        letters,
+        [[
+            "0",
+            "retries-exhausted",
+            "the inspection's report is not out yet",
+            "3"
+        ]]
+    );
     assert_eq!(published(data.path(), "roomEvents.booking.dlq"), 1);
-    let of_a = rows(data.path(), "SELECT json_extract(message, '$.name') FROM journal WHERE key = 'A' ORDER BY seq");
-    assert_eq!(of_a.concat(), ["add-room", "room-inspected", "room-cleaned"]);
+    let of_a = rows(
+        data.path(),
+        "SELECT json_extract(message, '$.name') FROM journal WHERE key = 'A' ORDER BY seq",
+    );
+    assert_eq!(
+        of_a.concat(),
+        ["add-room", "room-inspected", "room-cleaned"]
+    );
 }
 
 #[test]
@@ -196,34 +352,74 @@ fn an_answer_for_an_order_that_does_not_exist_is_put_aside() {
     let answer = |id: u64, state: &str| {
         record(json!({"id": id, "state": state, "orderDetails": {"customerId": 1, "orderTotal": {"amount": 1}}}).to_string())
     };
-    publish(data.path(), "customerTopic", &[answer(77, "APPROVED"), answer(1, "PENDING"), answer(1, "MAYBE")]);
+    publish(
+        data.path(),
+        "customerTopic",
+        &[
+            answer(77, "APPROVED"),
+            answer(1, "PENDING"),
+            answer(1, "MAYBE"),
+        ],
+    );
     let host = Start::new(&["order"], data.path()).start();
     until_consumed(data.path(), "customerTopic");
     problem(&host.get("order", "/orders/77"), 404, "not-found");
-    let placed = host.post("order", "/orders", &json!({"customerId": 1, "orderTotal": {"amount": 300}}));
+    let placed = host.post(
+        "order",
+        "/orders",
+        &json!({"customerId": 1, "orderTotal": {"amount": 300}}),
+    );
     assert_eq!((placed.status, &placed.json()["orderId"]), (201, &json!(1)));
     assert!(host.stop().success());
-    let letters = rows(data.path(), "SELECT reason, detail FROM dead_letters ORDER BY offset");
-    for (letter, why) in letters.iter().zip(["there is no order 77", "PENDING", "MAYBE"]) {
-        assert!(letter[0] == "malformed" && letter[1].contains(why), "{letter:?}");
+    let letters = rows(
+        data.path(),
+        "SELECT reason, detail FROM dead_letters ORDER BY offset",
+    );
+    for (letter, why) in letters
+        .iter()
+        .zip(["there is no order 77", "PENDING", "MAYBE"])
+    {
+        assert!(
+            letter[0] == "malformed" && letter[1].contains(why),
+            "{letter:?}"
+        );
     }
     assert_eq!(letters.len(), 3);
     // The order that was placed meanwhile can be answered.
     publish(data.path(), "customerTopic", &[answer(1, "APPROVED")]);
     let host = Start::new(&["order"], data.path()).start();
-    host.get_until("order", "/orders/1", |response| response.json()["orderState"] == "APPROVED");
+    host.get_until("order", "/orders/1", |response| {
+        response.json()["orderState"] == "APPROVED"
+    });
 }
 
 /// Invariant 5, the other way round: what the rules refuse is an answer and no dead letter.
 #[test]
 fn an_order_that_cannot_be_paid_is_answered() {
     let data = tempfile::tempdir().unwrap();
-    assert!(Start::new(&["customer"], data.path()).start().stop().success());
+    assert!(
+        Start::new(&["customer"], data.path())
+            .start()
+            .stop()
+            .success()
+    );
     let order = |id: u64, customer: &str, amount: &str| {
-        record(format!(r#"{{"id":{id},"state":"PENDING","orderDetails":{{"customerId":{customer},"orderTotal":{{"amount":{amount}}}}}}}"#))
+        record(format!(
+            r#"{{"id":{id},"state":"PENDING","orderDetails":{{"customerId":{customer},"orderTotal":{{"amount":{amount}}}}}}}"#
+        ))
     };
-    let refused = [("5", "1"), ("5", "-1"), ("5", "0"), ("5", "0.001"), ("5", "123456789012345678901234567890"), ("9223372036854775807", "1")];
-    let mut records: Vec<_> = (1..).zip(refused).map(|(id, (customer, amount))| order(id, customer, amount)).collect();
+    let refused = [
+        ("5", "1"),
+        ("5", "-1"),
+        ("5", "0"),
+        ("5", "0.001"),
+        ("5", "123456789012345678901234567890"),
+        ("9223372036854775807", "1"),
+    ];
+    let mut records: Vec<_> = (1..)
+        .zip(refused)
+        .map(|(id, (customer, amount))| order(id, customer, amount))
+        .collect();
     records.push(order(50, "99999999999999999999", "1"));
     records.push(order(51, "1", "\"1\""));
     publish(data.path(), "orderTopic", &records);
@@ -235,8 +431,17 @@ fn an_order_that_cannot_be_paid_is_answered() {
         "SELECT json_extract(CAST(value AS TEXT), '$.id'), json_extract(CAST(value AS TEXT), '$.state')
          FROM outbox o JOIN topics t ON t.id = o.topic WHERE t.name = 'customerTopic' ORDER BY 1",
     );
-    let expected: Vec<_> = (1..=refused.len()).map(|id| [id.to_string(), "REJECTED".to_owned()]).collect();
+    let expected: Vec<_> = (1..=refused.len())
+        .map(|id| [id.to_string(), "REJECTED".to_owned()])
+        .collect();
     assert_eq!(answers, expected);
-    let letters = rows(data.path(), "SELECT offset, reason FROM dead_letters ORDER BY offset");
-    assert_eq!(letters, [["6", "malformed"], ["7", "malformed"]], "no order at all");
+    let letters = rows(
+        data.path(),
+        "SELECT offset, reason FROM dead_letters ORDER BY offset",
+    );
+    assert_eq!(
+        letters,
+        [["6", "malformed"], ["7", "malformed"]],
+        "no order at all"
+    );
 }

@@ -24,49 +24,83 @@ const GAP: u64 = 300;
 static AFTERMATH: LazyLock<Aftermath> = LazyLock::new(|| {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seed = setting("SAGA_CRASH_SEED").unwrap_or_else(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos() as u64
     });
     let rounds = setting("SAGA_CRASH_ROUNDS").unwrap_or(ROUNDS);
     println!("SAGA_CRASH_SEED={seed} SAGA_CRASH_ROUNDS={rounds}");
     let data = tempfile::tempdir().unwrap();
     let found = std::panic::catch_unwind(|| crash(data.path(), seed, rounds));
-    found.unwrap_or_else(|_| panic!("SAGA_CRASH_SEED={seed}; the data is kept in {}", data.keep().display()))
+    found.unwrap_or_else(|_| {
+        panic!(
+            "SAGA_CRASH_SEED={seed}; the data is kept in {}",
+            data.keep().display()
+        )
+    })
 });
 
 fn start(data: &Path) -> Start {
-    Start::new(&["customer", "order"], data).setting("embedded.partitions", 3).setting("instances", 3)
+    Start::new(&["customer", "order"], data)
+        .setting("embedded.partitions", 3)
+        .setting("instances", 3)
 }
 
 fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
     let mut random = Random(seed | 1);
     let host = start(data).start();
     for limit in LIMITS {
-        let body = format!(r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#, decimal(limit));
-        assert_eq!(host.send("customer", "POST", "/customers", &body).status, 201);
+        let body = format!(
+            r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#,
+            decimal(limit)
+        );
+        assert_eq!(
+            host.send("customer", "POST", "/customers", &body).status,
+            201
+        );
     }
     host.kill();
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|number| Client::new(seed ^ (number + 1))).collect();
+    let mut clients: Vec<Client> = (0..CLIENTS)
+        .map(|number| Client::new(seed ^ (number + 1)))
+        .collect();
     for _ in 0..rounds {
         if random.below(5) == 0 {
             // A crash while it recovers from the one before.
-            let mut child = start(data).program().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child = start(data)
+                .program()
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
             std::thread::sleep(Duration::from_micros(random.below(60_000)));
             child.kill().unwrap();
             child.wait().unwrap();
         }
         let host = start(data).start();
-        let urls = (host.url("customer").to_owned(), host.url("order").to_owned());
+        let urls = (
+            host.url("customer").to_owned(),
+            host.url("order").to_owned(),
+        );
         std::thread::scope(|scope| {
-            let running: Vec<_> = clients.iter_mut().map(|client| scope.spawn(|| client.run(&urls.0, &urls.1))).collect();
+            let running: Vec<_> = clients
+                .iter_mut()
+                .map(|client| scope.spawn(|| client.run(&urls.0, &urls.1)))
+                .collect();
             std::thread::sleep(Duration::from_micros(random.below(150_000)));
             host.kill();
-            running.into_iter().for_each(|client| client.join().unwrap());
+            running
+                .into_iter()
+                .for_each(|client| client.join().unwrap());
         });
     }
     let asked = Asked {
         limits: LIMITS.to_vec(),
         broken_off: clients.iter().map(|client| client.broken_off).sum(),
-        acknowledged: clients.into_iter().flat_map(|client| client.acknowledged).collect(),
+        acknowledged: clients
+            .into_iter()
+            .flat_map(|client| client.acknowledged)
+            .collect(),
     };
     look(start(data).start(), data, asked, GAP)
 }
@@ -97,13 +131,24 @@ impl Client {
         loop {
             let hot = self.random.below(2) == 0;
             // One more than there are: nobody knows the last one.
-            let customer = if hot { 1 } else { 1 + self.random.below(LIMITS.len() as u64 + 1) };
+            let customer = if hot {
+                1
+            } else {
+                1 + self.random.below(LIMITS.len() as u64 + 1)
+            };
             let cents = 1 + self.random.below(2_000) as i64;
-            let body = format!(r#"{{"customerId": {customer}, "orderTotal": {{"amount": {}}}}}"#, decimal(cents));
+            let body = format!(
+                r#"{{"customerId": {customer}, "orderTotal": {{"amount": {}}}}}"#,
+                decimal(cents)
+            );
             match try_request("POST", &format!("{orders}/orders"), &[], body.as_bytes()) {
                 Ok(placed) => {
                     assert_eq!(placed.status, 201, "{}", placed.text());
-                    self.acknowledged.push((placed.json()["orderId"].as_u64().unwrap(), customer, cents));
+                    self.acknowledged.push((
+                        placed.json()["orderId"].as_u64().unwrap(),
+                        customer,
+                        cents,
+                    ));
                 }
                 Err(_) => {
                     self.broken_off += 1;
@@ -117,20 +162,33 @@ impl Client {
     }
 
     fn read(&mut self, customers: &str, orders: &str, customer: u64) -> std::io::Result<()> {
-        let (order, ..) = self.acknowledged[self.random.below(self.acknowledged.len() as u64) as usize];
+        let (order, ..) =
+            self.acknowledged[self.random.below(self.acknowledged.len() as u64) as usize];
         let answer = try_request("GET", &format!("{orders}/orders/{order}"), &[], b"")?;
-        let now = state_of(&answer).unwrap_or_else(|| panic!("order {order} was acknowledged and is gone"));
+        let now = state_of(&answer)
+            .unwrap_or_else(|| panic!("order {order} was acknowledged and is gone"));
         if let Some(before) = self.decided.get(&order) {
-            assert_eq!(&now, before, "order {order} was read as decided, and went back");
+            assert_eq!(
+                &now, before,
+                "order {order} was read as decided, and went back"
+            );
         }
         if now != "PENDING" {
             self.decided.insert(order, now);
         }
         if customer <= LIMITS.len() as u64 {
-            let left = credit_of(&try_request("GET", &format!("{customers}/customer/{customer}"), &[], b"")?);
+            let left = credit_of(&try_request(
+                "GET",
+                &format!("{customers}/customer/{customer}"),
+                &[],
+                b"",
+            )?);
             assert!(left >= 0, "customer {customer} has {left} left");
             if let Some(before) = self.credit.insert(customer, left) {
-                assert!(left <= before, "customer {customer} had {before} left, and now {left}");
+                assert!(
+                    left <= before,
+                    "customer {customer} had {before} left, and now {left}"
+                );
             }
         }
         Ok(())
@@ -146,9 +204,15 @@ fn the_crashes_hit_where_it_hurts() {
         left.asked.acknowledged.len(),
         left.asked.broken_off
     );
-    assert!(left.asked.broken_off > 0, "no request was under way at any crash");
+    assert!(
+        left.asked.broken_off > 0,
+        "no request was under way at any crash"
+    );
     for state in ["APPROVED", "REJECTED"] {
-        assert!(left.orders.values().any(|order| order == state), "no order is {state}");
+        assert!(
+            left.orders.values().any(|order| order == state),
+            "no order is {state}"
+        );
     }
 }
 

@@ -24,17 +24,21 @@ const LIMIT: i64 = 1_000;
 
 /// The library, built once.
 static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash_point-{}.so", std::process::id()));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // Built aside and put in place whole: another run may be using it.
+    let unfinished = directory.join(format!("crash_point-{}.so", std::process::id()));
+    let path = directory.join("crash_point.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash_point.c");
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
     let built = Command::new(compiler)
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-        .arg(&path)
+        .arg(&unfinished)
         .arg(source)
         .args(["-ldl", "-lpthread"])
         .status()
         .unwrap();
     assert!(built.success());
+    std::fs::rename(unfinished, &path).unwrap();
     path
 });
 
@@ -44,15 +48,30 @@ fn start(data: &Path) -> Start {
 
 /// The walk: a customer, orders within the limit, up to it and beyond, a clean end. Says whether it came to its end.
 fn walk(host: Host, asked: &mut Asked) -> bool {
-    let (customers, orders) = (host.url("customer").to_owned(), host.url("order").to_owned());
-    let register = format!(r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#, decimal(LIMIT));
-    match try_request("POST", &format!("{customers}/customers"), &[], register.as_bytes()) {
+    let (customers, orders) = (
+        host.url("customer").to_owned(),
+        host.url("order").to_owned(),
+    );
+    let register = format!(
+        r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#,
+        decimal(LIMIT)
+    );
+    match try_request(
+        "POST",
+        &format!("{customers}/customers"),
+        &[],
+        register.as_bytes(),
+    ) {
         Ok(registered) if registered.status == 201 => asked.limits.push(LIMIT),
         _ => return false,
     }
     for cents in [400, 600, 1] {
-        let order = format!(r#"{{"customerId": 1, "orderTotal": {{"amount": {}}}}}"#, decimal(cents));
-        let Ok(placed) = try_request("POST", &format!("{orders}/orders"), &[], order.as_bytes()) else {
+        let order = format!(
+            r#"{{"customerId": 1, "orderTotal": {{"amount": {}}}}}"#,
+            decimal(cents)
+        );
+        let Ok(placed) = try_request("POST", &format!("{orders}/orders"), &[], order.as_bytes())
+        else {
             asked.broken_off += 1;
             return false;
         };
@@ -77,19 +96,25 @@ fn walk(host: Host, asked: &mut Asked) -> bool {
 fn crash_at(step: u64, power: bool) -> bool {
     let data = tempfile::tempdir().unwrap();
     let mut command = start(data.path()).program();
-    command.env("LD_PRELOAD", &*LIBRARY).env("CRASH_AT", step.to_string());
+    command
+        .env("LD_PRELOAD", &*LIBRARY)
+        .env("CRASH_AT", step.to_string());
     if power {
         command.env("CRASH_POWER", "1");
     }
     let mut asked = Asked::default();
-    let finished = Host::try_from_command(command, data.path()).is_ok_and(|host| walk(host, &mut asked));
+    let finished =
+        Host::try_from_command(command, data.path()).is_ok_and(|host| walk(host, &mut asked));
 
     let host = start(data.path()).start();
     let customer = host.get("customer", "/customer/1").status;
     match asked.limits.is_empty() {
         true if customer == 200 => asked.limits.push(LIMIT),
         true => assert_eq!(customer, 404),
-        false => assert_eq!(customer, 200, "the customer is lost, step {step}, power {power}"),
+        false => assert_eq!(
+            customer, 200,
+            "the customer is lost, step {step}, power {power}"
+        ),
     }
     let found = std::panic::catch_unwind(|| {
         let left = look(host, data.path(), asked, 5);
@@ -100,20 +125,35 @@ fn crash_at(step: u64, power: bool) -> bool {
         left.invariant_4_the_orders_of_a_customer_are_decided_in_their_order();
         left.invariant_10_every_acknowledged_order_is_there_as_it_was_placed_and_is_decided();
     });
-    assert!(found.is_ok(), "step {step}, power {power}: the data is kept in {}", data.keep().display());
+    assert!(
+        found.is_ok(),
+        "step {step}, power {power}: the data is kept in {}",
+        data.keep().display()
+    );
     finished
 }
 
 fn every_step(power: bool) {
     let all = std::env::var("SAGA_CRASH_POINTS").is_ok_and(|wanted| wanted == "all");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
-    let (first, stride) = if all { (1, 1) } else { (1 + u64::from(now) % STRIDE, STRIDE) };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .subsec_nanos();
+    let (first, stride) = if all {
+        (1, 1)
+    } else {
+        (1 + u64::from(now) % STRIDE, STRIDE)
+    };
     let mut step = first;
     while !crash_at(step, power) {
         step += stride;
         assert!(step < MOST, "the walk never came to its end");
     }
-    println!("{} crashes before steps {first}, {}, … {step}", (step - first) / stride, first + stride);
+    println!(
+        "{} crashes before steps {first}, {}, … {step}",
+        (step - first) / stride,
+        first + stride
+    );
     assert!(step > 100, "the library saw {step} steps only");
 }
 

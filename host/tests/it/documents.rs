@@ -11,7 +11,10 @@ fn paths(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|word| {
         let is_path = word.contains('/') && !word.contains([' ', '<', '{', ':', '(']);
-        is_path && ["host/", "sdk/", "wit/", "plugins/", "demo/"].iter().any(|top| word.starts_with(top))
+        is_path
+            && ["host/", "sdk/", "wit/", "plugins/", "demo/"]
+                .iter()
+                .any(|top| word.starts_with(top))
     })
 }
 
@@ -20,8 +23,14 @@ fn every_file_that_the_architecture_names_is_there() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let named: Vec<_> = paths(&text).collect();
     assert!(named.len() > 30, "only {} paths were found", named.len());
-    let missing: Vec<_> = named.iter().filter(|path| !root().join(path).exists()).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|path| !root().join(path).exists())
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "ARCHITECTURE.md names what is not there: {missing:?}"
+    );
 }
 
 #[test]
@@ -35,17 +44,26 @@ fn every_link_of_the_readme_leads_somewhere() {
         .collect();
     assert!(targets.len() > 4, "only {} links were found", targets.len());
     for target in targets {
-        assert!(root().join(target).exists(), "README.md links to {target}, which is not there");
+        assert!(
+            root().join(target).exists(),
+            "README.md links to {target}, which is not there"
+        );
     }
 }
 
 #[test]
 fn every_dependency_has_its_reason_in_the_architecture() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
     let dependencies = manifest["workspace"]["dependencies"].as_table().unwrap();
     for (name, dependency) in dependencies {
         let is_ours = dependency.get("path").is_some();
-        assert!(is_ours || text.contains(name.as_str()), "ARCHITECTURE.md does not say why there is {name}");
+        assert!(
+            is_ours || text.contains(name.as_str()),
+            "ARCHITECTURE.md does not say why there is {name}"
+        );
     }
 }

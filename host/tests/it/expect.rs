@@ -12,19 +12,30 @@ use crate::support::{Host, PATIENCE, Response};
 /// Checks that the answer is a problem of this kind that says all that one should; gives its detail.
 pub fn problem(response: &Response, status: u16, word: &str) -> String {
     assert_eq!(response.status, status, "{}", response.text());
-    assert_eq!(response.header("content-type"), Some("application/problem+json"), "{}", response.text());
+    assert_eq!(
+        response.header("content-type"),
+        Some("application/problem+json"),
+        "{}",
+        response.text()
+    );
     let body = response.json();
     assert_eq!(body["type"], format!("urn:saga:problem:{word}"), "{body}");
     assert_eq!(body["status"], status, "{body}");
     let said = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-    assert!(!said("title").is_empty() && !said("detail").is_empty(), "{body}");
+    assert!(
+        !said("title").is_empty() && !said("detail").is_empty(),
+        "{body}"
+    );
     said("detail")
 }
 
 /// The problem of rules that broke: with this kind of fault, and at no great length.
 pub fn broke(response: &Response, kind: &str) -> String {
     let detail = problem(response, 500, "rules-broke");
-    assert!(detail.contains(&format!("nothing was changed: {kind}: ")), "expected {kind}: {detail}");
+    assert!(
+        detail.contains(&format!("nothing was changed: {kind}: ")),
+        "expected {kind}: {detail}"
+    );
     assert!(detail.len() < 2_000, "{} bytes of detail", detail.len());
     detail
 }
@@ -33,7 +44,10 @@ pub fn broke(response: &Response, kind: &str) -> String {
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "it did not come to be that {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "it did not come to be that {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -41,13 +55,26 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A figure of a process in bytes, as Linux gives it in `/proc`: `VmRSS` (resident now), `VmHWM` (at most so far).
 pub fn memory(host: &Host, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", host.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(figure)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(figure))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
 }
 
 /// An open connection to the server of this URL.
 pub fn connect(url: &str) -> TcpStream {
-    let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let address = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap();
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream

@@ -49,7 +49,9 @@ fn count(host: &Host, key: &str) -> u64 {
 }
 
 fn look(host: &Host, key: &str) -> u64 {
-    host.get("mischief", &format!("/acts/{key}/look")).json()["count"].as_u64().unwrap()
+    host.get("mischief", &format!("/acts/{key}/look")).json()["count"]
+        .as_u64()
+        .unwrap()
 }
 
 #[test]
@@ -83,9 +85,17 @@ fn a_read_that_breaks_the_rules_changes_nothing() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
     assert_eq!(count(&host, "k"), 1);
-    for (word, kind) in [("count", "bad-output"), ("remove", "bad-output"), ("timer", "bad-output"), ("trap", "trap")] {
+    for (word, kind) in [
+        ("count", "bad-output"),
+        ("remove", "bad-output"),
+        ("timer", "bad-output"),
+        ("trap", "trap"),
+    ] {
         let detail = broke(&host.get("mischief", &format!("/acts/k/{word}")), kind);
-        assert!(kind != "bad-output" || detail.contains("a read answered with effects"), "{detail}");
+        assert!(
+            kind != "bad-output" || detail.contains("a read answered with effects"),
+            "{detail}"
+        );
         assert_eq!(look(&host, "k"), 1, "after {word}");
     }
 }
@@ -94,14 +104,29 @@ fn a_read_that_breaks_the_rules_changes_nothing() {
 fn what_the_rules_do_not_decide_is_no_fault() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
-    assert_eq!(problem(&act(&host, "k", &json!({"do": "refuse"})), 409, "no"), "It was asked to refuse.");
+    assert_eq!(
+        problem(&act(&host, "k", &json!({"do": "refuse"})), 409, "no"),
+        "It was asked to refuse."
+    );
     let later = act(&host, "k", &json!({"do": "retry-later"}));
     assert_eq!(problem(&later, 503, "try-later"), "it was asked to");
     assert_eq!(later.header("retry-after"), Some("1"));
     let malformed = act(&host, "k", &json!({"do": "malformed"}));
-    assert_eq!((malformed.status, malformed.json()["detail"].as_str()), (400, Some("it was asked to")));
-    let long = act(&host, "k", &json!({"do": "long-malformed", "size": 1_000_000}));
-    assert!(long.status == 400 && long.body.len() < 2_000, "{} {} bytes", long.status, long.body.len());
+    assert_eq!(
+        (malformed.status, malformed.json()["detail"].as_str()),
+        (400, Some("it was asked to"))
+    );
+    let long = act(
+        &host,
+        "k",
+        &json!({"do": "long-malformed", "size": 1_000_000}),
+    );
+    assert!(
+        long.status == 400 && long.body.len() < 2_000,
+        "{} {} bytes",
+        long.status,
+        long.body.len()
+    );
     assert_eq!(count(&host, "k"), 1);
 }
 
@@ -127,17 +152,25 @@ fn the_wall_clock_ends_what_fuel_does_not_while_others_go_on() {
 #[test]
 fn what_a_broken_turn_used_is_given_back() {
     let data = tempfile::tempdir().unwrap();
-    let host = Start::new(&["mischief"], data.path()).setting("guest.memory_bytes", 32 << 20).start();
+    let host = Start::new(&["mischief"], data.path())
+        .setting("guest.memory_bytes", 32 << 20)
+        .start();
     let bombs = || {
         for word in ["allocate", "allocate", "big-reply", "trap"] {
-            assert_eq!(act(&host, "k", &json!({"do": word, "size": 3_000_000})).status, 500);
+            assert_eq!(
+                act(&host, "k", &json!({"do": word, "size": 3_000_000})).status,
+                500
+            );
         }
     };
     (0..3).for_each(|_| bombs());
     let before = memory(&host, "VmRSS");
     (0..15).for_each(|_| bombs());
     let after = memory(&host, "VmRSS");
-    assert!(after < before + (64 << 20), "grew from {before} to {after} bytes");
+    assert!(
+        after < before + (64 << 20),
+        "grew from {before} to {after} bytes"
+    );
     assert_eq!(count(&host, "k"), 1);
 }
 
@@ -163,35 +196,87 @@ fn a_record_that_breaks_the_rules_becomes_a_dead_letter() {
         ("no-such-act", 0, "malformed"),
     ];
     let data = tempfile::tempdir().unwrap();
-    assert!(Start::new(&["mischief"], data.path()).start().stop().success());
+    assert!(
+        Start::new(&["mischief"], data.path())
+            .start()
+            .stop()
+            .success()
+    );
     let body = |word: &str, size: usize| json!({"key": "k", "do": word, "size": size}).to_string();
-    let pairs = acts.iter().flat_map(|(word, size, _)| [body(word, *size), body("count", 0)]);
-    publish(data.path(), "mischiefTopic", &pairs.map(record).collect::<Vec<_>>());
+    let pairs = acts
+        .iter()
+        .flat_map(|(word, size, _)| [body(word, *size), body("count", 0)]);
+    publish(
+        data.path(),
+        "mischiefTopic",
+        &pairs.map(record).collect::<Vec<_>>(),
+    );
 
     let host = Start::new(&["mischief", "booking"], data.path()).start();
     until_consumed(data.path(), "mischiefTopic");
-    assert_eq!(look(&host, "k"), acts.len() as u64, "every record after a broken one was decided");
-    assert_eq!(host.send("booking", "PUT", "/rooms", r#"{"code":"A","seats":4}"#).status, 201);
+    assert_eq!(
+        look(&host, "k"),
+        acts.len() as u64,
+        "every record after a broken one was decided"
+    );
+    assert_eq!(
+        host.send("booking", "PUT", "/rooms", r#"{"code":"A","seats":4}"#)
+            .status,
+        201
+    );
     assert!(host.stop().success());
 
-    let letters = rows(data.path(), "SELECT offset, reason, detail, attempts FROM dead_letters ORDER BY offset");
-    let expected: Vec<_> = (0..).step_by(2).zip(acts).map(|(offset, (_, _, kind))| (offset.to_string(), kind)).collect();
-    let found: Vec<_> = letters.iter().map(|letter| (letter[0].clone(), letter[1].as_str())).collect();
+    let letters = rows(
+        data.path(),
+        "SELECT offset, reason, detail, attempts FROM dead_letters ORDER BY offset",
+    );
+    let expected: Vec<_> = (0..)
+        .step_by(2)
+        .zip(acts)
+        .map(|(offset, (_, _, kind))| (offset.to_string(), kind))
+        .collect();
+    let found: Vec<_> = letters
+        .iter()
+        .map(|letter| (letter[0].clone(), letter[1].as_str()))
+        .collect();
     assert_eq!(found, expected);
     for letter in &letters {
-        assert!(!letter[2].is_empty() && letter[2].len() < 2_000, "{} bytes of detail", letter[2].len());
-        assert_eq!(letter[3], "1", "the same input would break the rules again: {letter:?}");
+        assert!(
+            !letter[2].is_empty() && letter[2].len() < 2_000,
+            "{} bytes of detail",
+            letter[2].len()
+        );
+        assert_eq!(
+            letter[3], "1",
+            "the same input would break the rules again: {letter:?}"
+        );
     }
-    assert_eq!(store_file::published(data.path(), "mischiefTopic.mischief.dlq"), acts.len() as i64);
-    assert_eq!(store_file::published(data.path(), "noiseTopic"), acts.len() as i64, "only the counts were heard");
+    assert_eq!(
+        store_file::published(data.path(), "mischiefTopic.mischief.dlq"),
+        acts.len() as i64
+    );
+    assert_eq!(
+        store_file::published(data.path(), "noiseTopic"),
+        acts.len() as i64,
+        "only the counts were heard"
+    );
 }
 
 #[test]
 fn a_record_that_overruns_the_wall_clock_is_tried_again_before_it_is_given_up() {
     let data = tempfile::tempdir().unwrap();
-    assert!(Start::new(&["mischief"], data.path()).start().stop().success());
+    assert!(
+        Start::new(&["mischief"], data.path())
+            .start()
+            .stop()
+            .success()
+    );
     let spin = record(r#"{"key":"k","do":"spin"}"#);
-    publish(data.path(), "mischiefTopic", &[spin, record(r#"{"key":"k","do":"count"}"#)]);
+    publish(
+        data.path(),
+        "mischiefTopic",
+        &[spin, record(r#"{"key":"k","do":"count"}"#)],
+    );
     let host = Start::new(&["mischief"], data.path())
         .setting("guest.fuel", i64::MAX)
         .setting("guest.deadline_ms", 500)
@@ -210,11 +295,21 @@ fn a_timer_that_breaks_the_rules_becomes_a_dead_letter() {
     let host = Start::new(&["mischief"], data.path()).start();
     let set = act(&host, "k", &json!({"do": "timer", "then": "trap"}));
     assert_eq!(set.status, 200, "{}", set.text());
-    let letters = || rows(data.path(), "SELECT consumer, topic, key, value, reason FROM dead_letters");
+    let letters = || {
+        rows(
+            data.path(),
+            "SELECT consumer, topic, key, value, reason FROM dead_letters",
+        )
+    };
     crate::expect::until("the timer is given up", || !letters().is_empty());
-    assert_eq!(letters(), [["timer", "mischief", "k", r#"{"do":"trap"}"#, "trap"]]);
+    assert_eq!(
+        letters(),
+        [["timer", "mischief", "k", r#"{"do":"trap"}"#, "trap"]]
+    );
     assert!(rows(data.path(), "SELECT * FROM timers").is_empty());
     // The next timer of the same key is none the worse for it.
     assert_eq!(act(&host, "k", &json!({"do": "timer"})).status, 200);
-    host.get_until("mischief", "/acts/k/look", |response| response.json()["count"] == 3);
+    host.get_until("mischief", "/acts/k/look", |response| {
+        response.json()["count"] == 3
+    });
 }

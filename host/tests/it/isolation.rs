@@ -32,7 +32,10 @@ fn random_numbers_are_the_same_every_time_and_everywhere() {
     let host = Start::new(&["mischief"], first.path()).start();
     let number = ask(&host, "random");
     // A fresh instance of the same component has no other numbers either.
-    broke(&host.post("mischief", "/acts/k", &json!({"do": "trap"})), "trap");
+    broke(
+        &host.post("mischief", "/acts/k", &json!({"do": "trap"})),
+        "trap",
+    );
     assert_eq!(ask(&host, "random"), number);
     let elsewhere = Start::new(&["mischief"], second.path()).start();
     assert_eq!(ask(&elsewhere, "random"), number);
@@ -42,7 +45,9 @@ fn random_numbers_are_the_same_every_time_and_everywhere() {
 fn there_is_no_environment_no_file_and_no_input() {
     let data = tempfile::tempdir().unwrap();
     // The host itself has variables, arguments, files and a standard input.
-    let host = Start::new(&["mischief"], data.path()).setting("log.level", "info").start();
+    let host = Start::new(&["mischief"], data.path())
+        .setting("log.level", "info")
+        .start();
     assert_eq!(ask(&host, "environment"), 0);
     assert_eq!(ask(&host, "file"), false);
     assert_eq!(ask(&host, "stdin"), 0);
@@ -61,7 +66,10 @@ fn what_a_component_prints_goes_nowhere() {
 fn a_component_cannot_wait() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
-    let detail = broke(&host.post("mischief", "/acts/k", &json!({"do": "sleep"})), "trap");
+    let detail = broke(
+        &host.post("mischief", "/acts/k", &json!({"do": "sleep"})),
+        "trap",
+    );
     assert!(detail.contains("rules may not wait"), "{detail}");
     assert_eq!(ask(&host, "count"), json!({"count": 1}));
 }

@@ -3,13 +3,22 @@
 //! One binary for all, because each would link wasmtime anew. The components must have been built;
 //! `make test` does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
-#![allow(unreachable_pub, reason = "everything here is for the tests of this binary")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "everything here is for the tests of this binary"
+)]
 
 mod aftermath;
 mod expect;
-mod store_file;
 mod kafka;
+mod store_file;
 mod support;
 
 mod bad_input;

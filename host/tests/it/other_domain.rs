@@ -27,23 +27,53 @@ fn rooms_are_added_held_booked_and_closed() {
     let path = location.strip_prefix("/office/booking").unwrap();
     assert_eq!(host.get("booking", path).json(), free);
 
-    let held = host.post("booking", &format!("{path}/hold"), &json!({"by": "Eve", "ttlMillis": 3_600_000}));
-    assert_eq!(held.status, 202, "taken, and not yet decided: {}", held.text());
-    let again = host.post("booking", &format!("{path}/hold"), &json!({"by": "Bob", "ttlMillis": 1}));
+    let held = host.post(
+        "booking",
+        &format!("{path}/hold"),
+        &json!({"by": "Eve", "ttlMillis": 3_600_000}),
+    );
+    assert_eq!(
+        held.status,
+        202,
+        "taken, and not yet decided: {}",
+        held.text()
+    );
+    let again = host.post(
+        "booking",
+        &format!("{path}/hold"),
+        &json!({"by": "Bob", "ttlMillis": 1}),
+    );
     problem(&again, 409, "taken");
     assert_eq!(again.json()["errors"][0]["pointer"], "/by");
     let booked = host.send("booking", "POST", &format!("{path}/confirm"), "");
-    assert_eq!((booked.status, &booked.json()["status"]), (200, &json!({"booked": {"by": "Eve"}})));
-    problem(&host.send("booking", "POST", &format!("{path}/confirm"), ""), 409, "not-held");
+    assert_eq!(
+        (booked.status, &booked.json()["status"]),
+        (200, &json!({"booked": {"by": "Eve"}}))
+    );
+    problem(
+        &host.send("booking", "POST", &format!("{path}/confirm"), ""),
+        409,
+        "not-held",
+    );
 
     let closed = host.send("booking", "DELETE", path, "");
-    assert_eq!((closed.status, closed.json()), (200, json!({"code": "A/1 ü"})));
+    assert_eq!(
+        (closed.status, closed.json()),
+        (200, json!({"code": "A/1 ü"}))
+    );
     for (method, below) in [("GET", ""), ("DELETE", ""), ("POST", "/confirm")] {
-        problem(&host.send("booking", method, &format!("{path}{below}"), ""), 404, "not-found");
+        problem(
+            &host.send("booking", method, &format!("{path}{below}"), ""),
+            404,
+            "not-found",
+        );
     }
     assert!(host.stop().success());
 
-    let events = rows(data.path(), "SELECT event_type, key, partition FROM outbox ORDER BY offset");
+    let events = rows(
+        data.path(),
+        "SELECT event_type, key, partition FROM outbox ORDER BY offset",
+    );
     let expected = ["hold-placed", "room-booked", "room-closed"].map(|name| [name, "A/1 ü", "0"]);
     assert_eq!(events, expected);
 }
@@ -65,7 +95,11 @@ fn a_key_in_the_body_must_be_there() {
         assert_eq!(refused.json()["errors"][0]["pointer"], pointer, "{body}");
     }
     for code in ["A", "%20", "null", "-"] {
-        problem(&host.get("booking", &format!("/rooms/{code}")), 404, "not-found");
+        problem(
+            &host.get("booking", &format!("/rooms/{code}")),
+            404,
+            "not-found",
+        );
     }
     assert_eq!(put(&host, &json!({"code": "A", "seats": 4})).status, 201);
 }
@@ -82,7 +116,10 @@ fn a_removed_aggregate_can_be_made_anew_and_its_revision_lives_on() {
     assert_eq!(put(&host, &json!({"code": "A", "seats": 8})).status, 201);
     assert_eq!(host.get("booking", "/rooms/A").json()["seats"], 8);
     assert!(host.stop().success());
-    assert_eq!(rows(data.path(), "SELECT key, revision FROM aggregates"), [["A", "3"]]);
+    assert_eq!(
+        rows(data.path(), "SELECT key, revision FROM aggregates"),
+        [["A", "3"]]
+    );
 }
 
 #[test]
@@ -106,10 +143,20 @@ fn events_are_told_apart_by_their_type() {
     let host = Start::new(&["booking"], data.path()).start();
     until_consumed(data.path(), "roomEvents");
     let room = host.get("booking", "/rooms/A").json();
-    assert_eq!((&room["cleanings"], &room["lastInspector"]), (&json!(2), &json!("Ann")));
+    assert_eq!(
+        (&room["cleanings"], &room["lastInspector"]),
+        (&json!(2), &json!("Ann"))
+    );
     assert!(host.stop().success());
-    let names = rows(data.path(), "SELECT json_extract(message, '$.name') FROM journal ORDER BY seq").concat();
-    assert_eq!(names, ["add-room", "room-cleaned", "room-cleaned", "room-inspected"]);
+    let names = rows(
+        data.path(),
+        "SELECT json_extract(message, '$.name') FROM journal ORDER BY seq",
+    )
+    .concat();
+    assert_eq!(
+        names,
+        ["add-room", "room-cleaned", "room-cleaned", "room-inspected"]
+    );
     assert!(rows(data.path(), "SELECT * FROM dead_letters").is_empty());
 }
 
@@ -119,7 +166,11 @@ fn two_domains_share_a_host_and_nothing_else() {
     let host = Start::new(&["booking", "customer", "order"], data.path()).start();
     assert_eq!(put(&host, &json!({"code": "1", "seats": 4})).status, 201);
     problem(&host.get("customer", "/customer/1"), 404, "not-found");
-    let ann = host.post("customer", "/customers", &json!({"name": "Ann", "creditLimit": {"amount": 5}}));
+    let ann = host.post(
+        "customer",
+        "/customers",
+        &json!({"name": "Ann", "creditLimit": {"amount": 5}}),
+    );
     assert_eq!(ann.json()["customerId"], 1);
     problem(&host.get("order", "/orders/1"), 404, "not-found");
     assert_eq!(host.get("booking", "/rooms/1").json()["seats"], 4);
@@ -128,8 +179,16 @@ fn two_domains_share_a_host_and_nothing_else() {
 /// Words of the saga that the host is tried on. `order` itself is an English word, and means the order of
 /// things everywhere in the host.
 const BUSINESS: [&str; 10] = [
-    "customer", "orders", "orderid", "order_id", "ordertopic", "order-service", "order_service", "ordertotal",
-    "creditlimit", "\"order\"",
+    "customer",
+    "orders",
+    "orderid",
+    "order_id",
+    "ordertopic",
+    "order-service",
+    "order_service",
+    "ordertotal",
+    "creditlimit",
+    "\"order\"",
 ];
 
 /// The examples in the program's help must name some participant.
@@ -164,11 +223,16 @@ fn code_files(directory: &Path, files: &mut Vec<PathBuf>) {
             here.push(path);
         }
     }
-    let texts: String = here.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let texts: String = here
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
     here.retain(|path| {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let by_path = format!("#[path = \"{stem}.rs\"]\nmod tests;");
-        !texts.contains(&by_path) && !texts.contains(&format!("#[cfg(test)]\nmod {stem};")) && stem != "tests"
+        !texts.contains(&by_path)
+            && !texts.contains(&format!("#[cfg(test)]\nmod {stem};"))
+            && stem != "tests"
     });
     files.extend(here);
 }
@@ -186,10 +250,23 @@ fn business_lines(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn the_search_for_business_words_finds_them() {
-    for line in ["let customer = 1;", "fn order_id()", r#""orderTopic""#, "struct Orders", "creditLimit", "\"Order\""] {
+    for line in [
+        "let customer = 1;",
+        "fn order_id()",
+        r#""orderTopic""#,
+        "struct Orders",
+        "creditLimit",
+        "\"Order\"",
+    ] {
         assert_eq!(business_lines(line).count(), 1, "{line}");
     }
-    for line in ["// a customer", "ORDER BY offset", "Ordering::Relaxed", "reorder", "mod tests {\nlet customer;"] {
+    for line in [
+        "// a customer",
+        "ORDER BY offset",
+        "Ordering::Relaxed",
+        "reorder",
+        "mod tests {\nlet customer;",
+    ] {
         assert_eq!(business_lines(line).count(), 0, "{line}");
     }
 }

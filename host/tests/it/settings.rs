@@ -15,7 +15,11 @@ const USAGE: Option<i32> = Some(64);
 fn call(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// The settings that are printed.
@@ -36,10 +40,26 @@ fn what_is_printed_is_read_back_alike() {
     let directory = tempfile::tempdir().unwrap();
     let (code, first, err) = call(
         saga()
-            .args(["config", "--plugin", "customer=c.wasm", "--plugin", "my-order=o.wasm", "--kafka", "one:9092,two:9092"])
-            .args(["--listen", "customer=[::1]:8081", "--data", "/var/lib/with space \"quoted\" \\ and \u{fc}"])
+            .args([
+                "config",
+                "--plugin",
+                "customer=c.wasm",
+                "--plugin",
+                "my-order=o.wasm",
+                "--kafka",
+                "one:9092,two:9092",
+            ])
+            .args([
+                "--listen",
+                "customer=[::1]:8081",
+                "--data",
+                "/var/lib/with space \"quoted\" \\ and \u{fc}",
+            ])
             .env("SAGA__PARTICIPANTS__MY_ORDER__BASE_PATH", "/orders")
-            .env("SAGA__PARTICIPANTS__MY_ORDER__TOPICS__ORDERS", "theirs.orders")
+            .env(
+                "SAGA__PARTICIPANTS__MY_ORDER__TOPICS__ORDERS",
+                "theirs.orders",
+            )
             .env("SAGA__STORE__MAX_BYTES", i64::MAX.to_string())
             .env("SAGA__GUEST__FUEL", i64::MAX.to_string())
             .env("SAGA__LOG__LEVEL", "info,saga_host::store=debug"),
@@ -49,7 +69,13 @@ fn what_is_printed_is_read_back_alike() {
     let (code, second, err) = call(saga().args(["config", "--config", &path]));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert_eq!(second, first);
-    for expected in ["one:9092,two:9092", "[participants.my-order]", "base_path = \"/orders\"", "theirs.orders", "[::1]:8081"] {
+    for expected in [
+        "one:9092,two:9092",
+        "[participants.my-order]",
+        "base_path = \"/orders\"",
+        "theirs.orders",
+        "[::1]:8081",
+    ] {
         assert!(first.contains(expected), "{expected} is not in\n{first}");
     }
 }
@@ -60,7 +86,10 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
     let mut changed = 0;
     for (section, value) in &first {
         let settings: Vec<(String, &toml::Value)> = match value {
-            toml::Value::Table(table) => table.iter().map(|(key, value)| (format!("{section}.{key}"), value)).collect(),
+            toml::Value::Table(table) => table
+                .iter()
+                .map(|(key, value)| (format!("{section}.{key}"), value))
+                .collect(),
             value => vec![(section.clone(), value)],
         };
         for (path, value) in settings {
@@ -73,8 +102,13 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
             };
             let variable = format!("SAGA__{}", path.to_uppercase().replace('.', "__"));
             let now = printed(saga().arg("config").env(&variable, &other));
-            let found = path.split('.').fold(&toml::Value::Table(now), |value, key| &value[key]).clone();
-            let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+            let found = path
+                .split('.')
+                .fold(&toml::Value::Table(now), |value, key| &value[key])
+                .clone();
+            let found = found
+                .as_str()
+                .map_or_else(|| found.to_string(), str::to_owned);
             assert_eq!(found, other, "{variable}");
             changed += 1;
         }
@@ -85,7 +119,10 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
 #[test]
 fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
     let directory = tempfile::tempdir().unwrap();
-    let path = write(directory.path(), "data_dir = 'file'\ninstances = 3\ndrain_seconds = 4\n[log]\nformat = 'json'\n");
+    let path = write(
+        directory.path(),
+        "data_dir = 'file'\ninstances = 3\ndrain_seconds = 4\n[log]\nformat = 'json'\n",
+    );
     let settings = printed(
         saga()
             .args(["config", "--config", &path, "--data", "argument"])
@@ -142,13 +179,40 @@ fn everything_that_is_wrong_is_named_at_once_and_nothing_is_started() {
 #[test]
 fn a_bad_value_is_refused_whichever_way_it_is_given() {
     for (arguments, expected) in [
-        (vec!["run", "--plugin", "customer"], "is not of the form NAME=VALUE"),
-        (vec!["run", "--plugin", "=x.wasm"], "is not of the form NAME=VALUE"),
-        (vec!["run", "--plugin", "customer="], "is not of the form NAME=VALUE"),
-        (vec!["run", "--plugin", "customer=x.wasm", "--listen", "customer=8081"], "--listen customer: `8081` is not ADDRESS:PORT"),
-        (vec!["run", "--listen", "order=127.0.0.1:1"], "participants.order.component: is missing"),
-        (vec!["run", "--plugin", "customer=x.wasm", "--kafka", ""], "kafka"),
-        (vec!["run", "--plugin", "a=x.wasm", "--plugin", "a=y.wasm"], "--plugin a: is given twice"),
+        (
+            vec!["run", "--plugin", "customer"],
+            "is not of the form NAME=VALUE",
+        ),
+        (
+            vec!["run", "--plugin", "=x.wasm"],
+            "is not of the form NAME=VALUE",
+        ),
+        (
+            vec!["run", "--plugin", "customer="],
+            "is not of the form NAME=VALUE",
+        ),
+        (
+            vec![
+                "run",
+                "--plugin",
+                "customer=x.wasm",
+                "--listen",
+                "customer=8081",
+            ],
+            "--listen customer: `8081` is not ADDRESS:PORT",
+        ),
+        (
+            vec!["run", "--listen", "order=127.0.0.1:1"],
+            "participants.order.component: is missing",
+        ),
+        (
+            vec!["run", "--plugin", "customer=x.wasm", "--kafka", ""],
+            "kafka",
+        ),
+        (
+            vec!["run", "--plugin", "a=x.wasm", "--plugin", "a=y.wasm"],
+            "--plugin a: is given twice",
+        ),
         (vec!["run", "--data", ""], "--data: `` is empty"),
         (vec!["run", "--no-such-option"], "--no-such-option"),
         (vec!["walk"], "walk"),
@@ -157,7 +221,10 @@ fn a_bad_value_is_refused_whichever_way_it_is_given() {
         let (code, out, err) = call(saga().args(&arguments));
         assert_eq!(code, USAGE, "{arguments:?}: {err}");
         assert_eq!(out, "", "{arguments:?}");
-        assert!(err.contains(expected), "{arguments:?}: `{expected}` is not in\n{err}");
+        assert!(
+            err.contains(expected),
+            "{arguments:?}: `{expected}` is not in\n{err}"
+        );
     }
 }
 
@@ -167,7 +234,10 @@ fn a_file_that_is_missing_or_no_toml_is_named() {
     let missing = directory.path().join("none.toml");
     let (code, _, err) = call(saga().args(["run", "--config", missing.to_str().unwrap()]));
     assert_eq!(code, USAGE);
-    assert!(err.contains("none.toml") && err.contains("No such file"), "{err}");
+    assert!(
+        err.contains("none.toml") && err.contains("No such file"),
+        "{err}"
+    );
     let path = write(directory.path(), "[store]\nbatch = = 1\n");
     let (code, _, err) = call(saga().args(["run", "--config", &path]));
     assert_eq!(code, USAGE);
@@ -180,9 +250,16 @@ fn a_file_that_is_missing_or_no_toml_is_named() {
 #[test]
 fn without_a_participant_there_is_nothing_to_run() {
     let directory = tempfile::tempdir().unwrap();
-    let (code, out, err) = call(saga().args(["run", "--data", directory.path().join("data").to_str().unwrap()]));
+    let (code, out, err) = call(saga().args([
+        "run",
+        "--data",
+        directory.path().join("data").to_str().unwrap(),
+    ]));
     assert_eq!((code, out.as_str()), (USAGE, ""));
-    assert!(err.contains("no participant is configured") && err.contains("--plugin NAME=PATH"), "{err}");
+    assert!(
+        err.contains("no participant is configured") && err.contains("--plugin NAME=PATH"),
+        "{err}"
+    );
     assert!(!directory.path().join("data").exists());
 }
 
@@ -195,11 +272,20 @@ fn help_and_version_go_to_standard_output() {
     }
     let (code, out, err) = call(saga().args(["run", "--help"]));
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    for expected in ["--plugin <NAME=PATH>", "--listen", "--data", "--kafka", "--config"] {
+    for expected in [
+        "--plugin <NAME=PATH>",
+        "--listen",
+        "--data",
+        "--kafka",
+        "--config",
+    ] {
         assert!(out.contains(expected), "{expected} is not in\n{out}");
     }
     let (code, out, err) = call(saga().arg("--version"));
-    assert_eq!((code, err.as_str(), out.trim()), (Some(0), "", concat!("saga ", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (code, err.as_str(), out.trim()),
+        (Some(0), "", concat!("saga ", env!("CARGO_PKG_VERSION")))
+    );
 }
 
 #[test]
@@ -210,9 +296,18 @@ fn a_relative_path_is_taken_from_where_the_program_was_started() {
     let text = "data_dir = 'state'\n[participants.customer]\ncomponent = 'rules.wasm'\nlisten = '127.0.0.1:0'\n";
     write(&directory.path().join("etc"), text);
     let mut run = saga();
-    run.args(["run", "--config", "etc/saga.toml"]).current_dir(directory.path());
+    run.args(["run", "--config", "etc/saga.toml"])
+        .current_dir(directory.path());
     let host = Host::from_command(run, directory.path());
-    assert_eq!(host.post("customer", "/customers", &json!({"name": "Ann", "creditLimit": {"amount": 1}})).status, 201);
+    assert_eq!(
+        host.post(
+            "customer",
+            "/customers",
+            &json!({"name": "Ann", "creditLimit": {"amount": 1}})
+        )
+        .status,
+        201
+    );
     assert!(host.stop().success());
     assert!(directory.path().join("state/saga.db").exists());
 }
@@ -220,10 +315,16 @@ fn a_relative_path_is_taken_from_where_the_program_was_started() {
 #[test]
 fn two_participants_cannot_share_a_port() {
     let directory = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let child = saga()
         .args(["run", "--data", directory.path().to_str().unwrap()])
-        .args(["customer", "order"].map(|name| format!("--plugin={name}={}", component(name).display())))
+        .args(
+            ["customer", "order"]
+                .map(|name| format!("--plugin={name}={}", component(name).display())),
+        )
         .args(["customer", "order"].map(|name| format!("--listen={name}={free}")))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -232,7 +333,10 @@ fn two_participants_cannot_share_a_port() {
     let (status, said) = output(child);
     assert_eq!(status.code(), Some(69), "{said}");
     let port = free.port().to_string();
-    assert!(said.contains("order") && said.contains(&port) && said.contains("--listen order="), "{said}");
+    assert!(
+        said.contains("order") && said.contains(&port) && said.contains("--listen order="),
+        "{said}"
+    );
 }
 
 #[test]
@@ -240,37 +344,85 @@ fn base_path_topics_and_groups_can_be_called_otherwise() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let participant = |name: &str, more: &str| {
-        format!("[participants.{name}]\ncomponent = '{}'\nlisten = '127.0.0.1:0'\n{more}\n", component(name).display())
+        format!(
+            "[participants.{name}]\ncomponent = '{}'\nlisten = '127.0.0.1:0'\n{more}\n",
+            component(name).display()
+        )
     };
     let topics = "topics = { orderTopic = 'shop.orders', customerTopic = 'shop.credit' }\n";
     let text = format!(
         "data_dir = '{}'\n{}{}",
         data.display(),
-        participant("customer", &format!("base_path = ''\n{topics}groups = {{ order = 'credit-desk' }}")),
+        participant(
+            "customer",
+            &format!("base_path = ''\n{topics}groups = {{ order = 'credit-desk' }}")
+        ),
         participant("order", &format!("base_path = '/v2/shop'\n{topics}")),
     );
     let path = write(directory.path(), &text);
     let mut run = saga();
     run.args(["run", "--config", &path]);
     let host = Host::from_command(run, directory.path());
-    assert!(host.url("order").ends_with("/v2/shop"), "{}", host.url("order"));
+    assert!(
+        host.url("order").ends_with("/v2/shop"),
+        "{}",
+        host.url("order")
+    );
 
-    let registered = host.post("customer", "/customers", &json!({"name": "Ann", "creditLimit": {"amount": 10}}));
-    assert_eq!((registered.status, registered.header("location")), (201, Some("/customer/1")));
-    let placed = host.post("order", "/orders", &json!({"customerId": 1, "orderTotal": {"amount": 10}}));
-    assert_eq!((placed.status, placed.header("location")), (201, Some("/v2/shop/orders/1")));
-    host.get_until("order", "/orders/1", |response| response.json()["orderState"] == "APPROVED");
+    let registered = host.post(
+        "customer",
+        "/customers",
+        &json!({"name": "Ann", "creditLimit": {"amount": 10}}),
+    );
+    assert_eq!(
+        (registered.status, registered.header("location")),
+        (201, Some("/customer/1"))
+    );
+    let placed = host.post(
+        "order",
+        "/orders",
+        &json!({"customerId": 1, "orderTotal": {"amount": 10}}),
+    );
+    assert_eq!(
+        (placed.status, placed.header("location")),
+        (201, Some("/v2/shop/orders/1"))
+    );
+    host.get_until("order", "/orders/1", |response| {
+        response.json()["orderState"] == "APPROVED"
+    });
     assert!(host.stop().success());
 
-    assert_eq!((store_file::published(&data, "shop.orders"), store_file::published(&data, "shop.credit")), (1, 1));
-    let topics: Vec<String> =
-        store_file::rows(&data, "SELECT name FROM topics ORDER BY name").into_iter().map(|mut row| row.remove(0)).collect();
-    assert_eq!(topics, ["shop.credit", "shop.credit.customer.dlq", "shop.orders", "shop.orders.credit-desk.dlq"]);
-    let consumers: Vec<String> = store_file::rows(&data, "SELECT consumer FROM offsets WHERE next_offset = 1 ORDER BY consumer")
+    assert_eq!(
+        (
+            store_file::published(&data, "shop.orders"),
+            store_file::published(&data, "shop.credit")
+        ),
+        (1, 1)
+    );
+    let topics: Vec<String> = store_file::rows(&data, "SELECT name FROM topics ORDER BY name")
         .into_iter()
         .map(|mut row| row.remove(0))
         .collect();
-    assert_eq!(consumers, ["log:customer/credit-desk", "log:order/customer"]);
+    assert_eq!(
+        topics,
+        [
+            "shop.credit",
+            "shop.credit.customer.dlq",
+            "shop.orders",
+            "shop.orders.credit-desk.dlq"
+        ]
+    );
+    let consumers: Vec<String> = store_file::rows(
+        &data,
+        "SELECT consumer FROM offsets WHERE next_offset = 1 ORDER BY consumer",
+    )
+    .into_iter()
+    .map(|mut row| row.remove(0))
+    .collect();
+    assert_eq!(
+        consumers,
+        ["log:customer/credit-desk", "log:order/customer"]
+    );
 }
 
 #[test]
@@ -284,12 +436,20 @@ fn settings_that_would_split_the_records_between_two_participants_are_refused() 
     };
     let path = write(
         directory.path(),
-        &format!("{}{}", both("customer", "orderTopic", "order"), both("order", "customerTopic", "customer")),
+        &format!(
+            "{}{}",
+            both("customer", "orderTopic", "order"),
+            both("order", "customerTopic", "customer")
+        ),
     );
     let data = directory.path().join("data");
-    let (code, _, err) = call(saga().args(["run", "--config", &path, "--data", data.to_str().unwrap()]));
+    let (code, _, err) =
+        call(saga().args(["run", "--config", &path, "--data", data.to_str().unwrap()]));
     assert_eq!(code, USAGE, "{err}");
-    assert!(err.contains("share the group same on topic same") && err.contains("another group"), "{err}");
+    assert!(
+        err.contains("share the group same on topic same") && err.contains("another group"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -297,13 +457,26 @@ fn names_that_the_component_does_not_know_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     for (more, expected) in [
-        ("topics = { ordertopic = 'x' }", "participants.customer.topics.ordertopic: the component has no such name"),
-        ("groups = { customer = 'x' }", "participants.customer.groups.customer: the component has no such name"),
-        ("topics = { orderTopic = 'customerTopic' }", "would both be customerTopic"),
+        (
+            "topics = { ordertopic = 'x' }",
+            "participants.customer.topics.ordertopic: the component has no such name",
+        ),
+        (
+            "groups = { customer = 'x' }",
+            "participants.customer.groups.customer: the component has no such name",
+        ),
+        (
+            "topics = { orderTopic = 'customerTopic' }",
+            "would both be customerTopic",
+        ),
     ] {
-        let text = format!("[participants.customer]\ncomponent = '{}'\n{more}\n", component("customer").display());
+        let text = format!(
+            "[participants.customer]\ncomponent = '{}'\n{more}\n",
+            component("customer").display()
+        );
         let path = write(directory.path(), &text);
-        let (code, out, err) = call(saga().args(["run", "--config", &path, "--data", data.to_str().unwrap()]));
+        let (code, out, err) =
+            call(saga().args(["run", "--config", &path, "--data", data.to_str().unwrap()]));
         assert_eq!((code, out.as_str()), (USAGE, ""), "{err}");
         assert!(err.contains(expected), "`{expected}` is not in\n{err}");
     }

@@ -22,28 +22,45 @@ pub struct Foreign {
 
 /// A record with this value and nothing else: no key, no headers.
 pub fn record(value: impl AsRef<[u8]>) -> Foreign {
-    Foreign { key: None, value: Some(value.as_ref().to_owned()), event_type: None, id: None }
+    Foreign {
+        key: None,
+        value: Some(value.as_ref().to_owned()),
+        event_type: None,
+        id: None,
+    }
 }
 
 impl Foreign {
     /// With a record key.
     pub fn key(self, key: &str) -> Self {
-        Self { key: Some(key.into()), ..self }
+        Self {
+            key: Some(key.into()),
+            ..self
+        }
     }
 
     /// With a `ce_type`.
     pub fn of_type(self, event_type: &str) -> Self {
-        Self { event_type: Some(event_type.to_owned()), ..self }
+        Self {
+            event_type: Some(event_type.to_owned()),
+            ..self
+        }
     }
 
     /// With a `ce_id`.
     pub fn id(self, id: &str) -> Self {
-        Self { id: Some(id.to_owned()), ..self }
+        Self {
+            id: Some(id.to_owned()),
+            ..self
+        }
     }
 
     /// Without a value.
     pub fn tombstone(self) -> Self {
-        Self { value: None, ..self }
+        Self {
+            value: None,
+            ..self
+        }
     }
 }
 
@@ -65,16 +82,33 @@ fn open(data: &Path) -> Connection {
 pub fn publish(data: &Path, topic: &str, records: &[Foreign]) {
     let mut sql = open(data);
     let sql = sql.transaction().unwrap();
-    sql.execute("INSERT OR IGNORE INTO topics (name) VALUES (?1)", [topic]).unwrap();
-    let row: i64 = sql.query_row("SELECT id FROM topics WHERE name = ?1", [topic], |row| row.get(0)).unwrap();
-    let next = "SELECT coalesce(max(next_offset), 0) FROM partitions WHERE topic = ?1 AND partition = 0";
+    sql.execute("INSERT OR IGNORE INTO topics (name) VALUES (?1)", [topic])
+        .unwrap();
+    let row: i64 = sql
+        .query_row("SELECT id FROM topics WHERE name = ?1", [topic], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    let next =
+        "SELECT coalesce(max(next_offset), 0) FROM partitions WHERE topic = ?1 AND partition = 0";
     let first: i64 = sql.query_row(next, [row], |row| row.get(0)).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64;
     for (offset, record) in (first..).zip(records) {
         sql.execute(
             "INSERT INTO outbox (topic, partition, offset, key, value, event_type, event_id, time)
              VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![row, offset, record.key, record.value, record.event_type, record.id, now],
+            params![
+                row,
+                offset,
+                record.key,
+                record.value,
+                record.event_type,
+                record.id,
+                now
+            ],
         )
         .unwrap();
     }
@@ -94,7 +128,11 @@ pub fn rows(data: &Path, query: &str) -> Vec<Vec<String>> {
     let mut rows = statement.query([]).unwrap();
     let mut found = Vec::new();
     while let Some(row) = rows.next().unwrap() {
-        found.push((0..columns).map(|column| text(row.get_ref(column).unwrap())).collect());
+        found.push(
+            (0..columns)
+                .map(|column| text(row.get_ref(column).unwrap()))
+                .collect(),
+        );
     }
     found
 }
@@ -104,7 +142,9 @@ fn text(value: ValueRef<'_>) -> String {
         ValueRef::Null => "NULL".into(),
         ValueRef::Integer(number) => number.to_string(),
         ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
     }
 }
 
@@ -121,10 +161,17 @@ pub fn until_consumed(data: &Path, topic: &str) {
          LEFT JOIN offsets o ON o.topic = p.topic AND o.partition = p.partition AND o.consumer GLOB 'log:*'
          WHERE t.name = '{topic}'"
     );
-    until(&format!("all records of {topic} were taken"), || number(data, &left) == 0);
+    until(&format!("all records of {topic} were taken"), || {
+        number(data, &left) == 0
+    });
 }
 
 /// How many records a topic holds.
 pub fn published(data: &Path, topic: &str) -> i64 {
-    number(data, &format!("SELECT count(*) FROM outbox o JOIN topics t ON t.id = o.topic WHERE t.name = '{topic}'"))
+    number(
+        data,
+        &format!(
+            "SELECT count(*) FROM outbox o JOIN topics t ON t.id = o.topic WHERE t.name = '{topic}'"
+        ),
+    )
 }

@@ -14,10 +14,18 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The component of this name, as `make fixtures` builds it.
 pub fn component(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    let path = target.join("wasm32-wasip2/release").join(format!("{name}.wasm"));
-    assert!(path.exists(), "{} is missing: run `make fixtures`", path.display());
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+        PathBuf::from,
+    );
+    let path = target
+        .join("wasm32-wasip2/release")
+        .join(format!("{name}.wasm"));
+    assert!(
+        path.exists(),
+        "{} is missing: run `make fixtures`",
+        path.display()
+    );
     path
 }
 
@@ -68,7 +76,8 @@ impl Start {
 
     /// With further arguments.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self.arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 
@@ -76,10 +85,14 @@ impl Start {
         let mut command = saga();
         command.arg("run").arg("--data").arg(&self.data);
         for name in &self.participants {
-            command.arg("--plugin").arg(format!("{name}={}", component(name).display()));
+            command
+                .arg("--plugin")
+                .arg(format!("{name}={}", component(name).display()));
             command.arg("--listen").arg(format!("{name}=127.0.0.1:0"));
         }
-        command.args(&self.arguments).envs(self.settings.iter().cloned());
+        command
+            .args(&self.arguments)
+            .envs(self.settings.iter().cloned());
         command
     }
 
@@ -90,7 +103,13 @@ impl Start {
 
     /// Starts it, expecting that it ends by itself; gives its status and what it said on standard error.
     pub fn fail(&self) -> (ExitStatus, String) {
-        let child = self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         output(child)
     }
 }
@@ -122,20 +141,33 @@ pub fn output(child: Child) -> (ExitStatus, String) {
 
 /// Sends a signal to a process that this test started.
 pub fn signal(id: u32, name: &str) {
-    Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().unwrap();
+    Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(id.to_string())
+        .status()
+        .unwrap();
 }
 
 impl Host {
     /// Starts the program with these arguments and waits until it is ready. Its log goes to this directory.
     pub fn from_command(command: Command, directory: &Path) -> Self {
-        Self::try_from_command(command, directory).unwrap_or_else(|log| panic!("the host was not ready:\n{log}"))
+        Self::try_from_command(command, directory)
+            .unwrap_or_else(|log| panic!("the host was not ready:\n{log}"))
     }
 
     /// The same, where it may end before it is ready: then this gives its log.
     pub fn try_from_command(mut command: Command, directory: &Path) -> Result<Self, String> {
         let log = directory.join("log.txt");
-        let stderr = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let stderr = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
         let mut urls = Vec::new();
         let stdout = child.stdout.take().unwrap();
         let (give, take) = mpsc::channel();
@@ -157,19 +189,32 @@ impl Host {
                 break;
             }
             let mut words = line.split(' ').skip(1);
-            urls.push((words.next().unwrap().to_owned(), words.next().unwrap().to_owned()));
+            urls.push((
+                words.next().unwrap().to_owned(),
+                words.next().unwrap().to_owned(),
+            ));
         }
         Ok(Self { child, urls, log })
     }
 
     /// Base URL of a participant.
     pub fn url(&self, name: &str) -> &str {
-        &self.urls.iter().find(|(participant, _)| participant == name).expect("the participant runs").1
+        &self
+            .urls
+            .iter()
+            .find(|(participant, _)| participant == name)
+            .expect("the participant runs")
+            .1
     }
 
     /// Sends a request with a JSON body to a participant.
     pub fn send(&self, participant: &str, method: &str, path: &str, body: &str) -> Response {
-        request(method, &format!("{}{path}", self.url(participant)), &[("content-type", "application/json")], body.as_bytes())
+        request(
+            method,
+            &format!("{}{path}", self.url(participant)),
+            &[("content-type", "application/json")],
+            body.as_bytes(),
+        )
     }
 
     /// POSTs a JSON body.
@@ -183,14 +228,24 @@ impl Host {
     }
 
     /// Asks again until the answer is as wanted.
-    pub fn get_until(&self, participant: &str, path: &str, wanted: impl Fn(&Response) -> bool) -> Response {
+    pub fn get_until(
+        &self,
+        participant: &str,
+        path: &str,
+        wanted: impl Fn(&Response) -> bool,
+    ) -> Response {
         let start = Instant::now();
         loop {
             let response = self.get(participant, path);
             if wanted(&response) {
                 return response;
             }
-            assert!(start.elapsed() < PATIENCE, "{path} stays {} {}", response.status, response.text());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{path} stays {} {}",
+                response.status,
+                response.text()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -209,7 +264,11 @@ impl Host {
     pub fn log_until(&self, text: &str) {
         let start = Instant::now();
         while !self.log().contains(text) {
-            assert!(start.elapsed() < PATIENCE, "the log does not say `{text}`:\n{}", self.log());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the log does not say `{text}`:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -245,7 +304,10 @@ pub struct Response {
 impl Response {
     /// A header, by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -255,17 +317,24 @@ impl Response {
 
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 
 /// Sends one request on a connection of its own.
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-    try_request(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+    try_request(method, url, headers, body)
+        .unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }
 
 /// The same, where the connection may break.
-pub fn try_request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Response> {
+pub fn try_request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Response> {
     let rest = url.strip_prefix("http://").expect("a URL");
     let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let mut stream = TcpStream::connect(address)?;
@@ -300,10 +369,17 @@ fn parse(answer: &[u8]) -> Option<Response> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let body = answer[end + 4..].to_vec();
-    let length = headers.iter().find(|(name, _)| name == "content-length").map(|(_, value)| value.parse::<usize>());
+    let length = headers
+        .iter()
+        .find(|(name, _)| name == "content-length")
+        .map(|(_, value)| value.parse::<usize>());
     match length {
         Some(Ok(length)) if length != body.len() => None,
-        _ => Some(Response { status, headers, body }),
+        _ => Some(Response {
+            status,
+            headers,
+            body,
+        }),
     }
 }
 
@@ -324,7 +400,11 @@ impl Host {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "the host does not end:\n{}", self.log());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the host does not end:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

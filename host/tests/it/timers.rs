@@ -18,13 +18,22 @@ fn start(data: &Path) -> Host {
 }
 
 fn add(host: &Host, code: &str) {
-    let put = host.send("booking", "PUT", "/rooms", &json!({"code": code, "seats": 4}).to_string());
+    let put = host.send(
+        "booking",
+        "PUT",
+        "/rooms",
+        &json!({"code": code, "seats": 4}).to_string(),
+    );
     assert_eq!(put.status, 201, "{}", put.text());
 }
 
 /// Holds a room; gives the time at which the hold runs out.
 fn hold(host: &Host, code: &str, by: &str, ttl_millis: u64) -> u64 {
-    let held = host.post("booking", &format!("/rooms/{code}/hold"), &json!({"by": by, "ttlMillis": ttl_millis}));
+    let held = host.post(
+        "booking",
+        &format!("/rooms/{code}/hold"),
+        &json!({"by": by, "ttlMillis": ttl_millis}),
+    );
     assert_eq!(held.status, 202, "{}", held.text());
     held.json()["until"].as_u64().unwrap()
 }
@@ -34,11 +43,16 @@ fn status(host: &Host, code: &str) -> Value {
 }
 
 fn until_free(host: &Host, code: &str) {
-    host.get_until("booking", &format!("/rooms/{code}"), |response| response.json()["status"] == "free");
+    host.get_until("booking", &format!("/rooms/{code}"), |response| {
+        response.json()["status"] == "free"
+    });
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as u64
 }
 
 fn timers(data: &Path) -> i64 {
@@ -47,7 +61,13 @@ fn timers(data: &Path) -> i64 {
 
 /// Names of the messages that were decided for a room.
 fn decided(data: &Path, code: &str) -> Vec<String> {
-    rows(data, &format!("SELECT json_extract(message, '$.name') FROM journal WHERE key = '{code}' ORDER BY seq")).concat()
+    rows(
+        data,
+        &format!(
+            "SELECT json_extract(message, '$.name') FROM journal WHERE key = '{code}' ORDER BY seq"
+        ),
+    )
+    .concat()
 }
 
 #[test]
@@ -59,7 +79,10 @@ fn a_timer_fires_once_when_it_is_due() {
     until_free(&host, "A");
     assert!(now() >= due);
     assert!(host.stop().success());
-    assert_eq!(decided(data.path(), "A"), ["add-room", "hold-room", "hold-expires"]);
+    assert_eq!(
+        decided(data.path(), "A"),
+        ["add-room", "hold-room", "hold-expires"]
+    );
     assert_eq!(timers(data.path()), 0);
     let expired = rows(
         data.path(),
@@ -69,7 +92,11 @@ fn a_timer_fires_once_when_it_is_due() {
              ON e.id = o.causation
          WHERE event_type = 'hold-expired'",
     );
-    assert_eq!(expired, [[r#"{"code":"A"}"#, "1", "timer"]], "of the same saga as the command that set it");
+    assert_eq!(
+        expired,
+        [[r#"{"code":"A"}"#, "1", "timer"]],
+        "of the same saga as the command that set it"
+    );
 }
 
 #[test]
@@ -82,8 +109,16 @@ fn a_cancelled_timer_does_not_fire() {
     hold(&host, "booked", "Eve", 1_500);
     hold(&host, "closed", "Eve", 1_500);
     let confirmed = host.send("booking", "POST", "/rooms/booked/confirm", "");
-    assert_eq!(confirmed.json()["status"], json!({"booked": {"by": "Eve"}}), "{}", confirmed.text());
-    assert_eq!(host.send("booking", "DELETE", "/rooms/closed", "").status, 200);
+    assert_eq!(
+        confirmed.json()["status"],
+        json!({"booked": {"by": "Eve"}}),
+        "{}",
+        confirmed.text()
+    );
+    assert_eq!(
+        host.send("booking", "DELETE", "/rooms/closed", "").status,
+        200
+    );
     assert_eq!(timers(data.path()), 0);
     // One that is due after both of them has fired: so would they have.
     hold(&host, "later", "Eve", 1_600);
@@ -91,9 +126,21 @@ fn a_cancelled_timer_does_not_fire() {
     assert_eq!(status(&host, "booked"), json!({"booked": {"by": "Eve"}}));
     assert_eq!(host.get("booking", "/rooms/closed").status, 404);
     assert!(host.stop().success());
-    assert_eq!(decided(data.path(), "booked"), ["add-room", "hold-room", "confirm-hold"]);
-    assert_eq!(decided(data.path(), "closed"), ["add-room", "hold-room", "close-room"]);
-    assert_eq!(number(data.path(), "SELECT count(*) FROM outbox WHERE event_type = 'hold-expired'"), 1);
+    assert_eq!(
+        decided(data.path(), "booked"),
+        ["add-room", "hold-room", "confirm-hold"]
+    );
+    assert_eq!(
+        decided(data.path(), "closed"),
+        ["add-room", "hold-room", "close-room"]
+    );
+    assert_eq!(
+        number(
+            data.path(),
+            "SELECT count(*) FROM outbox WHERE event_type = 'hold-expired'"
+        ),
+        1
+    );
 }
 
 /// Invariant 2: a timer is committed with the state that set it.
@@ -119,7 +166,11 @@ fn a_timer_survives_a_crash_between_set_and_due() {
     until_free(&host, "C");
     assert!(host.stop().success());
     for code in ["A", "C"] {
-        assert_eq!(decided(data.path(), code), ["add-room", "hold-room", "hold-expires"], "once");
+        assert_eq!(
+            decided(data.path(), code),
+            ["add-room", "hold-room", "hold-expires"],
+            "once"
+        );
     }
     assert_eq!(rows(data.path(), "SELECT key FROM timers"), [["B"]]);
     assert_eq!(published(data.path(), "bookings"), 5);
@@ -140,7 +191,10 @@ fn a_timer_that_is_set_anew_fires_at_the_new_time_only() {
     assert_eq!(status(&host, "A"), json!({"held": {"by": "Bob"}}));
     assert_eq!(timers(data.path()), 1);
     assert!(host.stop().success());
-    assert_eq!(decided(data.path(), "A"), ["add-room", "hold-room", "hold-expires", "hold-room"]);
+    assert_eq!(
+        decided(data.path(), "A"),
+        ["add-room", "hold-room", "hold-expires", "hold-room"]
+    );
 }
 
 #[test]
@@ -148,8 +202,16 @@ fn a_timer_due_at_no_possible_time_is_a_fault() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     add(&host, "A");
-    let answer = host.post("booking", "/rooms/A/hold", &json!({"by": "Eve", "ttlMillis": u64::MAX}));
-    assert!(broke(&answer, "bad-output").contains("hold-expires"), "{}", answer.text());
+    let answer = host.post(
+        "booking",
+        "/rooms/A/hold",
+        &json!({"by": "Eve", "ttlMillis": u64::MAX}),
+    );
+    assert!(
+        broke(&answer, "bad-output").contains("hold-expires"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(status(&host, "A"), "free");
     hold(&host, "A", "Eve", 1);
     until_free(&host, "A");
@@ -179,5 +241,11 @@ fn many_timers_that_are_due_at_once_all_fire() {
         assert_eq!(status(&host, &format!("r{number}")), "free");
     }
     assert!(host.stop().success());
-    assert_eq!(number(data.path(), "SELECT count(*) FROM outbox WHERE event_type = 'hold-expired'"), rooms);
+    assert_eq!(
+        number(
+            data.path(),
+            "SELECT count(*) FROM outbox WHERE event_type = 'hold-expired'"
+        ),
+        rooms
+    );
 }

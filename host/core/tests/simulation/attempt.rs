@@ -29,7 +29,7 @@ pub(crate) const LIMITS: TurnLimits = TurnLimits {
 };
 
 const RETRY: RetryPolicy = RetryPolicy {
-    attempts: 4,
+    attempts: 3,
     first_delay_ms: 20,
     max_delay_ms: 60,
 };

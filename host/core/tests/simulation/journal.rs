@@ -159,7 +159,8 @@ fn chained(process: &Process) -> Result<(), Violation> {
     })
 }
 
-/// Invariant 3: one event id at most once, and the inbox holds just these; no message of any kind twice.
+/// Invariant 3: one event id at most once, no message of any kind twice, and a record is either decided or a dead
+/// letter. The inbox holds just these.
 fn once(process: &Process) -> Result<(), Violation> {
     let mut seen = BTreeSet::new();
     let mut events = BTreeSet::new();
@@ -175,6 +176,28 @@ fn once(process: &Process) -> Result<(), Violation> {
         if message.origin == Origin::Event {
             events.insert(Rc::new(identity));
         }
+    }
+    let mut places = BTreeSet::new();
+    for at in process
+        .store
+        .dead
+        .iter()
+        .filter_map(|letter| letter.at.as_ref())
+    {
+        must(places.insert(at), 3, || {
+            format!("{at} is a dead letter twice")
+        })?;
+        events.insert(Rc::new(identity::of_position(at)));
+    }
+    for at in process
+        .store
+        .journal
+        .iter()
+        .filter_map(|row| row.at.as_ref())
+    {
+        must(!places.contains(at), 3, || {
+            format!("{at} was decided and is a dead letter")
+        })?;
     }
     must(events == process.store.inbox, 2, || {
         "the inbox is not what the journal leaves".into()

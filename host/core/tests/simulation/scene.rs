@@ -18,6 +18,8 @@ pub(crate) enum Broken {
     OffsetBeyondWindow,
     /// Events are written in a transaction after the one with the state.
     OutboxApart,
+    /// A record that became a dead letter is tried again when it is read again.
+    DeadLetterForgotten,
     /// A fault of the rules is taken for a business no.
     RefusalOnFault,
     /// A client is answered when the entry is handed over.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use saga_core::identity::Identity;
+use saga_core::identity::{self, Identity};
 use saga_core::outcome::{StateChange, TimerChange};
 use saga_core::record::Position;
 use saga_core::settle::{JournalEntry, OutgoingEvent, Settlement};
@@ -133,6 +133,9 @@ pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) ->
         delete_timer(store, fired, entry.settlement.as_ref());
     }
     if let Some((reason, value)) = &entry.dead {
+        if let Some(at) = entry.at() {
+            store.inbox.insert(Rc::new(identity::of_position(&at)));
+        }
         store.dead.push(Rc::new(DeadLetter {
             sequence: store.sequence,
             at: entry.at(),

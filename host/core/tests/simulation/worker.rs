@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use saga_core::identity::Identity;
+use saga_core::identity::{self, Identity};
 use saga_core::message::Envelope;
 use saga_core::outcome::StateChange;
+use saga_core::record::Record;
 use saga_core::settle::{self, Settlement};
 
 use crate::attempt::{LIMITS, Undecided, invoke, what_next};
-use crate::entry::{Answer, Entry, Progress, Request, Turn};
+use crate::entry::{Answer, Entry, Progress, Request, Taken, Turn};
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
 use crate::store::{Store, StoredAggregate};
@@ -101,15 +102,7 @@ impl Worker {
             Turn::Event { .. } => self.event(turn, bench),
             Turn::Timer { .. } => self.timer(turn, bench),
             Turn::Unreadable { taken, record } if !taken.0.cancelled.get() => {
-                let entry = self.entry(None, &bench.build);
-                hand_over(
-                    bench,
-                    Entry {
-                        taken: Some(taken),
-                        dead: Some(("malformed", record.value)),
-                        ..entry
-                    },
-                );
+                self.give_up(taken, record, "malformed", bench);
             }
             Turn::Passed { taken } if !taken.0.cancelled.get() => {
                 let entry = self.entry(None, &bench.build);
@@ -231,8 +224,12 @@ impl Worker {
             source: message.source.clone(),
             id: message.id.clone(),
         };
-        let seen = self.recent.contains(&identity) || bench.store.inbox.contains(&identity);
-        if seen && !bench.scene.is_broken(Broken::InboxNotConsulted) {
+        let place = identity::of_position(&record.position);
+        let repeated = self.was_seen(&identity, bench.store)
+            && !bench.scene.is_broken(Broken::InboxNotConsulted);
+        let given_up = self.was_seen(&place, bench.store)
+            && !bench.scene.is_broken(Broken::DeadLetterForgotten);
+        if repeated || given_up {
             bench
                 .scene
                 .note("repeated", format_args!("{} {}", message.key, message.id));
@@ -248,8 +245,7 @@ impl Worker {
         match self.decide(&envelope, bench) {
             Ok(settlement) => {
                 let entry = self.entry(Some(settlement), &bench.build);
-                self.recent.insert(identity.clone());
-                self.recent_tickets.push_back((entry.ticket, identity));
+                self.remember_seen(identity);
                 hand_over(
                     bench,
                     Entry {
@@ -273,17 +269,7 @@ impl Worker {
                         bench.scene.now + delay,
                     );
                 }
-                Err(reason) => {
-                    let entry = self.entry(None, &bench.build);
-                    hand_over(
-                        bench,
-                        Entry {
-                            taken: Some(taken),
-                            dead: Some((reason, record.value)),
-                            ..entry
-                        },
-                    );
-                }
+                Err(reason) => self.give_up(taken, record, reason, bench),
             },
         }
     }
@@ -352,6 +338,43 @@ impl Worker {
                 }
             },
         }
+    }
+
+    /// Makes a dead letter of a record. It is remembered by its place, for it may be read again before the
+    /// stored offset passes it, and what came after it has been decided by then.
+    fn give_up(
+        &mut self,
+        taken: Taken,
+        record: Record,
+        reason: &'static str,
+        bench: &mut Bench<'_>,
+    ) {
+        let place = identity::of_position(&record.position);
+        let known = self.was_seen(&place, bench.store)
+            && !bench.scene.is_broken(Broken::DeadLetterForgotten);
+        let entry = self.entry(None, &bench.build);
+        self.remember_seen(place);
+        let dead = (!known).then_some((reason, record.value));
+        let taken = Some(taken);
+        hand_over(
+            bench,
+            Entry {
+                taken,
+                dead,
+                ..entry
+            },
+        );
+    }
+
+    /// Whether this was applied or given up, on disk or on its way there.
+    fn was_seen(&self, identity: &Identity, store: &Store) -> bool {
+        self.recent.contains(identity) || store.inbox.contains(identity)
+    }
+
+    /// Notes what the last entry takes care of, until it is committed.
+    fn remember_seen(&mut self, identity: Identity) {
+        self.recent.insert(identity.clone());
+        self.recent_tickets.push_back((self.ticket, identity));
     }
 
     fn park(&mut self, key: String, turn: Turn, until: u64) {

@@ -276,7 +276,10 @@ impl World {
             } = self;
             let mut any = false;
             for process in processes.iter_mut() {
-                process.begin_again(scene);
+                // As in the host, a reading begins anew a while after it was cancelled.
+                if process.queue.is_empty() && process.batch.is_none() {
+                    process.begin_again(scene);
+                }
                 for place in 0..process.sessions.len() {
                     any |= process.deliver(place, broker, scene);
                 }

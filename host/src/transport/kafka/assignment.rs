@@ -62,12 +62,21 @@ enum Reading {
     /// Its first record is awaited; `stored` says which that should be.
     Awaits { stored: Option<i64> },
     /// Since the record `start`.
-    Runs { session: Arc<Session>, start: i64, last: i64 },
+    Runs {
+        session: Arc<Session>,
+        start: i64,
+        last: i64,
+    },
 }
 
 impl Assignment {
     /// No partitions yet.
-    pub(super) fn new(source: Arc<Source>, reader: Reader, topics: Arc<Watched>, troubles: Arc<Troubles>) -> Self {
+    pub(super) fn new(
+        source: Arc<Source>,
+        reader: Reader,
+        topics: Arc<Watched>,
+        troubles: Arc<Troubles>,
+    ) -> Self {
         let part = format!("consumer of {}", source.topic);
         Self {
             source,
@@ -110,7 +119,10 @@ impl Assignment {
             if let Reading::Runs { session, start, .. } = &place.reading
                 && session.is_cancelled()
             {
-                place.reading = Reading::Begins { at: Instant::now() + RETRY, fallback: Some(*start) };
+                place.reading = Reading::Begins {
+                    at: Instant::now() + RETRY,
+                    fallback: Some(*start),
+                };
             }
             if let Reading::Begins { at, fallback } = place.reading {
                 if Instant::now() < at {
@@ -125,7 +137,9 @@ impl Assignment {
 
     /// Delivers a record that came by the common queue. None should; if one does it must not be lost.
     pub(super) fn deliver_stray(&self, message: &BorrowedMessage<'_>, sink: &dyn Sink) {
-        let Some(client) = self.client.get().and_then(Weak::upgrade) else { return };
+        let Some(client) = self.client.get().and_then(Weak::upgrade) else {
+            return;
+        };
         if let Some(place) = self.places().get_mut(&message.partition()) {
             self.hand_over(&client, &mut place.reading, message, sink);
         }
@@ -135,9 +149,13 @@ impl Assignment {
     pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
         for (partition, place) in self.places().iter_mut() {
-            let Ok(Some(stored)) = self.stored(*partition) else { continue };
+            let Ok(Some(stored)) = self.stored(*partition) else {
+                continue;
+            };
             if place.committed != Some(stored)
-                && offsets.add_partition_offset(&self.source.topic, *partition, Offset::Offset(stored)).is_ok()
+                && offsets
+                    .add_partition_offset(&self.source.topic, *partition, Offset::Offset(stored))
+                    .is_ok()
             {
                 place.committed = Some(stored);
             }
@@ -145,7 +163,13 @@ impl Assignment {
         offsets
     }
 
-    fn deliver_page(&self, client: &BaseConsumer<Self>, partition: i32, place: &mut Place, sink: &dyn Sink) -> bool {
+    fn deliver_page(
+        &self,
+        client: &BaseConsumer<Self>,
+        partition: i32,
+        place: &mut Place,
+        sink: &dyn Sink,
+    ) -> bool {
         let mut any = false;
         for _ in 0..PAGE {
             let has_room = match &place.reading {
@@ -162,7 +186,9 @@ impl Assignment {
                     self.hand_over(client, &mut place.reading, &message, sink);
                 }
                 // Was told to `error`.
-                Some(Err(error)) => tracing::debug!(topic = %self.source.topic, partition, %error, "partition error"),
+                Some(Err(error)) => {
+                    tracing::debug!(topic = %self.source.topic, partition, %error, "partition error")
+                }
                 None => break,
             }
         }
@@ -198,19 +224,35 @@ impl Assignment {
         };
         self.troubles.clear(&self.part);
         session.take(offset);
-        sink.deliver(Delivery { session, record: self.record(message) });
+        sink.deliver(Delivery {
+            session,
+            record: self.record(message),
+        });
     }
 
     /// A new session that may store `next` and begins with the record `first`.
     fn start(&self, reading: &mut Reading, partition: i32, next: i64, first: i64) -> Arc<Session> {
-        let session = Arc::new(Session::new(self.source.clone(), partition, next, WINDOW, self.bell.clone()));
-        *reading = Reading::Runs { session: session.clone(), start: first, last: first };
+        let session = Arc::new(Session::new(
+            self.source.clone(),
+            partition,
+            next,
+            WINDOW,
+            self.bell.clone(),
+        ));
+        *reading = Reading::Runs {
+            session: session.clone(),
+            start: first,
+            last: first,
+        };
         session
     }
 
     /// Goes back to the stored offset.
     fn begin(&self, client: &BaseConsumer<Self>, partition: i32, fallback: Option<i64>) -> Reading {
-        let again = Reading::Begins { at: Instant::now() + RETRY, fallback };
+        let again = Reading::Begins {
+            at: Instant::now() + RETRY,
+            fallback,
+        };
         let stored = match self.stored(partition) {
             Ok(stored) => stored,
             Err(error) => {
@@ -218,9 +260,18 @@ impl Assignment {
                 return again;
             }
         };
-        let Some(offset) = stored.or(fallback) else { return Reading::Awaits { stored: None } };
-        match client.seek(&self.source.topic, partition, Offset::Offset(offset), QUESTION) {
-            Ok(()) => Reading::Awaits { stored: Some(offset) },
+        let Some(offset) = stored.or(fallback) else {
+            return Reading::Awaits { stored: None };
+        };
+        match client.seek(
+            &self.source.topic,
+            partition,
+            Offset::Offset(offset),
+            QUESTION,
+        ) {
+            Ok(()) => Reading::Awaits {
+                stored: Some(offset),
+            },
             Err(error) => {
                 tracing::debug!(topic = %self.source.topic, partition, offset, %error, "the partition can't be sought; it is tried again");
                 again
@@ -229,7 +280,13 @@ impl Assignment {
     }
 
     /// Says what happened where a partition does not go on at the stored offset.
-    fn starts_elsewhere(&self, client: &BaseConsumer<Self>, partition: i32, expected: i64, found: i64) {
+    fn starts_elsewhere(
+        &self,
+        client: &BaseConsumer<Self>,
+        partition: i32,
+        expected: i64,
+        found: i64,
+    ) {
         let topic = &self.source.topic;
         if found < expected {
             tracing::warn!(
@@ -257,7 +314,11 @@ impl Assignment {
                 partition: message.partition(),
                 offset: message.offset(),
             },
-            timestamp: message.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0),
+            timestamp: message
+                .timestamp()
+                .to_millis()
+                .and_then(|millis| u64::try_from(millis).ok())
+                .unwrap_or(0),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             attributes: headers::read(message.headers()),
@@ -275,24 +336,41 @@ impl Assignment {
 
     /// Takes up partitions: where each is to start goes into the list.
     fn assigned(&self, list: &mut TopicPartitionList) {
-        let Some(client) = self.client.get().and_then(Weak::upgrade) else { return };
+        let Some(client) = self.client.get().and_then(Weak::upgrade) else {
+            return;
+        };
         for mut element in list.elements() {
             let partition = element.partition();
             let reading = match self.stored(partition) {
                 Ok(Some(offset)) if element.set_offset(Offset::Offset(offset)).is_ok() => {
-                    Reading::Awaits { stored: Some(offset) }
+                    Reading::Awaits {
+                        stored: Some(offset),
+                    }
                 }
                 Ok(_) => Reading::Awaits { stored: None },
                 Err(error) => {
                     tracing::error!(topic = %self.source.topic, partition, %error, "the store can't be read; it is tried again");
-                    Reading::Begins { at: Instant::now() + RETRY, fallback: None }
+                    Reading::Begins {
+                        at: Instant::now() + RETRY,
+                        fallback: None,
+                    }
                 }
             };
-            let Some(mut queue) = client.split_partition_queue(&self.source.topic, partition) else { continue };
+            let Some(mut queue) = client.split_partition_queue(&self.source.topic, partition)
+            else {
+                continue;
+            };
             let bell = self.bell.clone();
             queue.set_nonempty_callback(move || bell.ring());
             tracing::info!(topic = %self.source.topic, partition, group = %self.source.group, "partition assigned");
-            self.places().insert(partition, Place { queue, reading, committed: None });
+            self.places().insert(
+                partition,
+                Place {
+                    queue,
+                    reading,
+                    committed: None,
+                },
+            );
         }
     }
 
@@ -330,21 +408,37 @@ impl ClientContext for Assignment {
             ),
             Some(_) => self.troubles.warn(
                 &self.part,
-                format!("topic {} can't be read in group {}: {reason}", self.source.topic, self.source.group),
+                format!(
+                    "topic {} can't be read in group {}: {reason}",
+                    self.source.topic, self.source.group
+                ),
             ),
         }
     }
 }
 
 impl ConsumerContext for Assignment {
-    fn rebalance(&self, client: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        client: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
         let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let answer = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assigned(list);
-            if cooperative { client.incremental_assign(list) } else { client.assign(list) }
+            if cooperative {
+                client.incremental_assign(list)
+            } else {
+                client.assign(list)
+            }
         } else {
             self.revoked(list);
-            if cooperative { client.incremental_unassign(list) } else { client.unassign() }
+            if cooperative {
+                client.incremental_unassign(list)
+            } else {
+                client.unassign()
+            }
         };
         if let Err(error) = answer {
             tracing::error!(topic = %self.source.topic, %error, "Kafka's assignment of partitions could not be followed");

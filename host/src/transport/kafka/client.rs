@@ -33,12 +33,16 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 /// it goes on in the background.
 pub(super) fn close<T: Send + 'static>(client: T) {
     let (done, closed) = crossbeam_channel::bounded::<()>(1);
-    let closing = std::thread::Builder::new().name("kafka-close".into()).spawn(move || {
-        drop(client);
-        drop(done);
-    });
+    let closing = std::thread::Builder::new()
+        .name("kafka-close".into())
+        .spawn(move || {
+            drop(client);
+            drop(done);
+        });
     // Without a thread the client was dropped here and now.
-    if closing.is_ok() && closed.recv_timeout(CLOSING) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+    if closing.is_ok()
+        && closed.recv_timeout(CLOSING) == Err(crossbeam_channel::RecvTimeoutError::Timeout)
+    {
         tracing::debug!("a Kafka client takes long to close; it is left to itself");
     }
 }

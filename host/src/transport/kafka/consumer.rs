@@ -41,9 +41,18 @@ pub(super) struct Consumer {
 impl Consumer {
     /// # Errors
     /// When the client can't be made with these settings, or the store can't be read.
-    pub(super) fn new(parts: Parts, source: Arc<Source>, sink: Arc<dyn Sink>) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        parts: Parts,
+        source: Arc<Source>,
+        sink: Arc<dyn Sink>,
+    ) -> anyhow::Result<Self> {
         let client = connect(&parts, &source)?;
-        Ok(Self { client, parts, source, sink })
+        Ok(Self {
+            client,
+            parts,
+            source,
+            sink,
+        })
     }
 
     /// Delivers records until `stop`.
@@ -103,7 +112,9 @@ impl Consumer {
     fn commit(&self) {
         let offsets = self.client.context().offsets_to_commit();
         if offsets.count() > 0
-            && let Err(error) = self.client.commit(&offsets, rdkafka::consumer::CommitMode::Async)
+            && let Err(error) = self
+                .client
+                .commit(&offsets, rdkafka::consumer::CommitMode::Async)
         {
             tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
         }
@@ -135,14 +146,24 @@ impl Consumer {
 }
 
 fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsumer<Assignment>>> {
-    let assignment =
-        Assignment::new(source.clone(), parts.store.reader()?, parts.topics.clone(), parts.troubles.clone());
+    let assignment = Assignment::new(
+        source.clone(),
+        parts.store.reader()?,
+        parts.topics.clone(),
+        parts.troubles.clone(),
+    );
     let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
     let mut client: BaseConsumer<Assignment> = parts
         .settings
         .consumer_config(&source.group, &member)
         .create_with_context(assignment)
-        .map_err(|error| anyhow::anyhow!("kafka consumer of topic {}: {}", source.topic, describe(&error)))?;
+        .map_err(|error| {
+            anyhow::anyhow!(
+                "kafka consumer of topic {}: {}",
+                source.topic,
+                describe(&error)
+            )
+        })?;
     let bell = client.context().bell().clone();
     client.set_nonempty_callback(move || bell.ring());
     let client = Arc::new(client);

@@ -12,14 +12,19 @@ const JSON: &str = "application/json";
 /// What the headers of a record say; of a repeated header the last one counts, as it does for Kafka's own
 /// clients.
 pub(super) fn read(headers: Option<&BorrowedHeaders>) -> Attributes {
-    let Some(headers) = headers else { return Attributes::default() };
+    let Some(headers) = headers else {
+        return Attributes::default();
+    };
     // The client library panics on a header name that is not UTF-8. Such a record still has to be
     // read, or it would come again for ever.
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let mut attributes = Attributes::default();
         for header in headers.iter() {
             if let Some(to) = attribute(&mut attributes, header.key) {
-                *to = header.value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
+                *to = header
+                    .value
+                    .and_then(|value| std::str::from_utf8(value).ok())
+                    .map(str::to_owned);
             }
         }
         attributes
@@ -36,7 +41,10 @@ pub(super) fn write(record: &Record) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new_with_capacity(10 + attributes.extra.len());
     let mut add = |name: &str, value: &str| {
         let empty = OwnedHeaders::new_with_capacity(0);
-        headers = std::mem::replace(&mut headers, empty).insert(Header { key: name, value: Some(value) });
+        headers = std::mem::replace(&mut headers, empty).insert(Header {
+            key: name,
+            value: Some(value),
+        });
     };
     // Without an id it is no CloudEvent, and must not claim to be one.
     if let Some(id) = &attributes.id {
@@ -85,11 +93,16 @@ fn rfc3339(unix_millis: u64) -> String {
     // Days to a date of the Gregorian calendar, counted in eras of 400 years that start on 1 March.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
@@ -105,7 +118,11 @@ mod tests {
 
     fn record(attributes: Attributes) -> Record {
         Record {
-            position: Position { topic: Arc::from("t"), partition: 0, offset: 0 },
+            position: Position {
+                topic: Arc::from("t"),
+                partition: 0,
+                offset: 0,
+            },
             timestamp: 1_700_000_000_123,
             key: None,
             value: Some(b"{}".to_vec()),
@@ -139,11 +156,17 @@ mod tests {
     fn an_event_is_a_cloud_event_in_binary_mode() {
         let headers = write(&record(full()));
         let value = |name: &str| {
-            let found = headers.iter().find(|header| header.key == name).and_then(|header| header.value);
+            let found = headers
+                .iter()
+                .find(|header| header.key == name)
+                .and_then(|header| header.value);
             found.map(|value| String::from_utf8(value.to_vec()).unwrap())
         };
         assert_eq!(value("ce_specversion").as_deref(), Some("1.0"));
-        assert_eq!(value("ce_time").as_deref(), Some("2023-11-14T22:13:20.123Z"));
+        assert_eq!(
+            value("ce_time").as_deref(),
+            Some("2023-11-14T22:13:20.123Z")
+        );
         assert_eq!(value("content-type").as_deref(), Some("application/json"));
     }
 
@@ -155,9 +178,14 @@ mod tests {
 
     #[test]
     fn further_headers_are_written_as_they_are_and_never_read() {
-        let extra =
-            vec![("dlq_reason".to_owned(), "malformed".to_owned()), ("__TypeId__".to_owned(), "x.Y".to_owned())];
-        let headers = write(&record(Attributes { extra, ..Attributes::default() }));
+        let extra = vec![
+            ("dlq_reason".to_owned(), "malformed".to_owned()),
+            ("__TypeId__".to_owned(), "x.Y".to_owned()),
+        ];
+        let headers = write(&record(Attributes {
+            extra,
+            ..Attributes::default()
+        }));
         assert_eq!(names(&headers), ["dlq_reason", "__TypeId__"]);
         assert_eq!(read(Some(headers.as_borrowed())), Attributes::default());
     }
@@ -165,24 +193,52 @@ mod tests {
     #[test]
     fn a_value_that_is_not_utf_8_counts_as_missing_and_the_last_of_two_counts() {
         let headers = OwnedHeaders::new()
-            .insert(Header { key: "ce_id", value: Some(&[0xff_u8, 0xfe][..]) })
-            .insert(Header { key: "ce_type", value: Some("first") })
-            .insert(Header { key: "ce_type", value: Some("last") })
-            .insert(Header::<&str> { key: "traceparent", value: None });
+            .insert(Header {
+                key: "ce_id",
+                value: Some(&[0xff_u8, 0xfe][..]),
+            })
+            .insert(Header {
+                key: "ce_type",
+                value: Some("first"),
+            })
+            .insert(Header {
+                key: "ce_type",
+                value: Some("last"),
+            })
+            .insert(Header::<&str> {
+                key: "traceparent",
+                value: None,
+            });
         let attributes = read(Some(headers.as_borrowed()));
-        assert_eq!(attributes, Attributes { event_type: Some("last".into()), ..Attributes::default() });
+        assert_eq!(
+            attributes,
+            Attributes {
+                event_type: Some("last".into()),
+                ..Attributes::default()
+            }
+        );
     }
 
     #[test]
-    #[allow(unsafe_code, reason = "what another client may send can't be made safely here")]
+    #[allow(
+        unsafe_code,
+        reason = "what another client may send can't be made safely here"
+    )]
     fn a_name_that_is_not_utf_8_does_not_stop_the_consumer() {
         use rdkafka::bindings::{rd_kafka_header_add, rd_kafka_headers_t};
         let headers = write(&record(full()));
-        let native = std::ptr::from_ref(headers.as_borrowed()).cast::<rd_kafka_headers_t>().cast_mut();
+        let native = std::ptr::from_ref(headers.as_borrowed())
+            .cast::<rd_kafka_headers_t>()
+            .cast_mut();
         // SAFETY: borrowed headers are the native ones under another name, and nobody else has these.
         // The name and the value are copied; the lengths are theirs.
-        let answer = unsafe { rd_kafka_header_add(native, b"a\xff".as_ptr().cast(), 2, b"x".as_ptr().cast(), 1) };
-        assert_eq!(answer, rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        let answer = unsafe {
+            rd_kafka_header_add(native, b"a\xff".as_ptr().cast(), 2, b"x".as_ptr().cast(), 1)
+        };
+        assert_eq!(
+            answer,
+            rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+        );
         assert_eq!(read(Some(headers.as_borrowed())), Attributes::default());
     }
 

@@ -93,7 +93,9 @@ impl Lane {
     /// published. False where the store fails: it is tried again.
     pub(super) fn begin(&mut self, reader: &Reader, store: &Store, troubles: &Troubles) -> bool {
         let (row, partition) = (self.topic.0, self.partition);
-        let stored = reader.offset(RELAY, row, partition).map_err(|error| error.to_string());
+        let stored = reader
+            .offset(RELAY, row, partition)
+            .map_err(|error| error.to_string());
         let progress = stored.and_then(|stored| match stored {
             Some(progress) => Ok(progress),
             None => store
@@ -140,15 +142,22 @@ impl Lane {
         } else {
             self.under_way.room().min(PAGE)
         };
-        let is_held = self.blocked.as_ref().is_some_and(|blocked| Instant::now() < blocked.until);
-        let Some(next) = self.next.filter(|_| room > 0 && !is_held) else { return Sent::Nothing };
+        let is_held = self
+            .blocked
+            .as_ref()
+            .is_some_and(|blocked| Instant::now() < blocked.until);
+        let Some(next) = self.next.filter(|_| room > 0 && !is_held) else {
+            return Sent::Nothing;
+        };
         let records = match reader.records(&self.topic, self.partition, next, room) {
             Ok(records) => records,
             Err(error) => {
                 let topic = self.topic();
                 troubles.error(
                     &self.part,
-                    format!("the outbox of topic {topic} can't be read ({error}); it is tried again"),
+                    format!(
+                        "the outbox of topic {topic} can't be read ({error}); it is tried again"
+                    ),
                 );
                 return Sent::Nothing;
             }
@@ -177,7 +186,11 @@ impl Lane {
     /// Kafka has a record.
     pub(super) fn delivered(&mut self, offset: i64, troubles: &Troubles) {
         self.progress = self.under_way.settle(offset);
-        if self.blocked.as_ref().is_some_and(|blocked| blocked.offset < self.progress) {
+        if self
+            .blocked
+            .as_ref()
+            .is_some_and(|blocked| blocked.offset < self.progress)
+        {
             self.blocked = None;
             troubles.clear(&self.part);
         }
@@ -193,7 +206,8 @@ impl Lane {
                 "it is too large: raise the property `message.max.bytes` here and `max.message.bytes` of the topic on \
                  the broker, and start this process again"
             }
-            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed => {
                 "allow this user to write to the topic"
             }
             RDKafkaErrorCode::UnknownTopic
@@ -209,7 +223,10 @@ impl Lane {
             ),
         );
         self.careful_until = self.careful_until.max(self.next.unwrap_or(0));
-        self.blocked = Some(Blocked { offset, until: Instant::now() + self.retry });
+        self.blocked = Some(Blocked {
+            offset,
+            until: Instant::now() + self.retry,
+        });
     }
 
     /// Progress that the store does not know yet: row of the topic, partition, offset.
@@ -219,7 +236,9 @@ impl Lane {
 
     /// The store knows this progress.
     pub(super) fn written(&mut self, progress: &[(i64, i32, i64)]) {
-        let mine = progress.iter().find(|(topic, partition, _)| *topic == self.topic.0 && *partition == self.partition);
+        let mine = progress
+            .iter()
+            .find(|(topic, partition, _)| *topic == self.topic.0 && *partition == self.partition);
         if let Some((_, _, next)) = mine {
             self.written = *next;
         }
@@ -231,14 +250,22 @@ impl Lane {
     }
 }
 
-fn produce(producer: &ThreadedProducer<Reports>, record: &Record, ticket: Ticket) -> Result<(), RDKafkaErrorCode> {
+fn produce(
+    producer: &ThreadedProducer<Reports>,
+    record: &Record,
+    ticket: Ticket,
+) -> Result<(), RDKafkaErrorCode> {
     let mut message: BaseRecord<'_, [u8], [u8], Ticket> =
         BaseRecord::with_opaque_to(&record.position.topic, ticket).headers(headers::write(record));
     message.key = record.key.as_deref();
     message.payload = record.value.as_deref();
-    message.timestamp = i64::try_from(record.timestamp).ok().filter(|time| *time > 0);
+    message.timestamp = i64::try_from(record.timestamp)
+        .ok()
+        .filter(|time| *time > 0);
     producer.send(message).map_err(|(error, _)| match error {
         KafkaError::MessageProduction(code) => code,
-        other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+        other => other
+            .rdkafka_error_code()
+            .unwrap_or(RDKafkaErrorCode::Unknown),
     })
 }

@@ -72,7 +72,13 @@ impl Kafka {
         anyhow::ensure!(problems.is_empty(), "kafka: {}", problems.join("; "));
         let troubles = Arc::new(Troubles::default());
         let topics = Watched::start(&settings, troubles.clone())?;
-        Ok(Self(Parts { store, settings, topics, troubles, retry: RETRY }))
+        Ok(Self(Parts {
+            store,
+            settings,
+            topics,
+            troubles,
+            retry: RETRY,
+        }))
     }
 }
 
@@ -96,19 +102,30 @@ impl Transport for Kafka {
         let topic = source.topic.clone();
         let consumer = Consumer::new(self.0.clone(), source, sink)?;
         self.0.topics.need(&topic);
-        Ok(std::thread::Builder::new().name(name).spawn(move || consumer.run(&stop))?)
+        Ok(std::thread::Builder::new()
+            .name(name)
+            .spawn(move || consumer.run(&stop))?)
     }
 
-    fn publish(&self, topics: Vec<(Arc<str>, i64)>, stop: CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> {
+    fn publish(
+        &self,
+        topics: Vec<(Arc<str>, i64)>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Option<JoinHandle<()>>> {
         let mut lanes = Vec::new();
         for (name, row) in topics {
             self.0.topics.need(&name);
             lanes.extend(
-                (0..self.partitions(&name)).map(|partition| Lane::new((row, name.clone()), partition, self.0.retry)),
+                (0..self.partitions(&name))
+                    .map(|partition| Lane::new((row, name.clone()), partition, self.0.retry)),
             );
         }
         let relay = Relay::new(self.0.clone(), lanes)?;
-        Ok(Some(std::thread::Builder::new().name("kafka-relay".into()).spawn(move || relay.run(&stop))?))
+        Ok(Some(
+            std::thread::Builder::new()
+                .name("kafka-relay".into())
+                .spawn(move || relay.run(&stop))?,
+        ))
     }
 
     fn trouble(&self) -> Option<String> {

@@ -52,10 +52,16 @@ impl Relay {
     /// # Errors
     /// When the producer can't be made with these settings, or the store can't be read.
     pub(super) fn new(parts: Parts, lanes: Vec<Lane>) -> anyhow::Result<Self> {
-        let producer =
-            connect(&parts).map_err(|error| anyhow::anyhow!("kafka producer of the relay: {}", describe(&error)))?;
+        let producer = connect(&parts).map_err(|error| {
+            anyhow::anyhow!("kafka producer of the relay: {}", describe(&error))
+        })?;
         let reader = parts.store.reader()?;
-        Ok(Self { producer: Some(producer), parts, reader, lanes })
+        Ok(Self {
+            producer: Some(producer),
+            parts,
+            reader,
+            lanes,
+        })
     }
 
     /// Publishes until `stop`.
@@ -66,7 +72,10 @@ impl Relay {
                 None => match connect(&self.parts) {
                     Ok(producer) => producer,
                     Err(error) => {
-                        let text = format!("the relay's producer can't start: {}; it is tried again", describe(&error));
+                        let text = format!(
+                            "the relay's producer can't start: {}; it is tried again",
+                            describe(&error)
+                        );
                         self.parts.troubles.error(RELAY, text);
                         if !self.pause(stop) {
                             return;
@@ -97,7 +106,9 @@ impl Relay {
             }
             let mut any = false;
             for (index, lane) in self.lanes.iter_mut().enumerate() {
-                if !lane.is_ready() && !lane.begin(&self.reader, &self.parts.store, &self.parts.troubles) {
+                if !lane.is_ready()
+                    && !lane.begin(&self.reader, &self.parts.store, &self.parts.troubles)
+                {
                     continue;
                 }
                 if self.parts.topics.exists(lane.topic()) {
@@ -106,7 +117,11 @@ impl Relay {
                         Sent::Nothing => {}
                         Sent::ProducerBroken => {
                             self.write_progress();
-                            return if self.pause(stop) { End::Broken } else { End::Stopped };
+                            return if self.pause(stop) {
+                                End::Broken
+                            } else {
+                                End::Stopped
+                            };
                         }
                     }
                 }
@@ -117,7 +132,10 @@ impl Relay {
             }
             if stopping {
                 let until = *drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
-                if self.is_drained() || self.parts.topics.is_unreachable() || Instant::now() >= until {
+                if self.is_drained()
+                    || self.parts.topics.is_unreachable()
+                    || Instant::now() >= until
+                {
                     self.write_progress();
                     self.say_what_is_left();
                     return End::Stopped;
@@ -130,11 +148,17 @@ impl Relay {
     }
 
     /// Takes in what Kafka reported; says if the producer has to end.
-    fn collect(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> Option<End> {
+    fn collect(
+        &mut self,
+        producer: &ThreadedProducer<Reports>,
+        stop: &CancellationToken,
+    ) -> Option<End> {
         let (reports, fatal) = Reports::take(producer);
         let mut refused = false;
         for report in reports {
-            let Some(lane) = self.lanes.get_mut(report.lane) else { continue };
+            let Some(lane) = self.lanes.get_mut(report.lane) else {
+                continue;
+            };
             match report.failure {
                 None => lane.delivered(report.offset, &self.parts.troubles),
                 // Those after the first failed because of it.
@@ -149,10 +173,15 @@ impl Relay {
             return Some(End::Broken);
         }
         let reason = fatal?;
-        self.parts
-            .troubles
-            .error(RELAY, format!("the relay's producer was ended by Kafka ({reason}); it starts again"));
-        Some(if self.pause(stop) { End::Broken } else { End::Stopped })
+        self.parts.troubles.error(
+            RELAY,
+            format!("the relay's producer was ended by Kafka ({reason}); it starts again"),
+        );
+        Some(if self.pause(stop) {
+            End::Broken
+        } else {
+            End::Stopped
+        })
     }
 
     fn write_progress(&mut self) {
@@ -176,16 +205,19 @@ impl Relay {
             }
             // Publishing goes on: what is repeated after a crash is known by its id.
             Err(error) => {
-                self.parts
-                    .troubles
-                    .warn(RELAY, format!("the relay's progress can't be stored ({error}); it is tried again"));
+                self.parts.troubles.warn(
+                    RELAY,
+                    format!("the relay's progress can't be stored ({error}); it is tried again"),
+                );
             }
         }
     }
 
     /// Whether nothing is left that could be published now.
     fn is_drained(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.is_drained() || self.parts.topics.is_failing(lane.topic()))
+        self.lanes
+            .iter()
+            .all(|lane| lane.is_drained() || self.parts.topics.is_failing(lane.topic()))
     }
 
     fn say_what_is_left(&self) {
@@ -215,5 +247,8 @@ impl Relay {
 fn connect(parts: &Parts) -> KafkaResult<ThreadedProducer<Reports>> {
     // The relay sleeps on the bell of the store's commits; Kafka's reports wake it by the same.
     let reports = Reports::new(parts.store.published().clone(), parts.topics.clone());
-    parts.settings.producer_config().create_with_context(reports)
+    parts
+        .settings
+        .producer_config()
+        .create_with_context(reports)
 }

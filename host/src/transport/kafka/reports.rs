@@ -43,7 +43,11 @@ pub(super) type Ticket = Box<(usize, i64)>;
 impl Reports {
     /// Reports that ring `bell`.
     pub(super) fn new(bell: Signal, topics: Arc<Watched>) -> Self {
-        Self { inner: Mutex::default(), bell, topics }
+        Self {
+            inner: Mutex::default(),
+            bell,
+            topics,
+        }
     }
 
     /// What was reported since the last call, and why the producer is of no more use, if it is so.
@@ -79,12 +83,19 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Ticket;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Ticket) {
-        let failure =
-            result.as_ref().err().map(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
+        let failure = result.as_ref().err().map(|(error, _)| {
+            error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown)
+        });
         let (lane, offset) = *ticket;
         let first = {
             let mut inner = self.lock();
-            inner.reports.push(Report { lane, offset, failure });
+            inner.reports.push(Report {
+                lane,
+                offset,
+                failure,
+            });
             inner.reports.len() == 1
         };
         // Reports come in batches; one ring wakes the relay for all of them.

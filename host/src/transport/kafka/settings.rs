@@ -22,13 +22,34 @@ const INSTANCE: &str = "group.instance.id";
 const RESERVED: [(&str, &str); 13] = [
     ("bootstrap.servers", "use `bootstrap`"),
     ("metadata.broker.list", "use `bootstrap`"),
-    ("group.id", "the group comes from the participant's subscription"),
-    ("enable.auto.commit", "where to read on is kept in the store"),
-    ("enable.auto.offset.store", "where to read on is kept in the store"),
-    ("enable.idempotence", "the relay publishes each event once and in order"),
-    ("enable.gapless.guarantee", "the relay publishes each event once and in order"),
-    ("acks", "an event is published when all replicas in sync have it"),
-    ("request.required.acks", "an event is published when all replicas in sync have it"),
+    (
+        "group.id",
+        "the group comes from the participant's subscription",
+    ),
+    (
+        "enable.auto.commit",
+        "where to read on is kept in the store",
+    ),
+    (
+        "enable.auto.offset.store",
+        "where to read on is kept in the store",
+    ),
+    (
+        "enable.idempotence",
+        "the relay publishes each event once and in order",
+    ),
+    (
+        "enable.gapless.guarantee",
+        "the relay publishes each event once and in order",
+    ),
+    (
+        "acks",
+        "an event is published when all replicas in sync have it",
+    ),
+    (
+        "request.required.acks",
+        "an event is published when all replicas in sync have it",
+    ),
     ("message.timeout.ms", "the relay never gives an event up"),
     ("delivery.timeout.ms", "the relay never gives an event up"),
     ("transactional.id", "the relay uses no transactions"),
@@ -36,8 +57,10 @@ const RESERVED: [(&str, &str); 13] = [
 ];
 
 /// Other names of properties that have a default here. Under both names at once it would be chance which counts.
-const ALIASES: [(&str, &str); 2] =
-    [("queue.buffering.max.ms", "linger.ms"), ("max.in.flight", "max.in.flight.requests.per.connection")];
+const ALIASES: [(&str, &str); 2] = [
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+];
 
 /// How to talk to Kafka.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -88,7 +111,16 @@ impl fmt::Debug for KafkaSettings {
 pub fn redact(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     properties
         .iter()
-        .map(|(name, value)| (name.clone(), if is_secret(name) { REDACTED.into() } else { value.clone() }))
+        .map(|(name, value)| {
+            (
+                name.clone(),
+                if is_secret(name) {
+                    REDACTED.into()
+                } else {
+                    value.clone()
+                },
+            )
+        })
         .collect()
 }
 
@@ -96,22 +128,37 @@ impl KafkaSettings {
     /// The same, fit to be shown: see [`redact`].
     #[must_use]
     pub fn redacted(self) -> Self {
-        Self { properties: redact(&self.properties), ..self }
+        Self {
+            properties: redact(&self.properties),
+            ..self
+        }
     }
 
     /// Everything that is wrong with them, each with its name and what to do; empty where nothing is.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.bootstrap.split(',').any(|server| server.trim().is_empty()) {
-            problems.push(format!("bootstrap `{}`: give HOST:PORT, several with commas between", self.bootstrap));
+        if self
+            .bootstrap
+            .split(',')
+            .any(|server| server.trim().is_empty())
+        {
+            problems.push(format!(
+                "bootstrap `{}`: give HOST:PORT, several with commas between",
+                self.bootstrap
+            ));
         }
         if self.partitions < 1 {
-            problems.push(format!("partitions {}: must be at least 1", self.partitions));
+            problems.push(format!(
+                "partitions {}: must be at least 1",
+                self.partitions
+            ));
         }
         if self.replication < 1 && self.replication != -1 {
-            problems
-                .push(format!("replication {}: must be at least 1, or -1 for the broker's default", self.replication));
+            problems.push(format!(
+                "replication {}: must be at least 1, or -1 for the broker's default",
+                self.replication
+            ));
         }
         for (name, value) in &self.properties {
             if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
@@ -150,7 +197,11 @@ impl KafkaSettings {
                 ("session.timeout.ms", "10000"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
             ],
-            &[("group.id", group), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false")],
+            &[
+                ("group.id", group),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+            ],
         );
         if let Some(instance) = self.properties.get(INSTANCE) {
             config.set(INSTANCE, format!("{instance}-{member}"));
@@ -213,7 +264,11 @@ pub(super) fn describe(error: &KafkaError) -> String {
         KafkaError::ClientConfig(_, reason, name, value) => {
             let value = if is_secret(name) { REDACTED } else { value };
             // librdkafka's own text may quote the value.
-            let reason = if is_secret(name) { "is not a value for it" } else { reason };
+            let reason = if is_secret(name) {
+                "is not a value for it"
+            } else {
+                reason
+            };
             format!("`{name}` = `{value}`: {reason}")
         }
         other => other.to_string(),
@@ -223,10 +278,15 @@ pub(super) fn describe(error: &KafkaError) -> String {
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     // A JAAS line holds a password.
-    ["password", "secret", "key", "jaas", "token"].iter().any(|word| name.contains(word))
+    ["password", "secret", "key", "jaas", "token"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
-fn serialize_redacted<S: Serializer>(properties: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
+fn serialize_redacted<S: Serializer>(
+    properties: &BTreeMap<String, String>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     redact(properties).serialize(to)
 }
 
@@ -235,7 +295,10 @@ mod tests {
     use super::*;
 
     fn with(name: &str, value: &str) -> KafkaSettings {
-        KafkaSettings { properties: BTreeMap::from([(name.into(), value.into())]), ..KafkaSettings::default() }
+        KafkaSettings {
+            properties: BTreeMap::from([(name.into(), value.into())]),
+            ..KafkaSettings::default()
+        }
     }
 
     #[test]
@@ -246,26 +309,46 @@ mod tests {
     #[test]
     fn every_problem_is_listed_at_once() {
         let mut settings = with("enable.idempotence", "false");
-        settings.properties.insert("no.such.property".into(), "1".into());
-        settings.properties.insert("socket.timeout.ms".into(), "soon".into());
+        settings
+            .properties
+            .insert("no.such.property".into(), "1".into());
+        settings
+            .properties
+            .insert("socket.timeout.ms".into(), "soon".into());
         settings.bootstrap = "a:1,".into();
         settings.partitions = 0;
         settings.replication = -2;
         let problems = settings.problems();
         assert_eq!(problems.len(), 6, "{problems:?}");
-        for expected in
-            ["bootstrap", "partitions 0", "replication -2", "enable.idempotence", "no.such.property", "soon"]
-        {
-            assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:?}");
+        for expected in [
+            "bootstrap",
+            "partitions 0",
+            "replication -2",
+            "enable.idempotence",
+            "no.such.property",
+            "soon",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.contains(expected)),
+                "{expected}: {problems:?}"
+            );
         }
     }
 
     #[test]
     fn secrets_are_neither_printed_nor_serialized() {
         let mut settings = with("sasl.password", "hunter2");
-        settings.properties.insert("sasl.username".into(), "ann".into());
-        for text in [format!("{settings:?}"), serde_json::to_string(&settings).unwrap()] {
-            assert!(!text.contains("hunter2") && text.contains("ann") && text.contains(REDACTED), "{text}");
+        settings
+            .properties
+            .insert("sasl.username".into(), "ann".into());
+        for text in [
+            format!("{settings:?}"),
+            serde_json::to_string(&settings).unwrap(),
+        ] {
+            assert!(
+                !text.contains("hunter2") && text.contains("ann") && text.contains(REDACTED),
+                "{text}"
+            );
         }
     }
 
@@ -275,9 +358,15 @@ mod tests {
         settings.properties.insert("acks".into(), "0".into());
         let config = settings.producer_config();
         assert_eq!(config.get("linger.ms"), Some("20"));
-        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
+        assert_eq!(
+            config.get("max.in.flight.requests.per.connection"),
+            Some("1")
+        );
         let alias = with("queue.buffering.max.ms", "30").producer_config();
-        assert_eq!((alias.get("linger.ms"), alias.get("queue.buffering.max.ms")), (Some("30"), None));
+        assert_eq!(
+            (alias.get("linger.ms"), alias.get("queue.buffering.max.ms")),
+            (Some("30"), None)
+        );
         assert_eq!(config.get("acks"), Some("all"));
     }
 

@@ -26,7 +26,10 @@ impl Cluster {
 }
 
 fn cluster(topic: &str, partitions: i32) -> Arc<Cluster> {
-    let client: BaseProducer = ClientConfig::new().set("test.mock.num.brokers", "1").create().unwrap();
+    let client: BaseProducer = ClientConfig::new()
+        .set("test.mock.num.brokers", "1")
+        .create()
+        .unwrap();
     // Otherwise every first member of a group would wait three seconds for others.
     let native = client.client().native_ptr();
     #[allow(unsafe_code, reason = "the client library has no safe call for it")]
@@ -44,9 +47,18 @@ fn cluster(topic: &str, partitions: i32) -> Arc<Cluster> {
 
 fn settings(bootstrap: &str) -> KafkaSettings {
     // The mock broker lets a rebalance wait almost as long as the session timeout.
-    let quick = [("session.timeout.ms", "2500"), ("heartbeat.interval.ms", "200")];
-    let properties = quick.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    KafkaSettings { bootstrap: bootstrap.into(), properties, ..KafkaSettings::default() }
+    let quick = [
+        ("session.timeout.ms", "2500"),
+        ("heartbeat.interval.ms", "200"),
+    ];
+    let properties = quick
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    KafkaSettings {
+        bootstrap: bootstrap.into(),
+        properties,
+        ..KafkaSettings::default()
+    }
 }
 
 fn with(cluster: &Cluster, name: &str, value: &str) -> KafkaSettings {
@@ -56,7 +68,11 @@ fn with(cluster: &Cluster, name: &str, value: &str) -> KafkaSettings {
 }
 
 fn rig_on(cluster: &Arc<Cluster>, topic: &str) -> Rig {
-    rig_with(topic, settings(&cluster.mock().bootstrap_servers()), cluster.clone())
+    rig_with(
+        topic,
+        settings(&cluster.mock().bootstrap_servers()),
+        cluster.clone(),
+    )
 }
 
 fn rig_with(topic: &str, settings: KafkaSettings, broker: impl std::any::Any) -> Rig {
@@ -88,16 +104,30 @@ fn trouble(rig: &Rig) -> String {
 }
 
 fn producer(cluster: &Cluster) -> BaseProducer {
-    ClientConfig::new().set("bootstrap.servers", cluster.mock().bootstrap_servers()).create().unwrap()
+    ClientConfig::new()
+        .set("bootstrap.servers", cluster.mock().bootstrap_servers())
+        .create()
+        .unwrap()
 }
 
 #[test]
 fn records_without_our_headers_are_accepted() {
     let cluster = cluster("t", 1);
     let theirs = producer(&cluster);
-    let type_id = OwnedHeaders::new().insert(Header { key: "__TypeId__", value: Some("com.example.OrderDto") });
-    theirs.send(BaseRecord::<(), str>::to("t").payload("java").headers(type_id)).unwrap();
-    theirs.send(BaseRecord::<(), str>::to("t").payload("bare")).unwrap();
+    let type_id = OwnedHeaders::new().insert(Header {
+        key: "__TypeId__",
+        value: Some("com.example.OrderDto"),
+    });
+    theirs
+        .send(
+            BaseRecord::<(), str>::to("t")
+                .payload("java")
+                .headers(type_id),
+        )
+        .unwrap();
+    theirs
+        .send(BaseRecord::<(), str>::to("t").payload("bare"))
+        .unwrap();
     theirs.flush(DEADLINE).unwrap();
 
     let rig = rig_on(&cluster, "t");
@@ -127,12 +157,20 @@ fn the_wire_is_the_value_and_cloud_events_headers() {
     theirs.subscribe(&["t"]).unwrap();
     // A poll also ends, with nothing, when the group is joined.
     let message = theirs.iter().next().unwrap().unwrap();
-    assert_eq!((message.key(), message.payload()), (Some(&b"7"[..]), Some(&br#"{"id":7}"#[..])));
+    assert_eq!(
+        (message.key(), message.payload()),
+        (Some(&b"7"[..]), Some(&br#"{"id":7}"#[..]))
+    );
     let headers: BTreeMap<&str, &str> = message
         .headers()
         .unwrap()
         .iter()
-        .map(|header| (header.key, std::str::from_utf8(header.value.unwrap()).unwrap()))
+        .map(|header| {
+            (
+                header.key,
+                std::str::from_utf8(header.value.unwrap()).unwrap(),
+            )
+        })
         .collect();
     let expected = BTreeMap::from([
         ("content-type", "application/json"),
@@ -151,7 +189,9 @@ fn a_group_that_a_java_service_left_is_read_on_where_it_was() {
     let cluster = cluster("t", 1);
     let theirs = producer(&cluster);
     for number in 0..5 {
-        theirs.send(BaseRecord::<(), str>::to("t").payload(&number.to_string())).unwrap();
+        theirs
+            .send(BaseRecord::<(), str>::to("t").payload(&number.to_string()))
+            .unwrap();
     }
     theirs.flush(DEADLINE).unwrap();
     let left: BaseConsumer = ClientConfig::new()
@@ -160,14 +200,19 @@ fn a_group_that_a_java_service_left_is_read_on_where_it_was() {
         .create()
         .unwrap();
     let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset("t", 0, Offset::Offset(3)).unwrap();
+    offsets
+        .add_partition_offset("t", 0, Offset::Offset(3))
+        .unwrap();
     left.commit(&offsets, CommitMode::Sync).unwrap();
     drop(left);
 
     let rig = rig_on(&cluster, "t");
     let consumer = rig.consuming();
     let (third, fourth) = (consumer.next(), consumer.next());
-    assert_eq!((value(&third.record), value(&fourth.record)), ("3".into(), "4".into()));
+    assert_eq!(
+        (value(&third.record), value(&fourth.record)),
+        ("3".into(), "4".into())
+    );
     // Decided out of order: what is stored must not go back before the start.
     rig.settle(&fourth);
     assert_eq!(rig.stored(0), Some(3));
@@ -178,7 +223,9 @@ fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
     let cluster = cluster("t", 1);
     let rig = rig_on(&cluster, "t");
     let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
-    rig.store.run(move |sql| crate::store::write_offset(sql, &name, row, 0, 1_000)).unwrap();
+    rig.store
+        .run(move |sql| crate::store::write_offset(sql, &name, row, 0, 1_000))
+        .unwrap();
     let _relay = rig.publishing();
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "0"), rig.row("k", "1")]);
@@ -194,11 +241,27 @@ fn progress_of_the_relay_is_kept_and_nothing_is_published_twice() {
     let cluster = cluster("t", 1);
     let rig = rig_on(&cluster, "t");
     let relay = rig.publishing();
-    let progress = || rig.store.reader().unwrap().offset(relay::RELAY, rig.source.topic_row, 0).unwrap();
-    until("the first progress is written, for the pruner", || progress() == Some(0));
-    rig.publish((0..100).map(|number| rig.row("k", &number.to_string())).collect());
+    let progress = || {
+        rig.store
+            .reader()
+            .unwrap()
+            .offset(relay::RELAY, rig.source.topic_row, 0)
+            .unwrap()
+    };
+    until("the first progress is written, for the pruner", || {
+        progress() == Some(0)
+    });
+    rig.publish(
+        (0..100)
+            .map(|number| rig.row("k", &number.to_string()))
+            .collect(),
+    );
     relay.stop();
-    assert_eq!(progress(), Some(100), "what was committed before the stop is published");
+    assert_eq!(
+        progress(),
+        Some(100),
+        "what was committed before the stop is published"
+    );
 
     let _relay = rig.publishing();
     rig.publish(vec![rig.row("k", "last")]);
@@ -210,7 +273,8 @@ fn progress_of_the_relay_is_kept_and_nothing_is_published_twice() {
 #[test]
 fn errors_that_pass_do_not_change_order_or_lose_anything() {
     use RDKafkaRespErr::{
-        RD_KAFKA_RESP_ERR__TRANSPORT as DISCONNECT, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as TOO_FEW,
+        RD_KAFKA_RESP_ERR__TRANSPORT as DISCONNECT,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as TOO_FEW,
         RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NOT_LEADER,
     };
     let cluster = cluster("t", 2);
@@ -219,9 +283,16 @@ fn errors_that_pass_do_not_change_order_or_lose_anything() {
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("a", "0")]);
     assert_eq!(consumer.values(1), ["0"]);
-    cluster.mock().request_errors(RDKafkaApiKey::Produce, &[NOT_LEADER, DISCONNECT, TOO_FEW, DISCONNECT]);
-    cluster.mock().request_errors(RDKafkaApiKey::Fetch, &[NOT_LEADER, DISCONNECT, NOT_LEADER]);
-    cluster.mock().request_errors(RDKafkaApiKey::Heartbeat, &[DISCONNECT]);
+    cluster.mock().request_errors(
+        RDKafkaApiKey::Produce,
+        &[NOT_LEADER, DISCONNECT, TOO_FEW, DISCONNECT],
+    );
+    cluster
+        .mock()
+        .request_errors(RDKafkaApiKey::Fetch, &[NOT_LEADER, DISCONNECT, NOT_LEADER]);
+    cluster
+        .mock()
+        .request_errors(RDKafkaApiKey::Heartbeat, &[DISCONNECT]);
     for number in 1..=300 {
         rig.publish(vec![rig.row("a", &number.to_string())]);
     }
@@ -233,7 +304,10 @@ fn without_a_gap(consumer: &Consuming, last: i32) {
     let mut highest = 0;
     while highest < last {
         let number: i32 = value(&consumer.next().record).parse().unwrap();
-        assert!(number <= highest + 1, "{number} came after {highest}: one was passed over");
+        assert!(
+            number <= highest + 1,
+            "{number} came after {highest}: one was passed over"
+        );
         highest = highest.max(number);
     }
 }
@@ -242,19 +316,50 @@ fn without_a_gap(consumer: &Consuming, last: i32) {
 fn a_record_that_kafka_refuses_blocks_its_topic_loudly_and_only_that() {
     let cluster = cluster("t", 1);
     cluster.mock().create_topic("other", 1, 1).unwrap();
-    let rig = rig_with("t", with(&cluster, "message.max.bytes", "2000"), cluster.clone());
-    let other = rig.store.run(|sql| crate::store::registry::topic(sql, "other")).unwrap();
-    let _relay = rig.publishing_to(vec![(rig.source.topic.clone(), rig.source.topic_row), ("other".into(), other)]);
+    let rig = rig_with(
+        "t",
+        with(&cluster, "message.max.bytes", "2000"),
+        cluster.clone(),
+    );
+    let other = rig
+        .store
+        .run(|sql| crate::store::registry::topic(sql, "other"))
+        .unwrap();
+    let _relay = rig.publishing_to(vec![
+        (rig.source.topic.clone(), rig.source.topic_row),
+        ("other".into(), other),
+    ]);
     let consumer = rig.consuming();
-    rig.publish(vec![rig.row("k", "before"), rig.row("k", &"x".repeat(5_000)), rig.row("k", "after")]);
+    rig.publish(vec![
+        rig.row("k", "before"),
+        rig.row("k", &"x".repeat(5_000)),
+        rig.row("k", "after"),
+    ]);
     assert_eq!(consumer.values(1), ["before"]);
     until("it is said", || trouble(&rig).contains("message.max.bytes"));
-    assert!(trouble(&rig).contains("offset 1 of the outbox of topic t"), "{}", trouble(&rig));
+    assert!(
+        trouble(&rig).contains("offset 1 of the outbox of topic t"),
+        "{}",
+        trouble(&rig)
+    );
 
-    let progress = |row| rig.store.reader().unwrap().offset(relay::RELAY, row, 0).unwrap();
-    rig.publish(vec![crate::store::OutboxRow { topic: other, ..rig.row("k", "elsewhere") }]);
+    let progress = |row| {
+        rig.store
+            .reader()
+            .unwrap()
+            .offset(relay::RELAY, row, 0)
+            .unwrap()
+    };
+    rig.publish(vec![crate::store::OutboxRow {
+        topic: other,
+        ..rig.row("k", "elsewhere")
+    }]);
     until("the other topic flows", || progress(other) == Some(1));
-    assert_eq!(progress(rig.source.topic_row), Some(1), "what comes after it is held back");
+    assert_eq!(
+        progress(rig.source.topic_row),
+        Some(1),
+        "what comes after it is held back"
+    );
 }
 
 #[test]
@@ -268,7 +373,10 @@ fn invariant_4_a_refusal_by_the_broker_is_not_passed_by_what_follows() {
     // Many requests are under way when one of them is refused for good.
     cluster.mock().request_errors(
         RDKafkaApiKey::Produce,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD, RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD],
+        &[
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+        ],
     );
     for number in 1..=200 {
         rig.publish(vec![rig.row("k", &number.to_string())]);
@@ -294,25 +402,40 @@ fn invariant_5_a_broker_that_is_away_is_said_and_waited_for() {
     until("it is over", || rig.transport.trouble().is_none());
 
     cluster.mock().broker_down(-1).unwrap();
-    until("it is said again", || trouble(&rig).contains("can't be reached"));
+    until("it is said again", || {
+        trouble(&rig).contains("can't be reached")
+    });
     rig.publish(vec![rig.row("k", "kept")]);
     let took = (consumer.stop(), relay.stop());
-    assert!(took.0 < Duration::from_millis(1_500) && took.1 < Duration::from_millis(1_500), "{took:?}");
+    assert!(
+        took.0 < Duration::from_millis(1_500) && took.1 < Duration::from_millis(1_500),
+        "{took:?}"
+    );
 }
 
 #[test]
 fn an_unreachable_broker_at_start_is_no_error() {
     // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let rig = rig_with("t", settings(&format!("127.0.0.1:{port}")), ());
     let relay = rig.publishing();
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "kept")]);
     until("it is said", || trouble(&rig).contains("can't be reached"));
     let text = trouble(&rig);
-    assert!(text.contains(&format!("127.0.0.1:{port}")) && text.contains("nothing is lost"), "{text}");
+    assert!(
+        text.contains(&format!("127.0.0.1:{port}")) && text.contains("nothing is lost"),
+        "{text}"
+    );
     let took = (consumer.stop(), relay.stop());
-    assert!(took.0 < Duration::from_millis(1_500) && took.1 < Duration::from_millis(1_500), "{took:?}");
+    assert!(
+        took.0 < Duration::from_millis(1_500) && took.1 < Duration::from_millis(1_500),
+        "{took:?}"
+    );
 }
 
 #[test]
@@ -323,7 +446,9 @@ fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
     let _relay = rig.publishing();
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "early")]);
-    until("it is said", || trouble(&rig).contains("topic t does not exist"));
+    until("it is said", || {
+        trouble(&rig).contains("topic t does not exist")
+    });
     cluster.mock().create_topic("t", 1, 1).unwrap();
     assert_eq!(consumer.values(1), ["early"]);
     until("it is over", || rig.transport.trouble().is_none());
@@ -343,7 +468,10 @@ fn partitions_are_shared_within_a_group_and_taken_over() {
         assert!(start.elapsed() < DEADLINE, "both should have partitions");
     }
     second.stop();
-    assert!(round(&rig, &mut sent, &[&first])[0] >= 80, "it has all of them");
+    assert!(
+        round(&rig, &mut sent, &[&first])[0] >= 80,
+        "it has all of them"
+    );
 }
 
 /// Publishes 80 records and settles what comes until all have come; says how many each consumer got.
@@ -352,7 +480,12 @@ fn round(rig: &Rig, sent: &mut usize, consumers: &[&Consuming]) -> Vec<usize> {
     let numbers = *sent..*sent + 80;
     *sent = numbers.end;
     let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    rig.publish(numbers.clone().map(|number| rig.row(keys[number % keys.len()], &number.to_string())).collect());
+    rig.publish(
+        numbers
+            .clone()
+            .map(|number| rig.row(keys[number % keys.len()], &number.to_string()))
+            .collect(),
+    );
     let mut missing: BTreeSet<String> = numbers.map(|number| number.to_string()).collect();
     let mut got = vec![0; consumers.len()];
     while !missing.is_empty() {
@@ -371,7 +504,11 @@ fn round(rig: &Rig, sent: &mut usize, consumers: &[&Consuming]) -> Vec<usize> {
 #[test]
 fn another_assignment_strategy_can_be_set() {
     let cluster = cluster("t", 4);
-    let rig = rig_with("t", with(&cluster, "partition.assignment.strategy", "range"), cluster.clone());
+    let rig = rig_with(
+        "t",
+        with(&cluster, "partition.assignment.strategy", "range"),
+        cluster.clone(),
+    );
     let _relay = rig.publishing();
     let first = rig.consuming();
     let mut sent = 0;
@@ -383,14 +520,23 @@ fn another_assignment_strategy_can_be_set() {
 #[test]
 fn a_consumer_that_kafka_ends_starts_again() {
     let cluster = cluster("t", 1);
-    let rig = rig_with("t", with(&cluster, "group.instance.id", "host-1"), cluster.clone());
+    let rig = rig_with(
+        "t",
+        with(&cluster, "group.instance.id", "host-1"),
+        cluster.clone(),
+    );
     let _relay = rig.publishing();
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "0")]);
     rig.settle(&consumer.next());
     // As if another process had taken the name.
-    cluster.mock().request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
-    until("it is said", || trouble(&rig).contains("was ended by Kafka"));
+    cluster.mock().request_errors(
+        RDKafkaApiKey::Heartbeat,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID],
+    );
+    until("it is said", || {
+        trouble(&rig).contains("was ended by Kafka")
+    });
     rig.publish(vec![rig.row("k", "1")]);
     assert_eq!(consumer.values(1), ["1"]);
     until("it is over", || rig.transport.trouble().is_none());
@@ -401,7 +547,22 @@ fn wrong_settings_are_refused_all_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = crate::store::StoreFile::open(directory.path()).unwrap();
     let store = Arc::new(Store::start(file, crate::store::StoreSettings::default()).unwrap());
-    let properties = BTreeMap::from([("acks".to_owned(), "0".to_owned()), ("no.such".to_owned(), "1".to_owned())]);
-    let error = Kafka::new(store, KafkaSettings { properties, ..KafkaSettings::default() }).err().unwrap().to_string();
-    assert!(error.contains("`acks` can't be set") && error.contains("no.such"), "{error}");
+    let properties = BTreeMap::from([
+        ("acks".to_owned(), "0".to_owned()),
+        ("no.such".to_owned(), "1".to_owned()),
+    ]);
+    let error = Kafka::new(
+        store,
+        KafkaSettings {
+            properties,
+            ..KafkaSettings::default()
+        },
+    )
+    .err()
+    .unwrap()
+    .to_string();
+    assert!(
+        error.contains("`acks` can't be set") && error.contains("no.such"),
+        "{error}"
+    );
 }

@@ -107,7 +107,11 @@ impl Topics {
     }
 
     fn missing(&self) -> Vec<Arc<str>> {
-        self.lock().iter().filter(|(_, known)| **known != Known::Exists).map(|(topic, _)| topic.clone()).collect()
+        self.lock()
+            .iter()
+            .filter(|(_, known)| **known != Known::Exists)
+            .map(|(topic, _)| topic.clone())
+            .collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
@@ -126,13 +130,21 @@ impl Watched {
     ///
     /// # Errors
     /// When the client can't be made with these settings, or the thread.
-    pub(super) fn start(settings: &KafkaSettings, troubles: Arc<Troubles>) -> anyhow::Result<Arc<Self>> {
+    pub(super) fn start(
+        settings: &KafkaSettings,
+        troubles: Arc<Troubles>,
+    ) -> anyhow::Result<Arc<Self>> {
         let topics = Arc::new(Topics::default());
         let watch = Watch::new(settings, topics.clone(), troubles)
             .map_err(|error| anyhow::anyhow!("kafka: {}", describe(&error)))?;
-        let watched = Arc::new(Self { topics, stop: CancellationToken::new() });
+        let watched = Arc::new(Self {
+            topics,
+            stop: CancellationToken::new(),
+        });
         let stop = watched.stop.clone();
-        std::thread::Builder::new().name("kafka-watch".into()).spawn(move || watch.run(&stop))?;
+        std::thread::Builder::new()
+            .name("kafka-watch".into())
+            .spawn(move || watch.run(&stop))?;
         Ok(watched)
     }
 }
@@ -164,9 +176,22 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(settings: &KafkaSettings, topics: Arc<Topics>, troubles: Arc<Troubles>) -> KafkaResult<Self> {
-        let client = settings.watch_config().create_with_context(LastError::default())?;
-        Ok(Self { client, admin: None, settings: settings.clone(), topics, troubles, unanswered: 0 })
+    fn new(
+        settings: &KafkaSettings,
+        topics: Arc<Topics>,
+        troubles: Arc<Troubles>,
+    ) -> KafkaResult<Self> {
+        let client = settings
+            .watch_config()
+            .create_with_context(LastError::default())?;
+        Ok(Self {
+            client,
+            admin: None,
+            settings: settings.clone(),
+            topics,
+            troubles,
+            unanswered: 0,
+        })
     }
 
     /// Asks until `stop`.
@@ -174,7 +199,11 @@ impl Watch {
         while !stop.is_cancelled() {
             let seen = self.topics.asked.rings();
             let missing = self.topics.missing();
-            let pause = if missing.is_empty() { self.ask_for_any() } else { self.ask_for(&missing, stop) };
+            let pause = if missing.is_empty() {
+                self.ask_for_any()
+            } else {
+                self.ask_for(&missing, stop)
+            };
             self.topics.asked.wait(seen, pause);
         }
         if let Some(admin) = self.admin.take() {
@@ -202,16 +231,20 @@ impl Watch {
                 break;
             }
             let part = format!("topic {topic}");
-            let Some(found) = self.question(topic) else { break };
+            let Some(found) = self.question(topic) else {
+                break;
+            };
             let known = match found {
                 Found::Exists { partitions } => {
                     tracing::info!(%topic, partitions, "topic is there");
                     Ok(Known::Exists)
                 }
-                Found::Missing { brokers } => self.create(topic, brokers, stop).map(|()| Known::Nothing),
-                Found::Refused(code) => {
-                    Err(format!("topic {topic} can't be used: {code}; allow this user to describe, read and write it"))
+                Found::Missing { brokers } => {
+                    self.create(topic, brokers, stop).map(|()| Known::Nothing)
                 }
+                Found::Refused(code) => Err(format!(
+                    "topic {topic} can't be used: {code}; allow this user to describe, read and write it"
+                )),
             };
             match known {
                 Ok(known) => {
@@ -227,7 +260,11 @@ impl Watch {
                 }
             }
         }
-        if self.topics.missing().is_empty() { Duration::ZERO } else { SOON }
+        if self.topics.missing().is_empty() {
+            Duration::ZERO
+        } else {
+            SOON
+        }
     }
 
     /// Asks for a topic; none where no broker answers.
@@ -248,9 +285,13 @@ impl Watch {
         self.topics.unreachable.store(false, Ordering::Relaxed);
         self.troubles.clear(BROKERS);
         let brokers = metadata.brokers().len();
-        let Some(found) = metadata.topics().first() else { return Some(Found::Missing { brokers }) };
+        let Some(found) = metadata.topics().first() else {
+            return Some(Found::Missing { brokers });
+        };
         match found.error().map(RDKafkaErrorCode::from) {
-            _ if !found.partitions().is_empty() => Some(Found::Exists { partitions: found.partitions().len() }),
+            _ if !found.partitions().is_empty() => Some(Found::Exists {
+                partitions: found.partitions().len(),
+            }),
             None
             | Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition
@@ -269,7 +310,11 @@ impl Watch {
         self.topics.unreachable.store(true, Ordering::Relaxed);
         // The first reason stays: the next ones differ in wording only, and each would be a line in the log.
         if self.unanswered == UNANSWERED {
-            let reason = self.client.context().take().unwrap_or_else(|| describe(error));
+            let reason = self
+                .client
+                .context()
+                .take()
+                .unwrap_or_else(|| describe(error));
             self.troubles.warn(
                 BROKERS,
                 format!(
@@ -281,7 +326,12 @@ impl Watch {
         }
     }
 
-    fn create(&mut self, topic: &str, brokers: usize, stop: &CancellationToken) -> Result<(), String> {
+    fn create(
+        &mut self,
+        topic: &str,
+        brokers: usize,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
         let (partitions, replication) = (self.settings.partitions, self.settings.replication);
         let failed = |reason: String| {
             format!(
@@ -291,14 +341,22 @@ impl Watch {
         };
         let admin = match self.admin.take() {
             Some(admin) => admin,
-            None => self.settings.watch_config().create().map_err(|error| failed(describe(&error)))?,
+            None => self
+                .settings
+                .watch_config()
+                .create()
+                .map_err(|error| failed(describe(&error)))?,
         };
         let admin = self.admin.insert(admin);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        let wanted = [NewTopic::new(topic, partitions, TopicReplication::Fixed(replication))];
+        let wanted = [NewTopic::new(
+            topic,
+            partitions,
+            TopicReplication::Fixed(replication),
+        )];
         let options = AdminOptions::new().request_timeout(Some(CREATION));
         let answer = runtime.block_on(async {
             tokio::select! {
@@ -308,17 +366,17 @@ impl Watch {
         });
         match answer {
             None => Ok(()),
-            Some(Err(error)) => {
-                Err(failed(format!("{error}; create it by hand if this user or broker does not allow it")))
-            }
+            Some(Err(error)) => Err(failed(format!(
+                "{error}; create it by hand if this user or broker does not allow it"
+            ))),
             Some(Ok(results)) => match results.into_iter().next() {
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
                 Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => Err(failed(format!(
                     "the cluster has {brokers} broker(s); set `replication` to at most that, or start more brokers"
                 ))),
-                Some(Err((_, code))) => {
-                    Err(failed(format!("{code}; create it by hand if this user or broker does not allow it")))
-                }
+                Some(Err((_, code))) => Err(failed(format!(
+                    "{code}; create it by hand if this user or broker does not allow it"
+                ))),
                 Some(Ok(_)) | None => {
                     tracing::info!(topic, partitions, replication, "topic created");
                     Ok(())

@@ -41,7 +41,11 @@ impl Troubles {
 
     /// A part is out of its trouble if nothing was seen of it for so long.
     pub(super) fn clear_after(&self, part: &str, silence: Duration) {
-        if self.lock().get(part).is_some_and(|trouble| trouble.last_seen.elapsed() > silence) {
+        if self
+            .lock()
+            .get(part)
+            .is_some_and(|trouble| trouble.last_seen.elapsed() > silence)
+        {
             self.clear(part);
         }
     }
@@ -49,16 +53,27 @@ impl Troubles {
     /// All of them in one text.
     pub(super) fn text(&self) -> Option<String> {
         let troubles = self.lock();
-        let texts: Vec<_> = troubles.values().map(|trouble| trouble.text.as_str()).collect();
+        let texts: Vec<_> = troubles
+            .values()
+            .map(|trouble| trouble.text.as_str())
+            .collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     fn is_news(&self, part: &str, text: &str) -> bool {
-        self.lock().get(part).is_none_or(|trouble| trouble.text != text)
+        self.lock()
+            .get(part)
+            .is_none_or(|trouble| trouble.text != text)
     }
 
     fn note(&self, part: &str, text: String) {
-        self.lock().insert(part.to_owned(), Trouble { text, last_seen: Instant::now() });
+        self.lock().insert(
+            part.to_owned(),
+            Trouble {
+                text,
+                last_seen: Instant::now(),
+            },
+        );
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Trouble>> {
