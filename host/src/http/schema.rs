@@ -4,6 +4,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::problem::Place;
+use saga_core::rules::shorten;
 
 /// Places that are named in one answer at most.
 const PLACES: usize = 16;
@@ -34,24 +35,11 @@ impl Schema {
         }
         let place = |error: jsonschema::ValidationError<'_>| Place {
             pointer: error.instance_path().to_string(),
+            // The validator quotes the value, which may be as large as the body.
             detail: shorten(error.to_string()),
         };
         Err(self.0.iter_errors(body).take(PLACES).map(place).collect())
     }
-}
-
-/// The validator quotes the value, which may be as large as the body.
-fn shorten(mut detail: String) -> String {
-    const LONGEST: usize = 300;
-    if detail.len() > LONGEST {
-        let end = (0..=LONGEST)
-            .rev()
-            .find(|end| detail.is_char_boundary(*end))
-            .unwrap_or(0);
-        detail.truncate(end);
-        detail.push('…');
-    }
-    detail
 }
 
 #[cfg(test)]
@@ -93,6 +81,6 @@ mod tests {
         let places = schema
             .check(&Value::String("ü".repeat(100_000)))
             .unwrap_err();
-        assert!(places.iter().all(|place| place.detail.len() < 400));
+        assert!(places.iter().all(|place| place.detail.len() < 1_100));
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! - [`participant`]: one participant: takes commands, records and timers, and gives each to the worker of its key
 //! - [`turn`]: what is given to a worker, and what a client is answered
-//! - [`worker`]: one thread with one instance of the rules: the turn loop
+//! - [`worker`]: one thread: the turn loop
+//! - `decide`: one decision: the aggregate, the rules, the settlement
 //! - [`cache`]: the aggregates that a worker remembers
 //! - [`parked`]: the keys that wait for another attempt
 //! - [`timers`]: offers the timers that are due
@@ -17,6 +18,7 @@
 //! order, because one worker has them all), 5, 6 and 8.
 
 pub mod cache;
+mod decide;
 pub mod parked;
 pub mod participant;
 pub mod timers;

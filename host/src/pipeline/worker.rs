@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use saga_core::identity::Identity;
 use saga_core::message::Envelope;
-use saga_core::outcome::{Disposition, StateChange};
 use saga_core::retry::Next;
-use saga_core::rules::{Fault, FaultKind, Rules, shorten};
-use saga_core::settle::{self, Before, Settlement};
+use saga_core::rules::{Fault, FaultKind};
+use saga_core::settle::Settlement;
 
-use super::cache::{Aggregate, Cache};
+use super::decide::{Decider, Undecided};
 use super::parked::Parked;
 use super::participant::Shared;
 use super::turn::{Answer, CommandTurn, EventTurn, Over, TimerTurn, Turn};
@@ -31,10 +30,8 @@ const STORE_RETRY: Duration = Duration::from_millis(200);
 pub(super) struct Worker {
     shared: Arc<Shared>,
     generation: Generation,
-    rules: Box<dyn Rules + Send>,
-    reader: Reader,
+    decider: Decider,
     turns: Receiver<Turn>,
-    cache: Cache,
     parked: Parked,
     /// Identities of events whose entries are not yet committed, with their tickets in order.
     recent: HashSet<Identity>,
@@ -44,20 +41,6 @@ pub(super) struct Worker {
     run: u64,
 }
 
-/// Why a message was not decided.
-enum Undecided {
-    Malformed(String),
-    RetryLater(String),
-    Broke(Fault),
-    Store(StoreFault),
-}
-
-impl From<rusqlite::Error> for Undecided {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(StoreFault(error.to_string().into()))
-    }
-}
-
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -65,17 +48,16 @@ impl Worker {
         reader: Reader,
         turns: Receiver<Turn>,
     ) -> Self {
+        let progress = Arc::<Progress>::default();
         Self {
+            decider: Decider::new(shared.clone(), generation.clone(), reader, progress.clone()),
             shared,
-            rules: generation.build.instance(),
             generation,
-            reader,
             turns,
-            cache: Cache::default(),
             parked: Parked::default(),
             recent: HashSet::new(),
             recent_tickets: VecDeque::new(),
-            progress: Arc::default(),
+            progress,
             ticket: 0,
             run: 0,
         }
@@ -167,7 +149,7 @@ impl Worker {
         let run = self.progress.run();
         if run != self.run {
             self.run = run;
-            self.cache.clear();
+            self.decider.forget();
             self.recent.clear();
             self.recent_tickets.clear();
         }
@@ -182,7 +164,7 @@ impl Worker {
     }
 
     fn command(&mut self, turn: CommandTurn) {
-        match self.decide(&turn.envelope) {
+        match self.decider.decide(&turn.envelope) {
             Ok(mut settlement) => {
                 let key = settlement.key.clone();
                 let reply = settlement.reply.take();
@@ -215,16 +197,7 @@ impl Worker {
     /// Reads; a state that is not yet committed is shown only when it is.
     fn read(&mut self, turn: CommandTurn) {
         let message = &turn.envelope.message;
-        let answer = self.aggregate(&message.key).and_then(|aggregate| {
-            let decision = self
-                .rules
-                .handle(aggregate.state.as_deref(), message)
-                .map_err(Undecided::Broke)?;
-            let outcome = decision.answer.map_err(undecided)?;
-            let reply =
-                settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
-            Ok((reply, aggregate.ticket))
-        });
+        let answer = self.decider.read(message);
         match answer {
             Ok((body, ticket)) => {
                 let answer = Answer::Replied(body, message.key.clone());
@@ -264,7 +237,7 @@ impl Worker {
                 });
                 return;
             }
-            Ok(false) => self.decide(&turn.envelope),
+            Ok(false) => self.decider.decide(&turn.envelope),
             Err(error) => Err(error.into()),
         };
         match decided {
@@ -307,22 +280,12 @@ impl Worker {
 
     fn timer(&mut self, mut turn: Box<TimerTurn>) {
         turn.attempts += 1;
-        let participant = self.shared.row;
-        let key = turn.envelope.message.key.clone();
-        // A turn that is not yet committed may have cancelled it: it is offered again after that.
-        let settled = self
-            .cache
-            .get(&key)
-            .is_none_or(|known| known.ticket <= self.progress.committed());
-        if !settled
-            || !self
-                .reader
-                .timer_is_set(participant, &turn.fired)
-                .unwrap_or(false)
-        {
+        // Where that can't be told yet it is offered again.
+        if !self.decider.timer_is_set(&turn.fired) {
             return;
         }
-        match self.decide(&turn.envelope) {
+        let key = turn.envelope.message.key.clone();
+        match self.decider.decide(&turn.envelope) {
             Ok(settlement) => {
                 let entry = self.entry(Some(settlement));
                 let over = turn.over;
@@ -350,78 +313,7 @@ impl Worker {
     }
 
     fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
-        Ok(self.recent.contains(identity) || self.reader.was_applied(self.shared.row, identity)?)
-    }
-
-    /// Reads the aggregate, calls the rules, settles.
-    fn decide(&mut self, envelope: &Envelope) -> Result<Settlement, Undecided> {
-        let aggregate = self.aggregate(&envelope.message.key)?;
-        let state = aggregate.state.as_deref();
-        let decision = self
-            .rules
-            .handle(state, &envelope.message)
-            .map_err(Undecided::Broke)?;
-        let outcome = decision.answer.map_err(undecided)?;
-        let before = Before {
-            state,
-            revision: aggregate.revision,
-        };
-        settle::settle(
-            self.generation.description(),
-            &self.shared.limits,
-            envelope,
-            before,
-            outcome,
-            decision.fuel,
-        )
-        .map_err(Undecided::Broke)
-    }
-
-    /// The aggregate as the last turn left it, in the current shape.
-    fn aggregate(&mut self, key: &str) -> Result<Aggregate, Undecided> {
-        let known = match self.cache.get(key) {
-            Some(known) => known,
-            None => {
-                let stored = self.reader.aggregate(self.shared.row, key)?;
-                let read = Aggregate {
-                    state: stored.state.map(Into::into),
-                    revision: stored.revision,
-                    state_version: stored.state_version,
-                    ticket: 0,
-                };
-                // Where there is no room it is read again next time.
-                self.cache.put(key, read.clone(), self.progress.committed());
-                read
-            }
-        };
-        self.migrated(known)
-    }
-
-    fn migrated(&mut self, known: Aggregate) -> Result<Aggregate, Undecided> {
-        let current = self.generation.description().state.version;
-        let Some(state) = known
-            .state
-            .as_deref()
-            .filter(|_| known.state_version != current)
-        else {
-            return Ok(known);
-        };
-        if known.state_version > current {
-            let detail = format!(
-                "state has version {}, the rules know up to {current}",
-                known.state_version
-            );
-            return Err(Undecided::Broke(Fault::new(FaultKind::Migration, detail)));
-        }
-        let state = self
-            .rules
-            .migrate(known.state_version, state)
-            .map_err(Undecided::Broke)?;
-        Ok(Aggregate {
-            state: Some(state.into()),
-            state_version: current,
-            ..known
-        })
+        Ok(self.recent.contains(identity) || self.decider.was_applied(identity)?)
     }
 
     /// An entry with the next ticket; what it leaves of the aggregate is remembered.
@@ -429,7 +321,7 @@ impl Worker {
         self.ticket += 1;
         let state_version = self.generation.description().state.version;
         if let Some(settlement) = &settlement {
-            self.remember(settlement, state_version);
+            self.decider.remember(settlement, self.ticket, self.run);
         }
         let outbox = settlement
             .as_ref()
@@ -449,34 +341,6 @@ impl Worker {
             ticket: self.ticket,
             run: self.run,
             done: Box::new(|_| {}),
-        }
-    }
-
-    fn remember(&mut self, settlement: &Settlement, state_version: u32) {
-        let state = match &settlement.state {
-            // Timers change with the ticket too, so that a cancelled one is not taken for set.
-            StateChange::Unchanged if settlement.timers.is_empty() => return,
-            StateChange::Unchanged => match self.cache.get(&settlement.key) {
-                Some(known) => known.state,
-                None => return,
-            },
-            StateChange::Put(state) => Some(Arc::from(state.as_str())),
-            StateChange::Remove => None,
-        };
-        let aggregate = Aggregate {
-            state,
-            revision: settlement.revision,
-            state_version,
-            ticket: self.ticket,
-        };
-        while !self.cache.put(
-            &settlement.key,
-            aggregate.clone(),
-            self.progress.committed(),
-        ) && self.progress.run() == self.run
-        {
-            // Everything it remembers is on its way to disk: wait for the writer.
-            self.shared.store.settle_up();
         }
     }
 
@@ -561,13 +425,6 @@ enum Failure {
         reason: &'static str,
         detail: String,
     },
-}
-
-fn undecided(disposition: Disposition) -> Undecided {
-    match disposition {
-        Disposition::Malformed(reason) => Undecided::Malformed(shorten(reason)),
-        Disposition::RetryLater(reason) => Undecided::RetryLater(shorten(reason)),
-    }
 }
 
 fn reply(turn: CommandTurn, answer: Answer) {

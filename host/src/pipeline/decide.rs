@@ -1,0 +1,201 @@
+//! One decision: the aggregate as the last turn left it, the rules, the settlement.
+//!
+//! Owns the instance of the rules and what is remembered of aggregates. Knows nothing of queues,
+//! clients and retries; what it decides takes effect only when the worker hands it to the store.
+
+use std::sync::Arc;
+
+use saga_core::identity::Identity;
+use saga_core::message::{Envelope, Message};
+use saga_core::outcome::{Disposition, Reply, StateChange};
+use saga_core::rules::{Fault, FaultKind, Rules, shorten};
+use saga_core::settle::{self, Before, Settlement};
+
+use super::cache::{Aggregate, Cache};
+use super::participant::Shared;
+use crate::generation::Generation;
+use crate::store::{FiredTimer, Progress, Reader, StoreFault};
+
+/// Decides for one worker.
+pub(super) struct Decider {
+    shared: Arc<Shared>,
+    generation: Generation,
+    rules: Box<dyn Rules + Send>,
+    reader: Reader,
+    cache: Cache,
+    progress: Arc<Progress>,
+}
+
+/// Why a message was not decided.
+pub(super) enum Undecided {
+    Malformed(String),
+    RetryLater(String),
+    Broke(Fault),
+    Store(StoreFault),
+}
+
+impl From<rusqlite::Error> for Undecided {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(StoreFault(error.to_string().into()))
+    }
+}
+
+impl Decider {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        generation: Generation,
+        reader: Reader,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            shared,
+            rules: generation.build.instance(),
+            generation,
+            reader,
+            cache: Cache::default(),
+            progress,
+        }
+    }
+
+    /// Forgets all aggregates: what is remembered did not come to be.
+    pub(super) fn forget(&mut self) {
+        self.cache.clear();
+    }
+
+    /// Reads the aggregate, calls the rules, settles.
+    pub(super) fn decide(&mut self, envelope: &Envelope) -> Result<Settlement, Undecided> {
+        let aggregate = self.aggregate(&envelope.message.key)?;
+        let state = aggregate.state.as_deref();
+        let decision = self
+            .rules
+            .handle(state, &envelope.message)
+            .map_err(Undecided::Broke)?;
+        let outcome = decision.answer.map_err(undecided)?;
+        let before = Before {
+            state,
+            revision: aggregate.revision,
+        };
+        settle::settle(
+            self.generation.description(),
+            &self.shared.limits,
+            envelope,
+            before,
+            outcome,
+            decision.fuel,
+        )
+        .map_err(Undecided::Broke)
+    }
+
+    /// Answers a read, with the ticket of the entry that last changed what it saw.
+    pub(super) fn read(&mut self, message: &Message) -> Result<(Reply, u64), Undecided> {
+        let aggregate = self.aggregate(&message.key)?;
+        let decision = self
+            .rules
+            .handle(aggregate.state.as_deref(), message)
+            .map_err(Undecided::Broke)?;
+        let outcome = decision.answer.map_err(undecided)?;
+        let reply = settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
+        Ok((reply, aggregate.ticket))
+    }
+
+    /// Whether an event was applied in a turn that is committed.
+    pub(super) fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
+        self.reader.was_applied(self.shared.row, identity)
+    }
+
+    /// Whether a timer is set, as far as that can be told: not while a change of its aggregate is on its
+    /// way to disk, nor while the store can't be read.
+    pub(super) fn timer_is_set(&mut self, timer: &FiredTimer) -> bool {
+        let is_committed = (self.cache.get(&timer.key))
+            .is_none_or(|known| known.ticket <= self.progress.committed());
+        is_committed
+            && self
+                .reader
+                .timer_is_set(self.shared.row, timer)
+                .unwrap_or(false)
+    }
+
+    /// Remembers what the entry with this ticket leaves of the aggregate.
+    pub(super) fn remember(&mut self, settlement: &Settlement, ticket: u64, run: u64) {
+        let current = self.generation.description().state.version;
+        let (state, state_version) = match &settlement.state {
+            // Timers change with the ticket too, so that a cancelled one is not taken for set.
+            StateChange::Unchanged if settlement.timers.is_empty() => return,
+            StateChange::Unchanged => match self.cache.get(&settlement.key) {
+                Some(known) => (known.state, known.state_version),
+                None => return,
+            },
+            StateChange::Put(state) => (Some(Arc::from(state.as_str())), current),
+            StateChange::Remove => (None, current),
+        };
+        let aggregate = Aggregate {
+            state,
+            revision: settlement.revision,
+            state_version,
+            ticket,
+        };
+        while !self.cache.put(
+            &settlement.key,
+            aggregate.clone(),
+            self.progress.committed(),
+        ) && self.progress.run() == run
+        {
+            // Everything it remembers is on its way to disk: wait for the writer.
+            self.shared.store.settle_up();
+        }
+    }
+
+    /// The aggregate as the last turn left it, in the current shape.
+    fn aggregate(&mut self, key: &str) -> Result<Aggregate, Undecided> {
+        let known = match self.cache.get(key) {
+            Some(known) => known,
+            None => {
+                let stored = self.reader.aggregate(self.shared.row, key)?;
+                let read = Aggregate {
+                    state: stored.state.map(Into::into),
+                    revision: stored.revision,
+                    state_version: stored.state_version,
+                    ticket: 0,
+                };
+                // Where there is no room it is read again next time.
+                self.cache.put(key, read.clone(), self.progress.committed());
+                read
+            }
+        };
+        self.migrated(known)
+    }
+
+    fn migrated(&mut self, known: Aggregate) -> Result<Aggregate, Undecided> {
+        let current = self.generation.description().state.version;
+        let Some(state) = known
+            .state
+            .as_deref()
+            .filter(|_| known.state_version != current)
+        else {
+            return Ok(known);
+        };
+        if known.state_version > current {
+            let detail = format!(
+                "state has version {}, the rules know up to {current}",
+                known.state_version
+            );
+            return Err(Undecided::Broke(Fault::new(FaultKind::Migration, detail)));
+        }
+        let state = self
+            .rules
+            .migrate(known.state_version, state)
+            .map_err(Undecided::Broke)?;
+        Ok(Aggregate {
+            state: Some(state.into()),
+            state_version: current,
+            ..known
+        })
+    }
+}
+
+fn undecided(disposition: Disposition) -> Undecided {
+    match disposition {
+        Disposition::Malformed(reason) => Undecided::Malformed(shorten(reason)),
+        Disposition::RetryLater(reason) => Undecided::RetryLater(shorten(reason)),
+    }
+}
