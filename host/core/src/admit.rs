@@ -9,7 +9,7 @@ use crate::description::{Description, Subscription};
 use crate::identity::{self, Identity};
 use crate::limits::TurnLimits;
 use crate::message::{Envelope, Message, Origin};
-use crate::record::Record;
+use crate::record::{Record, header};
 
 /// What becomes of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,19 +37,30 @@ pub fn record(
             Some(_) => Admission::Skip,
             None => Admission::Malformed(format!(
                 "names no event type (header {}), and {} takes no untyped records from {topic}",
-                crate::record::header::TYPE,
+                header::TYPE,
                 description.name
             )),
         };
     };
-    match body_and_key(record, subscription, limits) {
-        Ok((body, key)) => Admission::Offer(Box::new(envelope(record, subscription, body, key, now))),
+    let admitted =
+        check_attributes(record, limits).and_then(|()| body_and_key(record, subscription, limits));
+    match admitted {
+        Ok((body, key)) => {
+            Admission::Offer(Box::new(envelope(record, subscription, body, key, now)))
+        }
         Err(reason) => Admission::Malformed(reason),
     }
 }
 
-fn subscription_for<'d>(record: &Record, topic: &str, description: &'d Description) -> Option<&'d Subscription> {
-    let mut of_topic = description.subscriptions.iter().filter(|subscription| subscription.topic == topic);
+fn subscription_for<'d>(
+    record: &Record,
+    topic: &str,
+    description: &'d Description,
+) -> Option<&'d Subscription> {
+    let mut of_topic = description
+        .subscriptions
+        .iter()
+        .filter(|subscription| subscription.topic == topic);
     match given(&record.attributes.event_type) {
         Some(event_type) => of_topic.find(|subscription| subscription.event_type == event_type),
         None => of_topic.find(|subscription| subscription.untyped),
@@ -67,23 +78,43 @@ fn body_and_key(
         Some(value) => value,
     };
     if value.len() > limits.record_bytes {
-        return Err(format!("value of {} bytes is over the limit of {}", value.len(), limits.record_bytes));
+        return Err(format!(
+            "value of {} bytes is over the limit of {}",
+            value.len(),
+            limits.record_bytes
+        ));
     }
-    let text = std::str::from_utf8(value).map_err(|error| format!("value is not UTF-8: {error}"))?;
-    let json: Value = serde_json::from_str(text).map_err(|error| format!("value is not JSON: {error}"))?;
+    let text =
+        std::str::from_utf8(value).map_err(|error| format!("value is not UTF-8: {error}"))?;
+    let json: Value =
+        serde_json::from_str(text).map_err(|error| format!("value is not JSON: {error}"))?;
     let key = key_at(&json, &subscription.key, limits)?;
     Ok((text.to_owned(), key))
 }
 
-fn envelope(record: &Record, subscription: &Subscription, body: String, key: String, now: u64) -> Envelope {
+fn envelope(
+    record: &Record,
+    subscription: &Subscription,
+    body: String,
+    key: String,
+    now: u64,
+) -> Envelope {
     let attributes = &record.attributes;
     let identity = match (given(&attributes.id), given(&attributes.source)) {
-        (Some(id), Some(source)) => Identity { id: id.to_owned(), source: source.to_owned() },
+        (Some(id), Some(source)) => Identity {
+            id: id.to_owned(),
+            source: source.to_owned(),
+        },
         // Without a source, ids of different topics could be the same by chance.
-        (Some(id), None) => Identity { id: id.to_owned(), source: format!("/topics/{}", record.position.topic) },
+        (Some(id), None) => Identity {
+            id: id.to_owned(),
+            source: format!("/topics/{}", record.position.topic),
+        },
         (None, _) => identity::of_position(&record.position),
     };
-    let correlation = given(&attributes.correlation).unwrap_or(&identity.id).to_owned();
+    let correlation = given(&attributes.correlation)
+        .unwrap_or(&identity.id)
+        .to_owned();
     Envelope {
         message: Message {
             id: identity.id,
@@ -101,6 +132,26 @@ fn envelope(record: &Record, subscription: &Subscription, body: String, key: Str
     }
 }
 
+fn check_attributes(record: &Record, limits: &TurnLimits) -> Result<(), String> {
+    let attributes = &record.attributes;
+    let stored = [
+        (header::ID, &attributes.id),
+        (header::SOURCE, &attributes.source),
+        (header::CORRELATION, &attributes.correlation),
+        (header::TRACEPARENT, &attributes.traceparent),
+    ];
+    for (name, value) in stored {
+        let bytes = value.as_ref().map_or(0, String::len);
+        if bytes > limits.attribute_bytes {
+            return Err(format!(
+                "header {name} of {bytes} bytes is over the limit of {}",
+                limits.attribute_bytes
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// An attribute, if it says anything. CloudEvents attributes are never empty, and an empty id would make
 /// all records that carry it one and the same event.
 fn given(attribute: &Option<String>) -> Option<&str> {
@@ -115,7 +166,12 @@ pub fn key_at(body: &Value, pointer: &str, limits: &TurnLimits) -> Result<String
     let key = match body.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) if is_whole(&number.to_string()) => number.to_string(),
-        Some(other) => return Err(format!("key at {pointer} is {}, not a string or a whole number", kind_of(other))),
+        Some(other) => {
+            return Err(format!(
+                "key at {pointer} is {}, not a string or a whole number",
+                kind_of(other)
+            ));
+        }
         None => return Err(format!("has no key at {pointer}")),
     };
     check_key(&key, limits).map_err(|reason| format!("key at {pointer} {reason}"))?;
@@ -131,7 +187,11 @@ pub fn check_key(key: &str, limits: &TurnLimits) -> Result<(), String> {
         return Err("is empty".into());
     }
     if key.len() > limits.key_bytes {
-        return Err(format!("is {} bytes long, over the limit of {}", key.len(), limits.key_bytes));
+        return Err(format!(
+            "is {} bytes long, over the limit of {}",
+            key.len(),
+            limits.key_bytes
+        ));
     }
     Ok(())
 }

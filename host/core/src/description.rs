@@ -209,7 +209,9 @@ impl Description {
     /// The publication of this event type.
     #[must_use]
     pub fn publication(&self, event_type: &str) -> Option<&Publication> {
-        self.publications.iter().find(|publication| publication.event_type == event_type)
+        self.publications
+            .iter()
+            .find(|publication| publication.event_type == event_type)
     }
 }
 
@@ -232,7 +234,10 @@ struct Problems(Vec<DescriptionProblem>);
 
 impl Problems {
     fn add(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.0.push(DescriptionProblem { place: place.into(), reason: reason.into() });
+        self.0.push(DescriptionProblem {
+            place: place.into(),
+            reason: reason.into(),
+        });
     }
 }
 
@@ -260,8 +265,13 @@ fn check_names(description: &Description, found: &mut Problems) {
         );
     }
     let base = &description.endpoint.base_path;
-    if !base.is_empty() && (!base.starts_with('/') || base.ends_with('/') || base.contains(['{', '?'])) {
-        found.add("endpoint", format!("base path `{base}`: must be empty or look like `/a/b`"));
+    if !base.is_empty()
+        && (!base.starts_with('/') || base.ends_with('/') || base.contains(['{', '?']))
+    {
+        found.add(
+            "endpoint",
+            format!("base path `{base}`: must be empty or look like `/a/b`"),
+        );
     }
     let mut events = BTreeSet::new();
     for publication in &description.publications {
@@ -269,13 +279,19 @@ fn check_names(description: &Description, found: &mut Problems) {
             found.add("publication", "has no event type or no topic");
         }
         if !events.insert(&publication.event_type) {
-            found.add(format!("publication {}", publication.event_type), "is listed twice");
+            found.add(
+                format!("publication {}", publication.event_type),
+                "is listed twice",
+            );
         }
     }
     let mut timers = BTreeSet::new();
     for timer in &description.timers {
         if timer.name.is_empty() || !timers.insert(&timer.name) {
-            found.add(format!("timer {}", timer.name), "has no name or is listed twice");
+            found.add(
+                format!("timer {}", timer.name),
+                "has no name or is listed twice",
+            );
         }
     }
 }
@@ -286,26 +302,44 @@ fn check_command(command: &Command, found: &mut Problems) {
         found.add(&place, "has no name");
     }
     if !command.path.starts_with('/') {
-        found.add(&place, format!("path `{}` does not start with `/`", command.path));
+        found.add(
+            &place,
+            format!("path `{}` does not start with `/`", command.path),
+        );
     }
     let parameters = path_parameters(&command.path);
     match &command.key {
         KeySource::Generated => {
             if !matches!(command.kind, CommandKind::Create(_)) {
-                found.add(&place, "only a command that creates can have a generated key");
+                found.add(
+                    &place,
+                    "only a command that creates can have a generated key",
+                );
             }
         }
         KeySource::PathParameter(name) => {
             if !parameters.contains(&name.as_str()) {
-                found.add(&place, format!("key parameter `{name}` is not in the path `{}`", command.path));
+                found.add(
+                    &place,
+                    format!(
+                        "key parameter `{name}` is not in the path `{}`",
+                        command.path
+                    ),
+                );
             }
         }
         KeySource::Body(pointer) => {
             if command.request.is_none() {
-                found.add(&place, "takes its key from the body but declares no request schema");
+                found.add(
+                    &place,
+                    "takes its key from the body but declares no request schema",
+                );
             }
             if !is_pointer(pointer) {
-                found.add(&place, format!("key `{pointer}` is not a JSON pointer such as `/order/id`"));
+                found.add(
+                    &place,
+                    format!("key `{pointer}` is not a JSON pointer such as `/order/id`"),
+                );
             }
         }
     }
@@ -313,7 +347,10 @@ fn check_command(command: &Command, found: &mut Problems) {
         && !location.is_empty()
         && (!location.starts_with('/') || path_parameters(location).len() != 1)
     {
-        found.add(&place, format!("location `{location}` must be a path with one parameter, the key"));
+        found.add(
+            &place,
+            format!("location `{location}` must be a path with one parameter, the key"),
+        );
     }
     if command.method == Method::Get && !matches!(command.kind, CommandKind::Read) {
         found.add(&place, "is a GET that is not a read");
@@ -330,7 +367,11 @@ fn check_commands_together(description: &Description, found: &mut Problems) {
         if !routes.insert((command.method, &command.path)) {
             found.add(
                 format!("command {}", command.name),
-                format!("{} {} is served by another command too", command.method.as_str(), command.path),
+                format!(
+                    "{} {} is served by another command too",
+                    command.method.as_str(),
+                    command.path
+                ),
             );
         }
     }
@@ -340,15 +381,27 @@ fn check_subscriptions(description: &Description, found: &mut Problems) {
     let mut seen: Vec<&Subscription> = Vec::new();
     for subscription in &description.subscriptions {
         let place = format!("subscription {}", subscription.event_type);
-        if subscription.event_type.is_empty() || subscription.topic.is_empty() || subscription.group.is_empty() {
+        if subscription.event_type.is_empty()
+            || subscription.topic.is_empty()
+            || subscription.group.is_empty()
+        {
             found.add(&place, "has no event type, no topic or no group");
         }
         if !is_pointer(&subscription.key) {
-            found.add(&place, format!("key `{}` is not a JSON pointer", subscription.key));
+            found.add(
+                &place,
+                format!("key `{}` is not a JSON pointer", subscription.key),
+            );
         }
-        for other in seen.iter().filter(|other| other.topic == subscription.topic) {
+        for other in seen
+            .iter()
+            .filter(|other| other.topic == subscription.topic)
+        {
             if other.event_type == subscription.event_type {
-                found.add(&place, format!("is listed twice for topic {}", subscription.topic));
+                found.add(
+                    &place,
+                    format!("is listed twice for topic {}", subscription.topic),
+                );
             }
             if other.group != subscription.group {
                 found.add(
@@ -360,7 +413,13 @@ fn check_subscriptions(description: &Description, found: &mut Problems) {
                 );
             }
             if other.untyped && subscription.untyped {
-                found.add(&place, format!("topic {} has two events for untyped records", subscription.topic));
+                found.add(
+                    &place,
+                    format!(
+                        "topic {} has two events for untyped records",
+                        subscription.topic
+                    ),
+                );
             }
         }
         seen.push(subscription);
@@ -368,11 +427,15 @@ fn check_subscriptions(description: &Description, found: &mut Problems) {
 }
 
 fn check_schemas(description: &Description, found: &mut Problems) {
-    let mut schema = |place: String, text: &str| match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value) if value.is_object() || value.is_boolean() => {}
-        Ok(_) => found.add(place, "schema is JSON but not a JSON Schema (an object or a boolean)"),
-        Err(error) => found.add(place, format!("schema is not JSON: {error}")),
-    };
+    let mut schema =
+        |place: String, text: &str| match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(value) if value.is_object() || value.is_boolean() => {}
+            Ok(_) => found.add(
+                place,
+                "schema is JSON but not a JSON Schema (an object or a boolean)",
+            ),
+            Err(error) => found.add(place, format!("schema is not JSON: {error}")),
+        };
     schema("state".into(), &description.state.schema);
     for command in &description.commands {
         if let Some(request) = &command.request {
@@ -381,10 +444,16 @@ fn check_schemas(description: &Description, found: &mut Problems) {
         schema(format!("command {} reply", command.name), &command.reply);
     }
     for subscription in &description.subscriptions {
-        schema(format!("subscription {}", subscription.event_type), &subscription.schema);
+        schema(
+            format!("subscription {}", subscription.event_type),
+            &subscription.schema,
+        );
     }
     for publication in &description.publications {
-        schema(format!("publication {}", publication.event_type), &publication.schema);
+        schema(
+            format!("publication {}", publication.event_type),
+            &publication.schema,
+        );
     }
     for timer in &description.timers {
         schema(format!("timer {}", timer.name), &timer.schema);
@@ -394,12 +463,17 @@ fn check_schemas(description: &Description, found: &mut Problems) {
 /// The parameters of a path template, in order.
 #[must_use]
 pub fn path_parameters(path: &str) -> Vec<&str> {
-    path.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name)).collect()
+    path.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+        .collect()
 }
 
 fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn is_pointer(text: &str) -> bool {

@@ -8,15 +8,22 @@
 #[macro_export]
 macro_rules! conversions_from_generated {
     ($t:path) => {
-        use $t as t;
         use $crate::{description as d, outcome as o};
+        use $t as t;
 
         /// What a participant says of itself.
         pub(crate) fn description(description: t::Description) -> d::Description {
             let state = description.state;
             let endpoint = description.endpoint;
-            let publication = |p: t::Publication| d::Publication { event_type: p.event_type, topic: p.topic, schema: p.schema };
-            let timer = |timer: t::TimerDescription| d::TimerDescription { name: timer.name, schema: timer.schema };
+            let publication = |p: t::Publication| d::Publication {
+                event_type: p.event_type,
+                topic: p.topic,
+                schema: p.schema,
+            };
+            let timer = |timer: t::TimerDescription| d::TimerDescription {
+                name: timer.name,
+                schema: timer.schema,
+            };
             d::Description {
                 name: description.name,
                 version: description.version,
@@ -26,10 +33,21 @@ macro_rules! conversions_from_generated {
                     oldest_readable: state.oldest_readable,
                     schema: state.schema,
                 },
-                endpoint: d::Endpoint { base_path: endpoint.base_path, port: endpoint.port },
+                endpoint: d::Endpoint {
+                    base_path: endpoint.base_path,
+                    port: endpoint.port,
+                },
                 commands: description.commands.into_iter().map(command).collect(),
-                subscriptions: description.subscriptions.into_iter().map(subscription).collect(),
-                publications: description.publications.into_iter().map(publication).collect(),
+                subscriptions: description
+                    .subscriptions
+                    .into_iter()
+                    .map(subscription)
+                    .collect(),
+                publications: description
+                    .publications
+                    .into_iter()
+                    .map(publication)
+                    .collect(),
                 timers: description.timers.into_iter().map(timer).collect(),
             }
         }
@@ -80,7 +98,11 @@ macro_rules! conversions_from_generated {
 
         /// What the rules decided.
         pub(crate) fn outcome(outcome: t::Outcome) -> o::Outcome {
-            let event = |event: t::Event| o::Event { event_type: event.event_type, key: event.key, body: event.body };
+            let event = |event: t::Event| o::Event {
+                event_type: event.event_type,
+                key: event.key,
+                body: event.body,
+            };
             o::Outcome {
                 state: match outcome.state {
                     t::StateChange::Unchanged => o::StateChange::Unchanged,
@@ -95,9 +117,11 @@ macro_rules! conversions_from_generated {
 
         fn timer_change(change: t::TimerChange) -> o::TimerChange {
             match change {
-                t::TimerChange::Set(timer) => {
-                    o::TimerChange::Set(o::Timer { name: timer.name, due: timer.due, body: timer.body })
-                }
+                t::TimerChange::Set(timer) => o::TimerChange::Set(o::Timer {
+                    name: timer.name,
+                    due: timer.due,
+                    body: timer.body,
+                }),
                 t::TimerChange::Cancel(name) => o::TimerChange::Cancel(name),
             }
         }

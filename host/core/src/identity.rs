@@ -28,7 +28,11 @@ pub fn source_of(participant: &str) -> String {
 pub fn event_id(participant: &str, cause: &Identity, made_at: u64, index: usize) -> String {
     let mut hash = Sha256::new();
     // Lengths keep ("a", "bc") and ("ab", "c") apart.
-    for part in [participant.as_bytes(), cause.source.as_bytes(), cause.id.as_bytes()] {
+    for part in [
+        participant.as_bytes(),
+        cause.source.as_bytes(),
+        cause.id.as_bytes(),
+    ] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -44,7 +48,10 @@ pub fn event_id(participant: &str, cause: &Identity, made_at: u64, index: usize)
 /// The identity of a record that names none: the place where it was read.
 #[must_use]
 pub fn of_position(position: &crate::record::Position) -> Identity {
-    Identity { source: format!("/topics/{}", position.topic), id: position.to_string() }
+    Identity {
+        source: format!("/topics/{}", position.topic),
+        id: position.to_string(),
+    }
 }
 
 /// An id for a message that has no cause, from the time and 10 random bytes.
@@ -73,13 +80,19 @@ mod tests {
     use super::*;
 
     fn cause(id: &str) -> Identity {
-        Identity { source: "/saga/order".into(), id: id.into() }
+        Identity {
+            source: "/saga/order".into(),
+            id: id.into(),
+        }
     }
 
     #[test]
     fn the_same_turn_makes_the_same_id() {
         let first = event_id("customer", &cause("a"), 1_700_000_000_000, 0);
-        assert_eq!(first, event_id("customer", &cause("a"), 1_700_000_000_000, 0));
+        assert_eq!(
+            first,
+            event_id("customer", &cause("a"), 1_700_000_000_000, 0)
+        );
         assert_eq!(first.len(), 36);
         assert_eq!(first.as_bytes().get(14), Some(&b'8'), "version 8: {first}");
     }
@@ -91,7 +104,15 @@ mod tests {
             event_id("customer", &cause("a"), 7, 1),
             event_id("customer", &cause("b"), 7, 0),
             event_id("order", &cause("a"), 7, 0),
-            event_id("customer", &Identity { source: "/other".into(), id: "a".into() }, 7, 0),
+            event_id(
+                "customer",
+                &Identity {
+                    source: "/other".into(),
+                    id: "a".into(),
+                },
+                7,
+                0,
+            ),
         ]
         .into();
         assert_eq!(ids.len(), 5);
@@ -99,7 +120,10 @@ mod tests {
 
     #[test]
     fn ids_sort_by_the_time_of_the_cause() {
-        assert!(event_id("p", &cause("z"), 1_700_000_000_000, 0) < event_id("p", &cause("a"), 1_700_000_000_001, 0));
+        assert!(
+            event_id("p", &cause("z"), 1_700_000_000_000, 0)
+                < event_id("p", &cause("a"), 1_700_000_000_001, 0)
+        );
     }
 
     #[test]

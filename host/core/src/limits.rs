@@ -12,6 +12,9 @@ pub struct TurnLimits {
     pub record_bytes: usize,
     /// Bytes of an aggregate's key. Keys are in every row: a long one costs everywhere.
     pub key_bytes: usize,
+    /// Bytes of a record's id, source, correlation and trace context. They go into the rows of
+    /// everything that the record sets off.
+    pub attribute_bytes: usize,
     /// Bytes of one aggregate's state. It is read and written whole in every turn.
     pub state_bytes: usize,
     /// Bytes of one event's body. Below the broker's `message.max.bytes` (1 MiB).
@@ -29,6 +32,7 @@ impl Default for TurnLimits {
         Self {
             record_bytes: 1 << 20,
             key_bytes: 512,
+            attribute_bytes: 1_024,
             state_bytes: 256 << 10,
             event_bytes: 512 << 10,
             reply_bytes: 1 << 20,

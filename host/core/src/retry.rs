@@ -18,7 +18,11 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 10, first_delay_ms: 100, max_delay_ms: 30_000 }
+        Self {
+            attempts: 10,
+            first_delay_ms: 100,
+            max_delay_ms: 30_000,
+        }
     }
 }
 
@@ -50,7 +54,11 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_then_it_gives_up() {
-        let policy = RetryPolicy { attempts: 5, first_delay_ms: 100, max_delay_ms: 350 };
+        let policy = RetryPolicy {
+            attempts: 5,
+            first_delay_ms: 100,
+            max_delay_ms: 350,
+        };
         let next: Vec<_> = (1..=5).map(|attempt| policy.after(attempt)).collect();
         assert_eq!(
             next,
@@ -66,7 +74,11 @@ mod tests {
 
     #[test]
     fn absurd_numbers_do_not_overflow() {
-        let policy = RetryPolicy { attempts: u32::MAX, first_delay_ms: u64::MAX, max_delay_ms: u64::MAX };
+        let policy = RetryPolicy {
+            attempts: u32::MAX,
+            first_delay_ms: u64::MAX,
+            max_delay_ms: u64::MAX,
+        };
         assert_eq!(policy.after(u32::MAX - 1), Next::RetryAfter(u64::MAX));
     }
 }

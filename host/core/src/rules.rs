@@ -70,7 +70,10 @@ impl Fault {
     /// A fault of this kind.
     #[must_use]
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: shorten(detail.into()) }
+        Self {
+            kind,
+            detail: shorten(detail.into()),
+        }
     }
 
     /// Whether the same call could go well another time. Only the wall clock is not a function of
@@ -89,7 +92,10 @@ const REASON_BYTES: usize = 1_000;
 #[must_use]
 pub fn shorten(mut reason: String) -> String {
     if reason.len() > REASON_BYTES {
-        let end = (0..=REASON_BYTES).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=REASON_BYTES)
+            .rev()
+            .find(|end| reason.is_char_boundary(*end))
+            .unwrap_or(0);
         reason.truncate(end);
         reason.push('…');
     }
@@ -104,8 +110,17 @@ mod tests {
     fn a_long_reason_is_cut_between_characters() {
         assert_eq!(shorten("short".into()), "short");
         let long = shorten("ü".repeat(100_000));
-        assert!(long.len() <= REASON_BYTES + '…'.len_utf8() && long.ends_with("ü…"), "{}", long.len());
-        assert!(Fault::new(FaultKind::BadOutput, "x".repeat(100_000)).detail.len() < 1_100);
+        assert!(
+            long.len() <= REASON_BYTES + '…'.len_utf8() && long.ends_with("ü…"),
+            "{}",
+            long.len()
+        );
+        assert!(
+            Fault::new(FaultKind::BadOutput, "x".repeat(100_000))
+                .detail
+                .len()
+                < 1_100
+        );
     }
 
     #[test]

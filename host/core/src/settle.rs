@@ -104,9 +104,15 @@ pub fn settle(
 ) -> Result<Settlement, Fault> {
     let message = &envelope.message;
     // Where nobody is answered a reply means nothing, and unchecked as it is it must not be recorded.
-    let outcome = Outcome { reply: outcome.reply.filter(|_| message.origin == Origin::Command), ..outcome };
+    let outcome = Outcome {
+        reply: outcome.reply.filter(|_| message.origin == Origin::Command),
+        ..outcome
+    };
     check_outcome(description, limits, envelope, &outcome)?;
-    let identity = Identity { source: message.source.clone(), id: message.id.clone() };
+    let identity = Identity {
+        source: message.source.clone(),
+        id: message.id.clone(),
+    };
     let journal = JournalEntry {
         revision_before: before.revision,
         state_before: before.state.map(str::to_owned),
@@ -151,8 +157,14 @@ pub fn settle(
 /// # Errors
 /// A [`Fault`] when the read has effects, no reply, or one that is too large or not JSON.
 pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault> {
-    if !matches!(outcome.state, StateChange::Unchanged) || !outcome.events.is_empty() || !outcome.timers.is_empty() {
-        return Err(Fault::new(FaultKind::BadOutput, "a read answered with effects"));
+    if !matches!(outcome.state, StateChange::Unchanged)
+        || !outcome.events.is_empty()
+        || !outcome.timers.is_empty()
+    {
+        return Err(Fault::new(
+            FaultKind::BadOutput,
+            "a read answered with effects",
+        ));
     }
     let reply = outcome.reply.ok_or_else(no_reply)?;
     check_reply(limits, &reply)?;
@@ -175,7 +187,10 @@ fn check_outcome(
             return Err(undeclared("event", &event.event_type));
         }
         check_key(&event.key, limits).map_err(|reason| {
-            Fault::new(FaultKind::BadOutput, format!("key of event {} {reason}", event.event_type))
+            Fault::new(
+                FaultKind::BadOutput,
+                format!("key of event {} {reason}", event.event_type),
+            )
         })?;
         bounded("event", event.body.len(), limits.event_bytes)?;
         json("event", &event.body)?;
@@ -192,14 +207,21 @@ fn check_outcome(
     Ok(())
 }
 
-fn check_timer(description: &Description, limits: &TurnLimits, change: &TimerChange) -> Result<(), Fault> {
+fn check_timer(
+    description: &Description,
+    limits: &TurnLimits,
+    change: &TimerChange,
+) -> Result<(), Fault> {
     let name = match change {
         TimerChange::Set(timer) => {
             bounded("timer", timer.body.len(), limits.event_bytes)?;
             json("timer", &timer.body)?;
             // The store keeps times as signed 64-bit numbers.
             if i64::try_from(timer.due).is_err() {
-                return Err(Fault::new(FaultKind::BadOutput, format!("timer {} is due at {}", timer.name, timer.due)));
+                return Err(Fault::new(
+                    FaultKind::BadOutput,
+                    format!("timer {} is due at {}", timer.name, timer.due),
+                ));
             }
             &timer.name
         }
@@ -220,7 +242,11 @@ fn check_reply(limits: &TurnLimits, reply: &Reply) -> Result<(), Fault> {
         }
         Reply::Refused(refusal) => {
             let pointer = refusal.pointer.as_ref().map_or(0, String::len);
-            bounded("refusal", refusal.detail.len() + refusal.code.len() + pointer, limits.reply_bytes)
+            bounded(
+                "refusal",
+                refusal.detail.len() + refusal.code.len() + pointer,
+                limits.reply_bytes,
+            )
         }
     }
 }
@@ -235,10 +261,16 @@ fn check_creation(
     let creates = description
         .command(&envelope.message.name)
         .is_some_and(|command| matches!(command.kind, CommandKind::Create(_)));
-    if creates && !matches!(reply, Reply::Refused(_)) && !matches!(outcome.state, StateChange::Put(_)) {
+    if creates
+        && !matches!(reply, Reply::Refused(_))
+        && !matches!(outcome.state, StateChange::Put(_))
+    {
         return Err(Fault::new(
             FaultKind::BadOutput,
-            format!("command {} creates, but was answered without a state", envelope.message.name),
+            format!(
+                "command {} creates, but was answered without a state",
+                envelope.message.name
+            ),
         ));
     }
     Ok(())
@@ -248,14 +280,20 @@ fn bounded(what: &str, bytes: usize, limit: usize) -> Result<(), Fault> {
     if bytes <= limit {
         return Ok(());
     }
-    Err(Fault::new(FaultKind::OutputTooLarge, format!("{what} of {bytes} bytes is over the limit of {limit}")))
+    Err(Fault::new(
+        FaultKind::OutputTooLarge,
+        format!("{what} of {bytes} bytes is over the limit of {limit}"),
+    ))
 }
 
 fn count(what: &str, number: usize, limit: usize) -> Result<(), Fault> {
     if number <= limit {
         return Ok(());
     }
-    Err(Fault::new(FaultKind::OutputTooLarge, format!("{number} {what} are over the limit of {limit}")))
+    Err(Fault::new(
+        FaultKind::OutputTooLarge,
+        format!("{number} {what} are over the limit of {limit}"),
+    ))
 }
 
 fn json(what: &str, text: &str) -> Result<(), Fault> {
@@ -265,7 +303,10 @@ fn json(what: &str, text: &str) -> Result<(), Fault> {
 }
 
 fn undeclared(what: &str, name: &str) -> Fault {
-    Fault::new(FaultKind::BadOutput, format!("{what} `{name}` is not in the participant's description"))
+    Fault::new(
+        FaultKind::BadOutput,
+        format!("{what} `{name}` is not in the participant's description"),
+    )
 }
 
 fn no_reply() -> Fault {
@@ -273,7 +314,8 @@ fn no_reply() -> Fault {
 }
 
 fn to_json(value: &impl Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
+    serde_json::to_string(value)
+        .map_err(|error| Fault::new(FaultKind::BadOutput, error.to_string()))
 }
 
 #[cfg(test)]

@@ -24,7 +24,12 @@ impl Window {
     /// A window that starts reading at `next` and holds at most `bound` records.
     #[must_use]
     pub fn new(next: i64, bound: usize) -> Self {
-        Self { taken: VecDeque::new(), settled: BTreeSet::new(), next, bound }
+        Self {
+            taken: VecDeque::new(),
+            settled: BTreeSet::new(),
+            next,
+            bound,
+        }
     }
 
     /// Whether another record may be taken.

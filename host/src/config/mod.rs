@@ -244,6 +244,7 @@ fn read_turn(reader: &mut Reader) -> TurnLimits {
     TurnLimits {
         record_bytes: bytes("record_bytes", default.record_bytes),
         key_bytes: bytes("key_bytes", default.key_bytes),
+        attribute_bytes: bytes("attribute_bytes", default.attribute_bytes),
         state_bytes: bytes("state_bytes", default.state_bytes),
         event_bytes: bytes("event_bytes", default.event_bytes),
         reply_bytes: bytes("reply_bytes", default.reply_bytes),

@@ -134,13 +134,17 @@ impl Decider {
             state_version,
             ticket,
         };
-        while !self.cache.put(
-            &settlement.key,
-            aggregate.clone(),
-            self.progress.committed(),
-        ) && self.progress.run() == run
+        self.keep(&settlement.key, aggregate, run);
+    }
+
+    /// Remembers an aggregate. Where everything that is remembered is still on its way to disk, waits for
+    /// the writer.
+    fn keep(&mut self, key: &str, aggregate: Aggregate, run: u64) {
+        while !self
+            .cache
+            .put(key, aggregate.clone(), self.progress.committed())
+            && self.progress.run() == run
         {
-            // Everything it remembers is on its way to disk: wait for the writer.
             self.shared.store.settle_up();
         }
     }
@@ -157,8 +161,7 @@ impl Decider {
                     state_version: stored.state_version,
                     ticket: 0,
                 };
-                // Where there is no room it is read again next time.
-                self.cache.put(key, read.clone(), self.progress.committed());
+                self.keep(key, read.clone(), self.progress.run());
                 read
             }
         };

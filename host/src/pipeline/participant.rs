@@ -213,9 +213,10 @@ impl Participant {
             identity::source_of(&self.shared.name),
             timer.name
         );
+        // Aggregates may set the same timer on one message: the key tells them apart.
         let cause = identity::Identity {
             source: source.clone(),
-            id: timer.set_by,
+            id: format!("{}/{}", timer.key, timer.set_by),
         };
         let envelope = Envelope {
             message: Message {
@@ -287,7 +288,11 @@ fn stopping() -> Answer {
 
 impl Sink for Participant {
     fn deliver(&self, delivery: Delivery) {
-        let Delivery { session, record } = delivery;
+        let Delivery {
+            session,
+            may_repeat,
+            record,
+        } = delivery;
         let topic = session.source.declared_topic.clone();
         let offset = record.position.offset;
         let admission = admit::record(
@@ -297,7 +302,11 @@ impl Sink for Participant {
             &self.shared.limits,
             now_ms(),
         );
-        let taken = Taken { session, offset };
+        let taken = Taken {
+            session,
+            offset,
+            may_repeat,
+        };
         self.give(match admission {
             Admission::Offer(envelope) => Turn::Event(Box::new(EventTurn {
                 envelope: *envelope,
@@ -388,7 +397,8 @@ impl Shared {
         }
     }
 
-    /// The record for the dead-letter topic: key, value and attributes as they came, and why.
+    /// The record for the dead-letter topic: key, value and attributes as they came, and why. A value
+    /// that is too large to be published once more is left out, and the letter in the store has it.
     pub(super) fn dead_letter_record(
         &self,
         record: Record,
@@ -414,11 +424,17 @@ impl Shared {
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
+        let bytes = record.value.as_ref().map_or(0, Vec::len);
+        let value = record.value.filter(|_| bytes <= self.limits.event_bytes);
+        if value.is_none() && bytes > 0 {
+            let omitted = ("dlq-value-omitted".to_owned(), format!("{bytes} bytes"));
+            attributes.extra.push(omitted);
+        }
         Some(OutboxRow {
             topic: lane.topic,
             partition: partition_of(record.key.as_deref().unwrap_or_default(), lane.partitions),
             key: record.key,
-            value: record.value,
+            value,
             attributes,
             from_generation: false,
             time: letter.time,

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use saga_core::identity::Identity;
+use saga_core::identity::{self, Identity};
 use saga_core::message::Envelope;
+use saga_core::record::Record;
 use saga_core::retry::Next;
 use saga_core::rules::{Fault, FaultKind};
 use saga_core::settle::Settlement;
@@ -19,7 +20,7 @@ use saga_core::settle::Settlement;
 use super::decide::{Decider, Undecided};
 use super::parked::Parked;
 use super::participant::Shared;
-use super::turn::{Answer, CommandTurn, EventTurn, Over, TimerTurn, Turn};
+use super::turn::{Answer, CommandTurn, EventTurn, TimerTurn, Turn};
 use crate::generation::Generation;
 use crate::store::{DeadLetter, Entry, Progress, Reader, StoreFault, Taken};
 
@@ -119,28 +120,9 @@ impl Worker {
                 taken,
                 record,
                 reason,
-            } => {
-                if !taken.session.is_cancelled() {
-                    let letter = self.shared.dead_record(
-                        &taken,
-                        &record,
-                        "malformed",
-                        reason,
-                        1,
-                        &self.generation,
-                    );
-                    self.give_up(Some(taken), Some(*record), None, letter, None);
-                }
-            }
-            Turn::Passed(taken) => {
-                if !taken.session.is_cancelled() {
-                    let entry = self.entry(None);
-                    self.commit(Entry {
-                        taken: Some(taken),
-                        ..entry
-                    });
-                }
-            }
+            } => self.unreadable(taken, *record, reason),
+            Turn::Passed(taken) if taken.session.is_cancelled() => {}
+            Turn::Passed(taken) => self.pass(taken),
         }
     }
 
@@ -228,23 +210,18 @@ impl Worker {
             id: message.id.clone(),
         };
         turn.attempts += 1;
-        let decided = match self.was_applied(&identity) {
-            Ok(true) => {
-                let entry = self.entry(None);
-                self.commit(Entry {
-                    taken: Some(turn.taken),
-                    ..entry
-                });
-                return;
-            }
+        let was_settled = self.was_applied(&identity).and_then(|was_applied| {
+            Ok(was_applied || self.was_put_aside(&turn.taken, &turn.record)?)
+        });
+        let decided = match was_settled {
+            Ok(true) => return self.pass(turn.taken),
             Ok(false) => self.decider.decide(&turn.envelope),
             Err(error) => Err(error.into()),
         };
         match decided {
             Ok(settlement) => {
                 let entry = self.entry(Some(settlement));
-                self.recent.insert(identity.clone());
-                self.recent_tickets.push_back((entry.ticket, identity));
+                self.note(entry.ticket, identity);
                 self.commit(Entry {
                     taken: Some(turn.taken),
                     ..entry
@@ -264,15 +241,7 @@ impl Worker {
                         attempts,
                         ..
                     } = *turn;
-                    let letter = self.shared.dead_record(
-                        &taken,
-                        &record,
-                        reason,
-                        detail,
-                        attempts,
-                        &self.generation,
-                    );
-                    self.give_up(Some(taken), Some(record), None, letter, None);
+                    self.put_aside(taken, record, reason, detail, attempts);
                 }
             },
         }
@@ -306,7 +275,16 @@ impl Worker {
                         .shared
                         .dead_timer(&turn, reason, detail, &self.generation);
                     let TimerTurn { fired, over, .. } = *turn;
-                    self.give_up(None, None, Some(fired), letter, Some(over));
+                    let entry = self.entry(None);
+                    let done = Box::new(move |_| drop(over));
+                    self.bury(
+                        Entry {
+                            fired: Some(fired),
+                            done,
+                            ..entry
+                        },
+                        letter,
+                    );
                 }
             },
         }
@@ -336,6 +314,7 @@ impl Worker {
             generated_key: None,
             taken: None,
             fired: None,
+            put_aside: None,
             dead_letter: None,
             progress: self.progress.clone(),
             ticket: self.ticket,
@@ -348,31 +327,77 @@ impl Worker {
         self.shared.store.commit(Box::new(entry));
     }
 
-    fn give_up(
+    fn unreadable(&mut self, taken: Taken, record: Record, reason: String) {
+        if taken.session.is_cancelled() {
+            return;
+        }
+        match self.was_put_aside(&taken, &record) {
+            Ok(true) => self.pass(taken),
+            Ok(false) => self.put_aside(taken, record, "malformed", reason, 1),
+            Err(error) => self.store_failed(&taken, &StoreFault(error.to_string().into())),
+        }
+    }
+
+    /// Settles a record that changes nothing.
+    fn pass(&mut self, taken: Taken) {
+        let entry = self.entry(None);
+        self.commit(Entry {
+            taken: Some(taken),
+            ..entry
+        });
+    }
+
+    /// Makes a record a dead letter, and remembers its place: when it comes again, after those that
+    /// followed it were decided, it is not tried again. To redrive it is to publish it anew.
+    fn put_aside(
         &mut self,
-        taken: Option<Taken>,
-        record: Option<saga_core::record::Record>,
-        fired: Option<crate::store::FiredTimer>,
-        letter: DeadLetter,
-        over: Option<Over>,
+        taken: Taken,
+        record: Record,
+        reason: &str,
+        detail: String,
+        attempts: u32,
     ) {
+        let place = identity::of_position(&record.position);
+        let letter =
+            self.shared
+                .dead_record(&taken, &record, reason, detail, attempts, &self.generation);
+        let outbox = self
+            .shared
+            .dead_letter_record(record, &letter)
+            .into_iter()
+            .collect();
+        let entry = self.entry(None);
+        self.note(entry.ticket, place.clone());
+        self.bury(
+            Entry {
+                taken: Some(taken),
+                put_aside: Some(place),
+                outbox,
+                ..entry
+            },
+            letter,
+        );
+    }
+
+    fn bury(&self, entry: Entry, letter: DeadLetter) {
         tracing::warn!(
             participant = %self.shared.name, topic = %letter.topic, partition = letter.partition,
             offset = letter.offset, reason = %letter.reason, detail = %letter.detail, "dead letter"
         );
-        let entry = self.entry(None);
-        let outbox = record
-            .and_then(|record| self.shared.dead_letter_record(record, &letter))
-            .into_iter()
-            .collect();
         self.commit(Entry {
-            taken,
-            fired,
-            outbox,
             dead_letter: Some(letter),
-            done: Box::new(move |_| drop(over)),
             ..entry
         });
+    }
+
+    fn was_put_aside(&self, taken: &Taken, record: &Record) -> rusqlite::Result<bool> {
+        Ok(taken.may_repeat && self.was_applied(&identity::of_position(&record.position))?)
+    }
+
+    /// Notes an identity that is on its way to disk.
+    fn note(&mut self, ticket: u64, identity: Identity) {
+        self.recent.insert(identity.clone());
+        self.recent_tickets.push_back((ticket, identity));
     }
 
     fn what_next(&self, undecided: Undecided, attempts: u32) -> Failure {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
+use saga_core::identity::Identity;
 use saga_core::outcome::{StateChange, TimerChange};
 use saga_core::settle::Settlement;
 
@@ -122,12 +123,24 @@ pub(super) fn apply(
         );
     }
     if let Some(settlement) = &entry.settlement {
-        if !remember(sql, entry.participant, settlement)? {
+        let time = settlement.journal.time;
+        if !remember(sql, entry.participant, settlement.inbox.as_ref(), time)? {
             return Ok(Applied::Duplicate);
         }
         write_state(sql, entry, settlement)?;
         write_timers(sql, entry.participant, settlement)?;
         write_journal(sql, entry, settlement)?;
+    }
+    if let Some(letter) = &entry.dead_letter {
+        if !remember(
+            sql,
+            entry.participant,
+            entry.put_aside.as_ref(),
+            letter.time,
+        )? {
+            return Ok(Applied::Duplicate);
+        }
+        write_dead_letter(sql, entry.participant, letter)?;
     }
     if let Some(key) = entry.generated_key {
         let last = counters.last_keys.entry(entry.participant).or_default();
@@ -140,15 +153,17 @@ pub(super) fn apply(
     if let Some(timer) = &entry.fired {
         delete_timer(sql, entry.participant, timer, entry.settlement.as_ref())?;
     }
-    if let Some(letter) = &entry.dead_letter {
-        write_dead_letter(sql, entry.participant, letter)?;
-    }
     Ok(Applied::Written)
 }
 
-/// Notes the identity of an event; false where it is there already.
-fn remember(sql: &Connection, participant: i64, settlement: &Settlement) -> rusqlite::Result<bool> {
-    let Some(identity) = &settlement.inbox else {
+/// Notes an identity; false where it is there already.
+fn remember(
+    sql: &Connection,
+    participant: i64,
+    identity: Option<&Identity>,
+    time: u64,
+) -> rusqlite::Result<bool> {
+    let Some(identity) = identity else {
         return Ok(true);
     };
     let rows = sql
@@ -159,7 +174,7 @@ fn remember(sql: &Connection, participant: i64, settlement: &Settlement) -> rusq
             participant,
             identity.id,
             identity.source,
-            settlement.journal.time as i64
+            time as i64
         ])?;
     Ok(rows == 1)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use saga_core::identity::Identity;
 use saga_core::record::Attributes;
 use saga_core::settle::Settlement;
 
@@ -27,6 +28,8 @@ pub struct Entry {
     pub taken: Option<Taken>,
     /// The timer that the turn consumed.
     pub fired: Option<FiredTimer>,
+    /// The place of a record that became a dead letter: it is not to be tried again when it comes again.
+    pub put_aside: Option<Identity>,
     /// The message could not be decided.
     pub dead_letter: Option<DeadLetter>,
     /// Who hands it over.
@@ -67,6 +70,8 @@ pub struct Taken {
     pub session: Arc<Session>,
     /// Its offset.
     pub offset: i64,
+    /// Whether an earlier reading may have settled it.
+    pub may_repeat: bool,
 }
 
 /// A timer that was consumed. It is deleted only if it was not set anew meanwhile.

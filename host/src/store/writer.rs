@@ -284,15 +284,20 @@ impl Writer {
     fn write(&mut self, batch: &[Box<Entry>]) -> rusqlite::Result<Vec<bool>> {
         let sql = &self.connection;
         let counters = &mut self.counters;
+        let mut ended = EndedRuns::default();
         sql.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut work = || {
             let mut written = Vec::with_capacity(batch.len());
             for entry in batch {
-                let fresh = is_fresh(entry);
-                written.push(fresh);
-                if fresh && apply::apply(sql, counters, entry)? == Applied::Duplicate {
+                let holds = ended.holds(entry);
+                written.push(holds);
+                if !holds || apply::apply(sql, counters, entry)? == Applied::Duplicate {
                     // Its worker went on from a state that is not so.
-                    entry.progress.start_new_run(entry.run);
+                    ended.end(entry);
+                }
+                if !holds && let Some(taken) = &entry.taken {
+                    // At once: a record that follows it may be in this batch too.
+                    taken.session.cancel();
                 }
             }
             counters.flush(sql)?;
@@ -303,6 +308,9 @@ impl Writer {
         if result.is_err() && !sql.is_autocommit() {
             // The rollback can fail only where the transaction is gone already.
             let _ = sql.execute_batch("ROLLBACK");
+        }
+        if result.is_ok() {
+            ended.announce();
         }
         result
     }
@@ -381,17 +389,32 @@ impl Rings {
     }
 }
 
-/// Whether what the entry was decided on still holds. A record whose reading was cancelled comes
-/// again, and must not come after one that follows it.
-fn is_fresh(entry: &Entry) -> bool {
-    if entry
-        .taken
-        .as_ref()
-        .is_some_and(|taken| taken.session.is_cancelled())
-    {
-        entry.progress.start_new_run(entry.run);
+/// The runs that end with a batch. They are announced only after its commit: a worker that begins
+/// anew before would read a state that the open transaction is about to replace.
+#[derive(Default)]
+struct EndedRuns(Vec<(Arc<Progress>, u64)>);
+
+impl EndedRuns {
+    /// Whether what the entry was decided on still holds. A record whose reading was cancelled comes
+    /// again, and must not come after one that follows it.
+    fn holds(&self, entry: &Entry) -> bool {
+        let has_ended = |(progress, run): &(Arc<Progress>, u64)| {
+            Arc::ptr_eq(progress, &entry.progress) && *run == entry.run
+        };
+        let is_over = entry.run != entry.progress.run() || self.0.iter().any(has_ended);
+        let is_cancelled = (entry.taken.as_ref()).is_some_and(|taken| taken.session.is_cancelled());
+        !is_over && !is_cancelled
     }
-    entry.run == entry.progress.run()
+
+    fn end(&mut self, entry: &Entry) {
+        self.0.push((entry.progress.clone(), entry.run));
+    }
+
+    fn announce(&self) {
+        for (progress, run) in &self.0 {
+            progress.start_new_run(*run);
+        }
+    }
 }
 
 /// An entry that is not written: its record is read again.

@@ -142,9 +142,10 @@ impl Consumer {
             for record in records {
                 any = true;
                 *next = record.position.offset + 1;
-                session.take(record.position.offset);
+                let may_repeat = session.take(record.position.offset);
                 self.sink.deliver(Delivery {
                     session: session.clone(),
+                    may_repeat,
                     record,
                 });
             }

@@ -14,7 +14,7 @@ mod conformance;
 pub mod embedded;
 pub mod kafka;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -46,6 +46,9 @@ pub struct Session {
     /// Partition.
     pub partition: i32,
     window: Mutex<Window>,
+    /// Records that may have been settled in an earlier reading, above the offset that was stored:
+    /// as many as can be under way at once.
+    to_come_again: AtomicUsize,
     cancelled: AtomicBool,
     changed: crate::signal::Signal,
 }
@@ -65,6 +68,7 @@ impl Session {
             source,
             partition,
             window: Mutex::new(Window::new(next, bound)),
+            to_come_again: AtomicUsize::new(bound),
             cancelled: AtomicBool::new(false),
             changed,
         }
@@ -82,9 +86,13 @@ impl Session {
         self.window().is_empty()
     }
 
-    /// Notes that a record is about to be delivered.
-    pub fn take(&self, offset: i64) {
+    /// Notes that a record is about to be delivered; says whether an earlier reading may have settled it.
+    pub fn take(&self, offset: i64) -> bool {
         self.window().take(offset);
+        let left = |left: usize| left.checked_sub(1);
+        self.to_come_again
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left)
+            .is_ok()
     }
 
     /// Notes that a record is being committed; gives the offset that may be stored with it.
@@ -121,6 +129,8 @@ impl Session {
 pub struct Delivery {
     /// The reading that it belongs to.
     pub session: Arc<Session>,
+    /// Whether an earlier reading may have settled it.
+    pub may_repeat: bool,
     /// The record.
     pub record: Record,
 }

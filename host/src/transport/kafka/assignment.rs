@@ -223,9 +223,10 @@ impl Assignment {
             }
         };
         self.troubles.clear(&self.part);
-        session.take(offset);
+        let may_repeat = session.take(offset);
         sink.deliver(Delivery {
             session,
+            may_repeat,
             record: self.record(message),
         });
     }
