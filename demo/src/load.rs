@@ -114,7 +114,7 @@ pub(crate) async fn run(load: &Load) -> Result<Outcome> {
         times: Times::new()?,
         waiting: Waiting {
             timer: Timer::start()?,
-            pace: Pace::new(),
+            pace: Pace::new(load.connections),
             patience: load.patience,
         },
     });

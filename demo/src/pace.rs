@@ -14,8 +14,13 @@ use std::time::Duration;
 /// The share of orders that the first GET should find decided. Higher saves requests, lower notices
 /// decisions earlier.
 const FIRST_HITS: f64 = 0.6;
-/// How fast the wait follows: 1 would overshoot, 0.001 would not have settled when the warm-up ends.
-const STEP: f64 = 0.05;
+/// How far the wait moves in the time of one saga, all connections together. Each moves it by its part: what
+/// one learns is as old as its saga, and with full steps hundreds of them would swing the wait to and fro.
+const STEP: f64 = 0.2;
+/// A single connection's part at most.
+const STEP_MAX: f64 = 0.05;
+/// A saga takes about so long for each connection that competes with it.
+const START_NANOS: u64 = 100_000;
 /// Below this a wait costs more than the GET that it saves.
 const WAIT_MIN_NANOS: f64 = 50_000.0;
 /// A host that takes longer is asked this often all the same.
@@ -31,13 +36,16 @@ const FOLLOW_UP_MAX: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Pace {
     nanos: AtomicU64,
+    step: f64,
 }
 
 impl Pace {
-    /// Starts at half a millisecond, about what an idle host takes.
-    pub(crate) fn new() -> Self {
+    /// For so many connections.
+    pub(crate) fn new(connections: usize) -> Self {
+        let connections = connections.max(1);
         Self {
-            nanos: AtomicU64::new(500_000),
+            nanos: AtomicU64::new(START_NANOS.saturating_mul(connections as u64)),
+            step: (STEP / connections as f64).min(STEP_MAX),
         }
     }
 
@@ -49,9 +57,9 @@ impl Pace {
     /// Says whether the first GET found a decision.
     pub(crate) fn learn(&self, hit: bool) {
         let factor = if hit {
-            1.0 - STEP * (1.0 - FIRST_HITS)
+            1.0 - self.step * (1.0 - FIRST_HITS)
         } else {
-            1.0 + STEP * FIRST_HITS
+            1.0 + self.step * FIRST_HITS
         };
         let wait = self.first().as_secs_f64() * 1e9 * factor;
         let wait = Duration::from_secs_f64(wait.clamp(WAIT_MIN_NANOS, WAIT_MAX_NANOS) / 1e9);
@@ -77,7 +85,7 @@ mod tests {
     #[test]
     fn the_wait_settles_where_the_chosen_share_is_decided() {
         // Decisions take 2 to 12 ms, evenly spread: 60 % are there after 8 ms.
-        let pace = Pace::new();
+        let pace = Pace::new(4);
         let mut random = Random::new(1);
         let mut sum = Duration::ZERO;
         for round in 0..4_000 {
@@ -96,7 +104,7 @@ mod tests {
 
     #[test]
     fn follow_ups_grow_to_their_bound() {
-        let waits: Vec<Duration> = Pace::new().follow_ups().take(30).collect();
+        let waits: Vec<Duration> = Pace::new(5).follow_ups().take(30).collect();
         assert!(waits.is_sorted());
         assert_eq!(waits.first(), Some(&Duration::from_micros(125)));
         assert_eq!(waits.last(), Some(&FOLLOW_UP_MAX));

@@ -100,7 +100,7 @@ impl Round<'_> {
             times: Times::new()?,
             waiting: Waiting {
                 timer: Timer::start()?,
-                pace: Pace::new(),
+                pace: Pace::new(self.connections),
                 patience: PATIENCE,
             },
             from: start + self.warm_up,

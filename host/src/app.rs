@@ -172,9 +172,7 @@ impl Running {
         let description = prepared.generation.description().clone();
         let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
         let address = prepared.config.listen.unwrap_or(loopback);
-        let listener = server::bind(&description.name, address)
-            .await
-            .map_err(StartError::Listen)?;
+        let listener = server::bind(&description.name, address).map_err(StartError::Listen)?;
         let address = listener
             .local_addr()
             .context("the listener has no address")?;

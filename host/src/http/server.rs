@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,10 @@ use super::service::Service;
 /// stay idle.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
+/// Connections that wait to be accepted. The usual 128 overflow when hundreds of clients begin at once,
+/// and each that does not fit is a second late.
+const BACKLOG: u32 = 4_096;
+
 /// Wait after a connection could not be accepted, for want of file descriptors most of the time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -26,8 +30,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Says which address, and what to do when it is in use.
-pub async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+pub fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
             "{name}: port {} on {} is in use by another program; stop that one, or choose another with --listen {name}=ADDRESS:PORT",
             address.port(),
@@ -35,6 +39,17 @@ pub async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener
         ),
         _ => anyhow::anyhow!("{name}: can't listen on {address}: {error}"),
     })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A host that is started again must not wait for the connections of its last life to fade.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until `stop`, then lets the requests under way finish, at most for `drain`.
