@@ -23,6 +23,7 @@ pub mod http;
 pub mod pipeline;
 pub mod plugin;
 pub mod program;
+pub mod session;
 pub mod signal;
 pub mod store;
 pub mod transport;

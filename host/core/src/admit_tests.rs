@@ -10,6 +10,7 @@ use crate::record::{Attributes, Position};
 const LIMITS: TurnLimits = TurnLimits {
     record_bytes: 60,
     key_bytes: 8,
+    attribute_bytes: 64,
     state_bytes: 0,
     event_bytes: 0,
     reply_bytes: 0,
@@ -281,6 +282,35 @@ fn invariant_9_a_value_up_to_the_limit_is_offered() {
         &admit(&a_record(value.as_bytes(), Attributes::default()), "first"),
         "value of 61 bytes is over",
     );
+}
+
+#[test]
+fn invariant_9_attributes_up_to_the_limit_are_kept_and_longer_ones_are_malformed() {
+    let set: [(&str, fn(&mut Attributes, String)); 4] = [
+        ("ce_id", |attributes, text| attributes.id = Some(text)),
+        ("ce_source", |attributes, text| {
+            attributes.source = Some(text)
+        }),
+        ("ce_correlationid", |attributes, text| {
+            attributes.correlation = Some(text)
+        }),
+        ("traceparent", |attributes, text| {
+            attributes.traceparent = Some(text)
+        }),
+    ];
+    for (header, set) in set {
+        let with = |bytes| {
+            let mut attributes = Attributes::default();
+            set(&mut attributes, "x".repeat(bytes));
+            attributes
+        };
+        offered(with(64));
+        let admission = admit(&a_record(br#"{"ticket":{"id":7}}"#, with(65)), "first");
+        malformed(
+            &admission,
+            &format!("header {header} of 65 bytes is over the limit of 64"),
+        );
+    }
 }
 
 #[test]

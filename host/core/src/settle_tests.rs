@@ -14,6 +14,7 @@ use crate::outcome::{Event, Refusal, Timer};
 const LIMITS: TurnLimits = TurnLimits {
     record_bytes: 0,
     key_bytes: 4,
+    attribute_bytes: 0,
     state_bytes: 10,
     event_bytes: 8,
     reply_bytes: 6,

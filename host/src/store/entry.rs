@@ -8,7 +8,7 @@ use saga_core::record::Attributes;
 use saga_core::settle::Settlement;
 
 use super::writer::StoreFault;
-use crate::transport::Session;
+use crate::session::Session;
 
 /// Everything that one turn writes. It is committed whole or not at all (invariant 2).
 pub struct Entry {

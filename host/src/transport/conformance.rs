@@ -169,6 +169,7 @@ impl Rig {
         let taken = Taken {
             session: delivery.session.clone(),
             offset: delivery.record.position.offset,
+            may_repeat: delivery.may_repeat,
         };
         self.commit(Vec::new(), Some(taken));
     }
@@ -209,6 +210,7 @@ impl Rig {
             generated_key: None,
             taken,
             fired: None,
+            put_aside: None,
             dead_letter: None,
             progress: Arc::new(Progress::default()),
             ticket: 1,
@@ -289,7 +291,9 @@ pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
         ..rig.row("1", value)
     }]);
 
-    let Delivery { session, record } = consumer.next();
+    let Delivery {
+        session, record, ..
+    } = consumer.next();
     assert_eq!(
         record.position,
         Position {

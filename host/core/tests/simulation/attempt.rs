@@ -21,6 +21,7 @@ use crate::worker::{Bench, Known, Worker};
 pub(crate) const LIMITS: TurnLimits = TurnLimits {
     record_bytes: 400,
     key_bytes: 40,
+    attribute_bytes: 1_024,
     state_bytes: 300,
     event_bytes: 300,
     reply_bytes: 300,
