@@ -297,7 +297,9 @@ fn invariant_5_a_full_disk_refuses_nothing_loses_nothing_and_work_goes_on_when_t
         assert!(detail.contains("nothing was changed"), "{detail}");
         assert!(failed.header("retry-after").is_some());
         for _ in 0..10 {
-            assert_eq!(problem(&place(), 503, "store-failed"), detail);
+            // Its own commit may fail, or one that it was decided upon.
+            let detail = problem(&place(), 503, "store-failed");
+            assert!(detail.contains("nothing was changed"), "{detail}");
         }
         // What is stored can be read all the while.
         assert_eq!(host.get("order", "/orders/1").status, 200);
