@@ -67,3 +67,18 @@ fn every_dependency_has_its_reason_in_the_architecture() {
         );
     }
 }
+
+#[test]
+fn the_rule_that_the_readme_shows_is_the_one_that_runs() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let rules = std::fs::read_to_string(root().join("plugins/customer/src/lib.rs")).unwrap();
+    let shown: Vec<_> = readme
+        .split("```rust\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!shown.is_empty());
+    for text in shown {
+        assert!(rules.contains(text), "not in plugins/customer/src/lib.rs:\n{text}");
+    }
+}
