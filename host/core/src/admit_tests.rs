@@ -286,7 +286,8 @@ fn invariant_9_a_value_up_to_the_limit_is_offered() {
 
 #[test]
 fn invariant_9_attributes_up_to_the_limit_are_kept_and_longer_ones_are_malformed() {
-    let set: [(&str, fn(&mut Attributes, String)); 4] = [
+    type Set = fn(&mut Attributes, String);
+    let set: [(&str, Set); 4] = [
         ("ce_id", |attributes, text| attributes.id = Some(text)),
         ("ce_source", |attributes, text| {
             attributes.source = Some(text)
