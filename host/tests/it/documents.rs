@@ -79,6 +79,9 @@ fn the_rule_that_the_readme_shows_is_the_one_that_runs() {
         .collect();
     assert!(!shown.is_empty());
     for text in shown {
-        assert!(rules.contains(text), "not in plugins/customer/src/lib.rs:\n{text}");
+        assert!(
+            rules.contains(text),
+            "not in plugins/customer/src/lib.rs:\n{text}"
+        );
     }
 }
