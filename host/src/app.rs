@@ -24,7 +24,7 @@ use crate::pipeline::participant::Lane;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
 use crate::plugin::compile::CodeCache;
 use crate::plugin::{Component, Runtime};
-use crate::store::{OpenError, Store, StoreFile, registry};
+use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
 use crate::transport::embedded::EmbeddedLog;
 use crate::transport::kafka::Kafka;
 use crate::transport::{Source, Transport};
@@ -101,7 +101,11 @@ struct Prepared {
 /// Why it can't be used.
 pub fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
     let file = StoreFile::open(&config.data_dir)?;
-    Ok(Arc::new(Store::start(file, config.store)?))
+    let readers = match config.kafka {
+        None => OutboxReaders::Consumers,
+        Some(_) => OutboxReaders::Relay,
+    };
+    Ok(Arc::new(Store::start(file, config.store, readers)?))
 }
 
 /// Starts everything. Must be called within a tokio runtime.
@@ -216,9 +220,7 @@ impl Running {
                 join(thread, "a consumer");
             }
             for participant in self.participants {
-                if let Some(participant) = Arc::into_inner(participant) {
-                    participant.finish();
-                }
+                participant.finish();
             }
             self.store.settle_up();
             self.stop_publishing.cancel();
@@ -259,18 +261,22 @@ fn prepare(
     let name = description.name.clone();
     let digest = build.digest().to_owned();
     let for_store = description.clone();
-    let (row, last_key, generation, newest) = store
+    let (row, last_key, generation, outside) = store
         .run(move |sql| {
             let (row, last_key) = registry::participant(sql, &for_store.name)?;
-            let newest = registry::newest_state_version(sql, row)?;
+            let state = &for_store.state;
+            let outside =
+                registry::state_versions_outside(sql, row, state.oldest_readable, state.version)?;
             let generation = registry::generation(sql, row, &digest, &for_store, now_ms())?;
-            Ok((row, last_key, generation, newest))
+            Ok((row, last_key, generation, outside))
         })
         .map_err(|fault| anyhow::anyhow!("the store can't be written: {fault}"))?;
-    if let Some(newest) = newest.filter(|newest| *newest > description.state.version) {
+    if let Some((oldest, newest)) = outside {
         return Err(StartError::Component(format!(
-            "component {}: reads state up to version {}, but the store holds version {newest} of {name}; use a newer build",
+            "component {}: reads states of version {} to {}, but the store holds states of {name} of version \
+             {oldest} to {newest}; use a build that reads them",
             own.component.display(),
+            description.state.oldest_readable,
             description.state.version
         )));
     }

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod generation;
 pub mod http;
+pub mod panics;
 pub mod pipeline;
 pub mod plugin;
 pub mod program;

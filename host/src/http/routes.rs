@@ -77,6 +77,12 @@ impl Routes {
         else {
             return Found::Nothing;
         };
+        // hyper leaves the body of an answer to HEAD out.
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
         let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
             return Found::OtherMethods(
                 matched

@@ -11,8 +11,8 @@ use lru::LruCache;
 /// Aggregates that one worker remembers at most.
 const AGGREGATES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// Bytes of a state up to which it is remembered; larger ones are read each time.
-const STATE_BYTES: usize = 16 << 10;
+/// Bytes of the states that one worker remembers at most, but for those on their way to disk.
+const BYTES: usize = 16 << 20;
 
 /// An aggregate as the last turn left it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,58 +28,61 @@ pub struct Aggregate {
 }
 
 /// What a worker remembers.
-pub struct Cache(LruCache<String, Aggregate>);
+pub struct Cache {
+    aggregates: LruCache<String, Aggregate>,
+    /// Bytes of their states.
+    bytes: usize,
+}
 
 impl Default for Cache {
     fn default() -> Self {
-        Self(LruCache::new(AGGREGATES))
+        Self {
+            aggregates: LruCache::new(AGGREGATES),
+            bytes: 0,
+        }
+    }
+}
+
+impl Aggregate {
+    fn bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.len())
     }
 }
 
 impl Cache {
     /// The aggregate of this key, if it is remembered.
     pub fn get(&mut self, key: &str) -> Option<Aggregate> {
-        self.0.get(key).cloned()
+        self.aggregates.get(key).cloned()
     }
 
     /// Remembers an aggregate. `committed` is the highest ticket that is committed. Gives false
     /// where there is no room because everything remembered is still on its way to disk: then the
     /// caller has to wait for a commit.
     pub fn put(&mut self, key: &str, aggregate: Aggregate, committed: u64) -> bool {
-        self.forget_large(committed);
-        if let Some(known) = self.0.get_mut(key) {
+        if let Some(known) = self.aggregates.get_mut(key) {
+            self.bytes = self.bytes - known.bytes() + aggregate.bytes();
             *known = aggregate;
             return true;
         }
-        if self.0.len() == AGGREGATES.get() {
-            match self.0.peek_lru() {
+        while self.aggregates.len() == AGGREGATES.get() || self.bytes > BYTES {
+            match self.aggregates.peek_lru() {
                 Some((_, oldest)) if oldest.ticket > committed => return false,
-                _ => {
-                    self.0.pop_lru();
-                }
+                _ => {}
             }
+            let Some((_, forgotten)) = self.aggregates.pop_lru() else {
+                break;
+            };
+            self.bytes -= forgotten.bytes();
         }
-        self.0.put(key.to_owned(), aggregate);
+        self.bytes += aggregate.bytes();
+        self.aggregates.put(key.to_owned(), aggregate);
         true
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Forgets the oldest aggregates while they are large, so that the bound holds in bytes too.
-    fn forget_large(&mut self, committed: u64) {
-        while let Some((_, oldest)) = self.0.peek_lru() {
-            let large = oldest
-                .state
-                .as_ref()
-                .is_some_and(|state| state.len() > STATE_BYTES);
-            if !large || oldest.ticket > committed {
-                return;
-            }
-            self.0.pop_lru();
-        }
+        self.aggregates.clear();
+        self.bytes = 0;
     }
 }
 
@@ -111,5 +114,39 @@ mod tests {
         assert!(cache.put("one more", aggregate(9_999), 2));
         assert_eq!(cache.get("1"), None);
         assert_eq!(cache.get("0"), Some(aggregate(1)));
+    }
+
+    #[test]
+    fn large_states_are_forgotten_though_there_are_few() {
+        let mut cache = Cache::default();
+        let large: Arc<str> = "x".repeat(256 << 10).into();
+        let put = |cache: &mut Cache, key: &str, state: &Arc<str>, ticket| {
+            let aggregate = Aggregate {
+                state: Some(state.clone()),
+                revision: 1,
+                state_version: 1,
+                ticket,
+            };
+            cache.put(key, aggregate, 1_000)
+        };
+        assert!(put(&mut cache, "small and oldest", &"{}".into(), 1));
+        for number in 0..200 {
+            assert!(put(&mut cache, &number.to_string(), &large, 1));
+        }
+        assert!(cache.bytes <= BYTES + large.len(), "{} bytes", cache.bytes);
+        assert!(cache.get("199").is_some() && cache.get("0").is_none());
+        // The same aggregate again and again takes its place once.
+        for _ in 0..200 {
+            assert!(put(&mut cache, "199", &large, 1));
+        }
+        assert!(cache.bytes <= BYTES + large.len(), "{} bytes", cache.bytes);
+        // What is on its way to disk is kept, and whoever brings more has to wait.
+        for number in 0..200 {
+            if !put(&mut cache, &format!("new {number}"), &large, 2_000) {
+                assert!(cache.bytes > BYTES);
+                return;
+            }
+        }
+        unreachable!("it never had to wait");
     }
 }

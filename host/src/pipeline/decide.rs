@@ -103,16 +103,17 @@ impl Decider {
         self.reader.was_applied(self.shared.row, identity)
     }
 
-    /// Whether a timer is set, as far as that can be told: not while a change of its aggregate is on its
-    /// way to disk, nor while the store can't be read.
-    pub(super) fn timer_is_set(&mut self, timer: &FiredTimer) -> bool {
-        let is_committed = (self.cache.get(&timer.key))
-            .is_none_or(|known| known.ticket <= self.progress.committed());
-        is_committed
-            && self
-                .reader
-                .timer_is_set(self.shared.row, timer)
-                .unwrap_or(false)
+    /// Whether a change of the aggregate is on its way to disk.
+    pub(super) fn is_unsettled(&mut self, key: &str) -> bool {
+        let committed = self.progress.committed();
+        self.cache
+            .get(key)
+            .is_some_and(|known| known.ticket > committed)
+    }
+
+    /// Whether a timer is set, as far as the store knows.
+    pub(super) fn timer_is_set(&self, timer: &FiredTimer) -> rusqlite::Result<bool> {
+        self.reader.timer_is_set(self.shared.row, timer)
     }
 
     /// Remembers what the entry with this ticket leaves of the aggregate.

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
@@ -14,7 +12,7 @@ use saga_core::description::{CommandKind, Description};
 use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
-use saga_core::record::{Attributes, Record};
+use saga_core::record::{Attributes, Record, header};
 use saga_core::retry::RetryPolicy;
 use saga_core::rules::{Fault, FaultKind};
 use saga_core::settle::Settlement;
@@ -74,7 +72,8 @@ pub struct Participant {
     shared: Arc<Shared>,
     generation: Generation,
     last_key: AtomicI64,
-    workers: Vec<Sender<Turn>>,
+    /// Emptied when it is finished.
+    workers: RwLock<Vec<Sender<Turn>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -119,7 +118,7 @@ impl Participant {
             shared,
             generation,
             last_key: AtomicI64::new(settings.last_key),
-            workers,
+            workers: RwLock::new(workers),
             threads: Mutex::new(threads),
         })
     }
@@ -246,9 +245,12 @@ impl Participant {
         })));
     }
 
-    /// Lets the workers finish what they have, and ends them. Nothing may be offered afterwards.
-    pub fn finish(mut self) {
-        self.workers.clear();
+    /// Lets the workers finish what they have, and ends them. What is offered afterwards is refused.
+    pub fn finish(&self) {
+        self.workers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -274,11 +276,12 @@ impl Participant {
         let _ = worker.map(|worker| worker.send(turn));
     }
 
-    fn worker_of(&self, key: &str) -> Option<&Sender<Turn>> {
+    fn worker_of(&self, key: &str) -> Option<Sender<Turn>> {
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        let number = hasher.finish() % self.workers.len().max(1) as u64;
-        self.workers.get(number as usize)
+        let number = hasher.finish() % workers.len().max(1) as u64;
+        workers.get(number as usize).cloned()
     }
 }
 
@@ -397,8 +400,8 @@ impl Shared {
         }
     }
 
-    /// The record for the dead-letter topic: key, value and attributes as they came, and why. A value
-    /// that is too large to be published once more is left out, and the letter in the store has it.
+    /// The record for the dead-letter topic: key, value and attributes as they came, and why. What is too
+    /// large to be published once more is left out, and said to be; the letter in the store has key and value.
     pub(super) fn dead_letter_record(
         &self,
         record: Record,
@@ -406,11 +409,32 @@ impl Shared {
     ) -> Option<OutboxRow> {
         let lane = self.dead_letters.get(&record.position.topic)?;
         let mut attributes = record.attributes;
-        let source = attributes
-            .source
-            .take()
-            .map(|source| (saga_core::record::header::SOURCE.to_owned(), source));
-        attributes.extra.extend(source);
+        let longest = self.limits.attribute_bytes;
+        for attribute in [
+            &mut attributes.id,
+            &mut attributes.source,
+            &mut attributes.event_type,
+            &mut attributes.correlation,
+            &mut attributes.causation,
+            &mut attributes.digest,
+            &mut attributes.traceparent,
+        ] {
+            *attribute = attribute.take().filter(|text| text.len() <= longest);
+        }
+        let source = attributes.source.take();
+        attributes
+            .extra
+            .extend(source.map(|source| (header::SOURCE.to_owned(), source)));
+        let mut publishable = |what: &str, bytes: Option<Vec<u8>>, limit: usize| {
+            let length = bytes.as_ref().map_or(0, Vec::len);
+            if length > limit {
+                let omitted = (format!("dlq-{what}-omitted"), format!("{length} bytes"));
+                attributes.extra.push(omitted);
+            }
+            bytes.filter(|_| length <= limit)
+        };
+        let key = publishable("key", record.key, self.limits.key_bytes);
+        let value = publishable("value", record.value, self.limits.event_bytes);
         attributes.extra.extend(
             [
                 ("dlq-topic", letter.topic.clone()),
@@ -424,16 +448,10 @@ impl Shared {
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
-        let bytes = record.value.as_ref().map_or(0, Vec::len);
-        let value = record.value.filter(|_| bytes <= self.limits.event_bytes);
-        if value.is_none() && bytes > 0 {
-            let omitted = ("dlq-value-omitted".to_owned(), format!("{bytes} bytes"));
-            attributes.extra.push(omitted);
-        }
         Some(OutboxRow {
             topic: lane.topic,
-            partition: partition_of(record.key.as_deref().unwrap_or_default(), lane.partitions),
-            key: record.key,
+            partition: partition_of(key.as_deref().unwrap_or_default(), lane.partitions),
+            key,
             value,
             attributes,
             from_generation: false,

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use super::participant::Participant;
 use super::turn::Over;
 use crate::clock::now_ms;
-use crate::signal::Signal;
 use crate::store::{FiredTimer, Reader, Store};
 
 /// Timers under way at once.
@@ -41,7 +40,7 @@ pub fn start(
         let under_way = Arc::new(Mutex::new(HashSet::new()));
         while !stop.is_cancelled() {
             let seen = bell.rings();
-            let wait = round(&participant, &reader, &under_way, &bell).unwrap_or_else(|error| {
+            let wait = round(&participant, &reader, &under_way).unwrap_or_else(|error| {
                 tracing::error!(%error, "timers can't be read; it is tried again");
                 RETRY
             });
@@ -60,11 +59,11 @@ fn round(
     participant: &Participant,
     reader: &Reader,
     under_way: &UnderWay,
-    bell: &Signal,
 ) -> rusqlite::Result<Duration> {
     let now = now_ms();
     let (due, next) = reader.due_timers(participant.row(), now, BOUND)?;
-    let mut held = false;
+    // What is offered now is looked at again soon, for its turn may fail.
+    let held = !due.is_empty();
     for timer in due {
         let fired = FiredTimer {
             key: timer.key.clone(),
@@ -75,9 +74,8 @@ fn round(
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(fired.clone());
-        held |= !is_new;
         if is_new {
-            let (under_way, bell) = (under_way.clone(), bell.clone());
+            let under_way = under_way.clone();
             participant.fire(
                 timer,
                 Over::new(move || {
@@ -85,7 +83,6 @@ fn round(
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .remove(&fired);
-                    bell.ring();
                 }),
             );
         }

@@ -183,7 +183,7 @@ impl Worker {
         match answer {
             Ok((body, ticket)) => {
                 let answer = Answer::Replied(body, message.key.clone());
-                if ticket <= self.progress.committed() {
+                if ticket <= self.progress.committed() && self.run == self.progress.run() {
                     reply(turn, answer);
                 } else {
                     self.shared
@@ -249,8 +249,13 @@ impl Worker {
 
     fn timer(&mut self, mut turn: Box<TimerTurn>) {
         turn.attempts += 1;
-        // Where that can't be told yet it is offered again.
-        if !self.decider.timer_is_set(&turn.fired) {
+        if self.decider.is_unsettled(&turn.envelope.message.key) {
+            // It may just have been cancelled: only the store can tell, once that is on disk.
+            self.shared.store.settle_up();
+            self.catch_up();
+        }
+        // Where the store can't be read it is offered again.
+        if !self.decider.timer_is_set(&turn.fired).unwrap_or(false) {
             return;
         }
         let key = turn.envelope.message.key.clone();

@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::{self, StartError};
 use crate::config::Config;
 use crate::generation::Build;
+use crate::panics;
 use crate::store::Store;
 
 /// Exit codes, after sysexits.h. `saga --help` lists them.
@@ -82,7 +83,7 @@ fn print_config(config: &Config) -> ExitCode {
 
 fn run(config: &Config, load: Load) -> ExitCode {
     cli::start_log(&config.log);
-    die_on_panic();
+    panics::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
         complain(
             "no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file",
@@ -166,16 +167,6 @@ fn exit_code(error: &StartError) -> u8 {
         StartError::Listen(_) => exit::LISTEN,
         StartError::Other(_) => exit::INTERNAL,
     }
-}
-
-/// A panic is a bug of the host. Going on with one thread less could hold work back for ever; a crash
-/// loses nothing, for the next start recovers.
-fn die_on_panic() {
-    let say = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        say(panic);
-        std::process::exit(i32::from(exit::INTERNAL));
-    }));
 }
 
 /// A signal that came.

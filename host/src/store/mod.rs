@@ -27,5 +27,6 @@ pub mod writer;
 pub use apply::write_offset;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Taken};
 pub use file::{OpenError, StoreFile};
+pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use writer::{Health, Store, StoreFault, StoreSettings};

@@ -5,51 +5,57 @@
 //! the retention, for that is how long a repeated event is recognised. Dead letters stay: they are an
 //! operator's to deal with. What bounds them, and everything, is the size that the file may grow to.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Rows that one step looks at in each table.
-const STEP: i64 = 500;
+/// Rows that one step looks at in each table. A step keeps the writer from committing for some milliseconds.
+const STEP: i64 = 2_000;
+
+/// Who reads the outbox, and so holds its rows back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboxReaders {
+    /// The consumers of the embedded log.
+    Consumers,
+    /// The relay to Kafka.
+    Relay,
+}
+
+impl OutboxReaders {
+    /// Names in `offsets.consumer`. What read it on another transport, earlier, reads it no more.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Consumers => "o.consumer GLOB 'log:*' AND o.consumer <> 'log:relay'",
+            Self::Relay => "o.consumer = 'log:relay'",
+        }
+    }
+}
 
 /// Deletes old rows a step at a time.
 pub(super) struct Pruner {
     retention_ms: u64,
+    readers: OutboxReaders,
     /// Where the sweep through the inbox goes on; the inbox has no order by time.
     inbox: (i64, String, String),
 }
 
 impl Pruner {
-    pub(super) fn new(retention_hours: u64) -> Self {
+    pub(super) fn new(retention_hours: u64, readers: OutboxReaders) -> Self {
         Self {
             retention_ms: retention_hours.saturating_mul(3_600_000),
+            readers,
             inbox: Default::default(),
         }
     }
 
-    /// One step.
-    pub(super) fn step(&mut self, sql: &Connection) -> rusqlite::Result<()> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis() as u64;
+    /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be deleted.
+    pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
-        // A look costs a read; only what is there to delete costs a commit.
-        let oldest: Option<i64> = sql
-            .prepare_cached("SELECT time FROM journal ORDER BY seq LIMIT 1")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        if oldest.is_some_and(|time| time < before) {
-            sql.prepare_cached(
-                "DELETE FROM journal WHERE time < ?1 AND seq IN (SELECT seq FROM journal ORDER BY seq LIMIT ?2)",
-            )?
-            .execute(params![before, STEP])?;
-        }
-        prune_outbox(sql, before)?;
-        self.sweep_inbox(sql, before)
+        let journal = prune_journal(sql, before)?;
+        let outbox = self.prune_outbox(sql, before)?;
+        let inbox = self.sweep_inbox(sql, before)?;
+        Ok(journal || outbox || inbox)
     }
 
-    fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<()> {
+    fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
         let (participant, id, source) = &self.inbox;
         let rows: Vec<(i64, String, String, i64)> = sql
             .prepare_cached(
@@ -69,7 +75,7 @@ impl Pruner {
             .filter(|(.., time)| *time < before)
             .collect();
         if old.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let transaction = sql.unchecked_transaction()?;
         for (participant, id, source, _) in old {
@@ -78,39 +84,154 @@ impl Pruner {
             )?
             .execute(params![participant, id, source])?;
         }
-        transaction.commit()
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    /// Deletes old events that everybody who reads the outbox has read. A topic without a reader here
+    /// keeps them for the retention only.
+    fn prune_outbox(&self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
+        let partitions: Vec<(i64, i32, i64)> = sql
+            .prepare_cached(&format!(
+                "SELECT p.topic, p.partition, min(p.next_offset, coalesce(min(o.next_offset), p.next_offset))
+                 FROM partitions p LEFT JOIN offsets o
+                     ON o.topic = p.topic AND o.partition = p.partition AND {}
+                 GROUP BY p.topic, p.partition",
+                self.readers.condition()
+            ))?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut more = false;
+        for (topic, partition, read) in partitions {
+            let first: Option<(i64, i64)> = sql
+                .prepare_cached(
+                    "SELECT offset, time FROM outbox WHERE topic = ?1 AND partition = ?2 ORDER BY offset LIMIT 1",
+                )?
+                .query_row(params![topic, partition], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            if let Some((first, time)) = first
+                && time < before
+                && first < read
+            {
+                let deleted = sql
+                    .prepare_cached(
+                        "DELETE FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset < ?3 AND time < ?4",
+                    )?
+                    .execute(params![topic, partition, read.min(first + STEP), before])?;
+                more |= deleted as i64 == STEP;
+            }
+        }
+        Ok(more)
     }
 }
 
-/// Deletes old events that every consumer of the outbox has read: they, and not those that read from
-/// Kafka, have names that start with `log:`. A topic without a consumer here keeps them for
-/// the retention only.
-fn prune_outbox(sql: &Connection, before: i64) -> rusqlite::Result<()> {
-    let partitions: Vec<(i64, i32, i64)> = sql
+fn prune_journal(sql: &Connection, before: i64) -> rusqlite::Result<bool> {
+    // A look costs a read; only what is there to delete costs a commit.
+    let oldest: Option<i64> = sql
+        .prepare_cached("SELECT time FROM journal ORDER BY seq LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    if oldest.is_none_or(|time| time >= before) {
+        return Ok(false);
+    }
+    let deleted = sql
         .prepare_cached(
-            "SELECT p.topic, p.partition, min(p.next_offset, coalesce(min(o.next_offset), p.next_offset))
-             FROM partitions p LEFT JOIN offsets o
-                 ON o.topic = p.topic AND o.partition = p.partition AND o.consumer GLOB 'log:*'
-             GROUP BY p.topic, p.partition",
+            "DELETE FROM journal WHERE time < ?1 AND seq IN (SELECT seq FROM journal ORDER BY seq LIMIT ?2)",
         )?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (topic, partition, read) in partitions {
-        let first: Option<i64> = sql
-            .prepare_cached("SELECT min(offset) FROM outbox WHERE topic = ?1 AND partition = ?2")?
-            .query_row(params![topic, partition], |row| row.get(0))?;
-        let Some(first) = first else { continue };
-        let time: i64 = sql
-            .prepare_cached(
-                "SELECT time FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset = ?3",
-            )?
-            .query_row(params![topic, partition, first], |row| row.get(0))?;
-        if time < before && first < read {
-            sql.prepare_cached(
-                "DELETE FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset < ?3 AND time < ?4",
-            )?
-            .execute(params![topic, partition, read.min(first + STEP), before])?;
+        .execute(params![before, STEP])?;
+    Ok(deleted as i64 == STEP)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    const HOUR: u64 = 3_600_000;
+
+    /// A store with rows at the times 0 to 9 hours, read up to offset 5 by the consumer.
+    fn store(consumer: &str) -> Connection {
+        let sql = Connection::open_in_memory().unwrap();
+        sql.execute_batch(schema::CREATE).unwrap();
+        for hour in 0..10 {
+            let time = hour * HOUR as i64;
+            sql.execute(
+                "INSERT INTO inbox VALUES (1, ?1, 's', ?2)",
+                params![format!("{hour}"), time],
+            )
+            .unwrap();
+            sql.execute(
+                "INSERT INTO outbox (topic, partition, offset, time) VALUES (1, 0, ?1, ?2)",
+                [hour, time],
+            )
+            .unwrap();
+            sql.execute(
+                "INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
+                 VALUES (1, 'k', 0, '', '', 0, ?1)",
+                [time],
+            )
+            .unwrap();
+        }
+        sql.execute("INSERT INTO partitions VALUES (1, 0, 10)", [])
+            .unwrap();
+        sql.execute("INSERT INTO offsets VALUES (?1, 1, 0, 5)", [consumer])
+            .unwrap();
+        sql
+    }
+
+    fn left(sql: &Connection, table: &str) -> i64 {
+        sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+            row.get(0)
+        })
+        .unwrap()
+    }
+
+    fn prune(sql: &Connection, readers: OutboxReaders, now: u64) {
+        let mut pruner = Pruner::new(2, readers);
+        while pruner.step(sql, now).unwrap() {}
+    }
+
+    #[test]
+    fn what_is_older_than_the_retention_goes() {
+        let sql = store("log:p/g");
+        prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
+        let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
+        assert_eq!(counts, [6, 6, 6], "the hours 0 to 3 are gone");
+    }
+
+    #[test]
+    fn what_nobody_has_read_yet_stays_however_old() {
+        let sql = store("log:p/g");
+        prune(&sql, OutboxReaders::Consumers, 1_000 * HOUR);
+        assert_eq!(left(&sql, "outbox"), 5, "the offsets 5 to 9 are unread");
+        assert_eq!((left(&sql, "journal"), left(&sql, "inbox")), (0, 0));
+    }
+
+    #[test]
+    fn who_read_on_another_transport_holds_nothing_back() {
+        for (consumer, readers) in [
+            ("log:relay", OutboxReaders::Consumers),
+            ("log:p/g", OutboxReaders::Relay),
+            ("kafka:p/g", OutboxReaders::Relay),
+        ] {
+            let sql = store(consumer);
+            prune(&sql, readers, 1_000 * HOUR);
+            assert_eq!(left(&sql, "outbox"), 0, "{consumer}, {readers:?}");
         }
     }
-    Ok(())
+
+    #[test]
+    fn a_step_is_bounded_and_says_that_there_is_more() {
+        let sql = store("log:p/g");
+        sql.execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+             INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
+             SELECT 1, 'k', 0, '', '', 0, 0 FROM n",
+        )
+        .unwrap();
+        let mut pruner = Pruner::new(2, OutboxReaders::Consumers);
+        assert!(pruner.step(&sql, 6 * HOUR).unwrap());
+        assert_eq!(left(&sql, "journal"), 5_010 - STEP);
+    }
 }

@@ -95,6 +95,18 @@ impl Reader {
             .optional()
     }
 
+    /// How many partitions of a topic hold or held records.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn partitions(&self, topic: i64) -> rusqlite::Result<i32> {
+        self.0
+            .prepare_cached(
+                "SELECT coalesce(max(partition) + 1, 0) FROM partitions WHERE topic = ?1",
+            )?
+            .query_row([topic], |row| row.get(0))
+    }
+
     /// Published records of a partition from `from` on, at most `most`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The rows that participants, builds and topics are known by. Read and written at start and when
 //! rules are loaded, never in a turn.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use saga_core::description::Description;
 
 /// The row of a participant, and the last key that was generated for it.
@@ -60,15 +60,31 @@ pub fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
     })
 }
 
-/// The newest version of a participant's state that is stored, if any is.
+/// The oldest and the newest version among the stored states of a participant that lie outside these
+/// bounds; none where all states lie within.
 ///
 /// # Errors
 /// What SQLite said.
-pub fn newest_state_version(sql: &Connection, participant: i64) -> rusqlite::Result<Option<u32>> {
-    sql.query_row(
-        "SELECT state_version FROM generations WHERE participant = ?1 ORDER BY state_version DESC LIMIT 1",
-        [participant],
+pub fn state_versions_outside(
+    sql: &Connection,
+    participant: i64,
+    oldest: u32,
+    newest: u32,
+) -> rusqlite::Result<Option<(u32, u32)>> {
+    // Only builds that ran can have left such states: most starts need not look at the aggregates.
+    let may_be: bool = sql.query_row(
+        "SELECT EXISTS (SELECT 1 FROM generations
+             WHERE participant = ?1 AND (state_version < ?2 OR state_version > ?3))",
+        params![participant, oldest, newest],
         |row| row.get(0),
+    )?;
+    if !may_be {
+        return Ok(None);
+    }
+    sql.query_row(
+        "SELECT min(state_version), max(state_version) FROM aggregates
+         WHERE participant = ?1 AND state IS NOT NULL AND (state_version < ?2 OR state_version > ?3)",
+        params![participant, oldest, newest],
+        |row| Ok(row.get::<_, Option<u32>>(0)?.zip(row.get(1)?)),
     )
-    .optional()
 }

@@ -15,13 +15,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
+use saga_core::settle::Settlement;
 use serde::Serialize;
 
 use super::apply::{self, Applied, Counters};
 use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
-use super::prune::Pruner;
+use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
+use crate::clock::now_ms;
 use crate::signal::Signal;
 
 /// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
@@ -29,6 +31,9 @@ const QUEUE: usize = 8_192;
 
 /// How often the writer looks for old rows when nothing else is to be done.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// How often it does so while there is more to be deleted: old rows must go as fast as new ones come.
+const BEHIND: Duration = Duration::from_millis(20);
 
 /// How the store behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,7 +106,11 @@ impl Store {
     ///
     /// # Errors
     /// What SQLite or the system said.
-    pub fn start(file: StoreFile, settings: StoreSettings) -> anyhow::Result<Self> {
+    pub fn start(
+        file: StoreFile,
+        settings: StoreSettings,
+        readers: OutboxReaders,
+    ) -> anyhow::Result<Self> {
         let connection = file.writing()?;
         bound_size(&connection, settings.max_bytes)?;
         let file = Arc::new(file);
@@ -116,7 +125,7 @@ impl Store {
             timers: timers.clone(),
             health: health.clone(),
             counters: Counters::default(),
-            pruner: Pruner::new(settings.retention_hours),
+            pruner: Pruner::new(settings.retention_hours, readers),
             batch: settings.batch.max(1),
         };
         let thread = std::thread::Builder::new()
@@ -232,11 +241,12 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         let mut looked = Instant::now();
+        let mut pause = IDLE;
         let mut next = None;
         loop {
             let request = match next.take() {
                 Some(request) => Ok(request),
-                None => self.queue.recv_timeout(IDLE),
+                None => self.queue.recv_timeout(pause),
             };
             match request {
                 Ok(Request::Commit(entry)) => next = self.commit(entry),
@@ -246,9 +256,9 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // Under load too: what is old must go then most of all.
-            if looked.elapsed() >= IDLE {
+            if looked.elapsed() >= pause {
+                pause = if self.prune() { BEHIND } else { IDLE };
                 looked = Instant::now();
-                self.prune();
             }
         }
         // A clean end leaves no log behind to be recovered.
@@ -365,10 +375,14 @@ impl Writer {
         }
     }
 
-    fn prune(&mut self) {
-        if let Err(error) = self.pruner.step(&self.connection) {
-            tracing::warn!(%error, "old rows could not be deleted; it is tried again");
-        }
+    /// Deletes some of what is old; says whether there is more.
+    fn prune(&mut self) -> bool {
+        self.pruner
+            .step(&self.connection, now_ms())
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "old rows could not be deleted; it is tried again");
+                false
+            })
     }
 }
 
@@ -382,10 +396,9 @@ struct Rings {
 impl Rings {
     fn add(&mut self, entry: &Entry) {
         self.published |= !entry.outbox.is_empty();
-        self.timers |= entry
-            .settlement
-            .as_ref()
-            .is_some_and(|settlement| !settlement.timers.is_empty());
+        // After one that fired there may be the next.
+        let has_set = |settlement: &Settlement| !settlement.timers.is_empty();
+        self.timers |= entry.fired.is_some() || entry.settlement.as_ref().is_some_and(has_set);
     }
 }
 

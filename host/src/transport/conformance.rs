@@ -93,7 +93,14 @@ impl Rig {
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = StoreFile::open(directory.path()).unwrap();
-        let store = Arc::new(Store::start(file, StoreSettings::default()).unwrap());
+        let store = Arc::new(
+            Store::start(
+                file,
+                StoreSettings::default(),
+                crate::store::OutboxReaders::Consumers,
+            )
+            .unwrap(),
+        );
         let name = topic.to_owned();
         let (participant, generation, topic_row) = store
             .run(move |sql| {

@@ -54,17 +54,19 @@ impl Transport for EmbeddedLog {
         sink: Arc<dyn Sink>,
         stop: CancellationToken,
     ) -> anyhow::Result<JoinHandle<()>> {
+        let reader = self.store.reader()?;
+        // Fewer may be set than before: what is in the others is read all the same.
+        let partitions = self.partitions.max(reader.partitions(source.topic_row)?);
+        let places = (0..partitions).map(|partition| Place {
+            partition,
+            reading: None,
+        });
         let consumer = Consumer {
-            reader: self.store.reader()?,
+            reader,
             store: self.store.clone(),
             source,
             sink,
-            partitions: (0..self.partitions)
-                .map(|partition| Place {
-                    partition,
-                    reading: None,
-                })
-                .collect(),
+            partitions: places.collect(),
         };
         let name = format!("log-{}", consumer.source.topic);
         Ok(std::thread::Builder::new()

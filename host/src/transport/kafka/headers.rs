@@ -6,6 +6,8 @@
 use rdkafka::message::{BorrowedHeaders, Header, Headers, OwnedHeaders};
 use saga_core::record::{Attributes, Record, header};
 
+use crate::panics;
+
 /// Media type of the value of an event.
 const JSON: &str = "application/json";
 
@@ -17,7 +19,7 @@ pub(super) fn read(headers: Option<&BorrowedHeaders>) -> Attributes {
     };
     // The client library panics on a header name that is not UTF-8. Such a record still has to be
     // read, or it would come again for ever.
-    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let read = panics::caught(|| {
         let mut attributes = Attributes::default();
         for header in headers.iter() {
             if let Some(to) = attribute(&mut attributes, header.key) {
@@ -28,8 +30,8 @@ pub(super) fn read(headers: Option<&BorrowedHeaders>) -> Attributes {
             }
         }
         attributes
-    }));
-    read.unwrap_or_else(|_| {
+    });
+    read.unwrap_or_else(|| {
         tracing::warn!("a record has a header whose name is not UTF-8; its headers are ignored");
         Attributes::default()
     })

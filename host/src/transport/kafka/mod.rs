@@ -112,11 +112,14 @@ impl Transport for Kafka {
         topics: Vec<(Arc<str>, i64)>,
         stop: CancellationToken,
     ) -> anyhow::Result<Option<JoinHandle<()>>> {
+        let reader = self.0.store.reader()?;
         let mut lanes = Vec::new();
         for (name, row) in topics {
             self.0.topics.need(&name);
+            // The store may have served an embedded log with more partitions.
+            let partitions = self.partitions(&name).max(reader.partitions(row)?);
             lanes.extend(
-                (0..self.partitions(&name))
+                (0..partitions)
                     .map(|partition| Lane::new((row, name.clone()), partition, self.0.retry)),
             );
         }

@@ -546,7 +546,14 @@ fn a_consumer_that_kafka_ends_starts_again() {
 fn wrong_settings_are_refused_all_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = crate::store::StoreFile::open(directory.path()).unwrap();
-    let store = Arc::new(Store::start(file, crate::store::StoreSettings::default()).unwrap());
+    let store = Arc::new(
+        Store::start(
+            file,
+            crate::store::StoreSettings::default(),
+            crate::store::OutboxReaders::Consumers,
+        )
+        .unwrap(),
+    );
     let properties = BTreeMap::from([
         ("acks".to_owned(), "0".to_owned()),
         ("no.such".to_owned(), "1".to_owned()),

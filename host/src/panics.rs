@@ -1,0 +1,31 @@
+//! Panics: a bug of the host ends it, and the few that are expected are caught.
+//!
+//! Going on with one thread less could hold work back for ever; a crash loses nothing, for the next start
+//! recovers. A library that panics on what a stranger sent is the exception.
+
+use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
+
+thread_local! {
+    /// Whether a panic of this thread is caught.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs something that may panic on foreign input; none where it did.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    CAUGHT.set(true);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(work)).ok();
+    CAUGHT.set(false);
+    result
+}
+
+/// From now on a panic that is not caught ends the process with this exit code.
+pub fn die_on_panic(code: u8) {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !CAUGHT.get() {
+            say(panic);
+            std::process::exit(i32::from(code));
+        }
+    }));
+}
