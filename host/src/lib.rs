@@ -7,8 +7,9 @@
 //! - [`plugin`]: components: compile, limit, call
 //! - [`store`]: one SQLite file; group commit
 //! - [`transport`]: the embedded log and Kafka
-//! - [`pipeline`]: the turn loop over those three
+//! - [`pipeline`]: the turn loop over store, transport and plugin
 //! - [`http`]: requests to commands and back
+//! - [`session`], [`generation`], [`signal`], [`clock`], [`panics`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
 //! - [`program`]: command line, logging, signals, exit codes

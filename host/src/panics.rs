@@ -29,3 +29,35 @@ pub fn die_on_panic(code: u8) {
         }
     }));
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "panics are what is tested"
+)]
+mod tests {
+    use super::*;
+
+    /// Tells the test that it is the child process, whose end is looked at.
+    const CHILD: &str = "SAGA_TEST_PANIC_CHILD";
+
+    #[test]
+    fn a_caught_panic_is_survived_and_any_other_ends_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            die_on_panic(70);
+            assert_eq!(caught(|| panic!("on what a stranger sent")), None::<()>);
+            println!("survived");
+            panic!("a bug");
+        }
+        let name = "panics::tests::a_caught_panic_is_survived_and_any_other_ends_the_process";
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(said.contains("survived"), "{child:?}");
+        assert_eq!(child.status.code(), Some(70), "{child:?}");
+    }
+}

@@ -13,7 +13,6 @@ pub struct Signal(Arc<Inner>);
 struct Inner {
     rings: Mutex<u64>,
     bell: Condvar,
-    asynchronous: tokio::sync::Notify,
 }
 
 impl Signal {
@@ -27,7 +26,6 @@ impl Signal {
     pub fn ring(&self) {
         *self.0.rings.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.bell.notify_all();
-        self.0.asynchronous.notify_waiters();
     }
 
     /// Blocks until it was rung more often than `seen`, or for `longest`.
@@ -38,17 +36,6 @@ impl Signal {
             .0
             .bell
             .wait_timeout_while(rings, longest, |rings| *rings == seen);
-    }
-
-    /// Waits, without blocking, until it was rung more often than `seen`. Can be dropped at any time.
-    pub async fn wait_async(&self, seen: u64) {
-        loop {
-            let notified = self.0.asynchronous.notified();
-            if self.rings() != seen {
-                return;
-            }
-            notified.await;
-        }
     }
 }
 

@@ -265,9 +265,7 @@ fn check_names(description: &Description, found: &mut Problems) {
         );
     }
     let base = &description.endpoint.base_path;
-    if !base.is_empty()
-        && (!base.starts_with('/') || base.ends_with('/') || base.contains(['{', '?']))
-    {
+    if !is_base_path(base) {
         found.add(
             "endpoint",
             format!("base path `{base}`: must be empty or look like `/a/b`"),
@@ -474,6 +472,14 @@ fn is_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Whether a text can be the prefix of all paths of a participant: empty, or `/like/this`.
+#[must_use]
+pub fn is_base_path(text: &str) -> bool {
+    // The unreserved characters of RFC 3986: what needs no encoding can't be encoded in two ways.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && text.bytes().all(plain))
 }
 
 fn is_pointer(text: &str) -> bool {

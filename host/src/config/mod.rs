@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use saga_core::description;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use serde::Serialize;
@@ -386,10 +387,10 @@ fn is_address(text: &String) -> Result<(), String> {
 
 #[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
 fn is_base_path(text: &String) -> Result<(), String> {
-    if text.is_empty() || (text.starts_with('/') && !text.ends_with('/')) {
+    if description::is_base_path(text) {
         return Ok(());
     }
-    Err("must be empty, or start with `/` and not end with one".into())
+    Err("must be empty or look like `/a/b`, of letters, digits, `-`, `.`, `_` and `~`".into())
 }
 
 #[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::problem::{self, Place, Problem};
 use super::routes::{self, Found, Route, Routes};
+use crate::panics;
 use crate::pipeline::{Answer, CommandCall, Participant};
 
 /// Longest time that a client may take to send a body.
@@ -99,7 +100,12 @@ impl Service {
         }
         let value: Value = serde_json::from_str(&text)
             .map_err(|error| bad_json(format!("the body is not JSON: {error}")))?;
-        schema.check(&value).map_err(|places| {
+        // What checks the body is a library, and the body comes from a stranger.
+        let checked = panics::caught(|| schema.check(&value)).ok_or_else(|| {
+            let detail = "the body could not be checked";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "check-failed", detail)
+        })?;
+        checked.map_err(|places| {
             let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
                 .with_errors(places)

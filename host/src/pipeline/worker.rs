@@ -422,7 +422,8 @@ impl Worker {
                 reason: fault_word(fault.kind),
                 detail: fault.detail,
             },
-            Undecided::Store(fault) => retry("store", fault.to_string()),
+            // Says nothing of the message: it is never given up for it (invariant 5).
+            Undecided::Store(_) => Failure::Retry(STORE_RETRY),
         }
     }
 

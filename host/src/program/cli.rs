@@ -20,7 +20,8 @@ Examples:
   saga run --plugin order=order.wasm --kafka broker:9092 --data /var/lib/saga-order
   SAGA__STORE__RETENTION_HOURS=24 saga config --config saga.toml
 
-Every setting can be given as SAGA__SECTION__KEY in the environment; `saga config` prints them all.
+Settings can be given as SAGA__SECTION__KEY in the environment too; `saga config` prints those in
+effect.
 
 Exit codes:
    0  ended as asked

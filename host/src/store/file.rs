@@ -138,12 +138,6 @@ impl StoreFile {
         Ok(connection)
     }
 
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn connection(&self, access: OpenFlags) -> rusqlite::Result<Connection> {
         let connection =
             Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

@@ -88,3 +88,52 @@ pub fn state_versions_outside(
         |row| Ok(row.get::<_, Option<u32>>(0)?.zip(row.get(1)?)),
     )
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn stored_states_and_not_builds_that_were_only_tried_say_what_a_build_must_read() {
+        let sql = Connection::open_in_memory().unwrap();
+        sql.execute_batch(schema::CREATE).unwrap();
+        let (row, _) = participant(&sql, "p").unwrap();
+        for (digest, version) in [("a", 1), ("b", 2), ("c", 3)] {
+            sql.execute(
+                "INSERT INTO generations (participant, digest, version, state_version, since)
+                 VALUES (?1, ?2, '', ?3, 0)",
+                params![row, digest, version],
+            )
+            .unwrap();
+        }
+        assert_eq!(
+            state_versions_outside(&sql, row, 2, 2).unwrap(),
+            None,
+            "nothing is stored"
+        );
+        for (key, version, state) in [
+            ("x", 2, Some("{}")),
+            ("y", 1, Some("{}")),
+            ("gone", 3, None),
+        ] {
+            sql.execute(
+                "INSERT INTO aggregates VALUES (?1, ?2, 1, ?3, ?4)",
+                params![row, key, version, state],
+            )
+            .unwrap();
+        }
+        assert_eq!(state_versions_outside(&sql, row, 1, 2).unwrap(), None);
+        assert_eq!(
+            state_versions_outside(&sql, row, 2, 3).unwrap(),
+            Some((1, 1)),
+            "can't be migrated"
+        );
+        assert_eq!(
+            state_versions_outside(&sql, row, 1, 1).unwrap(),
+            Some((2, 2)),
+            "is too new"
+        );
+    }
+}

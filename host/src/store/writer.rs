@@ -9,7 +9,7 @@
 //! tried again here: who handed an entry over knows whether its message will come again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -83,14 +83,10 @@ pub struct Store {
     health: Arc<Health>,
 }
 
-/// Whether the last commit went well, and how many there were.
+/// Whether the last commit went well.
 #[derive(Debug, Default)]
 pub struct Health {
     failing: AtomicBool,
-    /// Commits so far.
-    pub commits: AtomicU64,
-    /// Entries committed so far.
-    pub entries: AtomicU64,
 }
 
 impl Health {
@@ -333,10 +329,6 @@ impl Writer {
         if self.health.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }
-        self.health.commits.fetch_add(1, Ordering::Relaxed);
-        self.health
-            .entries
-            .fetch_add(batch.len() as u64, Ordering::Relaxed);
         let mut rings = Rings::default();
         for (entry, written) in batch.into_iter().zip(written) {
             if *written {

@@ -14,7 +14,9 @@ use saga_core::record::{Attributes, Position, Record};
 use tokio_util::sync::CancellationToken;
 
 use super::{Delivery, Sink, Source, Transport, WINDOW};
-use crate::store::{Entry, OutboxRow, Progress, Store, StoreFile, StoreSettings, Taken, registry};
+use crate::store::{
+    Entry, OutboxReaders, OutboxRow, Progress, Store, StoreFile, StoreSettings, Taken, registry,
+};
 
 /// By then an event has come, or never will. Kafka's group protocol alone takes seconds.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
@@ -88,19 +90,13 @@ impl Rig {
     /// A rig with a store of its own.
     pub(super) fn new(
         topic: &str,
+        readers: OutboxReaders,
         transport: impl FnOnce(Arc<Store>) -> Box<dyn Transport>,
         broker: impl std::any::Any,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = StoreFile::open(directory.path()).unwrap();
-        let store = Arc::new(
-            Store::start(
-                file,
-                StoreSettings::default(),
-                crate::store::OutboxReaders::Consumers,
-            )
-            .unwrap(),
-        );
+        let store = Arc::new(Store::start(file, StoreSettings::default(), readers).unwrap());
         let name = topic.to_owned();
         let (participant, generation, topic_row) = store
             .run(move |sql| {
@@ -529,6 +525,7 @@ mod embedded {
     fn rig(partitions: i32) -> Rig {
         Rig::new(
             "t",
+            OutboxReaders::Consumers,
             |store| Box::new(EmbeddedLog::new(store, partitions)),
             (),
         )

@@ -445,3 +445,46 @@ fn an_order_that_cannot_be_paid_is_answered() {
         "no order at all"
     );
 }
+
+#[test]
+fn a_dead_letter_never_grows_too_large_to_be_published() {
+    let data = tempfile::tempdir().unwrap();
+    office(&data);
+    let (key, id) = ("k".repeat(1_048_000), "i".repeat(5_000));
+    publish(
+        data.path(),
+        "roomEvents",
+        &[record(r#"{"code":"A"}"#)
+            .of_type("room-cleaned")
+            .key(&key)
+            .id(&id)],
+    );
+    let host = Start::new(&["booking"], data.path()).start();
+    until_consumed(data.path(), "roomEvents");
+    assert!(host.stop().success());
+    let letters = rows(
+        data.path(),
+        "SELECT reason, detail, length(key) FROM dead_letters",
+    );
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    let said = format!("{letters:?}");
+    assert!(
+        said.contains("header ce_id of 5000 bytes is over the limit"),
+        "{said}"
+    );
+    assert!(
+        said.contains("1048000"),
+        "the letter itself is whole: {said}"
+    );
+    let sizes = rows(
+        data.path(),
+        "SELECT ifnull(length(o.key), 0) + ifnull(length(o.event_id), 0) + length(o.extra), o.extra
+         FROM outbox o JOIN topics t ON t.id = o.topic WHERE t.name = 'roomEvents.booking.dlq'",
+    );
+    let said = format!("{sizes:?}");
+    assert!(
+        said.contains("dlq-key-omitted") && said.contains("1048000 bytes"),
+        "{said}"
+    );
+    assert!(said.len() < 5_000, "{} bytes", said.len());
+}

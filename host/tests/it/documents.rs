@@ -85,3 +85,23 @@ fn the_rule_that_the_readme_shows_is_the_one_that_runs() {
         );
     }
 }
+
+#[test]
+fn every_invariant_is_named_by_a_test() {
+    let mut sources = String::new();
+    let mut folders = vec![root().join("host")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources += &std::fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    for number in 1..=10 {
+        let named = format!("fn invariant_{number}_");
+        assert!(sources.contains(&named), "no test names invariant {number}");
+    }
+}

@@ -55,7 +55,7 @@ fn look(host: &Host, key: &str) -> u64 {
 }
 
 #[test]
-fn a_command_that_breaks_the_rules_costs_one_turn() {
+fn invariant_8_a_command_that_breaks_the_rules_costs_one_turn() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief", "booking"], data.path()).start();
     let put = host.send("booking", "PUT", "/rooms", r#"{"code":"A","seats":4}"#);

@@ -358,3 +358,27 @@ fn a_disk_that_is_full_at_the_start_is_named() {
     assert_eq!(register(&host, 5), 1);
     assert!(host.stop().success());
 }
+
+#[test]
+fn fewer_partitions_than_before_strand_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let start = |partitions: u32| {
+        Start::new(&["customer", "order"], data.path())
+            .setting("embedded.partitions", partitions)
+            .start()
+    };
+    let host = start(4);
+    // Customers that do not exist: each has a key, and so a partition, of its own.
+    let place = |customer: u64| {
+        let order = serde_json::json!({"customerId": customer, "orderTotal": {"amount": 1}});
+        assert_eq!(host.post("order", "/orders", &order).status, 201);
+    };
+    (1..=200).for_each(place);
+    host.kill();
+    let host = start(1);
+    for id in 1..=200 {
+        host.get_until("order", &format!("/orders/{id}"), |answer| {
+            answer.json()["orderState"] == "REJECTED"
+        });
+    }
+}

@@ -293,7 +293,8 @@ impl Assignment {
             tracing::warn!(
                 %topic, partition, stored = expected, found,
                 "the stored offset is beyond the end of the partition: the topic was probably deleted and made anew; \
-                 it is read from its beginning, and events that were applied before are not applied again"
+                 it is read from its beginning, and events with ids that were applied before are not applied again; records without an id are told by topic, \
+                 partition and offset, and pass for those that were there before"
             );
             return;
         }

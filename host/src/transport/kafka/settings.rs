@@ -161,6 +161,11 @@ impl KafkaSettings {
             ));
         }
         for (name, value) in &self.properties {
+            if value == REDACTED {
+                problems.push(format!(
+                    "properties.{name}: is what `saga config` prints for a secret; put the secret itself there"
+                ));
+            }
             if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
                 problems.push(format!("properties: `{name}` can't be set: {reason}"));
                 continue;

@@ -81,7 +81,7 @@ fn rig_with(topic: &str, settings: KafkaSettings, broker: impl std::any::Any) ->
         kafka.0.retry = Duration::from_millis(100);
         Box::new(kafka)
     };
-    Rig::new(topic, make, broker)
+    Rig::new(topic, crate::store::OutboxReaders::Relay, make, broker)
 }
 
 fn rig(partitions: i32) -> Rig {
@@ -550,7 +550,7 @@ fn wrong_settings_are_refused_all_at_once() {
         Store::start(
             file,
             crate::store::StoreSettings::default(),
-            crate::store::OutboxReaders::Consumers,
+            crate::store::OutboxReaders::Relay,
         )
         .unwrap(),
     );
