@@ -241,7 +241,7 @@ fn invite<W: Write>(customer: &Endpoint, order: &Endpoint, page: &mut Page<W>) -
         "curl -s {}",
         customer.url(&contract::customer_path(customer, 1))
     ))?;
-    page.say(&format!("\nor in a browser:\n\n  {customer}/swagger-ui/\n  {order}/swagger-ui/\n\nCtrl-C drains and ends."))?;
+    page.say("\nCtrl-C drains and ends.")?;
     Ok(())
 }
 
