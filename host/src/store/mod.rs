@@ -29,4 +29,4 @@ pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Taken};
 pub use file::{OpenError, StoreFile};
 pub use prune::OutboxReaders;
 pub use read::Reader;
-pub use writer::{Health, Store, StoreFault, StoreSettings};
+pub use writer::{Store, StoreFault, StoreSettings};

@@ -9,7 +9,6 @@
 //! tried again here: who handed an entry over knows whether its message will come again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,21 +79,6 @@ pub struct Store {
     published: Signal,
     /// Rings after every commit that set a timer.
     timers: Signal,
-    health: Arc<Health>,
-}
-
-/// Whether the last commit went well.
-#[derive(Debug, Default)]
-pub struct Health {
-    failing: AtomicBool,
-}
-
-impl Health {
-    /// Whether the last commit failed.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
 }
 
 impl Store {
@@ -113,13 +97,12 @@ impl Store {
         let (requests, queue) = bounded(QUEUE);
         let published = Signal::default();
         let timers = Signal::default();
-        let health = Arc::new(Health::default());
         let writer = Writer {
             connection,
             queue,
             published: published.clone(),
             timers: timers.clone(),
-            health: health.clone(),
+            is_failing: false,
             counters: Counters::default(),
             pruner: Pruner::new(settings.retention_hours, readers),
             batch: settings.batch.max(1),
@@ -133,7 +116,6 @@ impl Store {
             thread: std::sync::Mutex::new(Some(thread)),
             published,
             timers,
-            health,
         })
     }
 
@@ -205,12 +187,6 @@ impl Store {
         &self.timers
     }
 
-    /// Whether commits go well.
-    #[must_use]
-    pub fn health(&self) -> &Health {
-        &self.health
-    }
-
     /// Commits what is queued and ends the writer. Nothing may be handed over afterwards.
     pub fn close(&self) {
         self.send(Request::Stop);
@@ -228,7 +204,8 @@ struct Writer {
     queue: Receiver<Request>,
     published: Signal,
     timers: Signal,
-    health: Arc<Health>,
+    /// Whether the last commit failed.
+    is_failing: bool,
     counters: Counters,
     pruner: Pruner,
     batch: usize,
@@ -325,8 +302,8 @@ impl Writer {
         clippy::vec_box,
         reason = "entries are handed over boxed; taking them out would copy them"
     )]
-    fn committed(&self, batch: Vec<Box<Entry>>, written: &[bool]) {
-        if self.health.failing.swap(false, Ordering::Relaxed) {
+    fn committed(&mut self, batch: Vec<Box<Entry>>, written: &[bool]) {
+        if std::mem::replace(&mut self.is_failing, false) {
             tracing::info!("the store takes commits again");
         }
         let mut rings = Rings::default();
@@ -354,8 +331,8 @@ impl Writer {
         clippy::vec_box,
         reason = "entries are handed over boxed; taking them out would copy them"
     )]
-    fn failed(&self, batch: Vec<Box<Entry>>, error: &rusqlite::Error) {
-        if !self.health.failing.swap(true, Ordering::Relaxed) {
+    fn failed(&mut self, batch: Vec<Box<Entry>>, error: &rusqlite::Error) {
+        if !std::mem::replace(&mut self.is_failing, true) {
             tracing::error!(%error, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
         }
         let fault = StoreFault(error.to_string().into());

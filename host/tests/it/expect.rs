@@ -67,15 +67,15 @@ pub fn memory(host: &Host, figure: &str) -> u64 {
         << 10
 }
 
+/// Host and port of a URL.
+pub fn address(url: &str) -> &str {
+    let rest = url.strip_prefix("http://").unwrap();
+    rest.split('/').next().unwrap()
+}
+
 /// An open connection to the server of this URL.
 pub fn connect(url: &str) -> TcpStream {
-    let address = url
-        .strip_prefix("http://")
-        .unwrap()
-        .split('/')
-        .next()
-        .unwrap();
-    let stream = TcpStream::connect(address).unwrap();
+    let stream = TcpStream::connect(address(url)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::expect::{connect, path_of, until};
+use crate::expect::{address, connect, path_of, until};
 use crate::store_file;
 use crate::support::{Host, PATIENCE, Start, component, request, saga, signal};
 
@@ -43,13 +43,7 @@ fn begin_order(host: &Host, body: &str) -> TcpStream {
 
 /// Says whether nobody listens there any more.
 fn is_closed(url: &str) -> bool {
-    let address = url
-        .strip_prefix("http://")
-        .unwrap()
-        .split('/')
-        .next()
-        .unwrap();
-    TcpStream::connect(address).is_err()
+    TcpStream::connect(address(url)).is_err()
 }
 
 const ORDER: &str = r#"{"customerId": 1, "orderTotal": {"amount": 10}}"#;
