@@ -6,7 +6,7 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once test bench build components fixtures lint
+.PHONY: help demo demo-once test bench bench-swaps build components fixtures lint
 .PHONY: wasm-target first-build-note tools
 
 WASM := cargo build --release --target wasm32-wasip2
@@ -30,14 +30,17 @@ test: fixtures first-build-note ## Run all tests
 bench: components build ## Measure throughput and latency on this machine (minutes; leave it idle)
 	target/release/saga-demo bench $(ARGS)
 
+bench-swaps: components build ## Swap rules under load and measure what requests notice of it (minutes)
+	target/release/saga-demo swaps $(ARGS)
+
 build: first-build-note ## Build the host and the demo
 	cargo build --release --workspace
 
-components: wasm-target ## Build the rule components customer and order
-	$(WASM) -p customer -p order
+components: wasm-target ## Build the rule components customer (two builds of it) and order
+	$(WASM) -p customer -p order -p customer-cautious
 
 fixtures: wasm-target
-	$(WASM) -p customer -p order -p booking -p mischief
+	$(WASM) -p customer -p order -p customer-cautious -p booking -p mischief -p chameleon
 
 lint: tools ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --all --check

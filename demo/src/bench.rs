@@ -22,6 +22,7 @@ use crate::host::{Host, Launch};
 use crate::load::shown;
 use crate::report::{Level, Report, Startup};
 use crate::rounds::{Measured, Round};
+use crate::scratch::Scratch;
 
 /// Customers that the orders are spread over.
 const CUSTOMERS: usize = 1_000;
@@ -56,7 +57,7 @@ pub(crate) struct Bench {
 /// # Errors
 /// A host failed, or the books are not right.
 pub(crate) async fn run(bench: &Bench) -> Result<Report> {
-    let scratch = Scratch::make(&bench.scratch)?;
+    let scratch = Scratch::make(&bench.scratch, "bench-data")?;
     eprintln!("measuring the floor (fsync)");
     let floor = floor::measure(&scratch.path)?;
     let mut component = Candidate::start("component", &bench.launch, &scratch.path).await?;
@@ -192,27 +193,6 @@ impl Candidate {
 fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
     rounds.sort_by(|one, other| one.sagas_per_second.total_cmp(&other.sagas_per_second));
     rounds.get(rounds.len() / 2).copied()
-}
-
-/// A directory that is removed at the end of the run.
-struct Scratch {
-    path: PathBuf,
-}
-
-impl Scratch {
-    fn make(parent: &Path) -> Result<Self> {
-        let path = parent.join(format!("bench-data-{}", std::process::id()));
-        std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!("can't remove {}: {error}", self.path.display());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -248,7 +248,11 @@ impl OrderService {
     }
 }
 
-fn result<T>(
+/// What a call brought: the answer, read, where it is a 2xx.
+///
+/// # Errors
+/// No answer, no 2xx, or a body that can't be read.
+pub(crate) fn result<T>(
     answer: Result<Answer, TransportError>,
     method: &str,
     path: &str,

@@ -1,6 +1,6 @@
 //! The host as a child process: started, waited for until it is ready, and drained.
 //!
-//! Owns: the command line, the two things that stdout promises (`listening NAME URL`, then `ready`), the
+//! Owns: the command line, what stdout promises (`listening NAME URL` and `admin URL`, then `ready`), the
 //! log file that stderr goes to, and the signals. The child gets a process group of its own: Ctrl-C in a
 //! terminal goes to the whole group, and would otherwise reach the host twice, which means "end now".
 //!
@@ -49,6 +49,8 @@ pub(crate) struct Host {
     pub(crate) customer: Endpoint,
     /// The order service.
     pub(crate) order: Endpoint,
+    /// The admin interface, where the host has one.
+    pub(crate) admin: Option<Endpoint>,
     /// From the start of the process to `ready`.
     pub(crate) ready_after: Duration,
     process: Process,
@@ -107,12 +109,13 @@ impl Host {
         let log = Log::open(&launch.data.join("host.log"))?;
         let (mut process, mut lines) = Process::spawn(launch, &log)?;
         let start = Instant::now();
-        let (mut customer, mut order) = (None, None);
+        let (mut customer, mut order, mut admin) = (None, None, None);
         let ready = async {
             while let Some(line) = lines.recv().await {
                 match line.split_whitespace().collect::<Vec<_>>().as_slice() {
                     ["listening", "customer", url] => customer = Some(Endpoint::parse(url)?),
                     ["listening", "order", url] => order = Some(Endpoint::parse(url)?),
+                    ["admin", url] => admin = Some(Endpoint::parse(url)?),
                     ["ready"] => return Ok(()),
                     _ => {}
                 }
@@ -137,6 +140,7 @@ impl Host {
         Ok(Self {
             customer: endpoint(customer, "customer")?,
             order: endpoint(order, "order")?,
+            admin,
             ready_after,
             process,
             log,
@@ -307,10 +311,13 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_host_is_started_waited_for_and_drained() {
         let data = tempfile::tempdir().unwrap();
-        std::fs::write(data.path().join("stdout"), LISTENING).unwrap();
+        let says = format!("{LISTENING}admin http://127.0.0.1:3\n");
+        std::fs::write(data.path().join("stdout"), says).unwrap();
         let host = Host::start(&launch(data.path())).await.unwrap();
         assert_eq!(host.customer.to_string(), "http://127.0.0.1:1/c");
         assert_eq!(host.order.to_string(), "http://127.0.0.1:2/o");
+        let admin = host.admin.as_ref().map(ToString::to_string);
+        assert_eq!(admin.as_deref(), Some("http://127.0.0.1:3"));
         let log = host.log().to_owned();
         host.drain(std::future::pending()).await.unwrap();
         assert!(std::fs::read_to_string(log).unwrap().contains("drained"));

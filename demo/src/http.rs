@@ -219,6 +219,14 @@ impl Client {
         }
     }
 
+    /// PUTs a component. Never repeated: what it replaced the first time may be something else by then.
+    ///
+    /// # Errors
+    /// No answer; [`TransportError::Lost`] says that it may have taken effect all the same.
+    pub(crate) async fn put(&mut self, path: &str, body: Bytes) -> Result<Answer, TransportError> {
+        self.once(&Method::PUT, path, body).await
+    }
+
     async fn once(
         &mut self,
         method: &Method,
@@ -262,8 +270,13 @@ impl Client {
             .method(method.clone())
             .uri(path)
             .header(HOST, self.endpoint.host.clone());
-        if method == Method::POST {
-            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let content_type = match *method {
+            Method::POST => Some("application/json"),
+            Method::PUT => Some("application/wasm"),
+            _ => None,
+        };
+        if let Some(content_type) = content_type {
+            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         builder
             .body(Full::new(body))

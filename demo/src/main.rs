@@ -4,14 +4,15 @@
 //! inside, so it measures and judges what a client sees.
 //!
 //! # Layout
-//! - `walk` (+ `page`), `load` (+ `plan`, `check`), `bench` (+ `rounds`, `floor`, `report`): the three
-//!   subcommands;
-//! - `saga` (+ `pace`, `timer`, `latency`), `customers`: what load and bench share;
-//! - `contract` (+ `cents`), `http`: the two services as a client sees them;
-//! - `host` (+ `log`), `interrupt`, `procfs`: the process.
+//! - `walk` (+ `walk_swap`, `page`), `load` (+ `plan`, `check`), `bench` (+ `rounds`, `floor`, `report`), `swaps`
+//!   (+ `traffic`, `overlap`, `swaps_report`): the four subcommands;
+//! - `saga` (+ `pace`, `timer`, `latency`), `customers`: what load, bench and swaps share;
+//! - `contract` (+ `cents`), `admin`, `http`: the two services and the admin interface as a client sees them;
+//! - `host` (+ `log`), `scratch`, `interrupt`, `procfs`: the process.
 //!
 //! `mock` serves the contract in memory, right or wrong, for the tests.
 
+mod admin;
 mod bench;
 mod cents;
 mod check;
@@ -26,6 +27,7 @@ mod load;
 mod log;
 #[cfg(test)]
 mod mock;
+mod overlap;
 mod pace;
 mod page;
 mod plan;
@@ -34,8 +36,13 @@ mod random;
 mod report;
 mod rounds;
 mod saga;
+mod scratch;
+mod swaps;
+mod swaps_report;
 mod timer;
+mod traffic;
 mod walk;
+mod walk_swap;
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -52,6 +59,8 @@ use crate::interrupt::Interrupt;
 use crate::load::Load;
 use crate::page::Page;
 use crate::random::Random;
+use crate::swaps::Swaps;
+use crate::walk::Walk;
 
 /// The Customer/Order saga: demonstration, load generator, benchmark.
 #[derive(Debug, Parser)]
@@ -69,6 +78,8 @@ enum Task {
     Load(LoadArgs),
     /// Start a fresh host and measure sagas per second, latency, processor time and memory.
     Bench(BenchArgs),
+    /// Start a fresh host, swap rules again and again under load, and measure what requests notice.
+    Swaps(SwapsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +99,10 @@ struct Binaries {
 struct WalkArgs {
     #[command(flatten)]
     binaries: Binaries,
+    /// The build of the customer's rules to swap to at the end [default:
+    /// target/wasm32-wasip2/release/customer_cautious.wasm]
+    #[arg(long, value_name = "PATH")]
+    cautious: Option<PathBuf>,
     /// End after the walk; exit code 0 only if everything was as it must be
     #[arg(long)]
     once: bool,
@@ -172,6 +187,28 @@ struct BenchArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct SwapsArgs {
+    #[command(flatten)]
+    binaries: Binaries,
+    /// The other build of the customer's rules [default:
+    /// target/wasm32-wasip2/release/customer_cautious.wasm]
+    #[arg(long, value_name = "PATH")]
+    cautious: Option<PathBuf>,
+    /// Swaps, to and fro
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    swaps: usize,
+    /// Connections, each with one saga at a time
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    connections: usize,
+    /// Wait between two swaps, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    every: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // One thread: the host under test needs the others.
@@ -197,6 +234,13 @@ async fn run(task: Task) -> Result<ExitCode> {
                 () = interrupt.recv() => bail!("interrupted; the host was ended and its state removed"),
             }
         }
+        Task::Swaps(args) => {
+            let mut interrupt = Interrupt::new()?;
+            tokio::select! {
+                ended = swaps(args) => ended,
+                () = interrupt.recv() => bail!("interrupted; the host was ended and its state removed"),
+            }
+        }
     }
 }
 
@@ -211,7 +255,12 @@ async fn walk(args: WalkArgs) -> Result<ExitCode> {
         args.order_port,
     );
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    walk::run(&launch, args.once, &mut Page::new(io::stdout(), colour)).await
+    let walk = Walk {
+        launch,
+        cautious: cautious(args.cautious, &target),
+        once: args.once,
+    };
+    walk::run(&walk, &mut Page::new(io::stdout(), colour)).await
 }
 
 async fn load(args: LoadArgs) -> Result<ExitCode> {
@@ -273,6 +322,38 @@ async fn bench(args: BenchArgs) -> Result<ExitCode> {
         println!("{}", report.text());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
+    ensure!(
+        args.swaps >= 2 && args.connections > 0,
+        "--swaps must be at least 2, --connections at least 1"
+    );
+    let target = target();
+    let report = swaps::run(&Swaps {
+        launch: launch(args.binaries, &target, PathBuf::new(), 0, 0),
+        cautious: cautious(args.cautious, &target),
+        scratch: target,
+        swaps: args.swaps,
+        connections: args.connections,
+        every: Duration::from_millis(args.every),
+    })
+    .await?;
+    if args.json {
+        println!("{:#}", report.json());
+    } else {
+        println!("{}", report.text());
+    }
+    Ok(if report.right() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Where the second build of the customer's rules is.
+fn cautious(given: Option<PathBuf>, target: &Path) -> PathBuf {
+    given.unwrap_or_else(|| target.join("wasm32-wasip2/release/customer_cautious.wasm"))
 }
 
 fn launch(

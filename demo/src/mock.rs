@@ -1,7 +1,8 @@
-//! Both services of the contract in memory, right or wrong in a chosen way: what the tests of the
-//! checker and of the walk run against.
+//! Both services of the contract and the admin interface in memory, right or wrong in a chosen way: what
+//! the tests of the checker, of the walk and of the swaps run against.
 //!
-//! Owns: a hyper server per service and one shared table. Each order shows PENDING for a
+//! Owns: a hyper server per service and one shared table. The text of a component is the version that it
+//! declares; the rules of 0.2.0 are the cautious ones. Each order shows PENDING for a
 //! millisecond before its decision, so that waiting is part of every test. Test code only.
 
 use std::convert::Infallible;
@@ -15,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::cents::Cents;
@@ -45,6 +46,12 @@ pub(crate) enum Fault {
     BreaksOff,
     /// Like `BreaksOff`, and such an order then stays PENDING.
     BreaksOffAndForgets,
+    /// Every swap is answered with 422.
+    RefusesSwaps,
+    /// Every swap is answered with 200 and changes nothing.
+    SwapsNothing,
+    /// Swaps do, but every tenth decision is not counted.
+    ForgetsDecisions,
 }
 
 /// A running mock; it ends with the test's runtime.
@@ -54,6 +61,8 @@ pub(crate) struct Mock {
     pub(crate) customer: Endpoint,
     /// The order service.
     pub(crate) order: Endpoint,
+    /// The admin interface.
+    pub(crate) admin: Endpoint,
 }
 
 #[derive(Debug)]
@@ -63,6 +72,10 @@ struct Tables {
     customers: Vec<(String, i64)>,
     /// State, and from when on it is shown instead of PENDING (none: never), by id - 1.
     orders: Vec<(&'static str, Option<Instant>)>,
+    /// Version, activations and decisions of each build of the customer's rules.
+    builds: Vec<(String, u64, u64)>,
+    /// Index of the build that decides, and of the one before.
+    active: (usize, usize),
 }
 
 impl Mock {
@@ -72,10 +85,13 @@ impl Mock {
             fault,
             customers: Vec::new(),
             orders: Vec::new(),
+            builds: vec![("0.1.0".to_owned(), 1, 0)],
+            active: (0, 0),
         }));
         Self {
             customer: serve(Arc::clone(&tables), "/customer-order/customer-service").await,
-            order: serve(tables, "/customer-order/order-service").await,
+            order: serve(Arc::clone(&tables), "/customer-order/order-service").await,
+            admin: serve(tables, "").await,
         }
     }
 }
@@ -155,7 +171,55 @@ impl Tables {
                 }
                 None => (404, "{}".to_owned()),
             }),
+            (&Method::GET, "participants") => Some((200, self.generations())),
+            (&Method::POST, "participants") => Some(self.activate(self.active.1)),
+            (&Method::PUT, "participants") => Some(self.swap(body)),
             _ => Some((404, "{}".to_owned())),
+        }
+    }
+
+    fn generations(&self) -> String {
+        let generations: Vec<Value> = self
+            .builds
+            .iter()
+            .map(|(version, activations, decisions)| {
+                json!({"digest": digest(version), "version": version, "activations": activations,
+                       "decisions": decisions, "faults": 0})
+            })
+            .collect();
+        json!({ "generations": generations }).to_string()
+    }
+
+    fn swap(&mut self, body: &[u8]) -> (u16, String) {
+        if self.fault == Fault::RefusesSwaps {
+            return (422, "refused".to_owned());
+        }
+        let version = String::from_utf8(body.to_vec()).unwrap();
+        let known = self.builds.iter().position(|(known, ..)| *known == version);
+        let build = known.unwrap_or_else(|| {
+            self.builds.push((version, 0, 0));
+            self.builds.len() - 1
+        });
+        self.activate(build)
+    }
+
+    fn activate(&mut self, build: usize) -> (u16, String) {
+        let previous = self.active.0;
+        if self.fault != Fault::SwapsNothing {
+            self.active = (build, previous);
+            self.builds[build].1 += 1;
+        }
+        let active = &self.builds[self.active.0].0;
+        let answer = json!({"participant": "customer", "digest": digest(active), "version": active,
+            "previous": digest(&self.builds[previous].0), "changed": self.active.0 != previous,
+            "probe": {"inputs": 7, "decided_otherwise": 1}, "notes": [], "checked_us": 700, "swapped_us": 300});
+        (200, answer.to_string())
+    }
+
+    fn decide(&mut self) {
+        let orders = self.orders.len();
+        if self.fault != Fault::ForgetsDecisions || !orders.is_multiple_of(10) {
+            self.builds[self.active.0].2 += 1;
         }
     }
 
@@ -164,6 +228,7 @@ impl Tables {
         let name = body["name"].as_str().unwrap().to_owned();
         let limit = cents(&body["creditLimit"]["amount"]);
         self.customers.push((name.clone(), limit.0));
+        self.decide();
         let id = self.customers.len();
         (
             201,
@@ -178,9 +243,11 @@ impl Tables {
         let id = self.orders.len() + 1;
         let tenth = id.is_multiple_of(10);
         let index = usize::try_from(customer).unwrap().wrapping_sub(1);
+        let is_cautious = self.builds[self.active.0].0 == "0.2.0";
         let mut from = Some(Instant::now() + DECIDED_AFTER);
         let state = match self.customers.get_mut(index) {
             None => "REJECTED",
+            Some(_) if is_cautious && total > Cents::whole(10_000) => "REJECTED",
             Some(_) if tenth && self.fault == Fault::RejectsFitting => "REJECTED",
             Some((_, left)) if *left >= total.0 || self.fault == Fault::ApprovesBeyond => {
                 *left -= match self.fault {
@@ -201,6 +268,7 @@ impl Tables {
             from = None;
         }
         self.orders.push((state, from));
+        self.decide();
         match self.fault {
             Fault::Fails if tenth => Some((500, "broken".to_owned())),
             Fault::BreaksOff | Fault::BreaksOffAndForgets if tenth => None,
@@ -212,6 +280,10 @@ impl Tables {
             )),
         }
     }
+}
+
+fn digest(version: &str) -> String {
+    format!("digest-of-{version}")
 }
 
 fn cents(number: &Value) -> Cents {

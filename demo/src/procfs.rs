@@ -1,6 +1,6 @@
 //! What a process has used so far, from `/proc`.
 //!
-//! Owns: reading processor time (user and system, all threads) and peak memory. Linux only, like the
+//! Owns: reading processor time (user and system, all threads) and memory, now and at its peak. Linux only, like the
 //! benchmark.
 //!
 //! Must not know: which process it is.
@@ -30,9 +30,21 @@ pub(crate) fn cpu_time(pid: &str) -> Result<Duration> {
 /// # Errors
 /// There is no such process, or `/proc` reads differently than on Linux.
 pub(crate) fn peak_memory_mib(pid: &str) -> Result<f64> {
+    memory_mib(pid, "VmHWM:")
+}
+
+/// Resident memory of a process now, in MiB.
+///
+/// # Errors
+/// There is no such process, or `/proc` reads differently than on Linux.
+pub(crate) fn resident_memory_mib(pid: &str) -> Result<f64> {
+    memory_mib(pid, "VmRSS:")
+}
+
+fn memory_mib(pid: &str, figure: &str) -> Result<f64> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("can't read {path}"))?;
-    let kib = peak_kib(&status).with_context(|| format!("{path} has no VmHWM"))?;
+    let kib = kib(&status, figure).with_context(|| format!("{path} has no {figure}"))?;
     Ok(f64::from(kib) / 1024.0)
 }
 
@@ -45,10 +57,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-fn peak_kib(status: &str) -> Option<u32> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn kib(status: &str, figure: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(figure))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -60,17 +70,17 @@ mod tests {
     fn fields_are_found_whatever_the_name() {
         let stat = "42 (a) b c) S 1 42 42 0 -1 4194560 100 0 0 0 150 25 0 0 20 0 1 0 100 0 0";
         assert_eq!(cpu_ticks(stat), Some(175));
-        assert_eq!(
-            peak_kib("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"),
-            Some(2048)
-        );
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(kib(status, "VmHWM:"), Some(2048));
+        assert_eq!(kib(status, "VmRSS:"), Some(1));
         assert_eq!(cpu_ticks("42 (x) S"), None);
-        assert_eq!(peak_kib("Name:\tx\n"), None);
+        assert_eq!(kib("Name:\tx\n", "VmHWM:"), None);
     }
 
     #[test]
     fn this_process_has_used_something() {
         assert!(peak_memory_mib("self").unwrap() > 0.1);
+        assert!(resident_memory_mib("self").unwrap() > 0.1);
         cpu_time("self").unwrap();
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::cents::Cents;
 use crate::check::Ledger;
 use crate::contract::{OrderService, OrderState};
-use crate::http::{Client, Endpoint};
+use crate::http::{Client, Endpoint, TransportError};
 use crate::latency::{Latency, Times};
 use crate::pace::Pace;
 use crate::plan::PlannedOrder;
@@ -87,13 +87,7 @@ impl Round<'_> {
     /// # Errors
     /// The host went away, or not one saga ended within the window.
     pub(crate) async fn run(&self) -> Result<Measured> {
-        // One after the other: 256 at once overflow a listener's queue, and wait a second for it.
-        let mut connected = Vec::with_capacity(self.connections);
-        for _ in 0..self.connections {
-            let mut client = Client::new(self.order.clone(), false);
-            client.connect().await?;
-            connected.push(OrderService(client));
-        }
+        let connected = connect(self.order, self.connections).await?;
         let start = Instant::now();
         let shared = Arc::new(Shared {
             ledger: Arc::clone(self.ledger),
@@ -164,20 +158,38 @@ impl Cpu {
     }
 }
 
+/// Opens so many connections, one after the other: 256 at once overflow a listener's queue, and wait a
+/// second for it.
+pub(crate) async fn connect(
+    order: &Endpoint,
+    connections: usize,
+) -> Result<Vec<OrderService>, TransportError> {
+    let mut connected = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let mut client = Client::new(order.clone(), false);
+        client.connect().await?;
+        connected.push(OrderService(client));
+    }
+    Ok(connected)
+}
+
+/// Draws an order that must be approved, of any of so many customers.
+pub(crate) fn draw(random: &mut Random, customers: u64) -> PlannedOrder {
+    PlannedOrder {
+        customer: usize::try_from(random.below(customers)).unwrap_or(0),
+        total: Cents(i64::try_from(1 + random.below(AMOUNT_MAX)).unwrap_or(1)),
+        expected: Some(OrderState::Approved),
+    }
+}
+
 async fn repeat(mut orders: OrderService, mut random: Random, shared: Arc<Shared>) {
     let customers = u64::try_from(shared.ledger.customers()).unwrap_or(u64::MAX);
     while Instant::now() < shared.until && !shared.ledger.hopeless() {
-        let customer = usize::try_from(random.below(customers)).unwrap_or(0);
-        let total = Cents(i64::try_from(1 + random.below(AMOUNT_MAX)).unwrap_or(1));
-        let order = PlannedOrder {
-            customer,
-            total,
-            expected: Some(OrderState::Approved),
-        };
-        let Some(customer_id) = shared.ledger.customer_id(customer) else {
+        let order = draw(&mut random, customers);
+        let Some(customer_id) = shared.ledger.customer_id(order.customer) else {
             return;
         };
-        let end = saga::run(&mut orders, &shared.waiting, customer_id, total).await;
+        let end = saga::run(&mut orders, &shared.waiting, customer_id, order.total).await;
         let now = Instant::now();
         if let Ok(decided) = &end
             && (shared.from..shared.until).contains(&now)

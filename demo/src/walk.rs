@@ -1,12 +1,14 @@
 //! `saga-demo walk`: the saga step by step, for a reader.
 //!
-//! Owns: the six steps, what each must answer, and the sentence that explains it. Starts a host with
+//! Owns: the steps, what each must answer, and the sentence that explains it. The last one swaps the
+//! customer's rules (`walk_swap`), where the host has an admin interface. Starts a host with
 //! its state in a file, so that a second walk finds the ids of the first one taken and goes on from there.
 //! Everything that must be so is checked; what is not is printed as expected and found.
 //!
 //! Must not know: host internals; it sees the HTTP contract and the process.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use crate::host::{Host, Launch};
 use crate::http::{Answer, Client, Endpoint};
 use crate::interrupt::Interrupt;
 use crate::page::Page;
+use crate::walk_swap;
 
 /// An order is decided in milliseconds; later than this is wrong.
 const DECIDED_WITHIN: Duration = Duration::from_secs(10);
@@ -27,16 +30,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// An id that no run gets to.
 const NOBODY: i64 = 999_999_999;
 
-/// Starts a host, walks through the saga, and, unless `once`, leaves the services up until Ctrl-C. Exit code 0
+/// What a walk is to do.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The host.
+    pub(crate) launch: Launch,
+    /// The build of the customer's rules that is swapped to at the end.
+    pub(crate) cautious: PathBuf,
+    /// End after the walk.
+    pub(crate) once: bool,
+}
+
+/// Starts a host, walks through the saga, and, unless [`Walk::once`], leaves the services up until Ctrl-C. Exit code 0
 /// means that everything was as it must be.
 ///
 /// # Errors
 /// The host did not start, went away, or did not drain.
-pub(crate) async fn run<W: Write>(
-    launch: &Launch,
-    once: bool,
-    page: &mut Page<W>,
-) -> Result<ExitCode> {
+pub(crate) async fn run<W: Write>(task: &Walk, page: &mut Page<W>) -> Result<ExitCode> {
+    let Walk {
+        launch,
+        cautious,
+        once,
+    } = task;
     let mut interrupt = Interrupt::new()?;
     page.say("starting the host")?;
     page.request(&launch.command_line())?;
@@ -45,15 +60,25 @@ pub(crate) async fn run<W: Write>(
         () = interrupt.recv() => return Ok(ExitCode::FAILURE),
     };
     let (customer, order) = (host.customer.clone(), host.order.clone());
+    let admin = host.admin.clone();
+    let administered = admin.as_ref().map_or(String::new(), |admin| {
+        format!("\n  admin interface   {admin}")
+    });
     page.say(&format!(
-        "ready after {} ms\n\n  customer service  {customer}\n  order service     {order}\n  state             \
+        "ready after {} ms\n\n  customer service  {customer}\n  order service     {order}{administered}\n  state             \
          {}\n  the host's log    {}",
         host.ready_after.as_millis(),
         launch.data.display(),
         host.log().display(),
     ))?;
     let walked = tokio::select! {
-        walked = walk(&customer, &order, page) => walked,
+        walked = async {
+            walk(&customer, &order, page).await?;
+            match &admin {
+                Some(admin) => walk_swap::walk(&customer, &order, admin, cautious, page).await,
+                None => Ok(()),
+            }
+        } => walked,
         () = interrupt.recv() => Err(anyhow!("interrupted before the walk was over")),
     };
     match walked {
@@ -65,7 +90,7 @@ pub(crate) async fn run<W: Write>(
         }
     }
     page.verdict()?;
-    if !once {
+    if !*once {
         invite(&customer, &order, page)?;
         tokio::select! {
             () = interrupt.recv() => {}
@@ -167,7 +192,7 @@ async fn walk<W: Write>(customer: &Endpoint, order: &Endpoint, page: &mut Page<W
     Ok(())
 }
 
-async fn place<W: Write>(
+pub(crate) async fn place<W: Write>(
     orders: &mut Client,
     customer_id: i64,
     total: Cents,
@@ -202,7 +227,7 @@ async fn place<W: Write>(
     Ok(())
 }
 
-async fn post<W: Write>(
+pub(crate) async fn post<W: Write>(
     client: &mut Client,
     path: &str,
     body: String,
@@ -217,7 +242,11 @@ async fn post<W: Write>(
     Ok(answer)
 }
 
-async fn get<W: Write>(client: &mut Client, path: &str, page: &mut Page<W>) -> Result<Answer> {
+pub(crate) async fn get<W: Write>(
+    client: &mut Client,
+    path: &str,
+    page: &mut Page<W>,
+) -> Result<Answer> {
     page.request(&format!("curl -s {}", client.endpoint().url(path)))?;
     let answer = client.get(path).await.context("the walk can't go on")?;
     page.answer(&answer, None)?;
@@ -295,18 +324,26 @@ mod tests {
         let mock = Mock::start(Fault::None).await;
         let data = tempfile::tempdir().unwrap();
         let says = format!(
-            "listening customer {}\nlistening order {}\n",
-            mock.customer, mock.order
+            "listening customer {}\nlistening order {}\nadmin {}\n",
+            mock.customer, mock.order, mock.admin
         );
         std::fs::write(data.path().join("stdout"), says).unwrap();
+        let cautious = data.path().join("cautious");
+        std::fs::write(&cautious, "0.2.0").unwrap();
+        let task = Walk {
+            launch: launch(data.path()),
+            cautious,
+            once: true,
+        };
         let mut page = Page::new(Vec::new(), false);
-        let code = run(&launch(data.path()), true, &mut page).await.unwrap();
+        let code = run(&task, &mut page).await.unwrap();
         let text = page.text();
         assert_eq!(
             format!("{code:?}"),
             format!("{:?}", ExitCode::SUCCESS),
             "{text}"
         );
+        assert!(text.contains("6. The customer's rules"), "{text}");
         let log = std::fs::read_to_string(data.path().join("host.log")).unwrap();
         assert!(log.contains("drained"), "{log}");
     }

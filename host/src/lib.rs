@@ -9,6 +9,7 @@
 //! - [`transport`]: the embedded log and Kafka
 //! - [`pipeline`]: the turn loop over store, transport and plugin
 //! - [`http`]: requests to commands and back
+//! - [`reload`]: rules are swapped while the host runs
 //! - [`session`], [`generation`], [`signal`], [`clock`], [`panics`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
@@ -25,6 +26,7 @@ pub mod panics;
 pub mod pipeline;
 pub mod plugin;
 pub mod program;
+pub mod reload;
 pub mod session;
 pub mod signal;
 pub mod store;

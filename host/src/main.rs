@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    saga_host::program::main(saga_host::app::load_components)
+    saga_host::program::main(saga_host::app::Rules::Components)
 }

@@ -4,7 +4,7 @@
 //! knows the other's side.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use saga_core::window::Window;
 
@@ -23,6 +23,43 @@ pub struct Source {
     pub declared_topic: Arc<str>,
     /// Row of the topic in the store.
     pub topic_row: i64,
+    /// The readings of it that go on.
+    pub readings: Readings,
+}
+
+/// The readings of a source that go on. They don't tell one source from another.
+#[derive(Debug, Clone, Default)]
+pub struct Readings(Arc<Mutex<Vec<Weak<Session>>>>);
+
+impl Readings {
+    /// Ends all of them: what is under way is void, and comes again when the source is read on from the stored
+    /// offsets.
+    pub fn cancel(&self) {
+        let readings = std::mem::take(&mut *self.lock());
+        (readings.iter().filter_map(Weak::upgrade)).for_each(|session| session.cancel());
+    }
+
+    fn add(&self, session: &Arc<Session>) {
+        let mut readings = self.lock();
+        readings.retain(|known| known.strong_count() > 0);
+        readings.push(Arc::downgrade(session));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Readings {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Readings {}
+
+impl std::hash::Hash for Readings {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
 /// One reading of a partition: from when it was assigned until it is taken away or has to start again
@@ -51,15 +88,17 @@ impl Session {
         next: i64,
         bound: usize,
         changed: Signal,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        let session = Arc::new(Self {
             source,
             partition,
             window: Mutex::new(Window::new(next, bound)),
             to_come_again: AtomicUsize::new(bound),
             cancelled: AtomicBool::new(false),
             changed,
-        }
+        });
+        session.source.readings.add(&session);
+        session
     }
 
     /// How many more records may be delivered.

@@ -20,7 +20,7 @@ use saga_host::generation::Build;
 use saga_sdk::{Participant, native};
 
 fn main() -> ExitCode {
-    saga_host::program::main(load)
+    saga_host::program::main(saga_host::app::Rules::CompiledIn(load))
 }
 
 fn load(config: &Config) -> Result<Vec<Arc<dyn Build>>, StartError> {

@@ -32,8 +32,9 @@ pub fn record(
     limits: &TurnLimits,
     now: u64,
 ) -> Admission {
-    let Some(subscription) = subscription_for(record, topic, description) else {
-        return match given(&record.attributes.event_type) {
+    let event_type = given(record.attributes.event_type.as_deref());
+    let Some(subscription) = subscription(description, topic, event_type) else {
+        return match event_type {
             Some(_) => Admission::Skip,
             None => Admission::Malformed(format!(
                 "names no event type (header {}), and {} takes no untyped records from {topic}",
@@ -52,16 +53,17 @@ pub fn record(
     }
 }
 
-fn subscription_for<'d>(
-    record: &Record,
-    topic: &str,
+/// The subscription that takes a record of this topic and event type; none for a record that names none.
+pub(crate) fn subscription<'d>(
     description: &'d Description,
+    topic: &str,
+    event_type: Option<&str>,
 ) -> Option<&'d Subscription> {
     let mut of_topic = description
         .subscriptions
         .iter()
         .filter(|subscription| subscription.topic == topic);
-    match given(&record.attributes.event_type) {
+    match given(event_type) {
         Some(event_type) => of_topic.find(|subscription| subscription.event_type == event_type),
         None => of_topic.find(|subscription| subscription.untyped),
     }
@@ -100,7 +102,10 @@ fn envelope(
     now: u64,
 ) -> Envelope {
     let attributes = &record.attributes;
-    let identity = match (given(&attributes.id), given(&attributes.source)) {
+    let identity = match (
+        given(attributes.id.as_deref()),
+        given(attributes.source.as_deref()),
+    ) {
         (Some(id), Some(source)) => Identity {
             id: id.to_owned(),
             source: source.to_owned(),
@@ -112,7 +117,7 @@ fn envelope(
         },
         (None, _) => identity::of_position(&record.position),
     };
-    let correlation = given(&attributes.correlation)
+    let correlation = given(attributes.correlation.as_deref())
         .unwrap_or(&identity.id)
         .to_owned();
     Envelope {
@@ -154,8 +159,8 @@ fn check_attributes(record: &Record, limits: &TurnLimits) -> Result<(), String> 
 
 /// An attribute, if it says anything. CloudEvents attributes are never empty, and an empty id would make
 /// all records that carry it one and the same event.
-fn given(attribute: &Option<String>) -> Option<&str> {
-    attribute.as_deref().filter(|text| !text.is_empty())
+fn given(attribute: Option<&str>) -> Option<&str> {
+    attribute.filter(|text| !text.is_empty())
 }
 
 /// The key of an aggregate: the string or whole number at `pointer`.

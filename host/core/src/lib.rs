@@ -8,6 +8,7 @@
 //! # Layout
 //!
 //! - [`description`]: what a participant says of itself, and whether that makes sense
+//! - [`compatibility`]: what a build lacks to take the place of another
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: from the types that are generated from the WIT to ours
 //! - [`record`]: what a transport delivers
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admit;
+pub mod compatibility;
 pub mod description;
 pub mod generated;
 pub mod identity;

@@ -171,6 +171,15 @@ pub fn read_reply(limits: &TurnLimits, outcome: Outcome) -> Result<Reply, Fault>
     Ok(reply)
 }
 
+/// Checks a state that the rules have brought to their current shape: it is stored like any other.
+///
+/// # Errors
+/// A [`Fault`] when it is too large or no JSON.
+pub fn check_state(limits: &TurnLimits, state: &str) -> Result<(), Fault> {
+    bounded("state", state.len(), limits.state_bytes)?;
+    json("state", state)
+}
+
 fn check_outcome(
     description: &Description,
     limits: &TurnLimits,
@@ -178,8 +187,7 @@ fn check_outcome(
     outcome: &Outcome,
 ) -> Result<(), Fault> {
     if let StateChange::Put(state) = &outcome.state {
-        bounded("state", state.len(), limits.state_bytes)?;
-        json("state", state)?;
+        check_state(limits, state)?;
     }
     count("events", outcome.events.len(), limits.events)?;
     for event in &outcome.events {

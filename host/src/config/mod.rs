@@ -7,8 +7,10 @@
 //! # Layout
 //!
 //! - this file: what can be set, and the defaults
+//! - [`operator`]: the admin interface, and how rules are swapped
 //! - [`reader`]: how it is read
 
+pub mod operator;
 pub mod reader;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use serde::Serialize;
 use crate::plugin::GuestLimits;
 use crate::store::StoreSettings;
 use crate::transport::kafka::KafkaSettings;
+pub use operator::{AdminSettings, ReloadSettings, Token};
 use reader::{Override, Reader};
 
 /// The settings in effect.
@@ -38,6 +41,10 @@ pub struct Config {
     pub log: LogSettings,
     /// The listeners.
     pub http: HttpSettings,
+    /// The admin interface.
+    pub admin: AdminSettings,
+    /// How rules are swapped.
+    pub reload: ReloadSettings,
     /// The store.
     pub store: StoreSettings,
     /// The embedded log.
@@ -203,6 +210,8 @@ fn read(reader: &mut Reader) -> Config {
             body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
             connections: reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20)),
         },
+        admin: operator::read_admin(reader),
+        reload: operator::read_reload(reader),
         store: read_store(reader),
         embedded: EmbeddedSettings {
             partitions: reader.get(&["embedded", "partitions"], 1, in_range(1, 1_000)),

@@ -1,7 +1,6 @@
 //! Reads settings one by one, from the command line, the environment and the file, in this order,
 //! and gathers everything that is wrong instead of stopping at the first.
 
-use std::fmt::Display;
 use std::str::FromStr;
 
 use toml::{Table, Value};
@@ -28,6 +27,8 @@ pub struct Reader {
 pub trait Setting: Sized {
     /// What is expected, in words.
     const EXPECTED: &'static str;
+    /// Whether it must not be quoted in what is said of it.
+    const IS_SECRET: bool = false;
     /// Reads it from the command line or the environment.
     fn from_text(text: &str) -> Option<Self>;
     /// Reads it from the file.
@@ -43,6 +44,18 @@ impl Setting for String {
 
     fn from_toml(value: &Value) -> Option<Self> {
         value.as_str().map(str::to_owned)
+    }
+}
+
+impl Setting for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::from_str(text.trim()).ok()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_bool()
     }
 }
 
@@ -81,7 +94,7 @@ impl Reader {
 
     /// The setting at this path, or the default where it is not given or wrong. `check` says what is
     /// wrong with a value of the right kind.
-    pub fn get<T: Setting + Display>(
+    pub fn get<T: Setting>(
         &mut self,
         path: &[&str],
         default: T,
@@ -91,10 +104,10 @@ impl Reader {
     }
 
     /// The setting at this path, if it is given and right.
-    pub fn find<T: Setting + Display>(
+    pub fn find<T: Setting>(
         &mut self,
         path: &[&str],
-        check: impl Fn(&T) -> Result<(), String>,
+        mut check: impl FnMut(&T) -> Result<(), String>,
     ) -> Option<T> {
         let in_file = take(&mut self.file, path);
         let mut given = None;
@@ -109,12 +122,17 @@ impl Reader {
             (None, Some(value)) => (T::from_toml(&value), path.join("."), value.to_string()),
             (None, None) => return None,
         };
+        let shown = if T::IS_SECRET {
+            "the value".to_owned()
+        } else {
+            format!("`{text}`")
+        };
         let checked = value
-            .ok_or_else(|| format!("`{text}` is not {}", T::EXPECTED))
+            .ok_or_else(|| format!("{shown} is not {}", T::EXPECTED))
             .and_then(|value| {
                 check(&value)
                     .map(|()| value)
-                    .map_err(|reason| format!("`{text}` {reason}"))
+                    .map_err(|reason| format!("{shown} {reason}"))
             });
         checked
             .map_err(|reason| self.problems.push(format!("{origin}: {reason}")))

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use saga_core::description::RefusalKind;
 use saga_core::outcome::Refusal;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// Media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -23,6 +24,9 @@ pub struct Problem {
     /// The places in the body that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Place>,
+    /// Members of this kind of problem. Few have any, so they lie elsewhere.
+    #[serde(flatten)]
+    pub members: Option<Box<Map<String, Value>>>,
     /// Seconds after which to try again, for the `Retry-After` header.
     #[serde(skip)]
     pub retry_after: Option<u32>,
@@ -47,6 +51,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
+            members: None,
             retry_after: None,
         }
     }
@@ -55,6 +60,15 @@ impl Problem {
     #[must_use]
     pub fn with_errors(self, errors: Vec<Place>) -> Self {
         Self { errors, ..self }
+    }
+
+    /// With members of this kind of problem.
+    #[must_use]
+    pub fn with_members(self, members: Map<String, Value>) -> Self {
+        Self {
+            members: Some(Box::new(members)),
+            ..self
+        }
     }
 
     /// With the time after which the client may try again.

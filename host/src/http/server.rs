@@ -1,10 +1,12 @@
-//! The listener of one participant: bounded connections, graceful drain.
+//! The listeners, of participants and of the operator: bounded connections, graceful drain.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::service::Service;
+use super::answer::Answered;
 
 /// Longest time that a client may take to send the head of a request, and that a connection may
 /// stay idle.
@@ -26,14 +28,32 @@ const BACKLOG: u32 = 4_096;
 /// Wait after a connection could not be accepted, for want of file descriptors most of the time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Binds the listener's address.
+/// Who answers the requests of a listener.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers one request. Is dropped when the client breaks off.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
+}
+
+/// Binds the address of a participant's listener.
 ///
 /// # Errors
 /// Says which address, and what to do when it is in use.
 pub fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    bind_or(
+        name,
+        address,
+        &format!("choose another with --listen {name}=ADDRESS:PORT"),
+    )
+}
+
+/// Binds an address; `otherwise` says what to do where it is in use and shall stay so.
+///
+/// # Errors
+/// Says which address, and what to do when it is in use.
+pub fn bind_or(name: &str, address: SocketAddr, otherwise: &str) -> anyhow::Result<TcpListener> {
     listen(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "{name}: port {} on {} is in use by another program; stop that one, or choose another with --listen {name}=ADDRESS:PORT",
+            "{name}: port {} on {} is in use by another program; stop that one, or {otherwise}",
             address.port(),
             address.ip()
         ),
@@ -53,9 +73,9 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until `stop`, then lets the requests under way finish, at most for `drain`.
-pub async fn serve(
+pub async fn serve<S: Answers>(
     listener: TcpListener,
-    service: Arc<Service>,
+    service: Arc<S>,
     connections: usize,
     stop: CancellationToken,
     drain: Duration,
@@ -97,9 +117,9 @@ pub async fn serve(
     }
 }
 
-fn connection(
+fn connection<S: Answers>(
     stream: TcpStream,
-    service: Arc<Service>,
+    service: Arc<S>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     // An answer is one small packet: it must not wait for the next.
     let _ = stream.set_nodelay(true);

@@ -1,98 +1,168 @@
 //! One request: route, body, schema, command, answer.
+//!
+//! Routes belong to a generation of the rules and are swapped with it. A request that was checked against
+//! the routes of one generation and comes to the rules of the next, where its command is another, is
+//! checked again: its client sees one answer, of one generation.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Request, StatusCode};
 use saga_core::admit;
 use saga_core::description::KeySource;
 use saga_core::outcome::Reply;
 use serde_json::Value;
+use tokio::sync::watch;
 
-use super::problem::{self, Place, Problem};
+use super::answer::{
+    Answered, json_response, method_not_allowed, nothing_at, problem_response, read_body,
+};
+use super::problem::{Place, Problem};
 use super::routes::{self, Found, Route, Routes};
+use super::server::Answers;
 use crate::panics;
-use crate::pipeline::{Answer, CommandCall, Participant};
+use crate::pipeline::{Active, Answer, CommandCall, Participant};
 
 /// Longest time that a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
+/// Longest time that the routes may be behind the rules.
+const FOLLOW: Duration = Duration::from_secs(5);
+
+/// How often a request is checked again at most, because the rules were swapped meanwhile.
+const CHECKS: usize = 4;
+
 /// Answers the requests for one participant.
 pub struct Service {
     participant: Arc<Participant>,
-    routes: Routes,
+    serving: watch::Sender<Arc<Serving>>,
     body_bytes: usize,
 }
 
-type Answered = Response<Full<Bytes>>;
+/// Routes, and the generation whose they are.
+pub struct Serving {
+    active: Arc<Active>,
+    routes: Routes,
+}
 
-impl Service {
-    /// A service for this participant, below this base path.
+/// The body of a request, which can be read from the client once.
+enum Body {
+    Unread(Incoming),
+    Read(String),
+    /// It could not be read, and the client was told.
+    Gone,
+}
+
+impl Serving {
+    /// The routes of this generation, below this base path.
     ///
     /// # Errors
     /// Says which command can't be served and why.
-    pub fn new(
-        participant: Arc<Participant>,
-        base_path: &str,
-        body_bytes: usize,
-    ) -> Result<Self, String> {
-        let routes = Routes::new(participant.description(), base_path)?;
-        Ok(Self {
-            participant,
-            routes,
-            body_bytes,
-        })
+    pub fn new(active: Arc<Active>, base_path: &str) -> Result<Self, String> {
+        let routes = Routes::new(active.description(), base_path)?;
+        Ok(Self { active, routes })
     }
+}
 
-    /// Answers one request. If it is dropped, a command that was handed over takes place all the same.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answered {
+/// If an answer is dropped, a command that was handed over takes place all the same.
+impl Answers for Service {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
         self.serve(request)
             .await
             .unwrap_or_else(|problem| problem_response(&problem))
     }
+}
+
+impl Service {
+    /// A service for this participant.
+    #[must_use]
+    pub fn new(participant: Arc<Participant>, serving: Serving, body_bytes: usize) -> Self {
+        Self {
+            participant,
+            serving: watch::Sender::new(Arc::new(serving)),
+            body_bytes,
+        }
+    }
+
+    /// Serves these routes from now on.
+    pub fn swap(&self, serving: Serving) {
+        self.serving.send_replace(Arc::new(serving));
+    }
 
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
-        let (route, parameters) = match self.routes.find(request.method(), request.uri().path()) {
-            Found::Route(route, parameters) => (route, parameters),
-            Found::OtherMethods(methods) => return Ok(method_not_allowed(&request, &methods)),
-            Found::Nothing => {
-                let detail = format!("nothing is served at {}", request.uri().path());
-                return Err(Problem::new(StatusCode::NOT_FOUND, "no-such-route", detail));
+        let (head, body) = request.into_parts();
+        let mut body = Body::Unread(body);
+        let mut swaps = self.serving.subscribe();
+        for _ in 0..CHECKS {
+            let serving = swaps.borrow_and_update().clone();
+            if let Some(answer) = self.serve_under(&serving, &head, &mut body).await? {
+                return Ok(answer);
             }
+            let is_next = |now: &Arc<Serving>| !Arc::ptr_eq(now, &serving);
+            // Where they don't follow, the next check finds that out too.
+            let _ = tokio::time::timeout(FOLLOW, swaps.wait_for(is_next)).await;
+        }
+        let detail = "the rules were swapped several times while the request was checked";
+        Err(try_later(detail.into()))
+    }
+
+    /// Answers under the routes of one generation; none where the rules are of another by now.
+    async fn serve_under(
+        &self,
+        serving: &Serving,
+        head: &Parts,
+        body: &mut Body,
+    ) -> Result<Option<Answered>, Problem> {
+        let path = head.uri.path();
+        let (route, parameters) = match serving.routes.find(&head.method, path) {
+            Found::Route(route, parameters) => (route, parameters),
+            Found::OtherMethods(methods) => {
+                return Ok(Some(method_not_allowed(&head.method, path, &methods)));
+            }
+            Found::Nothing => return Err(nothing_at(path)),
             Found::BadPath(detail) => {
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
             }
         };
-        let traceparent = traceparent(&request);
-        let (body, value) = self.body(route, request).await?;
+        let (body, value) = self.body(route, head, body).await?;
         let key = self.key(route, &parameters, &value)?;
         let call = CommandCall {
+            under: serving.active.clone(),
             command: route.command.clone(),
             parameters,
             body,
             key,
-            traceparent,
+            traceparent: traceparent(&head.headers),
         };
-        response(route, self.participant.command(call).await)
+        match self.participant.command(call).await {
+            Answer::CheckAgain => Ok(None),
+            answer => response(route, answer).map(Some),
+        }
     }
 
     /// The body as text and as a value, checked against the route's schema.
     async fn body(
         &self,
         route: &Route,
-        request: Request<Incoming>,
+        head: &Parts,
+        body: &mut Body,
     ) -> Result<(String, Value), Problem> {
         let Some(schema) = &route.request else {
             return Ok(("null".into(), Value::Null));
         };
-        check_media_type(&request)?;
-        let bytes = self.read(request.into_body()).await?;
-        let text = String::from_utf8(bytes.into())
-            .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?;
+        check_media_type(&head.headers)?;
+        let text = match std::mem::replace(body, Body::Gone) {
+            Body::Unread(incoming) => {
+                let bytes = read_body(incoming, self.body_bytes, BODY_TIME).await?;
+                String::from_utf8(bytes.into())
+                    .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?
+            }
+            Body::Read(text) => text,
+            Body::Gone => return Err(try_later("the body can't be read twice".into())),
+        };
         if text.trim_start().is_empty() {
             return Err(bad_json(
                 "the body is empty; a JSON object is expected".into(),
@@ -110,35 +180,8 @@ impl Service {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
                 .with_errors(places)
         })?;
+        *body = Body::Read(text.clone());
         Ok((text, value))
-    }
-
-    async fn read(&self, body: Incoming) -> Result<Bytes, Problem> {
-        let limited = Limited::new(body, self.body_bytes).collect();
-        match tokio::time::timeout(BODY_TIME, limited).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                let detail = format!("the body is over the limit of {} bytes", self.body_bytes);
-                Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body-too-large",
-                    detail,
-                ))
-            }
-            Ok(Err(error)) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "body-broken",
-                format!("the body broke off: {error}"),
-            )),
-            Err(_) => {
-                let detail = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
-                Err(Problem::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "body-too-slow",
-                    detail,
-                ))
-            }
-        }
     }
 
     /// The key of the aggregate; none where the host generates it.
@@ -193,8 +236,12 @@ fn bad_json(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
 }
 
-fn check_media_type(request: &Request<Incoming>) -> Result<(), Problem> {
-    let Some(value) = request.headers().get(header::CONTENT_TYPE) else {
+fn try_later(detail: String) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", detail).retry_after(1)
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };
     let text = value.to_str().unwrap_or_default();
@@ -217,8 +264,8 @@ fn check_media_type(request: &Request<Incoming>) -> Result<(), Problem> {
 }
 
 /// A W3C trace context, if the client sent one of the known form.
-fn traceparent(request: &Request<Incoming>) -> Option<String> {
-    let text = request.headers().get("traceparent")?.to_str().ok()?;
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
     let wanted = [2, 32, 16, 2];
     let lengths = text.split('-').map(str::len);
     let is_hex = text
@@ -233,11 +280,8 @@ fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
         Answer::Malformed(reason) => {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason));
         }
-        Answer::TryLater(reason) => {
-            return Err(
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", reason).retry_after(1),
-            );
-        }
+        Answer::TryLater(reason) => return Err(try_later(reason)),
+        Answer::CheckAgain => return Err(try_later("the rules were swapped".into())),
         Answer::StoreFailed(fault) => {
             let detail = format!("the store failed and nothing was changed: {fault}");
             return Err(
@@ -272,42 +316,4 @@ fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
-}
-
-fn method_not_allowed(request: &Request<Incoming>, methods: &[&str]) -> Answered {
-    let allow = methods.join(", ");
-    let detail = format!(
-        "{} is not served at {}; these are: {allow}",
-        request.method(),
-        request.uri().path()
-    );
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
-    let mut response = problem_response(&problem);
-    if let Ok(allow) = HeaderValue::from_str(&allow) {
-        response.headers_mut().insert(header::ALLOW, allow);
-    }
-    response
-}
-
-/// A response with problem details.
-#[must_use]
-pub fn problem_response(problem: &Problem) -> Answered {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = serde_json::to_string(problem).unwrap_or_default();
-    let mut response = json_response(status, problem::MEDIA_TYPE, body);
-    if let Some(seconds) = problem.retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
-}
-
-fn json_response(status: StatusCode, media_type: &'static str, body: String) -> Answered {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
 }

@@ -11,19 +11,27 @@ use saga_core::outcome::{Disposition, Reply, StateChange};
 use saga_core::rules::{Fault, FaultKind, Rules, shorten};
 use saga_core::settle::{self, Before, Settlement};
 
+use super::active::Active;
 use super::cache::{Aggregate, Cache};
 use super::participant::Shared;
-use crate::generation::Generation;
+use super::turnover::Turnover;
 use crate::store::{FiredTimer, Progress, Reader, StoreFault};
 
 /// Decides for one worker.
 pub(super) struct Decider {
     shared: Arc<Shared>,
-    generation: Generation,
+    active: Arc<Active>,
     rules: Box<dyn Rules + Send>,
     reader: Reader,
     cache: Cache,
     progress: Arc<Progress>,
+}
+
+/// What was decided on a message.
+pub(super) struct Decided {
+    pub(super) settlement: Settlement,
+    /// The state in the current shape, where it was stored in an older one.
+    pub(super) migrated: Option<Arc<str>>,
 }
 
 /// Why a message was not decided.
@@ -31,6 +39,8 @@ pub(super) enum Undecided {
     Malformed(String),
     RetryLater(String),
     Broke(Fault),
+    /// The state of its aggregate could not be brought to the current shape.
+    NotMigrated(Fault),
     Store(StoreFault),
 }
 
@@ -43,17 +53,29 @@ impl From<rusqlite::Error> for Undecided {
 impl Decider {
     pub(super) fn new(
         shared: Arc<Shared>,
-        generation: Generation,
+        active: Arc<Active>,
         reader: Reader,
         progress: Arc<Progress>,
     ) -> Self {
         Self {
             shared,
-            rules: generation.build.instance(),
-            generation,
+            rules: active.generation.build.instance(),
+            active,
             reader,
             cache: Cache::default(),
             progress,
+        }
+    }
+
+    /// What decides.
+    pub(super) fn active(&self) -> &Arc<Active> {
+        &self.active
+    }
+
+    /// Passes to the next generation, or is told to stay. Called between two turns.
+    pub(super) fn turn_over(&mut self, turnover: Turnover) {
+        if let Some(active) = turnover.take(&mut self.rules) {
+            self.active = active;
         }
     }
 
@@ -63,8 +85,8 @@ impl Decider {
     }
 
     /// Reads the aggregate, calls the rules, settles.
-    pub(super) fn decide(&mut self, envelope: &Envelope) -> Result<Settlement, Undecided> {
-        let aggregate = self.aggregate(&envelope.message.key)?;
+    pub(super) fn decide(&mut self, envelope: &Envelope) -> Result<Decided, Undecided> {
+        let (aggregate, was_migrated) = self.aggregate(&envelope.message.key)?;
         let state = aggregate.state.as_deref();
         let decision = self
             .rules
@@ -75,20 +97,24 @@ impl Decider {
             state,
             revision: aggregate.revision,
         };
-        settle::settle(
-            self.generation.description(),
+        let settlement = settle::settle(
+            self.active.description(),
             &self.shared.limits,
             envelope,
             before,
             outcome,
             decision.fuel,
         )
-        .map_err(Undecided::Broke)
+        .map_err(Undecided::Broke)?;
+        Ok(Decided {
+            settlement,
+            migrated: aggregate.state.filter(|_| was_migrated),
+        })
     }
 
     /// Answers a read, with the ticket of the entry that last changed what it saw.
     pub(super) fn read(&mut self, message: &Message) -> Result<(Reply, u64), Undecided> {
-        let aggregate = self.aggregate(&message.key)?;
+        let (aggregate, _) = self.aggregate(&message.key)?;
         let decision = self
             .rules
             .handle(aggregate.state.as_deref(), message)
@@ -117,17 +143,19 @@ impl Decider {
     }
 
     /// Remembers what the entry with this ticket leaves of the aggregate.
-    pub(super) fn remember(&mut self, settlement: &Settlement, ticket: u64, run: u64) {
-        let current = self.generation.description().state.version;
-        let (state, state_version) = match &settlement.state {
+    pub(super) fn remember(&mut self, decided: &Decided, ticket: u64, run: u64) {
+        let settlement = &decided.settlement;
+        let current = self.active.description().state.version;
+        let (state, state_version) = match (&settlement.state, &decided.migrated) {
+            (StateChange::Put(state), _) => (Some(Arc::from(state.as_str())), current),
+            (StateChange::Remove, _) => (None, current),
+            (StateChange::Unchanged, Some(migrated)) => (Some(migrated.clone()), current),
             // Timers change with the ticket too, so that a cancelled one is not taken for set.
-            StateChange::Unchanged if settlement.timers.is_empty() => return,
-            StateChange::Unchanged => match self.cache.get(&settlement.key) {
+            (StateChange::Unchanged, None) if settlement.timers.is_empty() => return,
+            (StateChange::Unchanged, None) => match self.cache.get(&settlement.key) {
                 Some(known) => (known.state, known.state_version),
                 None => return,
             },
-            StateChange::Put(state) => (Some(Arc::from(state.as_str())), current),
-            StateChange::Remove => (None, current),
         };
         let aggregate = Aggregate {
             state,
@@ -150,8 +178,8 @@ impl Decider {
         }
     }
 
-    /// The aggregate as the last turn left it, in the current shape.
-    fn aggregate(&mut self, key: &str) -> Result<Aggregate, Undecided> {
+    /// The aggregate as the last turn left it, in the current shape; and whether it was brought to it now.
+    fn aggregate(&mut self, key: &str) -> Result<(Aggregate, bool), Undecided> {
         let known = match self.cache.get(key) {
             Some(known) => known,
             None => {
@@ -169,31 +197,35 @@ impl Decider {
         self.migrated(known)
     }
 
-    fn migrated(&mut self, known: Aggregate) -> Result<Aggregate, Undecided> {
-        let current = self.generation.description().state.version;
+    fn migrated(&mut self, known: Aggregate) -> Result<(Aggregate, bool), Undecided> {
+        let current = self.active.description().state.version;
         let Some(state) = known
             .state
             .as_deref()
             .filter(|_| known.state_version != current)
         else {
-            return Ok(known);
+            return Ok((known, false));
         };
-        if known.state_version > current {
+        let migrated = if known.state_version > current {
             let detail = format!(
                 "state has version {}, the rules know up to {current}",
                 known.state_version
             );
-            return Err(Undecided::Broke(Fault::new(FaultKind::Migration, detail)));
-        }
-        let state = self
-            .rules
-            .migrate(known.state_version, state)
-            .map_err(Undecided::Broke)?;
-        Ok(Aggregate {
+            Err(Fault::new(FaultKind::Migration, detail))
+        } else {
+            let migrated = self.rules.migrate(known.state_version, state);
+            migrated.and_then(|state| {
+                settle::check_state(&self.shared.limits, &state)?;
+                Ok(state)
+            })
+        };
+        let state = migrated.map_err(Undecided::NotMigrated)?;
+        let aggregate = Aggregate {
             state: Some(state.into()),
             state_version: current,
             ..known
-        })
+        };
+        Ok((aggregate, true))
     }
 }
 

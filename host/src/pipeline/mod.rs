@@ -9,21 +9,32 @@
 //! - [`participant`]: one participant: takes commands, records and timers, and gives each to the worker of its key
 //! - [`turn`]: what is given to a worker, and what a client is answered
 //! - [`worker`]: one thread: the turn loop
+//! - [`active`]: what decides, and where its events go
+//! - `turnover`: how a worker passes from one generation to the next
 //! - `decide`: one decision: the aggregate, the rules, the settlement
 //! - [`cache`]: the aggregates that a worker remembers
+//! - `given_up`: what follows a message that was not decided
+//! - `outgoing`: what a turn publishes, as rows of the outbox
+//! - `recent`: the identities that are on their way to disk
 //! - [`parked`]: the keys that wait for another attempt
 //! - [`timers`]: offers the timers that are due
 //!
 //! Must not know: rdkafka, SQL, wasmtime types. Invariants that live here: 4 (turns of one key run in
 //! order, because one worker has them all), 5, 6 and 8.
 
+pub mod active;
 pub mod cache;
 mod decide;
+mod given_up;
+mod outgoing;
 pub mod parked;
 pub mod participant;
+mod recent;
 pub mod timers;
 pub mod turn;
+mod turnover;
 pub mod worker;
 
-pub use participant::{Participant, ParticipantSettings};
+pub use active::{Active, Lane};
+pub use participant::{Participant, ParticipantSettings, SwapError};
 pub use turn::{Answer, CommandCall};

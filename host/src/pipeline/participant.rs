@@ -1,29 +1,28 @@
 //! One participant: takes commands, records and timers, and gives each to the worker of its key.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use saga_core::admit::{self, Admission};
-use saga_core::description::{CommandKind, Description};
+use saga_core::description::CommandKind;
 use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
-use saga_core::record::{Attributes, Record, header};
 use saga_core::retry::RetryPolicy;
 use saga_core::rules::{Fault, FaultKind};
-use saga_core::settle::Settlement;
 use tokio::sync::oneshot;
 
+use super::active::Active;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Turn};
+use super::turnover::{GO_ON, HOLD, Handover, Turnover};
 use super::worker::Worker;
 use crate::clock::{now_ms, random_tail};
-use crate::generation::Generation;
 use crate::store::read::StoredTimer;
-use crate::store::{DeadLetter, FiredTimer, OutboxRow, Store, Taken};
+use crate::store::{FiredTimer, Store, Taken};
 use crate::transport::{Delivery, Sink};
 
 /// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant 9).
@@ -41,19 +40,6 @@ pub struct ParticipantSettings {
     pub limits: TurnLimits,
     /// How often and how soon to try again.
     pub retry: RetryPolicy,
-    /// Where its events go, by the topic's name in its description.
-    pub topics: HashMap<String, Lane>,
-    /// Where its dead letters go, by the topic that they came from.
-    pub dead_letters: HashMap<Arc<str>, Lane>,
-}
-
-/// A topic of the outbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lane {
-    /// Row of the topic.
-    pub topic: i64,
-    /// Partitions of the outbox.
-    pub partitions: i32,
 }
 
 /// What the workers of a participant share.
@@ -63,18 +49,37 @@ pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) limits: TurnLimits,
     pub(super) retry: RetryPolicy,
-    topics: HashMap<String, Lane>,
-    dead_letters: HashMap<Arc<str>, Lane>,
 }
 
 /// A participant that runs.
 pub struct Participant {
     shared: Arc<Shared>,
-    generation: Generation,
+    active: RwLock<Arc<Active>>,
     last_key: AtomicI64,
     /// Emptied when it is finished.
-    workers: RwLock<Vec<Sender<Turn>>>,
+    workers: RwLock<Vec<Line>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The ways to a worker.
+#[derive(Clone)]
+struct Line {
+    turns: Sender<Turn>,
+    turnovers: Sender<Turnover>,
+}
+
+/// Why a participant did not pass to the next generation.
+#[derive(Debug, thiserror::Error)]
+pub enum SwapError<E> {
+    /// It was decided not to, while all workers were held.
+    #[error("{0}")]
+    Declined(E),
+    /// A worker did not come to the end of its turn in time.
+    #[error("a turn takes too long; nothing was changed, try again")]
+    Busy,
+    /// The participant is finished.
+    #[error("the host is stopping")]
+    Stopping,
 }
 
 impl Participant {
@@ -84,27 +89,27 @@ impl Participant {
     /// When a thread can't be made or the store can't be read.
     pub fn start(
         settings: ParticipantSettings,
-        generation: Generation,
+        active: Arc<Active>,
         store: Arc<Store>,
     ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             row: settings.row,
-            name: generation.description().name.clone(),
+            name: active.description().name.clone(),
             store,
             limits: settings.limits,
             retry: settings.retry,
-            topics: settings.topics,
-            dead_letters: settings.dead_letters,
         });
         let mut workers = Vec::new();
         let mut threads = Vec::new();
         for number in 0..settings.instances.max(1) {
             let (give, take) = bounded(QUEUE);
+            let (hand_over, turnovers) = bounded(1);
             let worker = Worker::new(
                 shared.clone(),
-                generation.clone(),
+                active.clone(),
                 shared.store.reader()?,
                 take,
+                turnovers,
             );
             let name = format!("{}-{number}", shared.name);
             threads.push(
@@ -112,21 +117,117 @@ impl Participant {
                     .name(name)
                     .spawn(move || worker.run())?,
             );
-            workers.push(give);
+            workers.push(Line {
+                turns: give,
+                turnovers: hand_over,
+            });
         }
         Ok(Self {
             shared,
-            generation,
+            active: RwLock::new(active),
             last_key: AtomicI64::new(settings.last_key),
             workers: RwLock::new(workers),
             threads: Mutex::new(threads),
         })
     }
 
-    /// What the participant says of itself.
+    /// Its name.
     #[must_use]
-    pub fn description(&self) -> &Description {
-        self.generation.description()
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What decides. While a swap is under way, some workers may be ahead of it.
+    #[must_use]
+    pub fn active(&self) -> Arc<Active> {
+        self.active
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Passes to the next generation, which must be the active one in the store already: each worker from
+    /// its next turn on. Returns when all have. Blocks; must not be called twice at a time.
+    ///
+    /// # Errors
+    /// When the participant is finished.
+    pub fn swap(&self, next: &Arc<Active>) -> Result<(), SwapError<std::convert::Infallible>> {
+        let handovers = self.hand_over(next, true)?;
+        let until = Instant::now() + GO_ON;
+        // A worker that is late switches before its next turn all the same.
+        for handover in &handovers {
+            handover.has_gone_on(until);
+        }
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
+        Ok(())
+    }
+
+    /// The same for a generation that must not begin before the last turn of the one before has ended everywhere:
+    /// all workers are held between two turns, no record is admitted, and everything that was decided is committed,
+    /// while `decide` makes it the active one in the store, or declines. Readings of which it admits something
+    /// otherwise have to be cancelled by it, so that their records come again, in order.
+    ///
+    /// # Errors
+    /// Why it stays with the generation that it has.
+    pub fn swap_held<T, E>(
+        &self,
+        next: &Arc<Active>,
+        decide: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, SwapError<E>> {
+        let handovers = self.hand_over(next, false)?;
+        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + HOLD;
+        let decided = if handovers.iter().all(|handover| handover.is_held(until)) {
+            self.shared.store.settle_up();
+            decide().map_err(SwapError::Declined)
+        } else {
+            Err(SwapError::Busy)
+        };
+        for handover in &handovers {
+            handover.decide(decided.is_ok());
+        }
+        let until = Instant::now() + GO_ON;
+        for handover in &handovers {
+            handover.has_gone_on(until);
+        }
+        if decided.is_ok() {
+            *active = next.clone();
+        }
+        decided
+    }
+
+    fn hand_over<E>(
+        &self,
+        next: &Arc<Active>,
+        at_once: bool,
+    ) -> Result<Vec<Handover>, SwapError<E>> {
+        let workers = self
+            .workers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if workers.is_empty() {
+            return Err(SwapError::Stopping);
+        }
+        let mut handovers = Vec::new();
+        for worker in &workers {
+            let (turnover, handover) =
+                Turnover::new(next.clone(), next.generation.build.instance());
+            if at_once {
+                handover.decide(true);
+            }
+            // Those that were told already are let go when their handovers are dropped.
+            worker
+                .turnovers
+                .send(turnover)
+                .map_err(|_| SwapError::Stopping)?;
+            handovers.push(handover);
+        }
+        for worker in &workers {
+            // A worker with a full queue is awake.
+            let _ = worker.turns.try_send(Turn::Wake);
+        }
+        Ok(handovers)
     }
 
     /// Bounds of its turns.
@@ -144,7 +245,7 @@ impl Participant {
     /// Asks the participant. The answer comes after the commit of what it decided. If the caller
     /// stops waiting, the turn takes place all the same.
     pub async fn command(&self, call: CommandCall) -> Answer {
-        let Some(command) = self.description().command(&call.command) else {
+        let Some(command) = call.under.description().command(&call.command) else {
             return Answer::Malformed(format!("there is no command `{}`", call.command));
         };
         let read = matches!(command.kind, CommandKind::Read);
@@ -184,6 +285,7 @@ impl Participant {
         let (answer, answered) = oneshot::channel();
         let turn = Box::new(CommandTurn {
             envelope,
+            under: call.under,
             generated_key,
             answer,
         });
@@ -281,7 +383,7 @@ impl Participant {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let number = hasher.finish() % workers.len().max(1) as u64;
-        workers.get(number as usize).cloned()
+        workers.get(number as usize).map(|line| line.turns.clone())
     }
 }
 
@@ -298,10 +400,12 @@ impl Sink for Participant {
         } = delivery;
         let topic = session.source.declared_topic.clone();
         let offset = record.position.offset;
+        // Held until the record is handed over: a swap that admits otherwise waits for it.
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
         let admission = admit::record(
             &record,
             &topic,
-            self.description(),
+            active.description(),
             &self.shared.limits,
             now_ms(),
         );
@@ -313,6 +417,7 @@ impl Sink for Participant {
         self.give(match admission {
             Admission::Offer(envelope) => Turn::Event(Box::new(EventTurn {
                 envelope: *envelope,
+                under: active.clone(),
                 taken,
                 record,
                 attempts: 0,
@@ -325,145 +430,4 @@ impl Sink for Participant {
             },
         });
     }
-}
-
-impl Shared {
-    /// The records that a settlement publishes.
-    pub(super) fn outbox(&self, settlement: &Settlement) -> Vec<OutboxRow> {
-        let cause = &settlement.cause;
-        let row = |event: &saga_core::settle::OutgoingEvent| {
-            let lane = self.topics.get(&event.topic)?;
-            Some(OutboxRow {
-                topic: lane.topic,
-                partition: partition_of(event.key.as_bytes(), lane.partitions),
-                key: Some(event.key.clone().into_bytes()),
-                value: Some(event.body.clone().into_bytes()),
-                attributes: Attributes {
-                    id: Some(event.id.clone()),
-                    event_type: Some(event.event_type.clone()),
-                    correlation: Some(cause.correlation.clone()),
-                    causation: Some(cause.id.clone()),
-                    traceparent: cause.traceparent.clone(),
-                    ..Attributes::default()
-                },
-                from_generation: true,
-                time: settlement.journal.time,
-            })
-        };
-        // Every declared publication has a lane, and settlement has refused undeclared ones.
-        settlement.events.iter().filter_map(row).collect()
-    }
-
-    pub(super) fn dead_record(
-        &self,
-        taken: &Taken,
-        record: &Record,
-        reason: &str,
-        detail: String,
-        attempts: u32,
-        generation: &Generation,
-    ) -> DeadLetter {
-        DeadLetter {
-            consumer: taken.session.source.group.to_string(),
-            topic: record.position.topic.to_string(),
-            partition: record.position.partition,
-            offset: record.position.offset,
-            key: record.key.clone(),
-            value: record.value.clone(),
-            reason: reason.into(),
-            detail,
-            attempts,
-            digest: generation.build.digest().into(),
-            time: now_ms(),
-        }
-    }
-
-    pub(super) fn dead_timer(
-        &self,
-        turn: &TimerTurn,
-        reason: &str,
-        detail: String,
-        generation: &Generation,
-    ) -> DeadLetter {
-        DeadLetter {
-            consumer: "timer".into(),
-            topic: turn.fired.name.clone(),
-            partition: 0,
-            offset: 0,
-            key: Some(turn.fired.key.clone().into_bytes()),
-            value: Some(turn.envelope.message.body.clone().into_bytes()),
-            reason: reason.into(),
-            detail,
-            attempts: turn.attempts,
-            digest: generation.build.digest().into(),
-            time: now_ms(),
-        }
-    }
-
-    /// The record for the dead-letter topic: key, value and attributes as they came, and why. What is too
-    /// large to be published once more is left out, and said to be; the letter in the store has key and value.
-    pub(super) fn dead_letter_record(
-        &self,
-        record: Record,
-        letter: &DeadLetter,
-    ) -> Option<OutboxRow> {
-        let lane = self.dead_letters.get(&record.position.topic)?;
-        let mut attributes = record.attributes;
-        let longest = self.limits.attribute_bytes;
-        for attribute in [
-            &mut attributes.id,
-            &mut attributes.source,
-            &mut attributes.event_type,
-            &mut attributes.correlation,
-            &mut attributes.causation,
-            &mut attributes.digest,
-            &mut attributes.traceparent,
-        ] {
-            *attribute = attribute.take().filter(|text| text.len() <= longest);
-        }
-        let source = attributes.source.take();
-        attributes
-            .extra
-            .extend(source.map(|source| (header::SOURCE.to_owned(), source)));
-        let mut publishable = |what: &str, bytes: Option<Vec<u8>>, limit: usize| {
-            let length = bytes.as_ref().map_or(0, Vec::len);
-            if length > limit {
-                let omitted = (format!("dlq-{what}-omitted"), format!("{length} bytes"));
-                attributes.extra.push(omitted);
-            }
-            bytes.filter(|_| length <= limit)
-        };
-        let key = publishable("key", record.key, self.limits.key_bytes);
-        let value = publishable("value", record.value, self.limits.event_bytes);
-        attributes.extra.extend(
-            [
-                ("dlq-topic", letter.topic.clone()),
-                ("dlq-partition", letter.partition.to_string()),
-                ("dlq-offset", letter.offset.to_string()),
-                ("dlq-group", letter.consumer.clone()),
-                ("dlq-reason", letter.reason.clone()),
-                ("dlq-detail", letter.detail.clone()),
-                ("dlq-attempts", letter.attempts.to_string()),
-                ("dlq-digest", letter.digest.clone()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
-        Some(OutboxRow {
-            topic: lane.topic,
-            partition: partition_of(key.as_deref().unwrap_or_default(), lane.partitions),
-            key,
-            value,
-            attributes,
-            from_generation: false,
-            time: letter.time,
-        })
-    }
-}
-
-/// The partition of a key: FNV-1a, the same on every machine and in every version.
-fn partition_of(key: &[u8], partitions: i32) -> i32 {
-    let hash = key.iter().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    });
-    (hash % partitions.max(1).unsigned_abs()) as i32
 }

@@ -35,7 +35,7 @@ pub fn start(
 ) -> anyhow::Result<JoinHandle<()>> {
     let reader = store.reader()?;
     let bell = store.timers().clone();
-    let name = format!("timers-{}", participant.description().name);
+    let name = format!("timers-{}", participant.name());
     let body = move || {
         let under_way = Arc::new(Mutex::new(HashSet::new()));
         while !stop.is_cancelled() {

@@ -1,11 +1,14 @@
 //! What is given to a worker, and what a client is answered.
 
+use std::sync::Arc;
+
 use saga_core::message::Envelope;
 use saga_core::outcome::Reply;
 use saga_core::record::Record;
 use saga_core::rules::Fault;
 use tokio::sync::oneshot;
 
+use super::active::Active;
 use crate::store::{FiredTimer, StoreFault, Taken};
 
 /// One message on its way through a worker.
@@ -29,12 +32,16 @@ pub enum Turn {
     },
     /// A record that is none of the participant's business.
     Passed(Taken),
+    /// Nothing: it wakes the worker, which has something else to look at.
+    Wake,
 }
 
 /// A command, or a read.
 pub struct CommandTurn {
     /// The message.
     pub envelope: Envelope,
+    /// What it was checked against.
+    pub under: Arc<Active>,
     /// The number that was generated for its key.
     pub generated_key: Option<i64>,
     /// Where the answer goes.
@@ -45,6 +52,8 @@ pub struct CommandTurn {
 pub struct EventTurn {
     /// The message.
     pub envelope: Envelope,
+    /// What it was admitted under.
+    pub under: Arc<Active>,
     /// The record, to be settled.
     pub taken: Taken,
     /// The record, to be kept if it can't be decided.
@@ -92,14 +101,16 @@ impl Turn {
             Self::Command(turn) | Self::Read(turn) => Some(&turn.envelope.message.key),
             Self::Event(turn) => Some(&turn.envelope.message.key),
             Self::Timer(turn) => Some(&turn.envelope.message.key),
-            Self::Unreadable { .. } | Self::Passed(_) => None,
+            Self::Unreadable { .. } | Self::Passed(_) | Self::Wake => None,
         }
     }
 }
 
 /// A command as it comes from a client, checked against its schema.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CommandCall {
+    /// What it was checked against.
+    pub under: Arc<Active>,
     /// Name of the command.
     pub command: String,
     /// Path parameters, in the path's order.
@@ -119,6 +130,8 @@ pub enum Answer {
     Replied(Reply, String),
     /// The rules say that the request makes no sense.
     Malformed(String),
+    /// The rules were swapped, and it has to be checked against the new ones.
+    CheckAgain,
     /// Not now; the client may try again.
     TryLater(String),
     /// The rules broke.

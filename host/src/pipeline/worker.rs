@@ -3,40 +3,46 @@
 //! A worker has all turns of the keys that fall to it, one after the other. It does not wait for
 //! commits: it hands an entry to the store and goes on with the next message, on the state that it
 //! has just decided. If a commit fails it is sent back; see [`Progress`]. Clients are answered and
-//! offsets move only after the commit.
+//! offsets move only after the commit. Between two turns it may pass to the next generation of the rules.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use saga_core::compatibility;
 use saga_core::identity::{self, Identity};
-use saga_core::message::Envelope;
+use saga_core::message::{Envelope, Message};
+use saga_core::outcome::Reply;
 use saga_core::record::Record;
-use saga_core::retry::Next;
 use saga_core::rules::{Fault, FaultKind};
-use saga_core::settle::Settlement;
 
-use super::decide::{Decider, Undecided};
+use super::active::Active;
+use super::decide::{Decided, Decider, Undecided};
+use super::given_up::{self, Failure, GivenUp, STORE_RETRY, what_next};
+use super::outgoing;
 use super::parked::Parked;
 use super::participant::Shared;
+use super::recent::Recent;
 use super::turn::{Answer, CommandTurn, EventTurn, TimerTurn, Turn};
-use crate::generation::Generation;
-use crate::store::{DeadLetter, Entry, Progress, Reader, StoreFault, Taken};
+use super::turnover::Turnover;
+use crate::store::{
+    DeadLetter, Entry, Progress, Quarantine, Reader, StoreFault, Taken, Tally, Verdict,
+};
 
-/// Wait before the store is asked again after it failed.
-const STORE_RETRY: Duration = Duration::from_millis(200);
+/// Reads of one name are counted no more often than this: each would wake the writer.
+const READS_COUNTED: Duration = Duration::from_secs(5);
 
 /// The turn loop of one thread.
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    generation: Generation,
     decider: Decider,
     turns: Receiver<Turn>,
+    turnovers: Receiver<Turnover>,
     parked: Parked,
-    /// Identities of events whose entries are not yet committed, with their tickets in order.
-    recent: HashSet<Identity>,
-    recent_tickets: VecDeque<(u64, Identity)>,
+    recent: Recent,
+    /// When a read was last counted, by its name.
+    reads: HashMap<String, Instant>,
     progress: Arc<Progress>,
     ticket: u64,
     run: u64,
@@ -45,19 +51,20 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
-        generation: Generation,
+        active: Arc<Active>,
         reader: Reader,
         turns: Receiver<Turn>,
+        turnovers: Receiver<Turnover>,
     ) -> Self {
         let progress = Arc::<Progress>::default();
         Self {
-            decider: Decider::new(shared.clone(), generation.clone(), reader, progress.clone()),
+            decider: Decider::new(shared.clone(), active, reader, progress.clone()),
             shared,
-            generation,
             turns,
+            turnovers,
             parked: Parked::default(),
-            recent: HashSet::new(),
-            recent_tickets: VecDeque::new(),
+            recent: Recent::default(),
+            reads: HashMap::new(),
             progress,
             ticket: 0,
             run: 0,
@@ -123,37 +130,56 @@ impl Worker {
             } => self.unreadable(taken, *record, reason),
             Turn::Passed(taken) if taken.session.is_cancelled() => {}
             Turn::Passed(taken) => self.pass(taken),
+            Turn::Wake => {}
         }
     }
 
-    /// Takes notice of what the writer did meanwhile.
+    fn active(&self) -> &Active {
+        self.decider.active()
+    }
+
+    /// Takes notice of what the writer did meanwhile, and of the next generation.
     fn catch_up(&mut self) {
+        // One that is late passes over what is out of date already.
+        while let Ok(turnover) = self.turnovers.try_recv() {
+            self.decider.turn_over(turnover);
+            self.reads.clear();
+        }
         let run = self.progress.run();
         if run != self.run {
             self.run = run;
             self.decider.forget();
             self.recent.clear();
-            self.recent_tickets.clear();
         }
-        let committed = self.progress.committed();
-        while let Some((ticket, _)) = self.recent_tickets.front()
-            && *ticket <= committed
-        {
-            if let Some((_, identity)) = self.recent_tickets.pop_front() {
-                self.recent.remove(&identity);
-            }
-        }
+        self.recent.committed(self.progress.committed());
+    }
+
+    /// Whether what a command was checked against still holds: the rules may have been swapped since.
+    fn is_checked(&self, turn: &CommandTurn) -> bool {
+        let active = self.active();
+        let name = &turn.envelope.message.name;
+        turn.under.generation.id == active.generation.id
+            || compatibility::is_same_command(turn.under.description(), active.description(), name)
     }
 
     fn command(&mut self, turn: CommandTurn) {
+        if !self.is_checked(&turn) {
+            return reply(turn, Answer::CheckAgain);
+        }
         match self.decider.decide(&turn.envelope) {
-            Ok(mut settlement) => {
-                let key = settlement.key.clone();
-                let reply = settlement.reply.take();
+            Ok(mut decided) => {
+                let key = decided.settlement.key.clone();
+                let reply = decided.settlement.reply.take();
                 let generated_key = turn.generated_key;
                 let answer = turn.answer;
-                let entry = self.entry(Some(settlement));
+                let verdict = match reply {
+                    Some(Reply::Refused(_)) => Verdict::Refused,
+                    _ => Verdict::Decided,
+                };
+                let tally = self.tally(&turn.envelope.message, verdict);
+                let entry = self.decided_entry(decided);
                 self.commit(Entry {
+                    tally: Some(tally),
                     generated_key,
                     done: Box::new(move |result| {
                         let answer_with = match (result, reply) {
@@ -176,9 +202,33 @@ impl Worker {
         }
     }
 
+    fn tally(&self, message: &Message, verdict: Verdict) -> Tally {
+        Tally {
+            generation: self.active().generation.id,
+            origin: message.origin,
+            name: message.name.clone(),
+            verdict,
+            time: message.time,
+        }
+    }
+
+    fn count_read(&mut self, message: &Message) {
+        let now = Instant::now();
+        let is_due = (self.reads.get(&message.name))
+            .is_none_or(|last| now.duration_since(*last) >= READS_COUNTED);
+        if is_due {
+            self.reads.insert(message.name.clone(), now);
+            self.shared.store.count(self.tally(message, Verdict::Read));
+        }
+    }
+
     /// Reads; a state that is not yet committed is shown only when it is.
     fn read(&mut self, turn: CommandTurn) {
+        if !self.is_checked(&turn) {
+            return reply(turn, Answer::CheckAgain);
+        }
         let message = &turn.envelope.message;
+        self.count_read(message);
         let answer = self.decider.read(message);
         match answer {
             Ok((body, ticket)) => {
@@ -200,8 +250,25 @@ impl Worker {
         }
     }
 
+    /// Whether what a record was admitted under still holds: the rules may have been swapped since.
+    fn is_admitted(&self, turn: &EventTurn) -> bool {
+        let active = self.active();
+        turn.under.generation.id == active.generation.id
+            || compatibility::is_same_subscription(
+                turn.under.description(),
+                active.description(),
+                &turn.taken.session.source.declared_topic,
+                turn.record.attributes.event_type.as_deref(),
+            )
+    }
+
     fn event(&mut self, mut turn: Box<EventTurn>) {
         if turn.taken.session.is_cancelled() {
+            return;
+        }
+        if !self.is_admitted(&turn) {
+            // It is read again, and admitted under what decides then.
+            turn.taken.session.cancel();
             return;
         }
         let message = &turn.envelope.message;
@@ -219,29 +286,32 @@ impl Worker {
             Err(error) => Err(error.into()),
         };
         match decided {
-            Ok(settlement) => {
-                let entry = self.entry(Some(settlement));
-                self.note(entry.ticket, identity);
+            Ok(decided) => {
+                let tally = self.tally(&turn.envelope.message, Verdict::Decided);
+                let entry = self.decided_entry(decided);
+                self.recent.note(entry.ticket, identity);
                 self.commit(Entry {
+                    tally: Some(tally),
                     taken: Some(turn.taken),
                     ..entry
                 });
             }
             Err(Undecided::Store(fault)) => self.store_failed(&turn.taken, &fault),
-            Err(undecided) => match self.what_next(undecided, turn.attempts) {
+            Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
                 Failure::Retry(delay) => {
                     let key = turn.envelope.message.key.clone();
                     self.parked
                         .park(key, Turn::Event(turn), Instant::now() + delay);
                 }
-                Failure::GiveUp { reason, detail } => {
+                Failure::GiveUp(given_up) => {
                     let EventTurn {
+                        envelope,
                         taken,
                         record,
                         attempts,
                         ..
                     } = *turn;
-                    self.put_aside(taken, record, reason, detail, attempts);
+                    self.put_aside(taken, record, Some(&envelope.message), given_up, attempts);
                 }
             },
         }
@@ -260,27 +330,27 @@ impl Worker {
         }
         let key = turn.envelope.message.key.clone();
         match self.decider.decide(&turn.envelope) {
-            Ok(settlement) => {
-                let entry = self.entry(Some(settlement));
+            Ok(decided) => {
+                let tally = self.tally(&turn.envelope.message, Verdict::Decided);
+                let entry = self.decided_entry(decided);
                 let over = turn.over;
                 self.commit(Entry {
+                    tally: Some(tally),
                     fired: Some(turn.fired),
                     done: Box::new(move |_| drop(over)),
                     ..entry
                 });
             }
             Err(Undecided::Store(_)) => {}
-            Err(undecided) => match self.what_next(undecided, turn.attempts) {
+            Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
                 Failure::Retry(delay) => {
                     self.parked
                         .park(key, Turn::Timer(turn), Instant::now() + delay)
                 }
-                Failure::GiveUp { reason, detail } => {
-                    let letter = self
-                        .shared
-                        .dead_timer(&turn, reason, detail, &self.generation);
+                Failure::GiveUp(given_up) => {
+                    let entry = self.given_up_entry(Some(&turn.envelope.message), &given_up);
+                    let letter = given_up.of_timer(&turn, self.active());
                     let TimerTurn { fired, over, .. } = *turn;
-                    let entry = self.entry(None);
                     let done = Box::new(move |_| drop(over));
                     self.bury(
                         Entry {
@@ -296,26 +366,51 @@ impl Worker {
     }
 
     fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
-        Ok(self.recent.contains(identity) || self.decider.was_applied(identity)?)
+        Ok(self.recent.holds(identity) || self.decider.was_applied(identity)?)
     }
 
-    /// An entry with the next ticket; what it leaves of the aggregate is remembered.
-    fn entry(&mut self, settlement: Option<Settlement>) -> Entry {
+    /// An entry with what was decided, and what it leaves of the aggregate is remembered.
+    fn decided_entry(&mut self, decided: Decided) -> Entry {
         self.ticket += 1;
-        let state_version = self.generation.description().state.version;
-        if let Some(settlement) = &settlement {
-            self.decider.remember(settlement, self.ticket, self.run);
+        self.decider.remember(&decided, self.ticket, self.run);
+        let outbox = outgoing::outbox(self.active(), &decided.settlement);
+        let lift =
+            (decided.migrated.as_ref()).map(|_| Quarantine::Lift(decided.settlement.key.clone()));
+        Entry {
+            settlement: Some(decided.settlement),
+            migrated: decided.migrated,
+            quarantine: lift,
+            outbox,
+            ..self.bare_entry()
         }
-        let outbox = settlement
-            .as_ref()
-            .map(|settlement| self.shared.outbox(settlement))
-            .unwrap_or_default();
+    }
+
+    /// An entry for a message that is given up.
+    fn given_up_entry(&mut self, message: Option<&Message>, given_up: &GivenUp) -> Entry {
+        self.ticket += 1;
+        let tally = (message.filter(|_| given_up.is_fault))
+            .map(|message| self.tally(message, Verdict::Fault));
+        let quarantine = (message.filter(|_| given_up.is_not_migrated))
+            .map(|message| given_up::quarantine(message, &given_up.detail));
+        Entry {
+            tally,
+            quarantine,
+            ..self.bare_entry()
+        }
+    }
+
+    /// An entry with the current ticket that does nothing yet.
+    fn bare_entry(&self) -> Entry {
+        let active = self.active();
         Entry {
             participant: self.shared.row,
-            generation: self.generation.id,
-            state_version,
-            settlement,
-            outbox,
+            generation: active.generation.id,
+            state_version: active.description().state.version,
+            settlement: None,
+            migrated: None,
+            quarantine: None,
+            tally: None,
+            outbox: Vec::new(),
             generated_key: None,
             taken: None,
             fired: None,
@@ -338,17 +433,19 @@ impl Worker {
         }
         match self.was_put_aside(&taken, &record) {
             Ok(true) => self.pass(taken),
-            Ok(false) => self.put_aside(taken, record, "malformed", reason, 1),
+            Ok(false) => {
+                self.put_aside(taken, record, None, GivenUp::malformed(reason), 1);
+            }
             Err(error) => self.store_failed(&taken, &StoreFault(error.to_string().into())),
         }
     }
 
     /// Settles a record that changes nothing.
     fn pass(&mut self, taken: Taken) {
-        let entry = self.entry(None);
+        self.ticket += 1;
         self.commit(Entry {
             taken: Some(taken),
-            ..entry
+            ..self.bare_entry()
         });
     }
 
@@ -358,21 +455,17 @@ impl Worker {
         &mut self,
         taken: Taken,
         record: Record,
-        reason: &str,
-        detail: String,
+        message: Option<&Message>,
+        given_up: GivenUp,
         attempts: u32,
     ) {
         let place = identity::of_position(&record.position);
-        let letter =
-            self.shared
-                .dead_record(&taken, &record, reason, detail, attempts, &self.generation);
-        let outbox = self
-            .shared
-            .dead_letter_record(record, &letter)
-            .into_iter()
-            .collect();
-        let entry = self.entry(None);
-        self.note(entry.ticket, place.clone());
+        let entry = self.given_up_entry(message, &given_up);
+        let active = self.active();
+        let letter = given_up.of_record(&taken, &record, attempts, active);
+        let published = outgoing::dead_letter(&self.shared.limits, active, record, &letter);
+        let outbox = published.into_iter().collect();
+        self.recent.note(entry.ticket, place.clone());
         self.bury(
             Entry {
                 taken: Some(taken),
@@ -387,7 +480,8 @@ impl Worker {
     fn bury(&self, entry: Entry, letter: DeadLetter) {
         tracing::warn!(
             participant = %self.shared.name, topic = %letter.topic, partition = letter.partition,
-            offset = letter.offset, reason = %letter.reason, detail = %letter.detail, "dead letter"
+            offset = letter.offset, reason = %letter.reason, detail = %letter.detail, digest = %letter.digest,
+            "dead letter"
         );
         self.commit(Entry {
             dead_letter: Some(letter),
@@ -399,47 +493,31 @@ impl Worker {
         Ok(taken.may_repeat && self.was_applied(&identity::of_position(&record.position))?)
     }
 
-    /// Notes an identity that is on its way to disk.
-    fn note(&mut self, ticket: u64, identity: Identity) {
-        self.recent.insert(identity.clone());
-        self.recent_tickets.push_back((ticket, identity));
-    }
-
-    fn what_next(&self, undecided: Undecided, attempts: u32) -> Failure {
-        let retry = |reason: &'static str, detail: String| match self.shared.retry.after(attempts) {
-            Next::RetryAfter(ms) => Failure::Retry(Duration::from_millis(ms)),
-            Next::GiveUp => Failure::GiveUp { reason, detail },
-        };
-        match undecided {
-            Undecided::Malformed(detail) => Failure::GiveUp {
-                reason: "malformed",
-                detail,
-            },
-            Undecided::RetryLater(detail) => retry("retries-exhausted", detail),
-            Undecided::Broke(fault) if fault.may_pass() => retry("deadline", fault.detail),
-            // The same input would break it again.
-            Undecided::Broke(fault) => Failure::GiveUp {
-                reason: fault_word(fault.kind),
-                detail: fault.detail,
-            },
-            // Says nothing of the message: it is never given up for it (invariant 5).
-            Undecided::Store(_) => Failure::Retry(STORE_RETRY),
-        }
-    }
-
-    fn explain(&self, envelope: &Envelope, undecided: Undecided) -> Answer {
+    fn explain(&mut self, envelope: &Envelope, undecided: Undecided) -> Answer {
+        let message = &envelope.message;
         match undecided {
             Undecided::Malformed(reason) => Answer::Malformed(reason),
             Undecided::RetryLater(reason) => Answer::TryLater(reason),
             Undecided::Store(fault) => Answer::StoreFailed(fault),
-            Undecided::Broke(fault) => {
-                tracing::error!(
-                    participant = %self.shared.name, command = %envelope.message.name, id = %envelope.message.id,
-                    digest = %self.generation.build.digest(), %fault, "the rules broke on a command; nothing was changed"
-                );
-                Answer::Broke(fault)
+            Undecided::Broke(fault) => self.broke(message, fault),
+            Undecided::NotMigrated(fault) => {
+                self.ticket += 1;
+                self.commit(Entry {
+                    quarantine: Some(given_up::quarantine(message, &fault.detail)),
+                    ..self.bare_entry()
+                });
+                self.broke(message, fault)
             }
         }
+    }
+
+    fn broke(&self, message: &Message, fault: Fault) -> Answer {
+        tracing::error!(
+            participant = %self.shared.name, command = %message.name, id = %message.id,
+            digest = %self.active().digest(), %fault, "the rules broke on a command; nothing was changed"
+        );
+        self.shared.store.count(self.tally(message, Verdict::Fault));
+        Answer::Broke(fault)
     }
 
     /// The store can't be read: what was taken comes again when it can.
@@ -450,27 +528,7 @@ impl Worker {
     }
 }
 
-enum Failure {
-    Retry(Duration),
-    GiveUp {
-        reason: &'static str,
-        detail: String,
-    },
-}
-
 fn reply(turn: CommandTurn, answer: Answer) {
     // A client that has gone needs no answer.
     let _ = turn.answer.send(answer);
-}
-
-fn fault_word(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Trap => "trap",
-        FaultKind::OutOfFuel => "out-of-fuel",
-        FaultKind::Deadline => "deadline",
-        FaultKind::OutOfMemory => "out-of-memory",
-        FaultKind::OutputTooLarge => "output-too-large",
-        FaultKind::BadOutput => "bad-output",
-        FaultKind::Migration => "migration",
-    }
 }

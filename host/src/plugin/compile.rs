@@ -27,14 +27,23 @@ fn hex(bytes: &[u8]) -> String {
 /// Compiled code on disk.
 #[derive(Debug, Clone)]
 pub struct CodeCache {
-    directory: PathBuf,
+    /// None where nothing is cached.
+    directory: Option<PathBuf>,
 }
 
 impl CodeCache {
     /// A cache in this directory, which is made when it is first needed.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self {
+            directory: Some(directory),
+        }
+    }
+
+    /// Caches nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { directory: None }
     }
 
     /// The compiled component of these bytes, from the cache where it is there.
@@ -47,37 +56,51 @@ impl CodeCache {
         bytes: &[u8],
         digest: &str,
     ) -> wasmtime::Result<Component> {
-        let path = self.path(engine, digest);
+        let Some(directory) = &self.directory else {
+            return Component::new(engine, bytes);
+        };
+        let path = directory.join(file_name(engine, digest));
         if let Some(component) = read(engine, &path) {
             return Ok(component);
         }
         let component = Component::new(engine, bytes)?;
-        if let Err(error) = self.write(&path, &component) {
+        if let Err(error) = write(directory, &path, &component) {
             tracing::warn!(path = %path.display(), %error, "compiled code was not cached; the next start compiles again");
         }
         Ok(component)
     }
 
-    fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
-        let mut hasher = std::hash::DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        self.directory
-            .join(format!("{digest}-{:016x}.code", hasher.finish()))
+    /// Removes what is cached of this digest, for whatever engine.
+    pub fn forget(&self, digest: &str) {
+        let files = self.directory.as_ref().map(fs::read_dir);
+        let prefix = format!("{digest}-");
+        for file in files.into_iter().flatten().flatten().flatten() {
+            if file.file_name().to_string_lossy().starts_with(&prefix) {
+                // What can't be removed costs its room and nothing else.
+                let _ = fs::remove_file(file.path());
+            }
+        }
     }
+}
 
-    fn write(&self, path: &Path, component: &Component) -> anyhow::Result<()> {
-        let code = component
-            .serialize()
-            .map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        fs::create_dir_all(&self.directory)?;
-        let unfinished = path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = fs::File::create(&unfinished)?;
-        file.write_all(&Sha256::digest(&code))?;
-        file.write_all(&code)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        Ok(())
-    }
+fn file_name(engine: &Engine, digest: &str) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{digest}-{:016x}.code", hasher.finish())
+}
+
+fn write(directory: &Path, path: &Path, component: &Component) -> anyhow::Result<()> {
+    let code = component
+        .serialize()
+        .map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    fs::create_dir_all(directory)?;
+    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = fs::File::create(&unfinished)?;
+    file.write_all(&Sha256::digest(&code))?;
+    file.write_all(&code)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    Ok(())
 }
 
 /// Reads compiled code back, if it is all there.

@@ -1,9 +1,9 @@
 //! A loaded component: its digest, what it says of itself, and where its instances come from.
 //!
-//! Loading is the whole way from a path to something that can be called: read, compile (cached),
-//! check the world, link, describe, check the description. What fails says which step and why.
+//! Loading is the whole way from bytes to something that can be called: compile (cached), check the
+//! world, link, describe, check the description. What fails says which step and why.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use saga_core::description::{self, Description};
 use saga_core::rules::{Fault, Rules};
@@ -18,7 +18,7 @@ use crate::generation::Build;
 
 /// Largest file that is taken for a component, in bytes. Components of interpreted languages are
 /// about 20 MB.
-const COMPONENT_BYTES: u64 = 128 << 20;
+pub const COMPONENT_BYTES: u64 = 128 << 20;
 
 /// A component that can be called.
 pub struct Component {
@@ -32,42 +32,42 @@ pub struct Component {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file could not be read.
-    #[error("component {path}: can't be read: {reason}")]
+    #[error("component {origin}: can't be read: {reason}")]
     Unreadable {
         /// The file.
-        path: PathBuf,
+        origin: String,
         /// What the system said.
         reason: String,
     },
     /// The bytes are not a component.
-    #[error("component {path}: {reason}")]
+    #[error("component {origin}: {reason}")]
     NotAComponent {
-        /// The file.
-        path: PathBuf,
+        /// Where it is from: a file, mostly.
+        origin: String,
         /// What it is instead, and what to do.
         reason: String,
     },
     /// It is a component of another world.
-    #[error("component {path}: not of the world saga:participant/participant: {reason}")]
+    #[error("component {origin}: not of the world saga:participant/participant: {reason}")]
     WrongWorld {
-        /// The file.
-        path: PathBuf,
+        /// Where it is from: a file, mostly.
+        origin: String,
         /// Which export is missing or differs, or which import is not granted.
         reason: String,
     },
     /// It broke when it was asked what it is.
-    #[error("component {path}: broke in `describe`: {fault}")]
+    #[error("component {origin}: broke in `describe`: {fault}")]
     DescribeFault {
-        /// The file.
-        path: PathBuf,
+        /// Where it is from: a file, mostly.
+        origin: String,
         /// How it broke.
         fault: Fault,
     },
     /// What it says of itself makes no sense.
-    #[error("component {path}: its description is wrong: {}", join(problems))]
+    #[error("component {origin}: its description is wrong: {}", join(problems))]
     BadDescription {
-        /// The file.
-        path: PathBuf,
+        /// Where it is from: a file, mostly.
+        origin: String,
         /// Everything that is wrong.
         problems: Vec<description::DescriptionProblem>,
     },
@@ -82,27 +82,32 @@ fn join(problems: &[description::DescriptionProblem]) -> String {
 }
 
 impl Component {
-    /// Loads the component in a file.
+    /// Loads the component of these bytes. `origin` says where they are from, for what is said of them.
     ///
     /// # Errors
-    /// A [`LoadError`] that names the file, the step and the reason.
-    pub fn load(runtime: &Runtime, cache: &CodeCache, path: &Path) -> Result<Self, LoadError> {
-        let bytes = read(path)?;
-        let digest = compile::digest(&bytes);
-        if let Some(reason) = world::not_a_component(&bytes) {
+    /// A [`LoadError`] that names the origin, the step and the reason.
+    pub fn load(
+        runtime: &Runtime,
+        cache: &CodeCache,
+        bytes: &[u8],
+        origin: &str,
+    ) -> Result<Self, LoadError> {
+        let origin = || origin.to_owned();
+        let digest = compile::digest(bytes);
+        if let Some(reason) = world::not_a_component(bytes) {
             return Err(LoadError::NotAComponent {
-                path: path.to_owned(),
+                origin: origin(),
                 reason,
             });
         }
         let component = cache
-            .compile(runtime.engine(), &bytes, &digest)
+            .compile(runtime.engine(), bytes, &digest)
             .map_err(|error| LoadError::NotAComponent {
-                path: path.to_owned(),
+                origin: origin(),
                 reason: format!("does not compile: {error:#}"),
             })?;
         let wrong_world = |reason| LoadError::WrongWorld {
-            path: path.to_owned(),
+            origin: origin(),
             reason,
         };
         if let Some(reason) = world::mismatch(runtime.engine(), &component) {
@@ -116,13 +121,13 @@ impl Component {
         let description = Instance::new(runtime.clone(), pre.clone())
             .describe()
             .map_err(|fault| LoadError::DescribeFault {
-                path: path.to_owned(),
+                origin: origin(),
                 fault,
             })?;
         let problems = description::check(&description);
         if !problems.is_empty() {
             return Err(LoadError::BadDescription {
-                path: path.to_owned(),
+                origin: origin(),
                 problems,
             });
         }
@@ -145,13 +150,19 @@ impl Build for Component {
     }
 
     fn instance(&self) -> Box<dyn Rules + Send> {
-        Box::new(Instance::new(self.runtime.clone(), self.pre.clone()))
+        let mut instance = Instance::new(self.runtime.clone(), self.pre.clone());
+        instance.prepare();
+        Box::new(instance)
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+/// Reads the file of a component.
+///
+/// # Errors
+/// A [`LoadError::Unreadable`] that names the file and the reason.
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |reason: String| LoadError::Unreadable {
-        path: path.to_owned(),
+        origin: path.display().to_string(),
         reason,
     };
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;

@@ -29,6 +29,13 @@ impl Instance {
         }
     }
 
+    /// Makes the instance now, so that the first call need not. What goes wrong is found by that call.
+    pub(super) fn prepare(&mut self) {
+        if self.live.is_none() {
+            self.live = self.instantiate().ok();
+        }
+    }
+
     /// Asks the component what it is.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! - [`component`]: a loaded component: digest, description, instances
 //! - [`instance`]: one instance, which implements [`saga_core::rules::Rules`]
 //! - [`bindings`]: the generated types and their way to and from the core's
+//! - [`priority`]: work that gives way to the turns
 //! - [`world`]: why a component does not fit, in words of the WIT
 //!
 //! Must not know: Kafka, SQL, HTTP, threads of the pipeline. Invariants 7 (a component sees only
@@ -20,8 +21,10 @@ pub mod component;
 pub mod engine;
 pub mod instance;
 mod last_words;
+pub mod priority;
 pub mod sandbox;
 pub mod world;
 
+pub use compile::CodeCache;
 pub use component::{Component, LoadError};
 pub use engine::{GuestLimits, Runtime};

@@ -2,44 +2,60 @@
 //!
 //! Where the rules come from is its one argument: `saga` loads components; the benchmark has a program
 //! whose rules are compiled in, to measure what the components cost.
+//!
+//! # Layout
+//!
+//! - this file: a host from its start to its end; exit codes
+//! - [`cli`]: the command line
+//! - [`signals`]: the signals that the host takes
+//! - [`admin_file`]: the file by which commands find a host that runs
+//! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
+//! - [`verify`]: the command that checks a component offline
 
+mod admin_file;
 mod cli;
+mod client;
+mod operate;
+mod reply;
+mod signals;
+mod table;
+mod verify;
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{self, StartError};
+use self::signals::{Received, Signals};
+use crate::app::{self, Rules, StartError};
 use crate::config::Config;
-use crate::generation::Build;
 use crate::panics;
-use crate::store::Store;
 
 /// Exit codes, after sysexits.h. `saga --help` lists them.
 mod exit {
-    /// Bad settings or a bad command line.
+    /// Ended as asked.
+    pub(crate) const DONE: u8 = 0;
+    /// Bad settings, a bad command line, an unknown participant or generation.
     pub(crate) const USAGE: u8 = 64;
-    /// A component was refused.
+    /// A component was refused, or can't be read.
     pub(crate) const COMPONENT: u8 = 65;
-    /// An address can't be listened on.
-    pub(crate) const LISTEN: u8 = 69;
+    /// An address can't be listened on; no host can be reached.
+    pub(crate) const UNAVAILABLE: u8 = 69;
     /// A bug in the host.
     pub(crate) const INTERNAL: u8 = 70;
     /// The store can't be used.
     pub(crate) const STORE: u8 = 73;
+    /// The host can't do it now.
+    pub(crate) const TRY_AGAIN: u8 = 75;
+    /// The host wants a token, or another one.
+    pub(crate) const NO_PERMISSION: u8 = 77;
     /// Ended at once by a second signal: this and the signal's number, as shells have it.
     pub(crate) const SIGNAL: i32 = 128;
 }
 
-/// Gives the rules of every configured participant.
-pub type Load = fn(&Config) -> Result<Vec<Arc<dyn Build>>, StartError>;
-
 /// Runs the program to its end.
 #[must_use]
-pub fn main(load: Load) -> ExitCode {
+pub fn main(rules: Rules) -> ExitCode {
     let arguments = match cli::Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -53,8 +69,8 @@ pub fn main(load: Load) -> ExitCode {
         }
     };
     // What is wrong with the settings is said before there is a log to say it in.
-    let (command, config) = match arguments.config() {
-        Ok(config) => config,
+    let action = match arguments.action() {
+        Ok(action) => action,
         Err(error) => {
             for problem in error.0 {
                 complain(&problem);
@@ -62,16 +78,22 @@ pub fn main(load: Load) -> ExitCode {
             return exit::USAGE.into();
         }
     };
-    match command {
-        cli::Action::PrintConfig => print_config(&config),
-        cli::Action::Run => run(&config, load),
+    match action {
+        cli::Action::PrintConfig(config) => print_config(&config),
+        cli::Action::Run(config) => run(&config, rules),
+        cli::Action::Operate(operation) => operate::operate(&operation).into(),
+        cli::Action::Verify {
+            config,
+            request,
+            json,
+        } => verify::verify(&config, &request, json).into(),
     }
 }
 
 fn print_config(config: &Config) -> ExitCode {
     match config.to_toml() {
         Ok(text) => {
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            say(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -81,7 +103,7 @@ fn print_config(config: &Config) -> ExitCode {
     }
 }
 
-fn run(config: &Config, load: Load) -> ExitCode {
+fn run(config: &Config, rules: Rules) -> ExitCode {
     cli::start_log(&config.log);
     panics::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
@@ -100,7 +122,7 @@ fn run(config: &Config, load: Load) -> ExitCode {
             return exit::INTERNAL.into();
         }
     };
-    runtime.block_on(serve(config, load)).map_or_else(
+    runtime.block_on(serve(config, rules)).map_or_else(
         |error| {
             // The log may be JSON for a machine; this line is for whoever started the program.
             complain(&error.to_string());
@@ -110,10 +132,10 @@ fn run(config: &Config, load: Load) -> ExitCode {
     )
 }
 
-async fn serve(config: &Config, load: Load) -> Result<(), StartError> {
+async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
     let store = app::open_store(config)?;
-    let running = match start(config, store.clone(), load).await {
+    let running = match app::start(config, store.clone(), rules).await {
         Ok(running) => running,
         Err(error) => {
             // What did start holds the store; closing it leaves no log to recover.
@@ -121,31 +143,56 @@ async fn serve(config: &Config, load: Load) -> Result<(), StartError> {
             return Err(error);
         }
     };
-    announce(&running.listening);
-    let which = signals.next().await;
+    point_to(config, running.admin.as_deref());
+    announce(running.admin.as_deref(), &running.listening);
+    let which = loop {
+        match signals.next().await {
+            Received::Reread => running.reread(),
+            Received::Stop(which) => break which,
+        }
+    };
     tracing::info!(
         signal = which.name,
         "draining; a second signal ends at once"
     );
     tokio::select! {
         () = running.drain() => tracing::info!("drained"),
-        which = signals.next() => {
+        which = signals.stop() => {
             tracing::warn!(signal = which.name, "ending at once; the next start recovers");
             std::process::exit(exit::SIGNAL + which.number);
         }
     }
+    if let Err(error) = admin_file::withdraw(&config.data_dir) {
+        tracing::warn!(%error, "admin.json can't be removed; commands see that no such process runs");
+    }
     Ok(())
 }
 
-/// Says on standard output where the participants listen, and that they do.
-fn announce(listening: &[(String, String)]) {
-    let mut text: String = listening
+/// Leaves word in the data directory where this host can be asked, if it can.
+fn point_to(config: &Config, admin: Option<&str>) {
+    let directory = &config.data_dir;
+    let written = match admin {
+        Some(url) => admin_file::write(directory, url),
+        None => admin_file::clear(directory),
+    };
+    if let Err(error) = written {
+        tracing::warn!(directory = %directory.display(), %error, "admin.json can't be written; commands need --admin URL to find this host");
+    }
+}
+
+/// Says on standard output where the operator is served, where the participants listen, and that they do.
+fn announce(admin: Option<&str>, listening: &[(String, String)]) {
+    let admin = admin.map(|url| format!("admin {url}\n"));
+    let listening = listening
         .iter()
-        .map(|(name, url)| format!("listening {name} {url}\n"))
-        .collect();
-    text.push_str("ready\n");
+        .map(|(name, url)| format!("listening {name} {url}\n"));
+    let text: String = listening.chain(admin).collect();
+    say(&format!("{text}ready\n"));
+}
+
+/// Says something on standard output. Not `print!`: whoever reads may be gone, and that must not stop the host.
+fn say(text: &str) {
     let mut out = std::io::stdout();
-    // Not `println!`: whoever reads may be gone, and that must not stop the host.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
@@ -154,50 +201,12 @@ fn complain(what: &str) {
     let _ = writeln!(std::io::stderr(), "saga: {what}");
 }
 
-async fn start(config: &Config, store: Arc<Store>, load: Load) -> Result<app::Running, StartError> {
-    let builds = load(config)?;
-    app::start(config, store, builds).await
-}
-
 fn exit_code(error: &StartError) -> u8 {
     match error {
         StartError::Config(_) => exit::USAGE,
         StartError::Component(_) => exit::COMPONENT,
         StartError::Store(_) => exit::STORE,
-        StartError::Listen(_) => exit::LISTEN,
+        StartError::Listen(_) => exit::UNAVAILABLE,
         StartError::Other(_) => exit::INTERNAL,
-    }
-}
-
-/// A signal that came.
-struct Received {
-    name: &'static str,
-    number: i32,
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-/// `SIGXFSZ` on Linux and macOS.
-const FILE_SIZE_EXCEEDED: i32 = 25;
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        // Taken, so that a limit on the size of files is a failed write, as on a full disk, and not the
-        // end of the process. It stays taken when the stream is dropped.
-        signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)?;
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Received {
-        tokio::select! {
-            _ = self.interrupt.recv() => Received { name: "SIGINT", number: SignalKind::interrupt().as_raw_value() },
-            _ = self.terminate.recv() => Received { name: "SIGTERM", number: SignalKind::terminate().as_raw_value() },
-        }
     }
 }

@@ -7,7 +7,8 @@ use saga_core::identity::Identity;
 use saga_core::outcome::{StateChange, TimerChange};
 use saga_core::settle::Settlement;
 
-use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow};
+use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Quarantine};
+use super::tally::Tallies;
 
 /// What became of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) struct Counters {
     last_keys: HashMap<i64, i64>,
     /// Where a consumer reads on, by consumer, topic and partition.
     offsets: HashMap<(std::sync::Arc<str>, i64, i32), i64>,
+    /// What the builds were asked.
+    tallies: Tallies,
 }
 
 impl Counters {
@@ -35,6 +38,7 @@ impl Counters {
         self.partitions.clear();
         self.last_keys.clear();
         self.offsets.clear();
+        self.tallies.clear();
     }
 
     fn next_offset(
@@ -81,7 +85,7 @@ impl Counters {
         for ((consumer, topic, partition), next) in &self.offsets {
             write_offset(sql, consumer, *topic, *partition, *next)?;
         }
-        Ok(())
+        self.tallies.flush(sql)
     }
 }
 
@@ -142,6 +146,12 @@ pub(super) fn apply(
         }
         write_dead_letter(sql, entry.participant, letter)?;
     }
+    if let Some(quarantine) = &entry.quarantine {
+        write_quarantine(sql, entry, quarantine)?;
+    }
+    if let Some(tally) = &entry.tally {
+        counters.tallies.add(tally);
+    }
     if let Some(key) = entry.generated_key {
         let last = counters.last_keys.entry(entry.participant).or_default();
         *last = key.max(*last);
@@ -181,7 +191,7 @@ fn remember(
 
 fn write_state(sql: &Connection, entry: &Entry, settlement: &Settlement) -> rusqlite::Result<()> {
     let state = match &settlement.state {
-        StateChange::Unchanged => return Ok(()),
+        StateChange::Unchanged => return write_migrated(sql, entry, settlement),
         StateChange::Put(state) => Some(state),
         StateChange::Remove => {
             // Timers belong to the aggregate and go with it; the turn may set new ones.
@@ -196,6 +206,46 @@ fn write_state(sql: &Connection, entry: &Entry, settlement: &Settlement) -> rusq
              state = excluded.state",
     )?
     .execute(params![entry.participant, settlement.key, settlement.revision as i64, entry.state_version, state])?;
+    Ok(())
+}
+
+/// A state in a new shape is the same state: its revision stays.
+fn write_migrated(
+    sql: &Connection,
+    entry: &Entry,
+    settlement: &Settlement,
+) -> rusqlite::Result<()> {
+    let Some(state) = &entry.migrated else {
+        return Ok(());
+    };
+    sql.prepare_cached(
+        "UPDATE aggregates SET state = ?3, state_version = ?4 WHERE participant = ?1 AND key = ?2",
+    )?
+    .execute(params![
+        entry.participant,
+        settlement.key,
+        &**state,
+        entry.state_version
+    ])?;
+    Ok(())
+}
+
+fn write_quarantine(
+    sql: &Connection,
+    entry: &Entry,
+    quarantine: &Quarantine,
+) -> rusqlite::Result<()> {
+    match quarantine {
+        Quarantine::Put { key, reason, time } => sql
+            .prepare_cached(
+                "INSERT INTO quarantine (participant, key, generation, reason, time) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET generation = excluded.generation, reason = excluded.reason",
+            )?
+            .execute(params![entry.participant, key, entry.generation, reason, *time as i64])?,
+        Quarantine::Lift(key) => sql
+            .prepare_cached("DELETE FROM quarantine WHERE participant = ?1 AND key = ?2")?
+            .execute(params![entry.participant, key])?,
+    };
     Ok(())
 }
 

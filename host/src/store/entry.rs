@@ -7,6 +7,7 @@ use saga_core::identity::Identity;
 use saga_core::record::Attributes;
 use saga_core::settle::Settlement;
 
+use super::tally::Tally;
 use super::writer::StoreFault;
 use crate::session::Session;
 
@@ -20,6 +21,12 @@ pub struct Entry {
     pub state_version: u32,
     /// What was decided; none where nothing was (a dead letter, a record that was passed over).
     pub settlement: Option<Settlement>,
+    /// The state in the current shape, where the turn migrated it and left it as it is.
+    pub migrated: Option<Arc<str>>,
+    /// What the entry means for the quarantine of its aggregate.
+    pub quarantine: Option<Quarantine>,
+    /// What is counted of it.
+    pub tally: Option<Tally>,
     /// What is published.
     pub outbox: Vec<OutboxRow>,
     /// The generated key that the turn used.
@@ -83,6 +90,22 @@ pub struct FiredTimer {
     pub name: String,
     /// When it was due.
     pub due: u64,
+}
+
+/// A change in the quarantine of an aggregate, by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Quarantine {
+    /// Its state could not be migrated: why, and when.
+    Put {
+        /// Key.
+        key: String,
+        /// Why.
+        reason: String,
+        /// When, in milliseconds since the Unix epoch.
+        time: u64,
+    },
+    /// Its state was migrated.
+    Lift(String),
 }
 
 /// A message that could not be decided.

@@ -22,6 +22,9 @@ const PRAGMAS: [(&str, &str); 5] = [
     ("wal_autocheckpoint", "4000"),
 ];
 
+/// Name of the file in the data directory.
+const FILE_NAME: &str = "saga.db";
+
 /// A store that this process owns.
 pub struct StoreFile {
     path: PathBuf,
@@ -79,6 +82,43 @@ pub enum OpenError {
     },
 }
 
+/// Opens the store in this directory for a look, beside the host that may own it. None where there is none.
+///
+/// # Errors
+/// An [`OpenError`] that names the file, the reason and what to do.
+pub fn look(directory: &Path) -> Result<Option<Connection>, OpenError> {
+    let path = directory.join(FILE_NAME);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let unusable = |error: rusqlite::Error| explain(path.clone(), &error);
+    // Not opened read-only: who looks must be able to recover the log after a crash.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(unusable)?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .and_then(|()| connection.pragma_update(None, "query_only", "ON"))
+        .map_err(unusable)?;
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(unusable)?;
+    match found.cmp(&schema::VERSION) {
+        std::cmp::Ordering::Equal => Ok(Some(connection)),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer {
+            path,
+            found,
+            known: schema::VERSION,
+        }),
+        std::cmp::Ordering::Less => Err(OpenError::Unusable {
+            path,
+            reason: format!(
+                "has schema version {found}; start this saga on it once, which brings it to {}",
+                schema::VERSION
+            ),
+        }),
+    }
+}
+
 impl StoreFile {
     /// Opens, or makes, `saga.db` in the directory and takes its lock.
     ///
@@ -90,7 +130,7 @@ impl StoreFile {
             reason: error.to_string(),
         };
         std::fs::create_dir_all(directory).map_err(in_directory)?;
-        let path = directory.join("saga.db");
+        let path = directory.join(FILE_NAME);
         if path.is_dir() {
             return Err(OpenError::NotAStore {
                 path,
@@ -183,17 +223,9 @@ impl StoreFile {
                 known: schema::VERSION,
             });
         }
-        if tables == 0 {
+        if found < schema::VERSION {
             let transaction = connection.transaction().map_err(unusable)?;
-            transaction
-                .execute_batch(schema::CREATE)
-                .map_err(unusable)?;
-            transaction
-                .pragma_update(None, "user_version", schema::VERSION)
-                .map_err(unusable)?;
-            transaction
-                .pragma_update(None, "application_id", schema::APPLICATION_ID)
-                .map_err(unusable)?;
+            schema::upgrade(&transaction, found).map_err(unusable)?;
             transaction.commit().map_err(unusable)?;
         }
         drop(connection);

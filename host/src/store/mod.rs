@@ -9,6 +9,8 @@
 //! - [`apply`]: one entry as SQL
 //! - [`read`]: reading, on connections of their own
 //! - [`registry`]: the rows that participants, builds and topics are known by
+//! - [`history`]: which builds were active when, what they did, what was refused
+//! - [`tally`]: how often each build was asked what
 //! - [`prune`]: what is old goes, so that no table grows without end
 //!
 //! Must not know: components, Kafka, HTTP, what a participant is about. Invariants 1, 2, 3 and 10
@@ -18,15 +20,18 @@
 pub mod apply;
 pub mod entry;
 pub mod file;
+pub mod history;
 pub mod prune;
 pub mod read;
 pub mod registry;
 pub mod schema;
+pub mod tally;
 pub mod writer;
 
 pub use apply::write_offset;
-pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Taken};
-pub use file::{OpenError, StoreFile};
+pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
+pub use file::{OpenError, StoreFile, look};
 pub use prune::OutboxReaders;
 pub use read::Reader;
+pub use tally::{Tally, Verdict};
 pub use writer::{Store, StoreFault, StoreSettings};

@@ -153,7 +153,7 @@ mod tests {
     /// A store with rows at the times 0 to 9 hours, read up to offset 5 by the consumer.
     fn store(consumer: &str) -> Connection {
         let sql = Connection::open_in_memory().unwrap();
-        sql.execute_batch(schema::CREATE).unwrap();
+        schema::upgrade(&sql, 0).unwrap();
         for hour in 0..10 {
             let time = hour * HOUR as i64;
             sql.execute(

@@ -46,6 +46,12 @@ impl Reader {
         Self(connection)
     }
 
+    /// The connection, for what is read seldom; see [`super::history`].
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.0
+    }
+
     /// The aggregate of this key.
     ///
     /// # Errors

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn stored_states_and_not_builds_that_were_only_tried_say_what_a_build_must_read() {
         let sql = Connection::open_in_memory().unwrap();
-        sql.execute_batch(schema::CREATE).unwrap();
+        schema::upgrade(&sql, 0).unwrap();
         let (row, _) = participant(&sql, "p").unwrap();
         for (digest, version) in [("a", 1), ("b", 2), ("c", 3)] {
             sql.execute(

@@ -3,17 +3,35 @@
 //! The version stands in `PRAGMA user_version`. A file of a newer version is refused and not
 //! touched; a file of an older one is brought up step by step, each step in a transaction.
 
+use rusqlite::Connection;
+
 /// Version of the shape that this build reads and writes.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = STEPS.len() as i64;
 
 /// Marks the file as ours (`PRAGMA application_id`): "SAGA" in ASCII.
 pub const APPLICATION_ID: i64 = 0x5341_4741;
 
-/// The tables of version 1.
+/// What leads from each version to the next, from an empty file on. A step is never altered once it was
+/// released.
 ///
 /// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
 /// builds) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
-pub const CREATE: &str = "
+const STEPS: [&str; 2] = [TURNS, GENERATIONS];
+
+/// Brings a file from a version, 0 for an empty one, to [`VERSION`]. To be called in a transaction.
+///
+/// # Errors
+/// What SQLite said.
+pub fn upgrade(sql: &Connection, from: i64) -> rusqlite::Result<()> {
+    for step in STEPS.iter().skip(usize::try_from(from).unwrap_or(0)) {
+        sql.execute_batch(step)?;
+    }
+    sql.pragma_update(None, "user_version", VERSION)?;
+    sql.pragma_update(None, "application_id", APPLICATION_ID)
+}
+
+/// Version 1: what a turn reads and writes.
+const TURNS: &str = "
 -- Participants that have run on this store, and the last key that was generated for each.
 CREATE TABLE participants (
     id       INTEGER PRIMARY KEY,
@@ -122,4 +140,45 @@ CREATE TABLE dead_letters (
     digest      TEXT NOT NULL,
     time        INTEGER NOT NULL
 );
+";
+
+/// Version 2: which builds were active when, and what came of it.
+const GENERATIONS: &str = "
+-- Which build became active when; the last row of a participant is the active one.
+CREATE TABLE activations (
+    id          INTEGER PRIMARY KEY,
+    participant INTEGER NOT NULL,
+    generation  INTEGER NOT NULL,
+    time        INTEGER NOT NULL,
+    way         TEXT NOT NULL         -- start, file, signal, apply, rollback
+);
+CREATE INDEX activations_by_participant ON activations (participant, id);
+-- What each build was asked, and what came of it.
+CREATE TABLE tallies (
+    generation INTEGER NOT NULL,
+    origin     TEXT NOT NULL,         -- command, event, timer
+    name       TEXT NOT NULL,
+    decisions  INTEGER NOT NULL,
+    refusals   INTEGER NOT NULL,
+    faults     INTEGER NOT NULL,
+    last       INTEGER NOT NULL,      -- when it was last asked, reads included
+    PRIMARY KEY (generation, origin, name)
+) WITHOUT ROWID;
+-- Components that were not taken.
+CREATE TABLE refused_components (
+    id          INTEGER PRIMARY KEY,
+    participant INTEGER NOT NULL,
+    time        INTEGER NOT NULL,
+    way         TEXT NOT NULL,
+    refused     TEXT NOT NULL         -- JSON: which check, the reasons, the digest
+);
+-- Aggregates whose states could not be migrated; a row goes when one can.
+CREATE TABLE quarantine (
+    participant INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    generation  INTEGER NOT NULL,
+    reason      TEXT NOT NULL,
+    time        INTEGER NOT NULL,
+    PRIMARY KEY (participant, key)
+) WITHOUT ROWID;
 ";

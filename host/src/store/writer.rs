@@ -9,6 +9,7 @@
 //! tried again here: who handed an entry over knows whether its message will come again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
+use super::tally::{Tallies, Tally};
 use crate::clock::now_ms;
 use crate::signal::Signal;
 
@@ -63,6 +65,8 @@ pub struct StoreFault(pub Arc<str>);
 /// What the writer is asked to do.
 enum Request {
     Commit(Box<Entry>),
+    /// Count this, with the next commit.
+    Count(Tally),
     /// Call back after everything handed over before is committed.
     After(Done, Arc<Progress>, u64),
     /// Run this in the writer's connection, in a transaction of its own.
@@ -79,6 +83,7 @@ pub struct Store {
     published: Signal,
     /// Rings after every commit that set a timer.
     timers: Signal,
+    is_failing: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -97,13 +102,15 @@ impl Store {
         let (requests, queue) = bounded(QUEUE);
         let published = Signal::default();
         let timers = Signal::default();
+        let is_failing = Arc::<AtomicBool>::default();
         let writer = Writer {
             connection,
             queue,
             published: published.clone(),
             timers: timers.clone(),
-            is_failing: false,
+            is_failing: is_failing.clone(),
             counters: Counters::default(),
+            uncommitted: Tallies::default(),
             pruner: Pruner::new(settings.retention_hours, readers),
             batch: settings.batch.max(1),
         };
@@ -116,7 +123,19 @@ impl Store {
             thread: std::sync::Mutex::new(Some(thread)),
             published,
             timers,
+            is_failing,
         })
+    }
+
+    /// Whether the last commit failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message that leaves nothing to commit.
+    pub fn count(&self, tally: Tally) {
+        self.send(Request::Count(tally));
     }
 
     /// Hands over an entry. Waits while the queue is full.
@@ -205,8 +224,10 @@ struct Writer {
     published: Signal,
     timers: Signal,
     /// Whether the last commit failed.
-    is_failing: bool,
+    is_failing: Arc<AtomicBool>,
     counters: Counters,
+    /// What was counted besides entries, and is written with the next commit.
+    uncommitted: Tallies,
     pruner: Pruner,
     batch: usize,
 }
@@ -224,16 +245,23 @@ impl Writer {
             match request {
                 Ok(Request::Commit(entry)) => next = self.commit(entry),
                 Ok(Request::After(done, progress, run)) => after(done, &progress, run),
-                Ok(Request::Run(work)) => work(&self.connection),
+                Ok(Request::Run(work)) => {
+                    // Who asks for a transaction may ask for the counts too.
+                    self.write_tallies();
+                    work(&self.connection);
+                }
+                Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // Under load too: what is old must go then most of all.
             if looked.elapsed() >= pause {
+                self.write_tallies();
                 pause = if self.prune() { BEHIND } else { IDLE };
                 looked = Instant::now();
             }
         }
+        self.write_tallies();
         // A clean end leaves no log behind to be recovered.
         let _ = self
             .connection
@@ -247,6 +275,7 @@ impl Writer {
         while batch.len() < self.batch {
             match self.queue.try_recv() {
                 Ok(Request::Commit(entry)) => batch.push(entry),
+                Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
                 Ok(other) => {
                     left = Some(other);
                     break;
@@ -267,6 +296,7 @@ impl Writer {
     fn write(&mut self, batch: &[Box<Entry>]) -> rusqlite::Result<Vec<bool>> {
         let sql = &self.connection;
         let counters = &mut self.counters;
+        let uncommitted = &self.uncommitted;
         let mut ended = EndedRuns::default();
         sql.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut work = || {
@@ -284,6 +314,7 @@ impl Writer {
                 }
             }
             counters.flush(sql)?;
+            uncommitted.flush(sql)?;
             sql.prepare_cached("COMMIT")?.execute([])?;
             Ok(written)
         };
@@ -293,6 +324,7 @@ impl Writer {
             let _ = sql.execute_batch("ROLLBACK");
         }
         if result.is_ok() {
+            self.uncommitted.clear();
             ended.announce();
         }
         result
@@ -303,7 +335,7 @@ impl Writer {
         reason = "entries are handed over boxed; taking them out would copy them"
     )]
     fn committed(&mut self, batch: Vec<Box<Entry>>, written: &[bool]) {
-        if std::mem::replace(&mut self.is_failing, false) {
+        if self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }
         let mut rings = Rings::default();
@@ -332,7 +364,7 @@ impl Writer {
         reason = "entries are handed over boxed; taking them out would copy them"
     )]
     fn failed(&mut self, batch: Vec<Box<Entry>>, error: &rusqlite::Error) {
-        if !std::mem::replace(&mut self.is_failing, true) {
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
         }
         let fault = StoreFault(error.to_string().into());
@@ -341,6 +373,15 @@ impl Writer {
         }
         for entry in batch {
             void(*entry, &fault);
+        }
+    }
+
+    /// Writes what was counted besides entries. Where that fails it is kept for the next commit.
+    fn write_tallies(&mut self) {
+        if !self.uncommitted.is_empty()
+            && in_transaction(&self.connection, |sql| self.uncommitted.flush(sql)).is_ok()
+        {
+            self.uncommitted.clear();
         }
     }
 

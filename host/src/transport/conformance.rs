@@ -2,7 +2,10 @@
 //!
 //! A [`Rig`] is a store with a transport on it. [`suite!`](super::conformance::suite) makes the tests of all cases
 //! for a function that makes a rig, so that none can be left out. Nothing here waits for time to pass; every
-//! wait is for an event, with a deadline at which the test has failed.
+//! wait is for an event, with a deadline at which the test has failed. What a swap of rules asks of a
+//! transport is in [`swap`].
+
+mod swap;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +16,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use saga_core::record::{Attributes, Position, Record};
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Sink, Source, Transport, WINDOW};
+pub(super) use swap::*;
+
+use super::{Delivery, Readings, Sink, Source, Transport, WINDOW};
+use crate::clock::now_ms;
 use crate::store::{
     Entry, OutboxReaders, OutboxRow, Progress, Store, StoreFile, StoreSettings, Taken, registry,
 };
@@ -22,9 +28,14 @@ use crate::store::{
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A thread ends within this time of its `stop`.
-const PROMPTLY: Duration = Duration::from_millis(1_500);
+pub(super) const PROMPTLY: Duration = Duration::from_millis(1_500);
+
+/// A topic that exists, and is not published from the start.
+pub(super) const LATER: &str = "later";
 
 /// Makes a test of each case for `$rig`, which makes a [`Rig`] whose topic has so many partitions.
+///
+/// It also has a topic [`LATER`] with one partition, which nobody publishes yet.
 macro_rules! suite {
     ($rig:expr) => {
         $crate::transport::conformance::suite!(
@@ -37,7 +48,13 @@ macro_rules! suite {
             a_cancelled_session_reads_again_from_the_stored_offset,
             invariant_9_no_more_than_the_window_is_under_way,
             what_is_published_before_anyone_reads_is_read,
-            threads_end_promptly
+            threads_end_promptly,
+            a_topic_added_later_is_published_with_what_the_outbox_held,
+            topics_may_be_added_before_the_relay_runs_and_after_it_ended,
+            a_source_is_stopped_alone_and_another_group_goes_on,
+            a_stopped_source_delivers_no_further_record,
+            a_source_started_again_goes_on_from_the_stored_offset,
+            sources_end_with_the_parent_of_their_tokens
         );
     };
     ($rig:expr, $($case:ident),+) => {
@@ -57,6 +74,8 @@ pub(super) struct Rig {
     pub(super) transport: Box<dyn Transport>,
     pub(super) store: Arc<Store>,
     pub(super) source: Arc<Source>,
+    /// Parent of the tokens of all its threads.
+    pub(super) stop: CancellationToken,
     participant: i64,
     generation: i64,
     _directory: tempfile::TempDir,
@@ -68,7 +87,6 @@ pub(super) struct Rig {
 pub(super) struct Running {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
-    store: Arc<Store>,
 }
 
 /// A consumer, and what it delivers.
@@ -110,17 +128,12 @@ impl Rig {
             })
             .unwrap();
         let transport = transport(store.clone());
-        let source = Arc::new(Source {
-            consumer: format!("{}:order/group", transport.offset_namespace()).into(),
-            group: "group".into(),
-            topic: topic.into(),
-            declared_topic: topic.into(),
-            topic_row,
-        });
+        let source = source(transport.as_ref(), &(topic.into(), topic_row), "group");
         Self {
             transport,
             store,
             source,
+            stop: CancellationToken::new(),
             participant,
             generation,
             _directory: directory,
@@ -135,31 +148,53 @@ impl Rig {
 
     /// The same for other topics, by name and row.
     pub(super) fn publishing_to(&self, topics: Vec<(Arc<str>, i64)>) -> Running {
-        let stop = CancellationToken::new();
+        let stop = self.stop.child_token();
         let thread = self.transport.publish(topics, stop.clone()).unwrap();
-        Running {
-            stop,
-            thread,
-            store: self.store.clone(),
-        }
+        Running { stop, thread }
     }
 
     /// Starts a consumer.
     pub(super) fn consuming(&self) -> Consuming {
-        let (sender, deliveries) = unbounded();
-        let stop = CancellationToken::new();
+        self.consuming_from(&self.source)
+    }
+
+    /// Starts a consumer of another source.
+    pub(super) fn consuming_from(&self, source: &Arc<Source>) -> Consuming {
+        self.consuming_by(source, unbounded())
+    }
+
+    fn consuming_by(
+        &self,
+        source: &Arc<Source>,
+        (sender, deliveries): (Sender<Delivery>, Receiver<Delivery>),
+    ) -> Consuming {
+        let stop = self.stop.child_token();
         let thread = self
             .transport
-            .consume(self.source.clone(), Arc::new(Channel(sender)), stop.clone())
+            .consume(source.clone(), Arc::new(Channel(sender)), stop.clone())
             .unwrap();
         Consuming {
             deliveries,
             running: Running {
                 stop,
                 thread: Some(thread),
-                store: self.store.clone(),
             },
         }
+    }
+
+    /// A topic by name, with its row.
+    pub(super) fn topic(&self, name: &str) -> (Arc<str>, i64) {
+        let (topic, for_store): (Arc<str>, _) = (name.into(), name.to_owned());
+        let row = self
+            .store
+            .run(move |sql| registry::topic(sql, &for_store))
+            .unwrap();
+        (topic, row)
+    }
+
+    /// A topic as another group reads it.
+    pub(super) fn source_of(&self, topic: &(Arc<str>, i64), group: &str) -> Arc<Source> {
+        source(self.transport.as_ref(), topic, group)
     }
 
     /// Commits records to be published.
@@ -190,7 +225,8 @@ impl Rig {
                 ..Attributes::default()
             },
             from_generation: true,
-            time: 1_700_000_000_000,
+            // Old ones might be pruned before they are read for the first time.
+            time: now_ms(),
         }
     }
 
@@ -209,6 +245,9 @@ impl Rig {
             generation: self.generation,
             state_version: 1,
             settlement: None,
+            migrated: None,
+            quarantine: None,
+            tally: None,
             outbox,
             generated_key: None,
             taken,
@@ -225,7 +264,7 @@ impl Rig {
 }
 
 impl Running {
-    /// Stops it; says how long it took.
+    /// Stops it, by its token only; says how long it took.
     pub(super) fn stop(mut self) -> Duration {
         self.end()
     }
@@ -233,8 +272,6 @@ impl Running {
     fn end(&mut self) -> Duration {
         let start = Instant::now();
         self.stop.cancel();
-        // Who stops a transport rings, as after a commit.
-        self.store.published().ring();
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -269,6 +306,17 @@ impl Consuming {
     }
 }
 
+fn source(transport: &dyn Transport, topic: &(Arc<str>, i64), group: &str) -> Arc<Source> {
+    Arc::new(Source {
+        readings: Readings::default(),
+        consumer: format!("{}:order/{group}", transport.offset_namespace()).into(),
+        group: group.into(),
+        topic: topic.0.clone(),
+        declared_topic: topic.0.clone(),
+        topic_row: topic.1,
+    })
+}
+
 /// The value as text.
 pub(super) fn value(record: &Record) -> String {
     String::from_utf8(record.value.clone().unwrap()).unwrap()
@@ -289,10 +337,12 @@ pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
         extra: Vec::new(),
     };
     let value = r#"{"id":1,"state":"PENDING","orderDetails":{"customerId":1,"orderTotal":{"amount":10.25}}}"#;
-    rig.publish(vec![OutboxRow {
+    let row = OutboxRow {
         attributes: attributes.clone(),
         ..rig.row("1", value)
-    }]);
+    };
+    let time = row.time;
+    rig.publish(vec![row]);
 
     let Delivery {
         session, record, ..
@@ -307,7 +357,7 @@ pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
     );
     assert_eq!(record.key.as_deref(), Some(&b"1"[..]));
     assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
-    assert_eq!(record.timestamp, 1_700_000_000_000);
+    assert_eq!(record.timestamp, time);
     let from_generation = Attributes {
         source: Some("/saga/order".into()),
         digest: Some("digest".into()),

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::stop::RingsAtStop;
 use super::{Delivery, Session, Sink, Source, Transport, WINDOW};
+use crate::signal::Signal;
 use crate::store::{Reader, Store};
 
 /// Records read at once.
@@ -82,6 +84,9 @@ impl Transport for EmbeddedLog {
         Ok(None)
     }
 
+    /// What is committed is published.
+    fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
+
     fn trouble(&self) -> Option<String> {
         None
     }
@@ -104,22 +109,25 @@ struct Place {
 impl Consumer {
     fn run(mut self, stop: &CancellationToken) {
         let bell = self.store.published().clone();
-        while !stop.is_cancelled() {
+        let _rings = RingsAtStop::new(stop, &bell);
+        loop {
             let seen = bell.rings();
-            match self.round() {
+            if stop.is_cancelled() {
+                break;
+            }
+            match self.round(stop, &bell) {
                 Ok(true) => {}
-                Ok(false) if stop.is_cancelled() => break,
                 Ok(false) => bell.wait(seen, PATIENCE),
                 Err(error) => {
                     tracing::error!(topic = %self.source.topic, %error, "the log can't be read; it is tried again");
-                    std::thread::sleep(RETRY);
+                    pause(stop, &bell);
                 }
             }
         }
     }
 
-    /// Delivers what is there; says whether anything was.
-    fn round(&mut self) -> anyhow::Result<bool> {
+    /// Delivers what is there, until `stop`; says whether anything was.
+    fn round(&mut self, stop: &CancellationToken, bell: &Signal) -> anyhow::Result<bool> {
         let mut any = false;
         for place in &mut self.partitions {
             let (session, position) = match place.reading.take() {
@@ -127,7 +135,7 @@ impl Consumer {
                 ended => {
                     if ended.is_some() {
                         // The store has just failed; the next attempt is not to be at once.
-                        std::thread::sleep(RETRY);
+                        pause(stop, bell);
                     }
                     begin(&self.reader, &self.store, &self.source, place.partition)?
                 }
@@ -142,6 +150,10 @@ impl Consumer {
                     .records(&topic, place.partition, position, page)?,
             };
             for record in records {
+                // The sink may block for each of them.
+                if stop.is_cancelled() {
+                    return Ok(any);
+                }
                 any = true;
                 *next = record.position.offset + 1;
                 let may_repeat = session.take(record.position.offset);
@@ -153,6 +165,19 @@ impl Consumer {
             }
         }
         Ok(any)
+    }
+}
+
+/// Waits before the next attempt, but not beyond `stop`, which rings the bell.
+fn pause(stop: &CancellationToken, bell: &Signal) {
+    let until = Instant::now() + RETRY;
+    loop {
+        let seen = bell.rings();
+        let left = until.saturating_duration_since(Instant::now());
+        if stop.is_cancelled() || left.is_zero() {
+            return;
+        }
+        bell.wait(seen, left);
     }
 }
 
@@ -180,5 +205,5 @@ fn begin(
         WINDOW,
         store.published().clone(),
     );
-    Ok((Arc::new(session), next))
+    Ok((session, next))
 }

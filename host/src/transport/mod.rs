@@ -5,14 +5,17 @@
 //! - this file: the interface that the pipeline sees
 //! - [`embedded`]: the committed outbox is the log; for one process, with nothing installed
 //! - [`kafka`]: Apache Kafka through librdkafka
+//! - `stop`: how a sleeping thread hears that it is to stop
 //!
-//! Both keep where they read on in the store, in the transaction of the turn (invariant 1). Must not
+//! Sources and published topics come and go while the rest runs on: each source has a thread, and on Kafka a
+//! member of its group, of its own, so that none notices what becomes of another. Both keep where they read on in the store, in the transaction of the turn (invariant 1). Must not
 //! know: components, HTTP, what a participant is about.
 
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
 pub mod kafka;
+mod stop;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,7 +23,7 @@ use std::thread::JoinHandle;
 use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::session::{Session, Source};
+pub use crate::session::{Readings, Session, Source};
 
 /// A record on its way to the rules.
 pub struct Delivery {
@@ -47,7 +50,13 @@ pub trait Transport: Send + Sync {
     /// How many partitions of the outbox a topic gets.
     fn partitions(&self, topic: &str) -> i32;
 
-    /// Begins to read a source, on a thread of its own, until `stop`.
+    /// Begins to read a source, on a thread of its own, until `stop` or a parent of it is cancelled; nobody
+    /// has to ring for that. The thread then ends as soon as the sink has the record that it is at, and lets its
+    /// partitions go. What was delivered may still be settled. The same source may be read again later, and goes on
+    /// from the offset in the store; what was not settled by then comes again.
+    ///
+    /// Readings of other sources are not disturbed. On Kafka, though, sources of one *group* are members of one
+    /// group, whatever their topics: one that comes or goes has the others agree anew on who reads what.
     ///
     /// # Errors
     /// When the thread or the client can't be made. A broker that can't be reached is no error: it
@@ -69,6 +78,11 @@ pub trait Transport: Send + Sync {
         topics: Vec<(Arc<str>, i64)>,
         stop: CancellationToken,
     ) -> anyhow::Result<Option<JoinHandle<()>>>;
+
+    /// Publishes these topics (name and row) too: first what the outbox already holds for them, then what comes. Topics
+    /// that are published already are left alone. May be called at any time: what comes before
+    /// [`Transport::publish`], or after its thread has ended, counts from the next call of it.
+    fn publish_too(&self, topics: Vec<(Arc<str>, i64)>);
 
     /// Why records don't flow at the moment, if they don't.
     fn trouble(&self) -> Option<String>;

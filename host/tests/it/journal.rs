@@ -186,7 +186,13 @@ fn invariant_7_a_recorded_decision_comes_out_the_same_when_it_is_run_again() {
         .map(|name| {
             (
                 name,
-                Component::load(&runtime, &cache, &component(name)).unwrap(),
+                Component::load(
+                    &runtime,
+                    &cache,
+                    &std::fs::read(component(name)).unwrap(),
+                    name,
+                )
+                .unwrap(),
             )
         })
         .collect();

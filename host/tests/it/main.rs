@@ -21,8 +21,10 @@ mod kafka;
 mod store_file;
 mod support;
 
+mod admin;
 mod bad_input;
 mod bad_records;
+mod chameleon;
 mod components;
 mod crash;
 mod crash_points;
@@ -32,6 +34,7 @@ mod http;
 mod isolation;
 mod journal;
 mod limits;
+mod operator;
 mod other_domain;
 mod settings;
 mod start_stop;

@@ -94,7 +94,13 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
         };
         for (path, value) in settings {
             let other = match value {
+                toml::Value::Boolean(is_so) => (!is_so).to_string(),
+                // Its default is the most that it can be.
+                toml::Value::Integer(number) if path == "admin.component_bytes" => {
+                    (number - 1).to_string()
+                }
                 toml::Value::Integer(number) => (number + 1).to_string(),
+                toml::Value::String(text) if text == "127.0.0.1:0" => "off".to_owned(),
                 toml::Value::String(text) if text == "text" => "json".to_owned(),
                 toml::Value::String(text) if text == "info" => "debug".to_owned(),
                 toml::Value::String(text) => format!("{text}-2"),
@@ -267,25 +273,96 @@ fn without_a_participant_there_is_nothing_to_run() {
 fn help_and_version_go_to_standard_output() {
     let (code, out, err) = call(saga().arg("--help"));
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    for expected in ["run", "config", "Exit codes", "73", "SAGA__SECTION__KEY"] {
-        assert!(out.contains(expected), "{expected} is not in\n{out}");
-    }
-    let (code, out, err) = call(saga().args(["run", "--help"]));
-    assert_eq!((code, err.as_str()), (Some(0), ""));
     for expected in [
-        "--plugin <NAME=PATH>",
-        "--listen",
-        "--data",
-        "--kafka",
-        "--config",
+        "run",
+        "config",
+        "apply",
+        "rollback",
+        "generations",
+        "Exit codes",
+        "73",
+        "SAGA__SECTION__KEY",
     ] {
         assert!(out.contains(expected), "{expected} is not in\n{out}");
+    }
+    let of_a_host = [
+        "--data <DIR>",
+        "--admin <URL>",
+        "--token-file <FILE>",
+        "--json",
+        "Examples",
+    ];
+    for (command, expected) in [
+        (
+            "run",
+            &[
+                "--plugin <NAME=PATH>",
+                "--listen",
+                "--data",
+                "--kafka",
+                "--config",
+                "--apply",
+            ][..],
+        ),
+        ("apply", &["<NAME>", "<PATH>", "--drop-used"]),
+        ("rollback", &["<NAME>", "[DIGEST]"]),
+        ("generations", &["[NAME]"]),
+    ] {
+        let (code, out, err) = call(saga().args([command, "--help"]));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        let of_all: &[&str] = if command == "run" { &[] } else { &of_a_host };
+        for expected in expected.iter().chain(of_all) {
+            assert!(out.contains(expected), "{expected} is not in\n{out}");
+        }
     }
     let (code, out, err) = call(saga().arg("--version"));
     assert_eq!(
         (code, err.as_str(), out.trim()),
         (Some(0), "", concat!("saga ", env!("CARGO_PKG_VERSION")))
     );
+}
+
+#[test]
+fn an_admin_interface_that_others_can_reach_needs_a_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |address: &str| {
+        let mut command = saga();
+        let component = component("customer");
+        command
+            .args([
+                "run",
+                "--plugin",
+                &format!("customer={}", component.display()),
+            ])
+            .args(["--data", directory.path().join("data").to_str().unwrap()])
+            .env("SAGA__ADMIN__LISTEN", address);
+        command
+    };
+    let (code, out, err) = call(&mut run("0.0.0.0:0"));
+    assert_eq!((code, out.as_str()), (USAGE, ""), "{err}");
+    assert!(
+        err.contains("admin.listen: 0.0.0.0:0") && err.contains("admin.token_file"),
+        "{err}"
+    );
+    let secret = "guessed by nobody";
+    let (code, out, err) = call(run("0.0.0.0:0").env("SAGA__ADMIN__TOKEN", secret));
+    assert_eq!((code, out.as_str()), (USAGE, ""), "{err}");
+    assert!(
+        err.contains("SAGA__ADMIN__TOKEN")
+            && err.contains("without spaces")
+            && !err.contains(secret),
+        "{err}"
+    );
+    assert!(!directory.path().join("data").exists(), "nothing was made");
+}
+
+#[test]
+fn a_token_is_not_among_the_settings_that_are_printed() {
+    let secret = "a-secret-of-some-length";
+    let (code, out, err) = call(saga().arg("config").env("SAGA__ADMIN__TOKEN", secret));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("[admin]") && !out.contains(secret), "{out}");
+    assert!(!out.contains("token"), "{out}");
 }
 
 #[test]

@@ -60,7 +60,13 @@ fn standard_output_says_where_each_participant_listens_and_then_that_it_is_ready
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut line = || lines.next().unwrap().unwrap();
     let (customer, order) = (line(), line());
+    let admin = line();
+    let admin = admin.strip_prefix("admin ").unwrap();
     assert_eq!(line(), "ready");
+    assert_eq!(
+        request("GET", &format!("{admin}/livez"), &[], b"").status,
+        200
+    );
     for (line, name) in [(customer, "customer"), (order, "order")] {
         let url = line.strip_prefix(&format!("listening {name} ")).unwrap();
         assert!(

@@ -45,6 +45,7 @@ pub fn saga() -> Command {
 pub struct Host {
     child: Child,
     urls: Vec<(String, String)>,
+    admin: Option<String>,
     log: PathBuf,
 }
 
@@ -168,7 +169,7 @@ impl Host {
             .stderr(stderr)
             .spawn()
             .unwrap();
-        let mut urls = Vec::new();
+        let (mut urls, mut admin) = (Vec::new(), None);
         let stdout = child.stdout.take().unwrap();
         let (give, take) = mpsc::channel();
         std::thread::spawn(move || {
@@ -185,16 +186,19 @@ impl Host {
                     return Err(std::fs::read_to_string(&log).unwrap());
                 }
             };
-            if line == "ready" {
-                break;
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["ready"] => break,
+                ["admin", url] => admin = Some(url.to_owned()),
+                ["listening", name, url] => urls.push((name.to_owned(), url.to_owned())),
+                _ => panic!("the host said on standard output: {line}"),
             }
-            let mut words = line.split(' ').skip(1);
-            urls.push((
-                words.next().unwrap().to_owned(),
-                words.next().unwrap().to_owned(),
-            ));
         }
-        Ok(Self { child, urls, log })
+        Ok(Self {
+            child,
+            urls,
+            admin,
+            log,
+        })
     }
 
     /// Base URL of a participant.
@@ -205,6 +209,13 @@ impl Host {
             .find(|(participant, _)| participant == name)
             .expect("the participant runs")
             .1
+    }
+
+    /// URL of the admin interface.
+    pub fn admin(&self) -> &str {
+        self.admin
+            .as_deref()
+            .expect("the admin interface is served")
     }
 
     /// Sends a request with a JSON body to a participant.
@@ -343,7 +354,8 @@ pub fn try_request(
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    if !body.is_empty() || method == "POST" {
+    let has_length = headers.iter().any(|(name, _)| *name == "content-length");
+    if !has_length && (!body.is_empty() || method == "POST") {
         head.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     head.push_str("\r\n");

@@ -17,13 +17,13 @@
 //! | the consumer swallows its errors | `malformed` becomes a dead letter with its reason |
 
 pub mod domain;
+pub mod messages;
 
 use domain::Account;
+use messages::{CreditLeft, Register, Registered};
 use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
 use saga_sdk::{Subscription, Turn};
-use saga_wire::{Amount, Money, OrderRecord, OrderState};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use saga_wire::{OrderRecord, OrderState};
 
 /// An order was created and waits for credit.
 pub const ORDER_CREATED: EventType<OrderRecord> =
@@ -112,47 +112,4 @@ fn reserve_credit(account: Option<Account>, order: OrderRecord, _: &Turn) -> Dec
             Decision::unchanged().publish(CREDIT_ANSWERED, customer, &answer)
         }
     }
-}
-
-/// A customer to register.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Register {
-    /// Name of the customer: not blank, at most 200 characters.
-    #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
-    pub name: String,
-    /// Credit to grant.
-    pub credit_limit: CreditLimit,
-}
-
-/// A credit limit, as clients write it.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct CreditLimit {
-    /// Zero or more, at most 10¹², at most two decimals.
-    #[schemars(extend("minimum" = 0, "maximum" = 1_000_000_000_000_i64))]
-    pub amount: Amount,
-}
-
-/// A customer who was registered.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Registered {
-    /// Number that the customer was given.
-    pub customer_id: u64,
-    /// Name of the customer.
-    pub name: String,
-    /// The credit limit.
-    pub amount: Money,
-}
-
-/// A customer and the credit that is left.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CreditLeft {
-    /// Number of the customer.
-    pub id: u64,
-    /// Name of the customer.
-    pub name: String,
-    /// What is left of the credit limit.
-    pub credit_limit: Money,
 }

@@ -7,7 +7,8 @@
 )]
 
 use customer::domain::Account;
-use customer::{CREDIT_ANSWERED, CreditLeft, Customer, ORDER_CREATED, Registered};
+use customer::messages::{CreditLeft, Registered};
+use customer::{CREDIT_ANSWERED, Customer, ORDER_CREATED};
 use saga_sdk::RefusalKind;
 use saga_sdk::testing::{Scenario, contract_problems, given, given_nothing};
 use saga_wire::{Money, OrderRecord, OrderState};

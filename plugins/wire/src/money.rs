@@ -54,6 +54,13 @@ impl Money {
         cents: 1_000_000_000_000 * CENTS,
     };
 
+    /// This many units, and no cents.
+    pub const fn whole(units: u32) -> Self {
+        Self {
+            cents: units as i64 * CENTS,
+        }
+    }
+
     /// What is left when `other` is taken away; none where there is not enough.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {

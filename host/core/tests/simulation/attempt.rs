@@ -2,6 +2,8 @@
 //!
 //! The part of the worker that decides. What comes of it (entries, parking, answers) is in `worker.rs`.
 
+use std::rc::Rc;
+
 use saga_core::limits::TurnLimits;
 use saga_core::message::Envelope;
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
@@ -9,7 +11,7 @@ use saga_core::retry::{Next, RetryPolicy};
 use saga_core::rules::{Fault, FaultKind, Rules};
 use saga_core::settle::{self, Before, Settlement};
 
-use crate::description::description;
+use crate::checker::must;
 use crate::entry::Answer;
 use crate::faults::Faulty;
 use crate::rules::Body;
@@ -35,6 +37,13 @@ const RETRY: RetryPolicy = RetryPolicy {
     max_delay_ms: 60,
 };
 
+/// A message that was decided.
+pub(crate) struct Decided {
+    pub(crate) settlement: Settlement,
+    /// The state in the build's shape, where it had to be migrated.
+    pub(crate) migrated: Option<Rc<str>>,
+}
+
 /// Why a message was not decided.
 pub(crate) enum Undecided {
     Malformed,
@@ -49,15 +58,23 @@ impl Worker {
         &mut self,
         envelope: &Envelope,
         bench: &mut Bench<'_>,
-    ) -> Result<Settlement, Undecided> {
+    ) -> Result<Decided, Undecided> {
         if bench.scene.random.percent(1) && !bench.scene.dice.calm.get() {
             bench
                 .scene
                 .note("store-unreadable", format_args!("{}", envelope.message.id));
             return Err(Undecided::Store);
         }
-        let known = self.aggregate(&envelope.message.key, bench)?;
-        let (outcome, fuel) = match invoke(&known, envelope, bench) {
+        let (known, migrated) = self.aggregate(&envelope.message.key, bench)?;
+        let recorded = bench.build.clone();
+        if bench.scene.is_broken(Broken::SwitchedWithinTurn)
+            && let Some(next) = &self.handed
+        {
+            bench.build = next.clone();
+        }
+        let invoked = invoke(&known, envelope, bench);
+        bench.build = recorded;
+        let (outcome, fuel) = match invoked {
             Err(Undecided::Broke(_)) if bench.scene.is_broken(Broken::RefusalOnFault) => {
                 (no(envelope), 0)
             }
@@ -67,40 +84,52 @@ impl Worker {
             state: known.stored.state.as_deref(),
             revision: known.stored.revision,
         };
-        let description = description(bench.build.role, bench.build.version);
-        settle::settle(&description, &LIMITS, envelope, before, outcome, fuel)
-            .map_err(Undecided::Broke)
+        let description = &bench.build.description;
+        let settlement = settle::settle(description, &LIMITS, envelope, before, outcome, fuel)
+            .map_err(Undecided::Broke)?;
+        Ok(Decided {
+            settlement,
+            migrated: known.stored.state.filter(|_| migrated),
+        })
     }
 
-    /// The aggregate as the last turn left it, in the shape of the build.
+    /// The aggregate as the last turn left it, in the shape of the build; and whether it had to be migrated.
     pub(crate) fn aggregate(
         &mut self,
         key: &str,
         bench: &mut Bench<'_>,
-    ) -> Result<Known, Undecided> {
+    ) -> Result<(Known, bool), Undecided> {
         let known = self.known.entry(key.to_owned()).or_insert_with(|| Known {
             stored: bench.store.aggregates.get(key).cloned().unwrap_or_default(),
             ticket: 0,
         });
         let mut known = known.clone();
-        let current = bench.build.version;
-        if let Some(state) = known
+        let (build, from) = (bench.build.clone(), known.stored.version);
+        let Some(state) = known
             .stored
             .state
             .as_deref()
-            .filter(|_| known.stored.version != current)
-        {
-            bench.scene.note("migration", format_args!("{key}"));
-            let state = rules(bench)
-                .migrate(known.stored.version, state)
-                .map_err(Undecided::Broke)?;
-            known.stored = StoredAggregate {
-                state: Some(state.into()),
-                version: current,
-                ..known.stored
-            };
-        }
-        Ok(known)
+            .filter(|_| from != build.shape.version)
+        else {
+            return Ok((known, false));
+        };
+        bench.scene.check(must(build.shape.reads(from), 6, || {
+            let digest = &build.digest;
+            format!("{key} has a state of version {from}, which {digest} can't read")
+        }));
+        bench
+            .scene
+            .note("migration", format_args!("{key} from {from}"));
+        let state = rules(bench)
+            .migrate(from, state)
+            .and_then(|state| settle::check_state(&LIMITS, &state).map(|()| state))
+            .map_err(Undecided::Broke)?;
+        known.stored = StoredAggregate {
+            state: Some(state.into()),
+            version: build.shape.version,
+            ..known.stored
+        };
+        Ok((known, true))
     }
 }
 

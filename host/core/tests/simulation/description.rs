@@ -9,8 +9,37 @@ use saga_core::description::{
 
 use crate::rules::{ANSWERS, ORDERS, Role};
 
-/// What a participant says of itself in this version of its state's shape.
-pub(crate) fn description(role: Role, version: u32) -> Description {
+/// In what the builds of one participant differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Version of the states that it writes.
+    pub(crate) version: u32,
+    /// The oldest version that it can migrate.
+    pub(crate) oldest: u32,
+    /// What not every build has: credit listens to reminders, with the key at this pointer, and orders can be touched.
+    pub(crate) more: Option<&'static str>,
+}
+
+impl Shape {
+    pub(crate) const FIRST: Self = Self {
+        version: 1,
+        oldest: 1,
+        more: None,
+    };
+
+    pub(crate) const WIDEST: Self = Self {
+        more: Some("/account"),
+        ..Self::FIRST
+    };
+
+    /// Whether it can be given states of this version.
+    pub(crate) fn reads(self, version: u32) -> bool {
+        (self.oldest..=self.version).contains(&version)
+    }
+}
+
+/// What a participant says of itself in a build of this shape.
+pub(crate) fn description(role: Role, shape: Shape) -> Description {
     let command = |name: &str, method, path: &str, kind, key| Command {
         name: name.into(),
         summary: String::new(),
@@ -38,15 +67,15 @@ pub(crate) fn description(role: Role, version: u32) -> Description {
         topic: topic.into(),
         schema: "{}".into(),
     };
-    let subscription = |event_type: &str, key: &str| Subscription {
+    let subscription = |event_type: &str, key: &str, untyped| Subscription {
         event_type: event_type.into(),
         topic: role.listens_to().into(),
         group: role.name().into(),
         key: key.into(),
-        untyped: true,
+        untyped,
         schema: "{}".into(),
     };
-    let (commands, subscriptions, publications, timers) = match role {
+    let (mut commands, mut subscriptions, publications, timers) = match role {
         Role::Credit => (
             vec![
                 create("open"),
@@ -59,13 +88,13 @@ pub(crate) fn description(role: Role, version: u32) -> Description {
                     by_id(),
                 ),
             ],
-            vec![subscription("order-created", "/account")],
+            vec![subscription("order-created", "/account", true)],
             vec![publication("credit-answered", ANSWERS)],
             Vec::new(),
         ),
         Role::Order => (
             vec![create("place"), get],
-            vec![subscription("credit-answered", "/order")],
+            vec![subscription("credit-answered", "/order", true)],
             vec![
                 publication("order-created", ORDERS),
                 publication("order-reminded", ORDERS),
@@ -76,13 +105,24 @@ pub(crate) fn description(role: Role, version: u32) -> Description {
             }],
         ),
     };
+    match (role, shape.more) {
+        (Role::Credit, Some(key)) => subscriptions.push(subscription("order-reminded", key, false)),
+        (Role::Order, Some(_)) => commands.push(command(
+            "touch",
+            Method::Patch,
+            "/{id}",
+            CommandKind::Change,
+            by_id(),
+        )),
+        (_, None) => {}
+    }
     Description {
         name: role.name().into(),
         version: "1.0.0".into(),
         summary: String::new(),
         state: StateDescription {
-            version,
-            oldest_readable: 1,
+            version: shape.version,
+            oldest_readable: shape.oldest,
             schema: "{}".into(),
         },
         endpoint: Endpoint {

@@ -1,4 +1,4 @@
-//! What passes between the parts of a simulated process: readings, turns, entries, answers.
+//! What passes between the parts of a simulated process: readings, turns, entries, activations, answers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -43,22 +43,25 @@ impl Progress {
     }
 }
 
-/// One message on its way through a worker.
+/// One message on its way through a worker. `admitted` is the build whose description admitted it.
 pub(crate) enum Turn {
     Command {
         envelope: Envelope,
         generated_key: Option<i64>,
         call: usize,
+        admitted: Rc<SagaRules>,
     },
     Read {
         envelope: Envelope,
         call: usize,
+        admitted: Rc<SagaRules>,
     },
     Event {
         envelope: Envelope,
         taken: Taken,
         record: Record,
         attempts: u32,
+        admitted: Rc<SagaRules>,
     },
     Timer {
         envelope: Envelope,
@@ -69,6 +72,7 @@ pub(crate) enum Turn {
     Unreadable {
         taken: Taken,
         record: Record,
+        admitted: Rc<SagaRules>,
     },
     Passed {
         taken: Taken,
@@ -93,6 +97,8 @@ pub(crate) struct Entry {
     /// The build that decided.
     pub(crate) build: Rc<SagaRules>,
     pub(crate) settlement: Option<Settlement>,
+    /// The state in the build's shape, where the turn migrated it.
+    pub(crate) migrated: Option<Rc<str>>,
     pub(crate) generated_key: Option<i64>,
     pub(crate) taken: Option<Taken>,
     pub(crate) fired: Option<Fired>,
@@ -120,6 +126,11 @@ impl Entry {
 /// What a process asks of its writer, in order.
 pub(crate) enum Request {
     Commit(Box<Entry>),
+    /// Make this build the active one, if all stored states can be read by it.
+    Activate {
+        build: Rc<SagaRules>,
+        result: Rc<Cell<Option<Activation>>>,
+    },
     /// Answer a read once everything before is committed.
     Answer {
         call: usize,
@@ -129,10 +140,20 @@ pub(crate) enum Request {
     },
 }
 
+/// What became of an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activation {
+    Committed,
+    /// There are states that the build can't read.
+    Refused,
+    Failed,
+}
+
 /// What a client was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Replied(Reply),
+    NotFound,
     Malformed,
     TryLater,
     Broke,

@@ -1,6 +1,7 @@
 //! One participant's process: readings, workers, the relay; and what is left of it after a crash.
 //!
-//! Only `store` survives [`Process::crash`]. The writer, which commits, is in `writer.rs`.
+//! Only the store, the copies of builds and the file survive [`Process::crash`]. The writer, which commits, is in
+//! `writer.rs`, how builds are swapped in `swap.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,29 +15,44 @@ use saga_core::window::Window;
 
 use crate::attempt::LIMITS;
 use crate::broker::{Broker, Fresh, PARTITIONS};
-use crate::description::description;
-use crate::entry::{Over, Request, Session, Turn};
+use crate::checker::must;
+use crate::description::Shape;
+use crate::entry::{Answer, Over, Request, Session, Turn};
+use crate::generations;
 use crate::random::of_text;
 use crate::rules::{Role, SagaRules};
-use crate::scene::Scene;
+use crate::scene::{Broken, Scene};
 use crate::store::{Fired, Store};
+use crate::swap::Swap;
 use crate::worker::{Bench, Worker};
 use crate::writer::Batch;
 
-const WORKERS: usize = 3;
+pub(crate) const WORKERS: usize = 3;
 
 /// Records of one partition under way at once.
 const WINDOW: usize = 5;
 
-/// A process. A crash leaves `store` and `build`, which is the component's file.
+/// A process. A crash leaves `store`, `copies` and `file`.
 pub(crate) struct Process {
     pub(crate) role: Role,
     pub(crate) store: Store,
-    pub(crate) build: Rc<SagaRules>,
+    /// The host's own copies of builds, by digest.
+    pub(crate) copies: BTreeMap<Rc<str>, Rc<SagaRules>>,
+    /// What lies at the configured path.
+    pub(crate) file: Rc<SagaRules>,
+    /// The build whose description admits.
+    pub(crate) admits: Rc<SagaRules>,
+    pub(crate) swap: Option<Swap>,
+    /// Readings that ended begin anew only when the swap has changed the description.
+    pub(crate) reading_paused: bool,
     pub(crate) sessions: Vec<Rc<Session>>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) queue: VecDeque<Request>,
     pub(crate) batch: Option<Batch>,
+    /// Calls that are to be routed anew.
+    pub(crate) again: VecDeque<Ask>,
+    /// How many activations someone was told of, as the checker knows.
+    pub(crate) activations_told: usize,
     /// Up to where the checker has looked at the stored offsets.
     pub(crate) checked: BTreeMap<i32, i64>,
     under_way: Rc<RefCell<BTreeSet<Fired>>>,
@@ -54,25 +70,30 @@ pub(crate) struct Ask {
 }
 
 impl Process {
-    pub(crate) fn new(role: Role) -> Self {
+    pub(crate) fn new(role: Role, scene: &mut Scene) -> Self {
+        let first = Rc::new(SagaRules::new(role, 1, Shape::FIRST));
+        let mut store = Store::default();
+        store.activate(&first);
         let mut process = Self {
             role,
-            store: Store::default(),
-            build: Rc::new(SagaRules {
-                role,
-                digest: format!("{}-1", role.name()),
-                version: 1,
-            }),
+            store,
+            copies: BTreeMap::from([(first.digest.clone(), first.clone())]),
+            file: first.clone(),
+            admits: first,
+            swap: None,
+            reading_paused: false,
             sessions: Vec::new(),
             workers: Vec::new(),
             queue: VecDeque::new(),
             batch: None,
+            again: VecDeque::new(),
+            activations_told: 1,
             checked: BTreeMap::new(),
             under_way: Rc::default(),
             relayed: 0,
             last_key: 0,
         };
-        process.start();
+        process.start(scene);
         process
     }
 
@@ -81,12 +102,29 @@ impl Process {
         scene.note("crash", format_args!("{}", self.role.name()));
         self.queue.clear();
         self.batch = None;
+        self.again.clear();
+        self.swap = None;
+        self.reading_paused = false;
         self.workers.clear();
-        self.start();
+        self.start(scene);
+        scene.check(generations::after_start(self));
     }
 
-    fn start(&mut self) {
-        self.workers = (0..WORKERS).map(|_| Worker::default()).collect();
+    /// Comes up with the build that is active, from the host's own copy.
+    fn start(&mut self, scene: &mut Scene) {
+        let active = match self.copies.get(&self.store.active().digest) {
+            _ if scene.is_broken(Broken::StartsWithFile) => self.file.clone(),
+            Some(copy) => copy.clone(),
+            None => {
+                let digest = &self.store.active().digest;
+                scene.check(must(false, 6, || {
+                    format!("{digest} is active, but there is no copy of it")
+                }));
+                return;
+            }
+        };
+        self.workers = (0..WORKERS).map(|_| Worker::new(active.clone())).collect();
+        self.admits = active;
         self.under_way = Rc::default();
         self.relayed = self.store.relayed;
         self.last_key = self.store.last_key;
@@ -116,7 +154,7 @@ impl Process {
     /// Readings that were cancelled begin anew.
     pub(crate) fn begin_again(&mut self, scene: &mut Scene) {
         for place in 0..self.sessions.len() {
-            if self.sessions[place].cancelled.get() {
+            if self.sessions[place].cancelled.get() && !self.reading_paused {
                 self.sessions[place] = self.begin(self.sessions[place].partition);
                 scene.note("read-again", format_args!("{} {place}", self.role.name()));
             }
@@ -138,18 +176,21 @@ impl Process {
         session.window.borrow_mut().take(offset);
         session.position.set(offset + 1);
         let taken = (session.clone(), offset);
-        let description = description(self.role, self.build.version);
-        let turn = match admit::record(record, session.topic, &description, &LIMITS, scene.now) {
+        let (admitted, topic) = (self.admits.clone(), session.topic);
+        let admission = admit::record(record, topic, &admitted.description, &LIMITS, scene.now);
+        let turn = match admission {
             Admission::Offer(envelope) => Turn::Event {
                 envelope: *envelope,
                 taken,
                 record: record.clone(),
                 attempts: 0,
+                admitted,
             },
             Admission::Skip => Turn::Passed { taken },
             Admission::Malformed(_) => Turn::Unreadable {
                 taken,
                 record: record.clone(),
+                admitted,
             },
         };
         scene.note(
@@ -161,6 +202,11 @@ impl Process {
     }
 
     pub(crate) fn ask(&mut self, ask: Ask, scene: &mut Scene) {
+        let admitted = self.admits.clone();
+        let name = scene.calls[ask.call].command;
+        if admitted.description.command(name).is_none() {
+            return scene.answer(ask.call, Answer::NotFound);
+        }
         let generated = ask.key.is_none().then(|| {
             self.last_key += 1;
             self.last_key
@@ -196,14 +242,25 @@ impl Process {
             Turn::Read {
                 envelope,
                 call: ask.call,
+                admitted,
             }
         } else {
             Turn::Command {
                 envelope,
                 generated_key: generated,
                 call: ask.call,
+                admitted,
             }
         });
+    }
+
+    /// Routes a call anew that a worker gave back; says whether there was one.
+    pub(crate) fn ask_again(&mut self, scene: &mut Scene) -> bool {
+        let Some(ask) = self.again.pop_front() else {
+            return false;
+        };
+        self.ask(ask, scene);
+        true
     }
 
     /// Offers a timer that is due and not under way; says whether there was one.
@@ -262,21 +319,39 @@ impl Process {
     /// Runs one worker's next turn; says whether it had one.
     pub(crate) fn turn(&mut self, worker: usize, scene: &mut Scene) -> bool {
         let now = scene.now;
+        let worker = &mut self.workers[worker];
+        if worker.busy_until > now {
+            return false;
+        }
+        // Broken: it does so in the middle of the turn.
+        let late =
+            scene.is_broken(Broken::SwitchedWithinTurn) && !worker.held && !worker.turns.is_empty();
+        let switched = !late && worker.switch(scene);
+        if worker.held {
+            return switched;
+        }
         let mut bench = Bench {
-            build: self.build.clone(),
+            build: worker.build.clone(),
             store: &self.store,
             queue: &mut self.queue,
+            again: &mut self.again,
             scene,
         };
-        let worker = &mut self.workers[worker];
         if worker.next_due().is_some_and(|due| due <= now) {
             worker.offer_due(&mut bench);
             return true;
         }
         let Some(turn) = worker.turns.pop_front() else {
-            return false;
+            return switched;
         };
         worker.offer(turn, &mut bench);
+        if scene.random.percent(5) && !scene.dice.calm.get() {
+            scene.note("long-turn", format_args!(""));
+            worker.busy_until = now + 50 + scene.random.below(100);
+        }
+        if late {
+            worker.switch(scene);
+        }
         true
     }
 
@@ -291,7 +366,7 @@ impl Process {
             event_type: Some(row.event.event_type.clone()),
             correlation: Some(row.correlation.clone()),
             causation: Some(row.causation.clone()),
-            digest: Some(row.build.digest.clone()),
+            digest: Some(row.build.digest.to_string()),
             ..Attributes::default()
         };
         let fresh = Fresh {
@@ -321,20 +396,11 @@ impl Process {
         }
     }
 
-    /// Takes a new build into use, between turns.
-    pub(crate) fn swap(&mut self, number: u64, version: u32, scene: &mut Scene) {
-        let digest = format!("{}-{number}", self.role.name());
-        scene.note("swap", format_args!("{digest} version {version}"));
-        self.build = Rc::new(SagaRules {
-            role: self.role,
-            digest,
-            version,
-        });
-    }
-
     /// Whether nothing is under way or waits to be read or published.
     pub(crate) fn is_at_rest(&self, broker: &Broker) -> bool {
-        self.queue.is_empty()
+        self.swap.is_none()
+            && self.again.is_empty()
+            && self.queue.is_empty()
             && self.batch.is_none()
             && self.workers.iter().all(Worker::is_idle)
             && self.relayed == self.store.outbox.len()

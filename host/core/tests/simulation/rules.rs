@@ -1,17 +1,21 @@
 //! The two participants of the simulation, natively: `credit` keeps accounts, `order` keeps orders.
 //!
 //! Pure, as components are: [`SagaRules::handle`] is a function of state and message, which is what lets
-//! the checker run every recorded decision again. Everything that they decide carries the digest
+//! the checker run every recorded decision again. Builds differ in their [`Shape`]. Everything that they decide carries the digest
 //! of the build that decided (`by`), so that the checker sees whether the host recorded the right one.
 //! Faults are not made here but in `faults.rs`.
 
-use saga_core::description::RefusalKind;
+use std::rc::Rc;
+
+use saga_core::description::{Description, RefusalKind};
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{
     Disposition, Event, Outcome, Refusal, Reply, StateChange, Timer, TimerChange,
 };
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde::{Deserialize, Serialize};
+
+use crate::description::{Shape, description};
 
 /// Where orders are announced.
 pub(crate) const ORDERS: &str = "orders";
@@ -88,9 +92,9 @@ struct Asked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SagaRules {
     pub(crate) role: Role,
-    pub(crate) digest: String,
-    /// Version of the shape of the state.
-    pub(crate) version: u32,
+    pub(crate) digest: Rc<str>,
+    pub(crate) shape: Shape,
+    pub(crate) description: Rc<Description>,
 }
 
 impl Rules for SagaRules {
@@ -107,6 +111,12 @@ impl Rules for SagaRules {
             }
             (Role::Order, Origin::Timer, "remind") => Ok(self.remind(self.known(state)?, message)),
             (_, Origin::Command, "get") => Ok(read(state)),
+            (Role::Credit, Origin::Event, "order-reminded") => {
+                self.reminded(self.known(state)?, message)?
+            }
+            (Role::Order, Origin::Command, "touch") if self.shape.more.is_some() => {
+                Ok(touch(self.known(state)?))
+            }
             _ => {
                 return Err(Fault::new(
                     FaultKind::Trap,
@@ -123,7 +133,9 @@ impl Rules for SagaRules {
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault> {
         let mut value: serde_json::Value = parse(state)?;
         match value.get_mut("v") {
-            Some(v) if *v == version && version < self.version => *v = self.version.into(),
+            Some(v) if *v == version && self.shape.reads(version) => {
+                *v = self.shape.version.into();
+            }
             _ => {
                 return Err(Fault::new(
                     FaultKind::Migration,
@@ -136,14 +148,24 @@ impl Rules for SagaRules {
 }
 
 impl SagaRules {
+    /// The build of this number.
+    pub(crate) fn new(role: Role, number: u64, shape: Shape) -> Self {
+        Self {
+            role,
+            digest: format!("{}-{number}", role.name()).into(),
+            shape,
+            description: Rc::new(description(role, shape)),
+        }
+    }
+
     /// A state of another shape than this build's is a fault of the host.
     fn known<T: for<'a> Deserialize<'a>>(&self, state: Option<&str>) -> Result<Option<T>, Fault> {
         let Some(text) = state else { return Ok(None) };
         let shape: serde_json::Value = parse(text)?;
-        if shape["v"] != self.version {
+        if shape["v"] != self.shape.version {
             return Err(Fault::new(
                 FaultKind::Trap,
-                format!("state is not of version {}: {text}", self.version),
+                format!("state is not of version {}: {text}", self.shape.version),
             ));
         }
         parse(text).map(Some)
@@ -153,7 +175,7 @@ impl SagaRules {
         match serde_json::from_str::<Asked>(&message.body) {
             Ok(asked) => {
                 let account = Account {
-                    v: self.version,
+                    v: self.shape.version,
                     limit: asked.amount,
                     left: asked.amount,
                 };
@@ -179,7 +201,7 @@ impl SagaRules {
         if body.amount == 0 {
             return Err(Disposition::Malformed("an order of nothing".into()));
         }
-        body.by.clone_from(&self.digest);
+        body.by = self.digest.to_string();
         let reserved = account.and_then(|account| {
             let left = account.left.checked_sub(body.amount)?;
             Some(Account { left, ..account })
@@ -192,6 +214,27 @@ impl SagaRules {
         .into();
         let state = reserved.as_ref().map_or(StateChange::Unchanged, put);
         Ok(outcome(state, vec![event("credit-answered", &body)], None))
+    }
+
+    /// Leaves the account as it is. What is admitted by another key than this build's is a fault of the host.
+    fn reminded(
+        &self,
+        _account: Option<Account>,
+        message: &Message,
+    ) -> Result<Result<Outcome, Disposition>, Fault> {
+        let body = match read_body(message) {
+            Ok(body) => body,
+            Err(malformed) => return Ok(Err(malformed)),
+        };
+        let key = match self.shape.more {
+            Some("/account") => body.account,
+            Some(_) => body.order.to_string(),
+            None => return Err(Fault::new(FaultKind::Trap, "no rule for reminders")),
+        };
+        if key != message.key {
+            return Err(Fault::new(FaultKind::Trap, format!("the key is {key}")));
+        }
+        Ok(Ok(outcome(StateChange::Unchanged, Vec::new(), None)))
     }
 
     fn place(&self, message: &Message) -> Outcome {
@@ -207,10 +250,10 @@ impl SagaRules {
             account: asked.account,
             amount: asked.amount,
             state,
-            by: self.digest.clone(),
+            by: self.digest.to_string(),
         };
         let order = Order {
-            v: self.version,
+            v: self.shape.version,
             account: body.account.clone(),
             amount: body.amount,
             state: body.state.clone(),
@@ -258,13 +301,24 @@ impl SagaRules {
             account: order.account.clone(),
             amount: order.amount,
             state: order.state.clone(),
-            by: self.digest.clone(),
+            by: self.digest.to_string(),
         };
         let mut reminded = outcome(put(&order), vec![event("order-reminded", &body)], None);
         if order.reminders < REMINDERS {
             reminded.timers.push(reminder(message));
         }
         reminded
+    }
+}
+
+fn touch(order: Option<Order>) -> Outcome {
+    match order {
+        Some(_) => outcome(
+            StateChange::Unchanged,
+            Vec::new(),
+            Some(Reply::Done("{}".into())),
+        ),
+        None => refused(RefusalKind::NotFound, "no such order"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
 
+use crate::checker::Violation;
 use crate::entry::Answer;
 use crate::faults::Dice;
 use crate::random::Random;
@@ -40,6 +41,28 @@ pub(crate) enum Broken {
     KeysForgotten,
     /// A timer stays set after its turn.
     TimerNotConsumed,
+    /// Workers get a build as soon as its activation is asked for.
+    HandedBeforeActivation,
+    /// A build is activated first and copied to the disk then.
+    CopiedAfterActivation,
+    /// A process comes up with the build at the configured path.
+    StartsWithFile,
+    /// Which build is active is told but not written.
+    ActivationNotWritten,
+    /// The next swap begins although workers have yet to take notice of the last one.
+    SwapNotAwaited,
+    /// A worker goes over to the build that it was handed in the middle of a turn.
+    SwitchedWithinTurn,
+    /// What was admitted under another description is decided all the same.
+    AdmissionNotCompared,
+    /// The reading of a partition goes on under other subscriptions.
+    ReadingOutlivesSwap,
+    /// Workers go on deciding while a build is activated that can't read what they write.
+    WorkersNotHeld,
+    /// Which states are stored is looked up before the activation's transaction.
+    StatesCheckedBefore,
+    /// A state that was migrated, and then left as it is, is not written.
+    MigrationNotWritten,
 }
 
 /// What a client asked for, and what it was told.
@@ -59,6 +82,8 @@ pub(crate) struct Scene {
     pub(crate) now: u64,
     pub(crate) broken: Option<Broken>,
     pub(crate) calls: Vec<Call>,
+    /// Something that no host may do was seen.
+    pub(crate) wrong: Option<Violation>,
     /// Everything that happened, one line each.
     pub(crate) trace: String,
     /// How often each kind of thing happened.
@@ -73,6 +98,7 @@ impl Scene {
             now: 1_700_000_000_000,
             broken,
             calls: Vec::new(),
+            wrong: None,
             trace: String::new(),
             counts: BTreeMap::new(),
         }
@@ -80,6 +106,14 @@ impl Scene {
 
     pub(crate) fn is_broken(&self, step: Broken) -> bool {
         self.broken == Some(step)
+    }
+
+    /// Keeps a violation that was seen, if it is the first.
+    pub(crate) fn check(&mut self, seen: Result<(), Violation>) {
+        if let Err(violation) = seen {
+            self.note("violation", format_args!("{violation}"));
+            self.wrong.get_or_insert(violation);
+        }
     }
 
     /// Notes what happened; `what` is counted.

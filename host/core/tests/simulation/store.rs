@@ -4,11 +4,13 @@
 //! the checker needs to know and a real store does not keep (where a message was read, which timer
 //! fired) is kept beside the rows.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use saga_core::identity::{self, Identity};
-use saga_core::outcome::{StateChange, TimerChange};
+use saga_core::message::Message;
+use saga_core::outcome::{Outcome, StateChange, TimerChange};
 use saga_core::record::Position;
 use saga_core::settle::{JournalEntry, OutgoingEvent, Settlement};
 
@@ -29,7 +31,39 @@ pub(crate) struct Store {
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
     pub(crate) last_key: i64,
+    /// Which build became the active one when; the last one is it.
+    pub(crate) activations: Vec<Rc<ActivationRow>>,
     sequence: u64,
+}
+
+pub(crate) struct ActivationRow {
+    pub(crate) sequence: u64,
+    pub(crate) build: Rc<SagaRules>,
+}
+
+impl Store {
+    /// The build that is active, as far as this is committed.
+    pub(crate) fn active(&self) -> &Rc<SagaRules> {
+        let last = self.activations.last();
+        &last.expect("a store begins with an activation").build
+    }
+
+    /// Makes this build the active one.
+    pub(crate) fn activate(&mut self, build: &Rc<SagaRules>) {
+        self.sequence += 1;
+        self.activations.push(Rc::new(ActivationRow {
+            sequence: self.sequence,
+            build: build.clone(),
+        }));
+    }
+
+    /// Whether a build can read all states that there are.
+    pub(crate) fn is_readable_by(&self, build: &SagaRules) -> bool {
+        self.aggregates
+            .values()
+            .filter(|aggregate| aggregate.state.is_some())
+            .all(|aggregate| build.shape.reads(aggregate.version))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -69,12 +103,15 @@ pub(crate) struct JournalRow {
     pub(crate) build: Rc<SagaRules>,
     pub(crate) key: Rc<str>,
     pub(crate) decision: JournalEntry,
+    /// The same as the checker reads it, which it does often.
+    pub(crate) read: OnceCell<(Message, Outcome)>,
     pub(crate) at: Option<Position>,
     pub(crate) fired: Option<Fired>,
 }
 
 pub(crate) struct DeadLetter {
     pub(crate) sequence: u64,
+    pub(crate) build: Rc<SagaRules>,
     pub(crate) at: Option<Position>,
     pub(crate) fired: Option<Fired>,
     pub(crate) value: Option<Vec<u8>>,
@@ -110,13 +147,14 @@ pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) ->
         {
             return Applied::Duplicate;
         }
-        write_state(store, entry, settlement);
+        write_state(store, entry, settlement, broken);
         write_timers(store, settlement);
         store.journal.push(Rc::new(JournalRow {
             sequence: store.sequence,
             build: entry.build.clone(),
             key: settlement.key.as_str().into(),
             decision: settlement.journal.clone(),
+            read: OnceCell::new(),
             at: entry.at(),
             fired: entry.fired.clone(),
         }));
@@ -138,6 +176,7 @@ pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) ->
         }
         store.dead.push(Rc::new(DeadLetter {
             sequence: store.sequence,
+            build: entry.build.clone(),
             at: entry.at(),
             fired: entry.fired.clone(),
             value: value.clone(),
@@ -159,8 +198,15 @@ pub(crate) fn write_outbox(store: &mut Store, entry: &Entry, settlement: &Settle
     }
 }
 
-fn write_state(store: &mut Store, entry: &Entry, settlement: &Settlement) {
+fn write_state(store: &mut Store, entry: &Entry, settlement: &Settlement, broken: Option<Broken>) {
     let state = match &settlement.state {
+        // A state in another shape is the same state: its revision stays.
+        StateChange::Unchanged if broken != Some(Broken::MigrationNotWritten) => {
+            match &entry.migrated {
+                Some(state) => Some(state.clone()),
+                None => return,
+            }
+        }
         StateChange::Unchanged => return,
         StateChange::Put(state) => Some(state.as_str().into()),
         StateChange::Remove => {
@@ -171,7 +217,7 @@ fn write_state(store: &mut Store, entry: &Entry, settlement: &Settlement) {
     let written = StoredAggregate {
         state,
         revision: settlement.revision,
-        version: entry.build.version,
+        version: entry.build.shape.version,
     };
     store
         .aggregates

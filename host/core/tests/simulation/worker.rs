@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use saga_core::identity::{self, Identity};
 use saga_core::message::Envelope;
-use saga_core::outcome::StateChange;
 use saga_core::record::Record;
-use saga_core::settle::{self, Settlement};
+use saga_core::settle;
 
 use crate::attempt::{LIMITS, Undecided, invoke, what_next};
 use crate::entry::{Answer, Entry, Progress, Request, Taken, Turn};
+use crate::process::Ask;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
 use crate::store::{Store, StoredAggregate};
@@ -27,17 +27,24 @@ pub(crate) struct Known {
 }
 
 /// One worker.
-#[derive(Default)]
 pub(crate) struct Worker {
+    /// The build that decides.
+    pub(crate) build: Rc<SagaRules>,
+    /// The build that is to decide from the next turn on.
+    pub(crate) handed: Option<Rc<SagaRules>>,
+    /// It takes no turn until it is handed a build, or let go.
+    pub(crate) held: bool,
+    /// Its last turn takes until then.
+    pub(crate) busy_until: u64,
     pub(crate) turns: VecDeque<Turn>,
     pub(crate) known: BTreeMap<String, Known>,
     /// The keys that wait for another attempt: until when, and what waits.
     parked: BTreeMap<String, (u64, VecDeque<Turn>)>,
-    recent: BTreeSet<Identity>,
-    recent_tickets: VecDeque<(u64, Identity)>,
-    progress: Rc<Progress>,
-    ticket: u64,
-    run: u64,
+    pub(crate) recent: BTreeSet<Identity>,
+    pub(crate) recent_tickets: VecDeque<(u64, Identity)>,
+    pub(crate) progress: Rc<Progress>,
+    pub(crate) ticket: u64,
+    pub(crate) run: u64,
 }
 
 /// What a worker works with during one turn: one build, the store as it is committed.
@@ -45,10 +52,29 @@ pub(crate) struct Bench<'a> {
     pub(crate) build: Rc<SagaRules>,
     pub(crate) store: &'a Store,
     pub(crate) queue: &'a mut VecDeque<Request>,
+    /// Calls that are to be routed anew.
+    pub(crate) again: &'a mut VecDeque<Ask>,
     pub(crate) scene: &'a mut Scene,
 }
 
 impl Worker {
+    pub(crate) fn new(build: Rc<SagaRules>) -> Self {
+        Self {
+            build,
+            handed: None,
+            held: false,
+            busy_until: 0,
+            turns: VecDeque::new(),
+            known: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            recent: BTreeSet::new(),
+            recent_tickets: VecDeque::new(),
+            progress: Rc::default(),
+            ticket: 0,
+            run: 0,
+        }
+    }
+
     /// When the next key has waited long enough.
     pub(crate) fn next_due(&self) -> Option<u64> {
         self.parked.values().map(|(until, _)| *until).min()
@@ -75,6 +101,9 @@ impl Worker {
 
     pub(crate) fn offer(&mut self, turn: Turn, bench: &mut Bench<'_>) {
         self.catch_up(bench.scene);
+        let Some(turn) = self.admitted_alike(turn, bench) else {
+            return;
+        };
         let waits = turn
             .key()
             .filter(|key| self.parked.contains_key(*key))
@@ -97,15 +126,16 @@ impl Worker {
                 envelope,
                 generated_key,
                 call,
+                ..
             } => self.command(&envelope, generated_key, call, bench),
-            Turn::Read { envelope, call } => self.read(&envelope, call, bench),
+            Turn::Read { envelope, call, .. } => self.read(&envelope, call, bench),
             Turn::Event { .. } => self.event(turn, bench),
             Turn::Timer { .. } => self.timer(turn, bench),
-            Turn::Unreadable { taken, record } if !taken.0.cancelled.get() => {
+            Turn::Unreadable { taken, record, .. } if !taken.0.cancelled.get() => {
                 self.give_up(taken, record, "malformed", bench);
             }
             Turn::Passed { taken } if !taken.0.cancelled.get() => {
-                let entry = self.entry(None, &bench.build);
+                let entry = self.entry(None, bench);
                 hand_over(
                     bench,
                     Entry {
@@ -118,32 +148,6 @@ impl Worker {
         }
     }
 
-    /// Takes notice of what the writer did meanwhile.
-    fn catch_up(&mut self, scene: &mut Scene) {
-        let run = self.progress.run.get();
-        if run != self.run {
-            scene.note("sent-back", format_args!("to run {run}"));
-            self.run = run;
-            self.known.clear();
-            self.recent.clear();
-            self.recent_tickets.clear();
-        }
-        let committed = self.progress.committed.get();
-        while self
-            .recent_tickets
-            .front()
-            .is_some_and(|(ticket, _)| *ticket <= committed)
-        {
-            if let Some((_, identity)) = self.recent_tickets.pop_front() {
-                self.recent.remove(&identity);
-            }
-        }
-        // What is committed may be forgotten at any time.
-        if scene.random.percent(20) {
-            self.known.retain(|_, known| known.ticket > committed);
-        }
-    }
-
     fn command(
         &mut self,
         envelope: &Envelope,
@@ -152,15 +156,16 @@ impl Worker {
         bench: &mut Bench<'_>,
     ) {
         match self.decide(envelope, bench) {
-            Ok(mut settlement) => {
-                let reply = settlement
+            Ok(mut decided) => {
+                let reply = decided
+                    .settlement
                     .reply
                     .take()
                     .expect("settlement has checked that a command has a reply");
                 if bench.scene.is_broken(Broken::AnswerBeforeCommit) {
                     bench.scene.answer(call, Answer::Replied(reply.clone()));
                 }
-                let entry = self.entry(Some(settlement), &bench.build);
+                let entry = self.entry(Some(decided), bench);
                 hand_over(
                     bench,
                     Entry {
@@ -178,7 +183,7 @@ impl Worker {
     fn read(&mut self, envelope: &Envelope, call: usize, bench: &mut Bench<'_>) {
         let read = self
             .aggregate(&envelope.message.key, bench)
-            .and_then(|known| {
+            .and_then(|(known, _)| {
                 let outcome = invoke(&known, envelope, bench)?.0;
                 Ok((
                     settle::read_reply(&LIMITS, outcome).map_err(Undecided::Broke)?,
@@ -211,6 +216,7 @@ impl Worker {
             taken,
             record,
             attempts,
+            admitted,
         } = turn
         else {
             return;
@@ -233,7 +239,7 @@ impl Worker {
             bench
                 .scene
                 .note("repeated", format_args!("{} {}", message.key, message.id));
-            let entry = self.entry(None, &bench.build);
+            let entry = self.entry(None, bench);
             return hand_over(
                 bench,
                 Entry {
@@ -243,8 +249,8 @@ impl Worker {
             );
         }
         match self.decide(&envelope, bench) {
-            Ok(settlement) => {
-                let entry = self.entry(Some(settlement), &bench.build);
+            Ok(decided) => {
+                let entry = self.entry(Some(decided), bench);
                 self.remember_seen(identity);
                 hand_over(
                     bench,
@@ -265,6 +271,7 @@ impl Worker {
                             taken,
                             record,
                             attempts,
+                            admitted,
                         },
                         bench.scene.now + delay,
                     );
@@ -300,8 +307,8 @@ impl Worker {
             return;
         }
         match self.decide(&envelope, bench) {
-            Ok(settlement) => {
-                let entry = self.entry(Some(settlement), &bench.build);
+            Ok(decided) => {
+                let entry = self.entry(Some(decided), bench);
                 hand_over(
                     bench,
                     Entry {
@@ -324,7 +331,7 @@ impl Worker {
                     bench.scene.now + delay,
                 ),
                 Err(reason) => {
-                    let entry = self.entry(None, &bench.build);
+                    let entry = self.entry(None, bench);
                     let dead = Some((reason, None));
                     hand_over(
                         bench,
@@ -352,7 +359,7 @@ impl Worker {
         let place = identity::of_position(&record.position);
         let known = self.was_seen(&place, bench.store)
             && !bench.scene.is_broken(Broken::DeadLetterForgotten);
-        let entry = self.entry(None, &bench.build);
+        let entry = self.entry(None, bench);
         self.remember_seen(place);
         let dead = (!known).then_some((reason, record.value));
         let taken = Some(taken);
@@ -366,64 +373,10 @@ impl Worker {
         );
     }
 
-    /// Whether this was applied or given up, on disk or on its way there.
-    fn was_seen(&self, identity: &Identity, store: &Store) -> bool {
-        self.recent.contains(identity) || store.inbox.contains(identity)
-    }
-
-    /// Notes what the last entry takes care of, until it is committed.
-    fn remember_seen(&mut self, identity: Identity) {
-        self.recent.insert(identity.clone());
-        self.recent_tickets.push_back((self.ticket, identity));
-    }
-
     fn park(&mut self, key: String, turn: Turn, until: u64) {
         let waiting = self.parked.entry(key).or_default();
         waiting.0 = until;
         waiting.1.push_front(turn);
-    }
-
-    /// An entry with the next ticket; what it leaves of the aggregate is remembered.
-    fn entry(&mut self, settlement: Option<Settlement>, build: &Rc<SagaRules>) -> Entry {
-        self.ticket += 1;
-        if let Some(settlement) = &settlement {
-            self.remember(settlement, build.version);
-        }
-        Entry {
-            build: build.clone(),
-            settlement,
-            generated_key: None,
-            taken: None,
-            fired: None,
-            over: None,
-            dead: None,
-            answer: None,
-            progress: self.progress.clone(),
-            ticket: self.ticket,
-            run: self.run,
-        }
-    }
-
-    fn remember(&mut self, settlement: &Settlement, version: u32) {
-        let ticket = self.ticket;
-        let state = match &settlement.state {
-            StateChange::Unchanged if settlement.timers.is_empty() => return,
-            StateChange::Unchanged => {
-                if let Some(known) = self.known.get_mut(&settlement.key) {
-                    known.ticket = ticket;
-                }
-                return;
-            }
-            StateChange::Put(state) => Some(state.as_str().into()),
-            StateChange::Remove => None,
-        };
-        let stored = StoredAggregate {
-            state,
-            revision: settlement.revision,
-            version,
-        };
-        self.known
-            .insert(settlement.key.clone(), Known { stored, ticket });
     }
 }
 

@@ -11,7 +11,7 @@ use crate::rules::{ANSWERS, Body, ORDERS, Role};
 use crate::scene::{Broken, Call, Scene};
 
 /// Steps in which anything may happen.
-const STEPS: u64 = 900;
+const STEPS: u64 = 1000;
 
 /// Steps in which everything must have come to rest.
 const REST_STEPS: u64 = 60_000;
@@ -33,10 +33,13 @@ pub(crate) fn run(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Viola
     let mut world = World {
         scene: Scene::new(seed, broken),
         broker: Broker::new(),
-        processes: Role::ALL.into_iter().map(Process::new).collect(),
+        processes: Vec::new(),
         builds: 1,
         foreign: 0,
     };
+    for role in Role::ALL {
+        world.processes.push(Process::new(role, &mut world.scene));
+    }
     let result = world.run();
     (world.scene, result)
 }
@@ -61,6 +64,11 @@ impl World {
             ..
         } = self;
         let process = &mut processes[who];
+        // A swap is a matter of moments. It must meet the other steps all the same.
+        if process.swap.is_some() && scene.random.percent(40) {
+            process.go_on_swapping(scene);
+            return self.scene.wrong.take().map_or(Ok(()), Err);
+        }
         match scene.random.below(1000) {
             0..90 => self.ask(),
             90..120 => self.foreign_record(),
@@ -71,19 +79,21 @@ impl World {
                 scene.note("rebalance", format_args!("{} {place}", process.role.name()));
                 process.sessions[place].cancelled.set(true);
             }
-            180..190 => {
+            180..197 => {
                 self.builds += 1;
-                let version = process.build.version + u32::from(scene.random.percent(15));
-                process.swap(self.builds, version, scene);
+                process.apply(self.builds, scene);
             }
-            190..210 => {
+            197..210 => {
                 process.fire(scene);
             }
             210..310 => {
                 process.publish(broker, scene);
             }
             310..330 => process.note_published(),
-            330..360 => process.begin_again(scene),
+            330..345 => process.begin_again(scene),
+            345..360 => {
+                process.ask_again(scene);
+            }
             360..560 => {
                 let place = scene.random.index(process.sessions.len());
                 process.deliver(place, broker, scene);
@@ -97,7 +107,7 @@ impl World {
                 checker::offsets(process, &self.broker)?;
             }
         }
-        Ok(())
+        self.scene.wrong.take().map_or(Ok(()), Err)
     }
 
     /// A client asks for something.
@@ -124,6 +134,7 @@ impl World {
             ),
             5..7 => (0, "get", Some(account), "null".to_owned()),
             7..9 => (1, "get", Some(order), "null".to_owned()),
+            9..12 => (1, "touch", Some(order), "null".to_owned()),
             _ => (
                 1,
                 "place",
@@ -169,7 +180,7 @@ impl World {
             ..Attributes::default()
         };
         let mut second = None;
-        let (topic, value, attributes) = match random.below(12) {
+        let (topic, value, attributes) = match random.below(19) {
             0 => (ORDERS, None, Attributes::default()),
             1 => (ORDERS, Some(b"{\"order\":".to_vec()), Attributes::default()),
             2 => (ANSWERS, Some(b"\xff\xfe".to_vec()), Attributes::default()),
@@ -182,6 +193,20 @@ impl World {
                     ..named
                 },
             ),
+            12.. => {
+                // Two in a row for one account, by whichever key it is found.
+                let reminded = |id| Attributes {
+                    id: Some(id),
+                    event_type: Some("order-reminded".into()),
+                    ..named.clone()
+                };
+                let again = Body {
+                    order: number + 1,
+                    ..body
+                };
+                second = Some(("pair", again, reminded(format!("f{number}-again"))));
+                (ORDERS, Some(value), reminded(format!("f{number}")))
+            }
             5 => (
                 ORDERS,
                 Some(value),
@@ -193,7 +218,7 @@ impl World {
             6..9 => {
                 // The same id for two accounts: only one of them may be applied.
                 let account = (1 + random.below(6)).to_string();
-                second = Some(Body { account, ..body });
+                second = Some(("same-id", Body { account, ..body }, named.clone()));
                 (ORDERS, Some(value), named)
             }
             _ => (ORDERS, Some(value), Attributes::default()),
@@ -208,11 +233,12 @@ impl World {
         let offset = self.broker.append(topic, partition, 0, fresh.clone());
         self.scene
             .note("foreign", format_args!("{topic}/{partition}/{offset}"));
-        if let Some(body) = second {
+        if let Some((what, body, attributes)) = second {
             fresh.value = Some(serde_json::to_vec(&body).expect("a body is JSON"));
+            fresh.attributes = attributes;
             let offset = self.broker.append(topic, partition, 0, fresh);
             self.scene
-                .note("same-id", format_args!("{topic}/{partition}/{offset}"));
+                .note(what, format_args!("{topic}/{partition}/{offset}"));
         }
     }
 
@@ -286,12 +312,23 @@ impl World {
                 for worker in 0..process.workers.len() {
                     any |= process.turn(worker, scene);
                 }
+                any |= process.go_on_swapping(scene);
+                any |= process.ask_again(scene);
                 any |= process.fire(scene);
                 any |= process.write(scene);
                 checker::offsets(process, broker)?;
                 any |= process.publish(broker, scene);
                 process.note_published();
             }
+            if let Some(violation) = self.scene.wrong.take() {
+                return Err(violation);
+            }
+            let Self {
+                scene,
+                processes,
+                broker,
+                ..
+            } = self;
             if !any {
                 if processes.iter().all(|process| process.is_at_rest(broker)) {
                     return Ok(());

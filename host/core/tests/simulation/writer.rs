@@ -5,10 +5,12 @@
 //! back. They are sent back only once the store shows what was committed: sooner, they would read a state
 //! that is about to be replaced.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::entry::{Answer, Entry, Progress, Request};
+use crate::entry::{Activation, Answer, Entry, Progress, Request};
 use crate::process::Process;
+use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
 use crate::store::{Applied, Store, apply, write_outbox};
 
@@ -17,6 +19,8 @@ pub(crate) struct Batch {
     entries: Vec<(Box<Entry>, Fate)>,
     /// Runs that are over: their workers are sent back after the commit.
     ended: Vec<(Rc<Progress>, u64)>,
+    /// Who waits for an activation: a transaction of its own, without entries.
+    activation: Option<Rc<Cell<Option<Activation>>>>,
     /// The open transaction; none once it is committed.
     open: Option<Store>,
 }
@@ -57,21 +61,30 @@ impl Process {
                         },
                     );
                 }
+                Some(Request::Activate { build, result }) => {
+                    self.batch = self.activate(&build, result, scene);
+                }
                 Some(Request::Commit(first)) => self.batch = Some(self.open(first, scene)),
             },
             Some(Batch {
                 entries,
                 ended,
+                activation,
                 open: Some(open),
             }) => {
                 if scene.random.percent(8) && !scene.dice.calm.get() {
                     self.fail(entries, scene);
+                    if let Some(result) = activation {
+                        scene.note("activation-failed", format_args!(""));
+                        result.set(Some(Activation::Failed));
+                    }
                 } else {
                     scene.note("commit", format_args!("{} entries", entries.len()));
                     self.store = open;
                     self.batch = Some(Batch {
                         entries,
                         ended,
+                        activation,
                         open: None,
                     });
                 }
@@ -79,15 +92,50 @@ impl Process {
             Some(Batch {
                 entries,
                 ended,
+                activation,
                 open: None,
             }) => {
                 for (progress, run) in ended {
                     progress.start_new_run(run);
                 }
                 self.tell(entries, scene);
+                if let Some(result) = activation {
+                    result.set(Some(Activation::Committed));
+                    self.activations_told += 1;
+                }
             }
         }
         true
+    }
+
+    /// The activation follows all entries that were handed over before it, so that what it finds stored is all there is.
+    fn activate(
+        &mut self,
+        build: &Rc<SagaRules>,
+        result: Rc<Cell<Option<Activation>>>,
+        scene: &mut Scene,
+    ) -> Option<Batch> {
+        let early = scene.is_broken(Broken::StatesCheckedBefore);
+        if !early && !self.store.is_readable_by(build) {
+            scene.note("states-unreadable", format_args!("by {}", build.digest));
+            result.set(Some(Activation::Refused));
+            return None;
+        }
+        let mut open = self.store.clone();
+        if !scene.is_broken(Broken::ActivationNotWritten) {
+            open.activate(build);
+        }
+        let back = build.shape.version < self.store.active().shape.version;
+        scene.note(
+            if back { "older-states" } else { "activate" },
+            format_args!("{}", build.digest),
+        );
+        Some(Batch {
+            entries: Vec::new(),
+            ended: Vec::new(),
+            activation: Some(result),
+            open: Some(open),
+        })
     }
 
     fn open(&mut self, first: Box<Entry>, scene: &mut Scene) -> Batch {
@@ -104,7 +152,7 @@ impl Process {
         let mut ended = Vec::new();
         for mut entry in batch {
             if scene.is_broken(Broken::BuildOfTheCommit) {
-                entry.build = self.build.clone();
+                entry.build = self.store.active().clone();
             }
             if scene.is_broken(Broken::TimerNotConsumed) && !scene.dice.calm.get() {
                 entry.fired = None;
@@ -140,6 +188,7 @@ impl Process {
         Batch {
             entries,
             ended,
+            activation: None,
             open: Some(open),
         }
     }

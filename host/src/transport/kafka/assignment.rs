@@ -6,6 +6,7 @@
 //! a slow partition would hold up the others.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use saga_core::record::{Position, Record};
+use tokio_util::sync::CancellationToken;
 
 use super::topics::Watched;
 use super::trouble::Troubles;
@@ -40,6 +42,8 @@ pub(super) struct Assignment {
     reader: Mutex<Reader>,
     places: Mutex<BTreeMap<i32, Place>>,
     client: OnceLock<Weak<BaseConsumer<Self>>>,
+    /// Whether the client is being closed: what it still complains of is of no interest.
+    is_over: AtomicBool,
     /// Rings when there may be something to do.
     bell: Signal,
     topics: Arc<Watched>,
@@ -77,12 +81,13 @@ impl Assignment {
         topics: Arc<Watched>,
         troubles: Arc<Troubles>,
     ) -> Self {
-        let part = format!("consumer of {}", source.topic);
+        let part = format!("consumer of {} in {}", source.topic, source.group);
         Self {
             source,
             reader: Mutex::new(reader),
             places: Mutex::default(),
             client: OnceLock::new(),
+            is_over: AtomicBool::new(false),
             bell: Signal::default(),
             topics,
             troubles,
@@ -106,16 +111,25 @@ impl Assignment {
         &self.part
     }
 
-    /// Lets go of all partitions: their queues hold the client.
+    /// Lets go of all partitions, for their queues hold the client, and says no more of troubles.
     pub(super) fn forget(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
         let places = std::mem::take(&mut *self.places());
-        drop(places);
+        self.say_revoked(&places.into_keys().collect::<Vec<_>>());
     }
 
-    /// Delivers what is there, as far as there is room; says whether anything was.
-    pub(super) fn deliver(&self, client: &BaseConsumer<Self>, sink: &dyn Sink) -> bool {
+    /// Delivers what is there, as far as there is room and until `stop`; says whether anything was.
+    pub(super) fn deliver(
+        &self,
+        client: &BaseConsumer<Self>,
+        sink: &dyn Sink,
+        stop: &CancellationToken,
+    ) -> bool {
         let mut any = false;
         for (partition, place) in self.places().iter_mut() {
+            if stop.is_cancelled() {
+                break;
+            }
             if let Reading::Runs { session, start, .. } = &place.reading
                 && session.is_cancelled()
             {
@@ -130,7 +144,7 @@ impl Assignment {
                 }
                 place.reading = self.begin(client, *partition, fallback);
             }
-            any |= self.deliver_page(client, *partition, place, sink);
+            any |= self.deliver_page(client, *partition, place, sink, stop);
         }
         any
     }
@@ -169,9 +183,14 @@ impl Assignment {
         partition: i32,
         place: &mut Place,
         sink: &dyn Sink,
+        stop: &CancellationToken,
     ) -> bool {
         let mut any = false;
         for _ in 0..PAGE {
+            // The sink may block for each of them.
+            if stop.is_cancelled() {
+                break;
+            }
             let has_room = match &place.reading {
                 Reading::Begins { .. } => false,
                 Reading::Awaits { .. } => true,
@@ -233,13 +252,13 @@ impl Assignment {
 
     /// A new session that may store `next` and begins with the record `first`.
     fn start(&self, reading: &mut Reading, partition: i32, next: i64, first: i64) -> Arc<Session> {
-        let session = Arc::new(Session::new(
+        let session = Session::new(
             self.source.clone(),
             partition,
             next,
             WINDOW,
             self.bell.clone(),
-        ));
+        );
         *reading = Reading::Runs {
             session: session.clone(),
             start: first,
@@ -336,11 +355,16 @@ impl Assignment {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes up partitions: where each is to start goes into the list.
+    /// Takes up partitions: where each is to start goes into the list. That is said even where none is new, for
+    /// it shows that the group has agreed anew on who reads what.
     fn assigned(&self, list: &mut TopicPartitionList) {
         let Some(client) = self.client.get().and_then(Weak::upgrade) else {
             return;
         };
+        tracing::info!(
+            group = %self.source.group, topic = %self.source.topic, partitions = ?partitions(list),
+            "partitions assigned"
+        );
         for mut element in list.elements() {
             let partition = element.partition();
             let reading = match self.stored(partition) {
@@ -364,7 +388,6 @@ impl Assignment {
             };
             let bell = self.bell.clone();
             queue.set_nonempty_callback(move || bell.ring());
-            tracing::info!(topic = %self.source.topic, partition, group = %self.source.group, "partition assigned");
             self.places().insert(
                 partition,
                 Place {
@@ -378,13 +401,24 @@ impl Assignment {
 
     /// Lets partitions go. What is under way may still settle.
     fn revoked(&self, list: &TopicPartitionList) {
-        for element in list.elements() {
-            let partition = element.partition();
-            if self.places().remove(&partition).is_some() {
-                tracing::info!(topic = %self.source.topic, partition, group = %self.source.group, "partition revoked");
-            }
+        let mut gone = partitions(list);
+        gone.retain(|partition| self.places().remove(partition).is_some());
+        self.say_revoked(&gone);
+    }
+
+    fn say_revoked(&self, partitions: &[i32]) {
+        if !partitions.is_empty() {
+            tracing::info!(
+                group = %self.source.group, topic = %self.source.topic, ?partitions,
+                "partitions revoked"
+            );
         }
     }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+    let elements = list.elements();
+    elements.iter().map(|element| element.partition()).collect()
 }
 
 impl ClientContext for Assignment {
@@ -394,6 +428,9 @@ impl ClientContext for Assignment {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", topic = %self.source.topic, %error, reason, "consumer error");
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
             Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),

@@ -55,8 +55,9 @@ impl Consumer {
         })
     }
 
-    /// Delivers records until `stop`.
+    /// Delivers records until `stop`, then leaves the group.
     pub(super) fn run(mut self, stop: &CancellationToken) {
+        self.parts.topics.need(&self.source.topic);
         if self.parts.topics.wait_for(&self.source.topic, stop) {
             while let Err(error) = self.read(stop) {
                 // The client can't be used any more, e.g. another process took its `instance` name.
@@ -75,6 +76,11 @@ impl Consumer {
             }
         }
         self.client.context().forget();
+        // What a source that is gone had to complain of must not last.
+        self.parts.troubles.forget(self.client.context().part());
+        self.parts
+            .topics
+            .need_no_more(&self.source.topic, &self.parts.troubles);
         client::close(self.client);
     }
 
@@ -98,7 +104,7 @@ impl Consumer {
                 self.commit();
                 self.parts.troubles.clear_after(assignment.part(), OVER);
             }
-            if !assignment.deliver(&self.client, &*self.sink) {
+            if !assignment.deliver(&self.client, &*self.sink, stop) {
                 assignment.bell().wait(seen, PATIENCE);
             }
         }

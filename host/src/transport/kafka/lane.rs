@@ -63,7 +63,7 @@ pub(super) enum Sent {
 
 impl Lane {
     pub(super) fn new(topic: (i64, Arc<str>), partition: i32, retry: Duration) -> Self {
-        let part = format!("relay of {}", topic.1);
+        let part = part(&topic.1);
         Self {
             topic,
             partition,
@@ -112,11 +112,7 @@ impl Lane {
                 true
             }
             Err(error) => {
-                let topic = self.topic();
-                troubles.error(
-                    &self.part,
-                    format!("the relay of topic {topic} can't use the store ({error}); it is tried again"),
-                );
+                store_fails(self.topic(), &error, troubles);
                 false
             }
         }
@@ -248,6 +244,18 @@ impl Lane {
     pub(super) fn is_drained(&self) -> bool {
         (self.is_at_end || self.blocked.is_some()) && self.under_way.is_empty()
     }
+}
+
+/// Says that the store fails; a lane that begins is out of that trouble.
+pub(super) fn store_fails(topic: &str, error: &str, troubles: &Troubles) {
+    troubles.error(
+        &part(topic),
+        format!("the relay of topic {topic} can't use the store ({error}); it is tried again"),
+    );
+}
+
+fn part(topic: &str) -> String {
+    format!("relay of {topic}")
 }
 
 fn produce(

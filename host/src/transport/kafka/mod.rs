@@ -4,7 +4,7 @@
 //!
 //! - [`settings`]: our settings and the librdkafka properties that follow from them
 //! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
-//! - `relay`, `lane`, `reports`: the outbox on its way to Kafka
+//! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`: whether brokers answer and topics exist; missing topics are created
 //! - `headers`: record headers to attributes and back
 //! - `trouble`, `client`: what is said of failures; what all clients have in common
@@ -18,6 +18,7 @@ mod client;
 mod consumer;
 mod headers;
 mod lane;
+mod published;
 mod relay;
 mod reports;
 pub mod settings;
@@ -38,13 +39,16 @@ pub use settings::{KafkaSettings, redact};
 use super::{Sink, Source, Transport};
 use crate::store::Store;
 use consumer::Consumer;
-use lane::Lane;
+use published::Published;
 use relay::Relay;
 use topics::Watched;
 use trouble::Troubles;
 
 /// Wait before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Partitions of the outbox for each topic: one lane. Kafka's own partitions follow from the keys.
+const OUTBOX_PARTITIONS: i32 = 1;
 
 /// Kafka as a transport. Its watch over brokers and topics goes on as long as it, a consumer or a relay
 /// of it does.
@@ -56,6 +60,7 @@ struct Parts {
     store: Arc<Store>,
     settings: KafkaSettings,
     topics: Arc<Watched>,
+    published: Arc<Published>,
     troubles: Arc<Troubles>,
     /// Wait before something that failed is tried again.
     retry: Duration,
@@ -76,6 +81,7 @@ impl Kafka {
             store,
             settings,
             topics,
+            published: Arc::default(),
             troubles,
             retry: RETRY,
         }))
@@ -87,9 +93,8 @@ impl Transport for Kafka {
         "kafka"
     }
 
-    /// The outbox is one lane for each topic; Kafka's own partitions follow from the keys.
     fn partitions(&self, _topic: &str) -> i32 {
-        1
+        OUTBOX_PARTITIONS
     }
 
     fn consume(
@@ -99,9 +104,7 @@ impl Transport for Kafka {
         stop: CancellationToken,
     ) -> anyhow::Result<JoinHandle<()>> {
         let name = format!("kafka-{}", source.topic);
-        let topic = source.topic.clone();
         let consumer = Consumer::new(self.0.clone(), source, sink)?;
-        self.0.topics.need(&topic);
         Ok(std::thread::Builder::new()
             .name(name)
             .spawn(move || consumer.run(&stop))?)
@@ -112,23 +115,21 @@ impl Transport for Kafka {
         topics: Vec<(Arc<str>, i64)>,
         stop: CancellationToken,
     ) -> anyhow::Result<Option<JoinHandle<()>>> {
-        let reader = self.0.store.reader()?;
-        let mut lanes = Vec::new();
-        for (name, row) in topics {
-            self.0.topics.need(&name);
-            // The store may have served an embedded log with more partitions.
-            let partitions = self.partitions(&name).max(reader.partitions(row)?);
-            lanes.extend(
-                (0..partitions)
-                    .map(|partition| Lane::new((row, name.clone()), partition, self.0.retry)),
-            );
-        }
-        let relay = Relay::new(self.0.clone(), lanes)?;
+        let relay = Relay::new(self.0.clone())?;
+        self.publish_too(topics);
         Ok(Some(
             std::thread::Builder::new()
                 .name("kafka-relay".into())
                 .spawn(move || relay.run(&stop))?,
         ))
+    }
+
+    fn publish_too(&self, topics: Vec<(Arc<str>, i64)>) {
+        for name in self.0.published.add(topics) {
+            self.0.topics.need(&name);
+        }
+        // The relay sleeps on it.
+        self.0.store.published().ring();
     }
 
     fn trouble(&self) -> Option<String> {

@@ -12,10 +12,10 @@ use rdkafka::error::KafkaResult;
 use rdkafka::producer::ThreadedProducer;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{Lane, Sent};
+use super::lane::{self, Lane, Sent};
 use super::reports::Reports;
 use super::settings::describe;
-use super::{Parts, client};
+use super::{OUTBOX_PARTITIONS, Parts, client};
 use crate::store::Reader;
 
 /// The relay's name among the consumers of the outbox. The prefix keeps what it has not read from
@@ -37,7 +37,10 @@ pub(super) struct Relay {
     producer: Option<ThreadedProducer<Reports>>,
     parts: Parts,
     reader: Reader,
+    /// Only ever appended to: reports name a lane by its place.
     lanes: Vec<Lane>,
+    /// How many of the published topics have their lanes.
+    taken_up: usize,
 }
 
 /// How a producer's life ended.
@@ -51,7 +54,7 @@ enum End {
 impl Relay {
     /// # Errors
     /// When the producer can't be made with these settings, or the store can't be read.
-    pub(super) fn new(parts: Parts, lanes: Vec<Lane>) -> anyhow::Result<Self> {
+    pub(super) fn new(parts: Parts) -> anyhow::Result<Self> {
         let producer = connect(&parts).map_err(|error| {
             anyhow::anyhow!("kafka producer of the relay: {}", describe(&error))
         })?;
@@ -60,7 +63,8 @@ impl Relay {
             producer: Some(producer),
             parts,
             reader,
-            lanes,
+            lanes: Vec::new(),
+            taken_up: 0,
         })
     }
 
@@ -104,6 +108,7 @@ impl Relay {
                 self.write_progress();
                 return end;
             }
+            self.take_up_topics();
             let mut any = false;
             for (index, lane) in self.lanes.iter_mut().enumerate() {
                 if !lane.is_ready()
@@ -144,6 +149,25 @@ impl Relay {
             if !any {
                 bell.wait(seen, PATIENCE);
             }
+        }
+    }
+
+    /// Makes lanes for the topics that are new.
+    fn take_up_topics(&mut self) {
+        for (name, row) in self.parts.published.after(self.taken_up) {
+            // The store may have served an embedded log with more partitions.
+            let partitions = match self.reader.partitions(row) {
+                Ok(stored) => stored.max(OUTBOX_PARTITIONS),
+                Err(error) => {
+                    lane::store_fails(&name, &error.to_string(), &self.parts.troubles);
+                    return;
+                }
+            };
+            let retry = self.parts.retry;
+            let lanes =
+                (0..partitions).map(|partition| Lane::new((row, name.clone()), partition, retry));
+            self.lanes.extend(lanes);
+            self.taken_up += 1;
         }
     }
 
@@ -215,9 +239,11 @@ impl Relay {
 
     /// Whether nothing is left that could be published now.
     fn is_drained(&self) -> bool {
-        self.lanes
-            .iter()
-            .all(|lane| lane.is_drained() || self.parts.topics.is_failing(lane.topic()))
+        self.parts.published.after(self.taken_up).is_empty()
+            && self
+                .lanes
+                .iter()
+                .all(|lane| lane.is_drained() || self.parts.topics.is_failing(lane.topic()))
     }
 
     fn say_what_is_left(&self) {

@@ -1,6 +1,8 @@
 //! Kafka on librdkafka's MockCluster: a broker in this process that speaks the protocol and keeps
 //! nothing. The conformance suite, and what only a broker can do: be away, answer with errors, hold the
-//! offsets of others, lose a topic.
+//! offsets of others, lose a topic. What a swap of rules must not disturb is in [`swap`].
+
+mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -14,7 +16,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
-use crate::transport::conformance::{Consuming, DEADLINE, Rig, suite, value};
+use crate::transport::conformance::{Consuming, DEADLINE, LATER, Rig, suite, value};
 
 /// A mock cluster of one broker, within the client that made it.
 struct Cluster(BaseProducer);
@@ -85,7 +87,9 @@ fn rig_with(topic: &str, settings: KafkaSettings, broker: impl std::any::Any) ->
 }
 
 fn rig(partitions: i32) -> Rig {
-    rig_on(&cluster("t", partitions), "t")
+    let cluster = cluster("t", partitions);
+    cluster.mock().create_topic(LATER, 1, 1).unwrap();
+    rig_on(&cluster, "t")
 }
 
 suite!(rig);
@@ -145,6 +149,7 @@ fn the_wire_is_the_value_and_cloud_events_headers() {
     let rig = rig_on(&cluster, "t");
     let _relay = rig.publishing();
     let mut row = rig.row("7", r#"{"id":7}"#);
+    row.time = 1_700_000_000_000;
     row.attributes.extra = vec![("dlq_reason".into(), "malformed".into())];
     rig.publish(vec![row]);
 

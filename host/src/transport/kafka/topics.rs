@@ -54,10 +54,17 @@ enum Known {
     Failing,
 }
 
+/// A topic that is needed.
+struct Need {
+    known: Known,
+    /// How many consumers and relays need it.
+    count: usize,
+}
+
 /// What is known of the topics that are needed.
 #[derive(Default)]
 pub(super) struct Topics {
-    needed: Mutex<BTreeMap<Arc<str>, Known>>,
+    needed: Mutex<BTreeMap<Arc<str>, Need>>,
     /// Rings when there is a reason to ask now, and when the watch is to end.
     asked: Signal,
     /// Rings when a topic is known to exist.
@@ -66,20 +73,45 @@ pub(super) struct Topics {
 }
 
 impl Topics {
-    /// A topic is needed.
+    /// A topic is needed, by one more.
     pub(super) fn need(&self, topic: &Arc<str>) {
-        self.lock().entry(topic.clone()).or_insert(Known::Nothing);
+        let unknown = || Need {
+            known: Known::Nothing,
+            count: 0,
+        };
+        self.lock()
+            .entry(topic.clone())
+            .or_insert_with(unknown)
+            .count += 1;
         self.asked.ring();
+    }
+
+    /// One who needed a topic is gone; with the last one goes what was in its way.
+    pub(super) fn need_no_more(&self, topic: &str, troubles: &Troubles) {
+        let mut needed = self.lock();
+        if let Some(need) = needed.get_mut(topic) {
+            need.count -= 1;
+            if need.count == 0 {
+                needed.remove(topic);
+                troubles.forget(&part(topic));
+            }
+        }
     }
 
     /// Whether a topic is known to exist.
     pub(super) fn exists(&self, topic: &str) -> bool {
-        self.lock().get(topic) == Some(&Known::Exists)
+        self.is_known(topic, Known::Exists)
     }
 
     /// Whether a topic can't be used or created at the moment.
     pub(super) fn is_failing(&self, topic: &str) -> bool {
-        self.lock().get(topic) == Some(&Known::Failing)
+        self.is_known(topic, Known::Failing)
+    }
+
+    fn is_known(&self, topic: &str, known: Known) -> bool {
+        self.lock()
+            .get(topic)
+            .is_some_and(|need| need.known == known)
     }
 
     /// Waits until a topic is known to exist; false where `stop` came first.
@@ -109,12 +141,12 @@ impl Topics {
     fn missing(&self) -> Vec<Arc<str>> {
         self.lock()
             .iter()
-            .filter(|(_, known)| **known != Known::Exists)
+            .filter(|(_, need)| need.known != Known::Exists)
             .map(|(topic, _)| topic.clone())
             .collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Need>> {
         self.needed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,7 +262,6 @@ impl Watch {
             if stop.is_cancelled() {
                 break;
             }
-            let part = format!("topic {topic}");
             let Some(found) = self.question(topic) else {
                 break;
             };
@@ -246,24 +277,34 @@ impl Watch {
                     "topic {topic} can't be used: {code}; allow this user to describe, read and write it"
                 )),
             };
-            match known {
-                Ok(known) => {
-                    self.topics.lock().insert(topic.clone(), known);
-                    if known == Known::Exists {
-                        self.troubles.clear(&part);
-                        self.topics.found.ring();
-                    }
-                }
-                Err(reason) => {
-                    self.topics.lock().insert(topic.clone(), Known::Failing);
-                    self.troubles.error(&part, reason);
-                }
-            }
+            self.note(topic, known);
         }
         if self.topics.missing().is_empty() {
             Duration::ZERO
         } else {
             SOON
+        }
+    }
+
+    /// Keeps what was found out of a topic, if it is still needed.
+    fn note(&self, topic: &str, known: Result<Known, String>) {
+        // Held until it is said: what is said of a topic must not outlast the need for it.
+        let mut needed = self.topics.lock();
+        let Some(need) = needed.get_mut(topic) else {
+            return;
+        };
+        match known {
+            Ok(known) => {
+                need.known = known;
+                if known == Known::Exists {
+                    self.troubles.clear(&part(topic));
+                    self.topics.found.ring();
+                }
+            }
+            Err(reason) => {
+                need.known = Known::Failing;
+                self.troubles.error(&part(topic), reason);
+            }
         }
     }
 
@@ -384,6 +425,11 @@ impl Watch {
             },
         }
     }
+}
+
+/// The part of the transport that is in trouble while a topic can't be used.
+fn part(topic: &str) -> String {
+    format!("topic {topic}")
 }
 
 /// What a broker says of a topic.

@@ -50,6 +50,11 @@ impl Troubles {
         }
     }
 
+    /// A part is gone, and its trouble with it.
+    pub(super) fn forget(&self, part: &str) {
+        self.lock().remove(part);
+    }
+
     /// All of them in one text.
     pub(super) fn text(&self) -> Option<String> {
         let troubles = self.lock();
@@ -97,6 +102,9 @@ mod tests {
         troubles.clear_after("b", Duration::from_secs(3_600));
         assert_eq!(troubles.text().as_deref(), Some("second"));
         troubles.clear_after("b", Duration::ZERO);
+        assert_eq!(troubles.text(), None);
+        troubles.warn("c", "third".into());
+        troubles.forget("c");
         assert_eq!(troubles.text(), None);
     }
 }

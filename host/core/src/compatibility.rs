@@ -1,0 +1,388 @@
+//! What the active build of a participant has and a candidate for its place has not, and whether what was
+//! admitted under one description is the same under another.
+//!
+//! Owns the comparison of two descriptions. Must not know what is in use, what is stored, or what is done
+//! about a lack: who swaps looks up use by the names that a [`Lack`] carries, and decides. Both
+//! descriptions have passed [`crate::description::check`].
+//!
+//! What a candidate has besides is never a lack, and neither is a publication that goes: an event that is
+//! no longer published leaves its consumers with the events that they have, and nothing that waits here
+//! (a record, a call, a timer, a state) needs it. The base path is not compared either: it is a default
+//! that the operator may override, so only who knows the settings can tell whether URLs move.
+
+use std::fmt;
+
+use crate::admit;
+use crate::description::{
+    Command, CommandKind, Description, KeySource, Method, Subscription, path_parameters,
+};
+
+/// Something that the active build has and a candidate has not. `Display` says it in one sentence, in the
+/// words of the WIT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// It is another participant; nothing else is compared then.
+    Participant {
+        /// Name of the active build.
+        active: String,
+        /// Name of the candidate.
+        candidate: String,
+    },
+    /// A subscription that it has not, or not so.
+    Subscription {
+        /// Event type, under which the use of the subscription is counted.
+        event_type: String,
+        /// Topic, as the participant names it.
+        topic: String,
+        /// Consumer group of the active build.
+        group: String,
+        /// What is missing or differs.
+        change: SubscriptionChange,
+    },
+    /// A route that it has not, or not so.
+    Route {
+        /// Name that the command has in the active build, under which its use is counted.
+        command: String,
+        /// Method of the route.
+        method: Method,
+        /// Path template of the active build.
+        path: String,
+        /// What is missing or differs.
+        change: RouteChange,
+    },
+    /// A timer that it does not list, so that one that is set could not fall due.
+    Timer {
+        /// Its name.
+        name: String,
+    },
+    /// It can't read states of the version that the active build writes.
+    State {
+        /// Version that the active build writes.
+        version: u32,
+        /// The oldest version that the candidate can migrate.
+        oldest_readable: u32,
+        /// The version that the candidate writes, the newest that it can read.
+        newest: u32,
+    },
+}
+
+/// How a subscription falls short of the active one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscriptionChange {
+    /// No subscription takes this event from this topic.
+    Missing,
+    /// The aggregate's key is looked for elsewhere: events would go to other aggregates.
+    Key {
+        /// JSON pointer of the active build.
+        active: String,
+        /// JSON pointer of the candidate.
+        candidate: String,
+    },
+    /// Another consumer group reads the topic: it would not go on where the old one stands.
+    Group {
+        /// Group of the candidate.
+        candidate: String,
+    },
+    /// It took records that name no event type, and no subscription of the topic takes them any more.
+    Untyped,
+}
+
+/// How a route falls short of the active one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteChange {
+    /// No command is served there.
+    Missing,
+    /// The aggregate's key comes from elsewhere: calls would go to other aggregates.
+    Key {
+        /// Key source of the active build.
+        active: KeySource,
+        /// Key source of the candidate.
+        candidate: KeySource,
+        /// Path template of the candidate; its parameters may have other names.
+        path: String,
+    },
+    /// It does something else to the aggregate.
+    Kind {
+        /// Kind of the active build.
+        active: CommandKind,
+        /// Kind of the candidate.
+        candidate: CommandKind,
+    },
+}
+
+/// What the candidate lacks of the active build, in the order in which the active build lists it. Empty means that it
+/// can take everything that the active one could.
+#[must_use]
+pub fn lacks(active: &Description, candidate: &Description) -> Vec<Lack> {
+    if active.name != candidate.name {
+        return vec![Lack::Participant {
+            active: active.name.clone(),
+            candidate: candidate.name.clone(),
+        }];
+    }
+    let mut lacks = Vec::new();
+    for subscription in &active.subscriptions {
+        lack_of_subscription(subscription, candidate, &mut lacks);
+    }
+    for command in &active.commands {
+        lack_of_route(command, candidate, &mut lacks);
+    }
+    for timer in &active.timers {
+        if !candidate
+            .timers
+            .iter()
+            .any(|other| other.name == timer.name)
+        {
+            lacks.push(Lack::Timer {
+                name: timer.name.clone(),
+            });
+        }
+    }
+    let state = &candidate.state;
+    if !(state.oldest_readable..=state.version).contains(&active.state.version) {
+        lacks.push(Lack::State {
+            version: active.state.version,
+            oldest_readable: state.oldest_readable,
+            newest: state.version,
+        });
+    }
+    lacks
+}
+
+/// Whether a call that was taken for the command of this name under one description would be taken for the
+/// same command, checked and keyed alike, under the other.
+#[must_use]
+pub fn is_same_command(one: &Description, other: &Description, name: &str) -> bool {
+    one.command(name) == other.command(name)
+}
+
+/// Whether a record is admitted alike under both descriptions. `topic` is its topic's name as the participant knows it,
+/// `event_type` the type that the record itself names (none for an untyped one).
+#[must_use]
+pub fn is_same_subscription(
+    one: &Description,
+    other: &Description,
+    topic: &str,
+    event_type: Option<&str>,
+) -> bool {
+    // What admission makes of it. A schema is for documents: one that changes must not have records read again.
+    let admitted_by = |description| {
+        admit::subscription(description, topic, event_type).map(|subscription: &Subscription| {
+            (
+                &subscription.event_type,
+                &subscription.group,
+                &subscription.key,
+            )
+        })
+    };
+    admitted_by(one) == admitted_by(other)
+}
+
+fn lack_of_subscription(active: &Subscription, candidate: &Description, lacks: &mut Vec<Lack>) {
+    let mut add = |change| {
+        lacks.push(Lack::Subscription {
+            event_type: active.event_type.clone(),
+            topic: active.topic.clone(),
+            group: active.group.clone(),
+            change,
+        });
+    };
+    let of_topic = || {
+        let subscriptions = candidate.subscriptions.iter();
+        subscriptions.filter(|other| other.topic == active.topic)
+    };
+    let Some(same) = of_topic().find(|other| other.event_type == active.event_type) else {
+        return add(SubscriptionChange::Missing);
+    };
+    if same.key != active.key {
+        add(SubscriptionChange::Key {
+            active: active.key.clone(),
+            candidate: same.key.clone(),
+        });
+    }
+    if same.group != active.group {
+        add(SubscriptionChange::Group {
+            candidate: same.group.clone(),
+        });
+    }
+    if active.untyped && !of_topic().any(|other| other.untyped) {
+        add(SubscriptionChange::Untyped);
+    }
+}
+
+/// Clients know a route by method and URL: what the command is called is of no matter to them.
+fn lack_of_route(active: &Command, candidate: &Description, lacks: &mut Vec<Lack>) {
+    let mut add = |change| {
+        lacks.push(Lack::Route {
+            command: active.name.clone(),
+            method: active.method,
+            path: active.path.clone(),
+            change,
+        });
+    };
+    let shape = shape_of(&active.path);
+    let same = candidate
+        .commands
+        .iter()
+        .find(|other| other.method == active.method && shape_of(&other.path) == shape);
+    let Some(same) = same else {
+        return add(RouteChange::Missing);
+    };
+    if !is_same_key(active, same) {
+        add(RouteChange::Key {
+            active: active.key.clone(),
+            candidate: same.key.clone(),
+            path: same.path.clone(),
+        });
+    }
+    // Where a new aggregate can be read afterwards is said anew in each answer: its template may change.
+    if kind_of(&active.kind) != kind_of(&same.kind) {
+        add(RouteChange::Kind {
+            active: active.kind.clone(),
+            candidate: same.kind.clone(),
+        });
+    }
+}
+
+/// A path template without the names of its parameters: templates of one shape match the same URLs.
+fn shape_of(path: &str) -> String {
+    let mut shape = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, behind) = after.split_once('}').unwrap_or((after, ""));
+        shape.push_str(before);
+        // `{*rest}` takes all segments that follow, `{name}` one.
+        shape.push_str(if name.starts_with('*') { "{*}" } else { "{}" });
+        rest = behind;
+    }
+    shape.push_str(rest);
+    shape
+}
+
+/// Whether two commands with paths of one shape take their key from the same place, whatever it is called.
+fn is_same_key(one: &Command, other: &Command) -> bool {
+    match (&one.key, &other.key) {
+        (KeySource::PathParameter(name), KeySource::PathParameter(other_name)) => {
+            let segment = |path, name: &str| {
+                path_parameters(path)
+                    .iter()
+                    .position(|parameter| *parameter == name)
+            };
+            segment(&one.path, name) == segment(&other.path, other_name)
+        }
+        (one, other) => one == other,
+    }
+}
+
+fn kind_of(kind: &CommandKind) -> &'static str {
+    match kind {
+        CommandKind::Create(_) => "create",
+        CommandKind::Change => "change",
+        CommandKind::Read => "read",
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Participant { active, candidate } => write!(
+                f,
+                "it describes another participant: `name` is `{candidate}`, not `{active}`"
+            ),
+            Self::Subscription {
+                event_type,
+                topic,
+                group,
+                change,
+            } => {
+                write!(f, "subscription `{event_type}` of topic `{topic}`")?;
+                match change {
+                    SubscriptionChange::Missing => {
+                        write!(f, " is missing: group `{group}` would pass these events over")
+                    }
+                    SubscriptionChange::Key { active, candidate } => write!(
+                        f,
+                        ": `key` is `{candidate}`, not `{active}`, and events would go to other aggregates"
+                    ),
+                    SubscriptionChange::Group { candidate } => write!(
+                        f,
+                        ": `group` is `{candidate}`, not `{group}`, and would not go on where that one stands"
+                    ),
+                    SubscriptionChange::Untyped => f.write_str(
+                        ": neither it nor another one of the topic is `untyped`, and records that name no \
+                         event type would become dead letters",
+                    ),
+                }
+            }
+            Self::Route {
+                command,
+                method,
+                path,
+                change,
+            } => {
+                let method = method.as_str();
+                match change {
+                    RouteChange::Missing => write!(
+                        f,
+                        "command `{command}`, or another one at {method} {path}, is missing"
+                    ),
+                    RouteChange::Key {
+                        active,
+                        candidate,
+                        path: there,
+                    } => write!(
+                        f,
+                        "command at {method} {there}: `key` is {}, not {} as that of `{command}` at {path}",
+                        Source(candidate),
+                        Source(active)
+                    ),
+                    RouteChange::Kind { active, candidate } => write!(
+                        f,
+                        "command at {method} {path}: `kind` is {}, not {} as that of `{command}`",
+                        kind_of(candidate),
+                        kind_of(active)
+                    ),
+                }
+            }
+            Self::Timer { name } => write!(
+                f,
+                "timer `{name}` is missing: those that are set could not fall due"
+            ),
+            Self::State {
+                version,
+                oldest_readable,
+                newest,
+            } if version > newest => write!(
+                f,
+                "state: `version` is {newest} (`oldest-readable` {oldest_readable}), older than {version}, \
+                 which the active build writes"
+            ),
+            Self::State {
+                version,
+                oldest_readable,
+                newest,
+            } => write!(
+                f,
+                "state: `oldest-readable` is {oldest_readable} (`version` {newest}), and the active build \
+                 writes {version}: there is no migration from it"
+            ),
+        }
+    }
+}
+
+/// A key source, in the words of the WIT.
+struct Source<'a>(&'a KeySource);
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            KeySource::Generated => f.write_str("generated"),
+            KeySource::PathParameter(name) => write!(f, "path-parameter `{name}`"),
+            KeySource::Body(pointer) => write!(f, "body `{pointer}`"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "compatibility_tests.rs"]
+mod tests;

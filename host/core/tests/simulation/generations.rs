@@ -1,0 +1,73 @@
+//! Invariant 6 of the swaps: which build was active when, and which builds the entries are of.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::checker::{Violation, must};
+use crate::process::Process;
+use crate::rules::SagaRules;
+use crate::store::Store;
+
+/// After a crash one build is active, everywhere the same: that of the last activation which was committed; and none
+/// that someone was told of is lost.
+pub(crate) fn after_start(process: &Process) -> Result<(), Violation> {
+    let active = process.store.active();
+    for worker in &process.workers {
+        must(worker.build == *active, 6, || {
+            format!(
+                "{} is active, but {} decides",
+                active.digest, worker.build.digest
+            )
+        })?;
+    }
+    must(process.admits == *active, 6, || {
+        format!(
+            "{} is active, but {} admits",
+            active.digest, process.admits.digest
+        )
+    })?;
+    let committed = process.store.activations.len();
+    must(committed >= process.activations_told, 10, || {
+        let told = process.activations_told;
+        format!("{told} activations were told of, {committed} are left")
+    })
+}
+
+/// Every entry is of the build that was active then, or of the one before it, whose turns were under way; none came
+/// before the activation of its build, and no aggregate went back to a build that it had left.
+pub(crate) fn check(process: &Process) -> Result<(), Violation> {
+    let store = &process.store;
+    let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &store.journal {
+        let place = place(store, &row.build, row.sequence)?;
+        let before = last.insert(&row.key, place).unwrap_or(0);
+        must(before <= place, 6, || {
+            format!(
+                "key {}: decided by activation {place} after {before}",
+                row.key
+            )
+        })?;
+    }
+    for letter in &store.dead {
+        place(store, &letter.build, letter.sequence)?;
+    }
+    Ok(())
+}
+
+/// The number of the activation under which an entry was decided.
+fn place(store: &Store, build: &Rc<SagaRules>, sequence: u64) -> Result<usize, Violation> {
+    let before = store
+        .activations
+        .partition_point(|activation| activation.sequence < sequence);
+    let possible = (before.saturating_sub(2)..before).rev();
+    let place = possible
+        .into_iter()
+        .find(|place| store.activations[*place].build == *build);
+    place.ok_or_else(|| Violation {
+        invariant: 6,
+        what: format!(
+            "entry {sequence} is of {}, which was not active then",
+            build.digest
+        ),
+    })
+}

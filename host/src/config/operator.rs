@@ -1,0 +1,226 @@
+//! What the operator may do with a host that runs: the admin interface, and how rules are swapped.
+//!
+//! Owns the one secret among the host's own settings. It is never printed: not by `saga config`, not by `Debug`,
+//! not in what is said of a bad value.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+use toml::Value;
+
+use super::reader::{Reader, Setting};
+use super::{in_range, is_address, not_empty};
+
+/// Fewest characters of a token: with fewer it could be guessed.
+const TOKEN_LEAST: usize = 16;
+
+/// Most characters of a token: it has to fit into the head of a request.
+const TOKEN_MOST: usize = 4_096;
+
+/// Largest component that is taken, in bytes; what is larger is no component to the host anyway.
+const COMPONENT_MOST: usize = 128 << 20;
+
+/// The admin interface: an HTTP listener for whoever runs the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AdminSettings {
+    /// Where it listens; none for nowhere, which is written `off`.
+    #[serde(serialize_with = "address_or_off")]
+    pub listen: Option<SocketAddr>,
+    /// The file with the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// What a request must show, from the file or as given; none where whoever reaches the address may ask.
+    /// Left out where settings are printed, so a token that is given as text has to be given again.
+    #[serde(skip)]
+    pub token: Option<Token>,
+    /// Bytes of a component that is sent.
+    pub component_bytes: usize,
+}
+
+/// How rules are swapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReloadSettings {
+    /// Milliseconds between two looks at the components' files; 0 where they are not watched.
+    pub watch_ms: u64,
+    /// Recorded inputs that a component is probed with, at most.
+    pub probe_inputs: usize,
+    /// Earlier generations of each participant whose components are kept, to go back to.
+    pub keep: usize,
+    /// Whether the components at the configured paths are taken at the start even where another generation was
+    /// active before.
+    pub apply_at_start: bool,
+}
+
+impl Default for ReloadSettings {
+    fn default() -> Self {
+        Self {
+            watch_ms: 500,
+            probe_inputs: 64,
+            keep: 10,
+            apply_at_start: false,
+        }
+    }
+}
+
+/// A secret that a request must show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes a text for a token.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that follow its name and do not contain it.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let length = text.chars().count();
+        if !text.chars().all(|c| c.is_ascii_graphic()) {
+            return Err("must be of ASCII letters, digits and signs, without spaces".into());
+        }
+        if !(TOKEN_LEAST..=TOKEN_MOST).contains(&length) {
+            return Err(format!(
+                "must have {TOKEN_LEAST} to {TOKEN_MOST} characters, not {length}; such as `openssl rand -hex 32` makes"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Reads a token from a file; a newline at its end does not belong to it.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in words that follow the name of the setting.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{shown} can't be read: {error}"))?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(format!("{shown} is empty; write a token into it"));
+        }
+        Self::new(text).map_err(|reason| format!("the token in {shown} {reason}"))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(not shown)")
+    }
+}
+
+/// A text that is checked later, and never quoted.
+struct Secret(String);
+
+impl Setting for Secret {
+    const EXPECTED: &'static str = "a text";
+    const IS_SECRET: bool = true;
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_str().map(|text| Self(text.to_owned()))
+    }
+}
+
+pub(super) fn read_admin(reader: &mut Reader) -> AdminSettings {
+    let listen = reader.get(
+        &["admin", "listen"],
+        "127.0.0.1:0".to_owned(),
+        is_address_or_off,
+    );
+    let token_file: Option<String> = reader.find(&["admin", "token_file"], not_empty);
+    let mut given = false;
+    let secret = reader.find(&["admin", "token"], |secret: &Secret| {
+        given = true;
+        Token::new(&secret.0).map(drop)
+    });
+    let mut token = secret.and_then(|secret| Token::new(&secret.0).ok());
+    if let Some(file) = &token_file {
+        if given {
+            reader.problem(
+                "admin.token: is given, and admin.token_file too; give one of them".into(),
+            );
+        }
+        given = true;
+        match Token::read(Path::new(file)) {
+            Ok(read) => token = Some(read),
+            Err(reason) => reader.problem(format!("admin.token_file: {reason}")),
+        }
+    }
+    let listen: Option<SocketAddr> = listen.parse().ok();
+    if let Some(address) = listen
+        && !address.ip().is_loopback()
+        && !given
+    {
+        reader.problem(format!(
+            "admin.listen: {address} can be reached from other machines, so requests must show a token: give \
+             admin.token_file, or SAGA__ADMIN__TOKEN in the environment; or listen on 127.0.0.1"
+        ));
+    }
+    AdminSettings {
+        listen,
+        token_file: token_file.map(PathBuf::from),
+        token,
+        component_bytes: reader.get(
+            &["admin", "component_bytes"],
+            COMPONENT_MOST,
+            in_range(1, COMPONENT_MOST),
+        ),
+    }
+}
+
+pub(super) fn read_reload(reader: &mut Reader) -> ReloadSettings {
+    let default = ReloadSettings::default();
+    let watch = |ms: &u64| match ms {
+        0 | 50..=60_000 => Ok(()),
+        _ => Err("is neither 0, for files that are not watched, nor between 50 and 60000".into()),
+    };
+    ReloadSettings {
+        watch_ms: reader.get(&["reload", "watch_ms"], default.watch_ms, watch),
+        probe_inputs: reader.get(
+            &["reload", "probe_inputs"],
+            default.probe_inputs,
+            in_range(0, 10_000),
+        ),
+        keep: reader.get(&["reload", "keep"], default.keep, in_range(1, 1_000)),
+        apply_at_start: reader.get(
+            &["reload", "apply_at_start"],
+            default.apply_at_start,
+            |_| Ok(()),
+        ),
+    }
+}
+
+/// How the admin interface is written that listens nowhere.
+const OFF: &str = "off";
+
+#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
+fn is_address_or_off(text: &String) -> Result<(), String> {
+    if text == OFF {
+        return Ok(());
+    }
+    is_address(text).map_err(|reason| format!("{reason}, nor `{OFF}`"))
+}
+
+#[allow(clippy::ref_option, reason = "serde hands the field over by reference")]
+fn address_or_off<S: Serializer>(
+    listen: &Option<SocketAddr>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match listen {
+        Some(address) => serializer.collect_str(address),
+        None => serializer.serialize_str(OFF),
+    }
+}
+
+#[cfg(test)]
+#[path = "operator_tests.rs"]
+mod tests;

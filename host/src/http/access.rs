@@ -1,0 +1,233 @@
+//! Who may use the admin interface.
+//!
+//! With a token configured: who shows it. Without: who reaches the listener, which is on loopback then, but for web
+//! pages. A browser on this machine reaches loopback too, on behalf of any page it shows; such requests carry an
+//! `Origin` (cross-site requests), or a `Host` that is not this machine's (a name that was rebound to 127.0.0.1).
+//!
+//! The token itself is not kept, only its digest; digests are compared in constant time, so that neither
+//! the answer nor its time says how much of a guess was right. Must not know: what is asked for.
+
+use std::net::IpAddr;
+
+use hyper::header::{self, HeaderMap};
+use hyper::http::uri::Authority;
+use hyper::{StatusCode, Uri};
+use sha2::{Digest as _, Sha256};
+
+use super::problem::Problem;
+
+/// Decides who may use the admin interface.
+pub struct Access {
+    token: Option<[u8; 32]>,
+}
+
+impl Access {
+    /// For who shows this token, or without one for who reaches the listener.
+    #[must_use]
+    pub fn new(token: Option<&str>) -> Self {
+        Self {
+            token: token.map(|token| Sha256::digest(token.as_bytes()).into()),
+        }
+    }
+
+    /// Lets a request pass.
+    ///
+    /// # Errors
+    /// 401 where the token is missing or another, 403 for what a web page sent.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        match &self.token {
+            Some(token) => check_token(token, headers),
+            None => check_is_local(uri, headers),
+        }
+    }
+}
+
+fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Result<(), Problem> {
+    let unauthorized =
+        |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    let shown = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| bearer(value.as_bytes()))
+        .ok_or_else(|| {
+            unauthorized("a token is required; send it as `Authorization: Bearer TOKEN`")
+        })?;
+    if are_equal(token, &Sha256::digest(shown).into()) {
+        Ok(())
+    } else {
+        Err(unauthorized(
+            "the token is not the one that this host was given",
+        ))
+    }
+}
+
+/// `Bearer abc` → `abc`; the scheme in any case, as RFC 9110 has it.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    (scheme.eq_ignore_ascii_case(b"Bearer ")).then(|| token.trim_ascii())
+}
+
+/// Compares without a branch that depends on what is compared.
+fn are_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let difference = one
+        .iter()
+        .zip(other)
+        .fold(0, |difference, (a, b)| difference | (a ^ b));
+    std::hint::black_box(difference) == 0
+}
+
+fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let forbidden = |word, detail: String| Err(Problem::new(StatusCode::FORBIDDEN, word, detail));
+    if headers.contains_key(header::ORIGIN) {
+        return forbidden(
+            "foreign-origin",
+            "requests of web pages are not taken: this one has an `Origin`; set admin.token_file to take them by token".into(),
+        );
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    let is_local = hosts.next().is_none()
+        && host.is_some_and(names_this_machine)
+        && uri
+            .authority()
+            .is_none_or(|authority| names_this_machine(authority.as_str()));
+    if is_local {
+        return Ok(());
+    }
+    forbidden(
+        "foreign-host",
+        format!(
+            "the request's `Host` is `{}`, not localhost or a loopback address; ask it at 127.0.0.1, or set \
+             admin.token_file to take requests by token",
+            host.unwrap_or_default()
+        ),
+    )
+}
+
+/// Whether it is `localhost` or a loopback address, at any port. An address can't be rebound.
+fn names_this_machine(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else {
+        return false;
+    };
+    // `user@localhost` is an authority too, but of no browser's and no client's making.
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "a-token-of-24-characters";
+
+    fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
+        given
+            .iter()
+            .map(|(name, value)| {
+                (
+                    hyper::header::HeaderName::from_static(name),
+                    value.parse().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    fn status(access: &Access, uri: &str, given: &[(&'static str, &str)]) -> u16 {
+        let mut map = HeaderMap::new();
+        for (name, value) in given {
+            map.append(*name, value.parse().unwrap());
+        }
+        access
+            .check(&uri.parse().unwrap(), &map)
+            .map_or_else(|problem| problem.status, |()| 200)
+    }
+
+    #[test]
+    fn with_a_token_only_who_shows_it_may() {
+        let access = Access::new(Some(TOKEN));
+        for (value, expected) in [
+            (format!("Bearer {TOKEN}"), 200),
+            (format!("bearer  {TOKEN} "), 200),
+            (format!("Bearer {TOKEN}x"), 401),
+            (format!("Bearer {}", &TOKEN[..23]), 401),
+            (format!("Bearer {}", TOKEN.to_uppercase()), 401),
+            (format!("Basic {TOKEN}"), 401),
+            (format!("Bearer{TOKEN}"), 401),
+            (TOKEN.to_owned(), 401),
+            ("Bearer ".to_owned(), 401),
+            ("Bearer".to_owned(), 401),
+            (String::new(), 401),
+        ] {
+            let shown = [("authorization", value.as_str()), ("host", "127.0.0.1:1")];
+            assert_eq!(status(&access, "/x", &shown), expected, "{value}");
+        }
+        assert_eq!(status(&access, "/x", &[("host", "127.0.0.1:1")]), 401);
+        // Who knows the token is no web page, wherever it says it asks.
+        let shown = format!("Bearer {TOKEN}");
+        let given = [
+            ("authorization", shown.as_str()),
+            ("host", "saga.example:9000"),
+            ("origin", "https://console.example"),
+        ];
+        assert_eq!(status(&access, "/x", &given), 200);
+    }
+
+    #[test]
+    fn what_is_said_of_a_wrong_token_does_not_repeat_it() {
+        let given = headers(&[("authorization", "Bearer guessed-guessed")]);
+        let problem = Access::new(Some(TOKEN))
+            .check(&Uri::from_static("/x"), &given)
+            .unwrap_err();
+        let said = format!("{problem:?}");
+        assert!(!said.contains("guessed") && !said.contains(TOKEN), "{said}");
+    }
+
+    #[test]
+    fn without_a_token_web_pages_may_not() {
+        let access = Access::new(None);
+        for (host, expected) in [
+            ("localhost", 200),
+            ("LocalHost:9000", 200),
+            ("127.0.0.1", 200),
+            ("127.0.0.1:9000", 200),
+            ("127.8.0.1:9000", 200),
+            ("[::1]:9000", 200),
+            ("[::1]", 200),
+            ("evil.example", 403),
+            ("localhost.evil.example:9000", 403),
+            ("127.0.0.1.evil.example", 403),
+            ("user@localhost", 403),
+            ("0.0.0.0:9000", 403),
+            ("192.168.0.1:9000", 403),
+            ("", 403),
+        ] {
+            assert_eq!(status(&access, "/x", &[("host", host)]), expected, "{host}");
+        }
+        assert_eq!(status(&access, "/x", &[]), 403);
+        let twice = [("host", "localhost"), ("host", "evil.example")];
+        assert_eq!(status(&access, "/x", &twice), 403);
+        let elsewhere = "http://evil.example/x";
+        assert_eq!(status(&access, elsewhere, &[("host", "localhost")]), 403);
+        for origin in ["https://evil.example", "null", "http://127.0.0.1:9000"] {
+            let given = [("host", "localhost"), ("origin", origin)];
+            assert_eq!(status(&access, "/x", &given), 403, "{origin}");
+        }
+    }
+
+    #[test]
+    fn every_bit_of_a_digest_counts() {
+        let one: [u8; 32] = Sha256::digest(TOKEN).into();
+        assert!(are_equal(&one, &one));
+        for bit in 0..256 {
+            let mut other = one;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!are_equal(&one, &other), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Whether the host takes requests, and what an operator should know of it.
+//!
+//! Ready is who takes requests and keeps them. A broker that can't be reached does not make the host
+//! unready (what is to be published waits in the outbox), and no more does a component that was refused
+//! (the active generation goes on). A store that can't be read does, and so does the drain.
+//!
+//! Must not know: transports, the store. What they say comes as words.
+
+use hyper::StatusCode;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::reload::report::{
+    ComponentFile, NotApplied, Overview, ParticipantOverview, RefusedOverview,
+};
+
+/// Why records don't flow at the moment, if they don't.
+pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What is asked for the readiness of a host.
+pub struct Readiness {
+    /// Why records don't flow at the moment, if they don't.
+    pub trouble: Trouble,
+    /// Cancelled when the drain begins.
+    pub draining: CancellationToken,
+}
+
+/// The word for the state of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It takes requests.
+    Ready,
+    /// It takes requests and keeps them, but records don't flow.
+    Degraded,
+    /// It finishes what is under way and takes nothing more.
+    Draining,
+    /// Its store can't be read.
+    Unavailable,
+}
+
+/// All that is told of the readiness of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The state in one word.
+    pub status: Status,
+    /// Its participants.
+    pub participants: Vec<ReadyParticipant>,
+    /// Why records don't flow at the moment, if they don't.
+    pub transport: Option<String>,
+    /// Why the participants are not known, if they aren't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A participant, as the readiness tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReadyParticipant {
+    /// Name.
+    pub name: String,
+    /// Digest of the active generation.
+    pub active: String,
+    /// The version that it declares.
+    pub version: String,
+    /// The file that it was configured with.
+    pub file: Option<ComponentFile>,
+    /// The component that was refused since; none where the active generation is newer.
+    pub refused: Option<RefusedOverview>,
+    /// Aggregates whose states could not be migrated.
+    pub quarantined: u64,
+}
+
+impl Status {
+    /// The HTTP status that says so to whoever sends requests here or elsewhere.
+    #[must_use]
+    pub fn http(self) -> StatusCode {
+        match self {
+            Self::Ready | Self::Degraded => StatusCode::OK,
+            Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl Readiness {
+    /// The report, given what the store has of the generations.
+    #[must_use]
+    pub fn report(&self, overview: Result<Overview, NotApplied>) -> Report {
+        let transport = (self.trouble)();
+        let (participants, reason) = match overview {
+            Ok(overview) => (overview.participants.into_iter().map(told).collect(), None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let status = if self.draining.is_cancelled() {
+            Status::Draining
+        } else if reason.is_some() {
+            Status::Unavailable
+        } else if transport.is_some() {
+            Status::Degraded
+        } else {
+            Status::Ready
+        };
+        Report {
+            status,
+            participants,
+            transport,
+            reason,
+        }
+    }
+}
+
+fn told(participant: ParticipantOverview) -> ReadyParticipant {
+    let active = participant
+        .generations
+        .into_iter()
+        .find(|generation| generation.is_active);
+    let (version, since) =
+        active.map_or_else(Default::default, |active| (active.version, active.since));
+    ReadyParticipant {
+        name: participant.name,
+        active: participant.active,
+        version,
+        file: participant.file,
+        quarantined: participant.quarantine.count,
+        refused: participant
+            .refused
+            .into_iter()
+            .find(|refused| refused.time > since),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reload::report::{Check, GenerationOverview, Quarantine, Refused, Way};
+
+    fn refused(time: u64) -> RefusedOverview {
+        RefusedOverview {
+            time,
+            way: Way::File,
+            refused: Refused {
+                check: Check::World,
+                reasons: vec!["no export".into()],
+                digest: None,
+            },
+        }
+    }
+
+    fn generation(digest: &str, since: u64, is_active: bool) -> GenerationOverview {
+        GenerationOverview {
+            digest: digest.into(),
+            version: format!("of {digest}"),
+            state_version: 1,
+            is_active,
+            since,
+            way: Way::Start,
+            activations: 1,
+            decisions: 0,
+            refusals: 0,
+            faults: 0,
+            is_kept: true,
+        }
+    }
+
+    fn overview(refused: Vec<RefusedOverview>) -> Overview {
+        Overview {
+            participants: vec![ParticipantOverview {
+                name: "p".into(),
+                active: "b".into(),
+                file: None,
+                generations: vec![generation("a", 300, false), generation("b", 200, true)],
+                refused,
+                quarantine: Quarantine {
+                    count: 2,
+                    first: Vec::new(),
+                },
+            }],
+        }
+    }
+
+    fn readiness(trouble: Option<&'static str>) -> Readiness {
+        Readiness {
+            trouble: Box::new(move || trouble.map(str::to_owned)),
+            draining: CancellationToken::new(),
+        }
+    }
+
+    #[test]
+    fn a_broker_out_of_reach_leaves_the_host_ready() {
+        let report = readiness(None).report(Ok(overview(Vec::new())));
+        assert_eq!(
+            (report.status, report.status.http()),
+            (Status::Ready, StatusCode::OK)
+        );
+        let report = readiness(Some("no broker")).report(Ok(overview(Vec::new())));
+        assert_eq!(
+            (report.status, report.status.http()),
+            (Status::Degraded, StatusCode::OK)
+        );
+        assert_eq!(report.transport.as_deref(), Some("no broker"));
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_read_and_the_drain_make_it_unready() {
+        let broken = || Err(NotApplied::Failed("no store".into()));
+        let readiness = readiness(Some("no broker"));
+        let report = readiness.report(broken());
+        assert_eq!(report.status, Status::Unavailable);
+        assert_eq!(report.reason.as_deref(), Some("no store"));
+        readiness.draining.cancel();
+        for overview in [broken(), Ok(overview(Vec::new()))] {
+            let report = readiness.report(overview);
+            assert_eq!(report.status, Status::Draining);
+            assert_eq!(report.status.http(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+
+    #[test]
+    fn a_refused_component_is_told_of_until_a_newer_one_is_active() {
+        let told = |refused| {
+            let mut report = readiness(None).report(Ok(overview(refused)));
+            assert_eq!(report.status, Status::Ready);
+            report.participants.remove(0)
+        };
+        let participant = told(vec![refused(250), refused(201)]);
+        assert_eq!(
+            (participant.version.as_str(), participant.quarantined),
+            ("of b", 2)
+        );
+        assert_eq!(participant.refused, Some(refused(250)));
+        assert_eq!(told(vec![refused(200), refused(100)]).refused, None);
+    }
+}

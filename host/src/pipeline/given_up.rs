@@ -1,0 +1,147 @@
+//! What follows a message that was not decided: another attempt, or a dead letter.
+
+use std::time::Duration;
+
+use saga_core::message::Message;
+use saga_core::record::Record;
+use saga_core::retry::{Next, RetryPolicy};
+use saga_core::rules::{Fault, FaultKind};
+
+use super::active::Active;
+use super::decide::Undecided;
+use super::turn::TimerTurn;
+use crate::clock::now_ms;
+use crate::store::{DeadLetter, Quarantine, Taken};
+
+/// Wait before the store is asked again after it failed.
+pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
+
+/// What follows, after so many attempts.
+pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u32) -> Failure {
+    let retry = |given_up| match policy.after(attempts) {
+        Next::RetryAfter(ms) => Failure::Retry(Duration::from_millis(ms)),
+        Next::GiveUp => Failure::GiveUp(given_up),
+    };
+    match undecided {
+        Undecided::Malformed(detail) => Failure::GiveUp(GivenUp::malformed(detail)),
+        Undecided::RetryLater(detail) => retry(GivenUp {
+            reason: "retries-exhausted",
+            ..GivenUp::malformed(detail)
+        }),
+        Undecided::Broke(fault) if fault.may_pass() => retry(GivenUp::broke(fault)),
+        // The same input would break it again.
+        Undecided::Broke(fault) => Failure::GiveUp(GivenUp::broke(fault)),
+        Undecided::NotMigrated(fault) if fault.may_pass() => retry(GivenUp::not_migrated(fault)),
+        Undecided::NotMigrated(fault) => Failure::GiveUp(GivenUp::not_migrated(fault)),
+        // Says nothing of the message: it is never given up for it (invariant 5).
+        Undecided::Store(_) => Failure::Retry(STORE_RETRY),
+    }
+}
+
+/// What follows a message that was not decided.
+pub(super) enum Failure {
+    /// Another attempt, after this time.
+    Retry(Duration),
+    /// It becomes a dead letter.
+    GiveUp(GivenUp),
+}
+
+/// Why a message is given up.
+pub(super) struct GivenUp {
+    /// A stable word.
+    pub(super) reason: &'static str,
+    /// What was wrong.
+    pub(super) detail: String,
+    /// Whether the rules broke.
+    pub(super) is_fault: bool,
+    /// Whether the state of its aggregate is what was wrong.
+    pub(super) is_not_migrated: bool,
+}
+
+impl GivenUp {
+    pub(super) fn malformed(detail: String) -> Self {
+        Self {
+            reason: "malformed",
+            detail,
+            is_fault: false,
+            is_not_migrated: false,
+        }
+    }
+
+    /// The dead letter of a record.
+    pub(super) fn of_record(
+        self,
+        taken: &Taken,
+        record: &Record,
+        attempts: u32,
+        active: &Active,
+    ) -> DeadLetter {
+        DeadLetter {
+            consumer: taken.session.source.group.to_string(),
+            topic: record.position.topic.to_string(),
+            partition: record.position.partition,
+            offset: record.position.offset,
+            key: record.key.clone(),
+            value: record.value.clone(),
+            reason: self.reason.into(),
+            detail: self.detail,
+            attempts,
+            digest: active.digest().into(),
+            time: now_ms(),
+        }
+    }
+
+    /// The dead letter of a timer.
+    pub(super) fn of_timer(self, turn: &TimerTurn, active: &Active) -> DeadLetter {
+        DeadLetter {
+            consumer: "timer".into(),
+            topic: turn.fired.name.clone(),
+            partition: 0,
+            offset: 0,
+            key: Some(turn.fired.key.clone().into_bytes()),
+            value: Some(turn.envelope.message.body.clone().into_bytes()),
+            reason: self.reason.into(),
+            detail: self.detail,
+            attempts: turn.attempts,
+            digest: active.digest().into(),
+            time: now_ms(),
+        }
+    }
+
+    fn broke(fault: Fault) -> Self {
+        Self {
+            reason: fault_word(fault.kind),
+            is_fault: true,
+            ..Self::malformed(fault.detail)
+        }
+    }
+
+    fn not_migrated(fault: Fault) -> Self {
+        Self {
+            reason: fault_word(FaultKind::Migration),
+            is_not_migrated: true,
+            ..Self::broke(fault)
+        }
+    }
+}
+
+/// Puts the aggregate of a message into quarantine.
+pub(super) fn quarantine(message: &Message, reason: &str) -> Quarantine {
+    Quarantine::Put {
+        key: message.key.clone(),
+        reason: reason.to_owned(),
+        time: now_ms(),
+    }
+}
+
+fn fault_word(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Trap => "trap",
+        FaultKind::OutOfFuel => "out-of-fuel",
+        FaultKind::Deadline => "deadline",
+        FaultKind::OutOfMemory => "out-of-memory",
+        FaultKind::OutputTooLarge => "output-too-large",
+        FaultKind::BadOutput => "bad-output",
+        FaultKind::Migration => "migration",
+    }
+}

@@ -1,0 +1,102 @@
+//! What a turn publishes, as rows of the outbox: events, and dead letters for the dead-letter topic.
+
+use saga_core::limits::TurnLimits;
+use saga_core::record::{Attributes, Record, header};
+use saga_core::settle::{OutgoingEvent, Settlement};
+
+use super::active::Active;
+use crate::store::{DeadLetter, OutboxRow};
+
+/// The records that a settlement publishes.
+pub(super) fn outbox(active: &Active, settlement: &Settlement) -> Vec<OutboxRow> {
+    let cause = &settlement.cause;
+    let row = |event: &OutgoingEvent| {
+        let lane = active.topics.get(&event.topic)?;
+        Some(OutboxRow {
+            topic: lane.topic,
+            partition: partition_of(event.key.as_bytes(), lane.partitions),
+            key: Some(event.key.clone().into_bytes()),
+            value: Some(event.body.clone().into_bytes()),
+            attributes: Attributes {
+                id: Some(event.id.clone()),
+                event_type: Some(event.event_type.clone()),
+                correlation: Some(cause.correlation.clone()),
+                causation: Some(cause.id.clone()),
+                traceparent: cause.traceparent.clone(),
+                ..Attributes::default()
+            },
+            from_generation: true,
+            time: settlement.journal.time,
+        })
+    };
+    // Every declared publication has a lane, and settlement has refused undeclared ones.
+    settlement.events.iter().filter_map(row).collect()
+}
+
+/// The record for the dead-letter topic: key, value and attributes as they came, and why. What is too
+/// large to be published once more is left out, and said to be; the letter in the store has key and value.
+pub(super) fn dead_letter(
+    limits: &TurnLimits,
+    active: &Active,
+    record: Record,
+    letter: &DeadLetter,
+) -> Option<OutboxRow> {
+    let lane = active.dead_letters.get(&record.position.topic)?;
+    let mut attributes = record.attributes;
+    let longest = limits.attribute_bytes;
+    for attribute in [
+        &mut attributes.id,
+        &mut attributes.source,
+        &mut attributes.event_type,
+        &mut attributes.correlation,
+        &mut attributes.causation,
+        &mut attributes.digest,
+        &mut attributes.traceparent,
+    ] {
+        *attribute = attribute.take().filter(|text| text.len() <= longest);
+    }
+    let source = attributes.source.take();
+    attributes
+        .extra
+        .extend(source.map(|source| (header::SOURCE.to_owned(), source)));
+    let mut publishable = |what: &str, bytes: Option<Vec<u8>>, limit: usize| {
+        let length = bytes.as_ref().map_or(0, Vec::len);
+        if length > limit {
+            let omitted = (format!("dlq-{what}-omitted"), format!("{length} bytes"));
+            attributes.extra.push(omitted);
+        }
+        bytes.filter(|_| length <= limit)
+    };
+    let key = publishable("key", record.key, limits.key_bytes);
+    let value = publishable("value", record.value, limits.event_bytes);
+    attributes.extra.extend(
+        [
+            ("dlq-topic", letter.topic.clone()),
+            ("dlq-partition", letter.partition.to_string()),
+            ("dlq-offset", letter.offset.to_string()),
+            ("dlq-group", letter.consumer.clone()),
+            ("dlq-reason", letter.reason.clone()),
+            ("dlq-detail", letter.detail.clone()),
+            ("dlq-attempts", letter.attempts.to_string()),
+            ("dlq-digest", letter.digest.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    Some(OutboxRow {
+        topic: lane.topic,
+        partition: partition_of(key.as_deref().unwrap_or_default(), lane.partitions),
+        key,
+        value,
+        attributes,
+        from_generation: false,
+        time: letter.time,
+    })
+}
+
+/// The partition of a key: FNV-1a, the same on every machine and in every version.
+fn partition_of(key: &[u8], partitions: i32) -> i32 {
+    let hash = key.iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
+    (hash % partitions.max(1).unsigned_abs()) as i32
+}

@@ -1,0 +1,205 @@
+//! Asks the admin interface of a host that runs: one request, one answer, each within its time.
+//!
+//! Plain HTTP/1.1; the interface is meant for loopback, and for what is beyond it behind a proxy or in a network of
+//! one's own. Must not know: what is asked and what the answers mean.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::config::Token;
+
+/// Longest wait for a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of an answer that are read at most.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// A host's admin interface.
+pub(crate) struct Client {
+    host: String,
+    port: u16,
+    token: Option<Token>,
+}
+
+/// An answer, whatever it says.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// Nothing was sent.
+    #[error("no host can be reached at {0}: {1}")]
+    NotReached(String, String),
+    /// It is not known what came of the request.
+    #[error("{0} did not answer: {1}")]
+    BrokeOff(String, String),
+}
+
+impl Client {
+    /// For the interface at this URL: `http://HOST:PORT`.
+    pub(crate) fn new(url: &str, token: Option<Token>) -> Result<Self, String> {
+        let wrong = |reason: &str| format!("`{url}` {reason}; give http://HOST:PORT");
+        let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
+        if uri.scheme_str().is_some_and(|scheme| scheme != "http") {
+            return Err(wrong("is not of the scheme http"));
+        }
+        let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
+            return Err(wrong("names no host and port"));
+        };
+        if uri.path_and_query().is_some_and(|path| path != "/") {
+            return Err(wrong("has a path"));
+        }
+        Ok(Self {
+            host: reachable(host),
+            port,
+            token,
+        })
+    }
+
+    /// Sends a request and waits for the answer, at most for this time.
+    pub(crate) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        time: Duration,
+    ) -> Result<Reply, NoAnswer> {
+        let asked = async {
+            let connecting = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port));
+            let stream = tokio::time::timeout(CONNECT_TIME, connecting)
+                .await
+                .map_err(|_| self.not_reached(format!("not within {} s", CONNECT_TIME.as_secs())))?
+                .map_err(|error| self.not_reached(error))?;
+            tokio::time::timeout(time, self.converse(stream, method, path, body))
+                .await
+                .map_err(|_| self.broke_off(format!("not within {} s", time.as_secs())))?
+                .map_err(|error| self.broke_off(error))
+        };
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| self.not_reached(error))?
+            .block_on(asked)
+    }
+
+    async fn converse(
+        &self,
+        stream: TcpStream,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Reply> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.authority())
+            .header(header::CONNECTION, "close");
+        if let Some(token) = &self.token {
+            let mut value = header::HeaderValue::try_from(format!("Bearer {}", token.reveal()))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let request = request.body(Full::new(body))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let answered = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES)
+                .collect()
+                .await
+                .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
+            anyhow::Ok(Reply {
+                status,
+                body: body.to_bytes(),
+            })
+        };
+        // The connection has to be driven for an answer to come; how it ends is the answer's matter.
+        let (answered, _) = tokio::join!(answered, connection);
+        answered
+    }
+
+    fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    fn not_reached(&self, reason: impl ToString) -> NoAnswer {
+        NoAnswer::NotReached(self.authority(), reason.to_string())
+    }
+
+    fn broke_off(&self, reason: impl ToString) -> NoAnswer {
+        NoAnswer::BrokeOff(self.authority(), reason.to_string())
+    }
+}
+
+/// The host's part of a URL, but for the address that means all of a machine's: loopback is one of them.
+fn reachable(host: &str) -> String {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        Ok(IpAddr::V6(address)) if address.is_unspecified() => {
+            format!("[{}]", Ipv6Addr::LOCALHOST)
+        }
+        _ => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_host_and_a_port() {
+        for (url, authority) in [
+            ("http://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("http://localhost:9000/", "localhost:9000"),
+            ("localhost:9000", "localhost:9000"),
+            ("http://0.0.0.0:9000", "127.0.0.1:9000"),
+            ("http://[::1]:9000", "[::1]:9000"),
+            ("http://[::]:9000", "[::1]:9000"),
+        ] {
+            let client = Client::new(url, None).ok().unwrap();
+            assert_eq!(client.authority(), authority, "{url}");
+        }
+        for (url, expected) in [
+            ("https://localhost:9000", "scheme http"),
+            ("http://localhost", "host and port"),
+            ("http://localhost:9000/admin", "path"),
+            ("/generations", "host and port"),
+            ("", "URL"),
+            ("a b", "URL"),
+        ] {
+            let said = Client::new(url, None).err().unwrap();
+            assert!(said.contains(expected), "{url}: {said}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_listens_nothing_was_sent() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let client = Client::new(&format!("http://{address}"), None).unwrap();
+        let time = Duration::from_secs(1);
+        let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
+        assert!(matches!(asked.err(), Some(NoAnswer::NotReached(..))));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_come_ends_the_wait() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = Client::new(&url, None).unwrap();
+        let time = Duration::from_millis(50);
+        let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
+        assert!(matches!(asked.err(), Some(NoAnswer::BrokeOff(..))));
+    }
+}

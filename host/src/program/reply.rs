@@ -1,0 +1,205 @@
+//! What a host answered, for people and machines: the value, or what to say and the exit code.
+//!
+//! Must not know: what was asked.
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{NoAnswer, Reply};
+use super::operate::TOKEN_VARIABLE;
+use super::{exit, say};
+use crate::reload::report::Check;
+
+/// Why it did not come to what was asked: what to say, and the exit code.
+pub(crate) struct Failure {
+    pub(crate) said: Vec<String>,
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, said: impl Into<String>) -> Self {
+        Self {
+            said: vec![said.into()],
+            code,
+        }
+    }
+}
+
+/// What was answered, as it is to be shown.
+pub(crate) fn shown<T: DeserializeOwned>(
+    reply: Result<Reply, NoAnswer>,
+    json: bool,
+    text: impl Fn(&T) -> String,
+) -> Result<String, Failure> {
+    let (value, body) = understand(reply, json)?;
+    Ok(if json {
+        format!("{body}\n")
+    } else {
+        printable(&text(&value))
+    })
+}
+
+/// Problem details, as far as they matter here.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(rename = "type")]
+    kind: String,
+    detail: String,
+    check: Option<Check>,
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
+/// What was answered, as a value and as it came.
+pub(crate) fn understand<T: DeserializeOwned>(
+    reply: Result<Reply, NoAnswer>,
+    json: bool,
+) -> Result<(T, String), Failure> {
+    let reply = reply.map_err(|error| {
+        let advice = match &error {
+            NoAnswer::NotReached(..) => "is it running?",
+            NoAnswer::BrokeOff(..) => "`saga generations` tells what is active",
+        };
+        Failure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
+    })?;
+    let body = String::from_utf8_lossy(&reply.body).into_owned();
+    let stranger = || {
+        let said = "what answers there is not the admin interface of this version of saga";
+        Failure::new(
+            exit::UNAVAILABLE,
+            format!("{said} (status {})", reply.status),
+        )
+    };
+    if reply.status == StatusCode::OK {
+        let value = serde_json::from_str(&body).map_err(|_| stranger())?;
+        return Ok((value, body));
+    }
+    let told: Told = serde_json::from_str(&body).map_err(|_| stranger())?;
+    if json {
+        say(&format!("{body}\n"));
+    }
+    Err(failure(reply.status, told))
+}
+
+fn failure(status: StatusCode, told: Told) -> Failure {
+    let code = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => exit::NO_PERMISSION,
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => exit::COMPONENT,
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => exit::USAGE,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => exit::TRY_AGAIN,
+        _ => exit::INTERNAL,
+    };
+    if let Some(check) = told.check {
+        return Failure {
+            said: refusal(check, &told.reasons),
+            code,
+        };
+    }
+    let advice = match status {
+        StatusCode::UNAUTHORIZED => {
+            format!("; give the host's token with --token-file FILE or {TOKEN_VARIABLE}")
+        }
+        _ => String::new(),
+    };
+    // The last word of the kind is for people who search for it.
+    let word = told.kind.rsplit(':').next().unwrap_or_default();
+    Failure::new(code, one_line(&format!("{}{advice} ({word})", told.detail)))
+}
+
+/// A line for each reason for which a component was refused.
+pub(crate) fn refusal(check: Check, reasons: &[String]) -> Vec<String> {
+    let check = match check {
+        Check::Component => "component",
+        Check::World => "world",
+        Check::Description => "description",
+        Check::Settings => "settings",
+        Check::Compatibility => "compatibility",
+        Check::Probe => "probe",
+    };
+    let line = |reason: &String| one_line(&format!("refused ({check}): {reason}"));
+    reasons.iter().map(line).collect()
+}
+
+/// A text that comes from a component, in one line.
+fn one_line(text: &str) -> String {
+    printable(&text.replace(['\r', '\n'], " "))
+}
+
+/// A text without what would steer a terminal: parts of it come from components.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reload::report::Applied;
+    use serde_json::json;
+
+    fn reply(status: u16, body: &str) -> Result<Reply, NoAnswer> {
+        Ok(Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: body.to_owned().into(),
+        })
+    }
+
+    fn refused(status: u16, body: &str) -> Failure {
+        understand::<Applied>(reply(status, body), false)
+            .err()
+            .unwrap()
+    }
+
+    #[test]
+    fn what_went_wrong_has_its_exit_code() {
+        for (status, word, code) in [
+            (401, "unauthorized", 77),
+            (403, "foreign-host", 77),
+            (404, "unknown-participant", 64),
+            (404, "unknown-generation", 64),
+            (413, "body-too-large", 65),
+            (408, "body-too-slow", 75),
+            (503, "busy", 75),
+            (500, "swap-failed", 70),
+        ] {
+            let body = json!({"type": format!("urn:saga:problem:{word}"), "detail": "so it is"});
+            let failure = refused(status, &body.to_string());
+            assert_eq!(failure.code, code, "{word}");
+            let said = failure.said.join("\n");
+            assert!(
+                said.starts_with("so it is") && said.ends_with(&format!("({word})")),
+                "{said}"
+            );
+        }
+        for (status, body) in [(200, "{}"), (404, "<html>"), (500, "")] {
+            assert_eq!(refused(status, body).code, 69, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn each_reason_of_a_refusal_is_a_line_that_steers_no_terminal() {
+        let body = json!({
+            "type": "urn:saga:problem:component-refused",
+            "detail": "all of it",
+            "check": "world",
+            "reasons": ["no export\nat all", "an \u{1b}[31mimport"],
+        });
+        let failure = refused(422, &body.to_string());
+        assert_eq!(failure.code, 65);
+        assert_eq!(
+            failure.said,
+            [
+                "refused (world): no export at all",
+                "refused (world): an \u{fffd}[31mimport"
+            ]
+        );
+    }
+}

@@ -1,0 +1,400 @@
+//! What is told of generations, for people: a line for a swap, a table for what has decided.
+//!
+//! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to the second.
+
+use std::fmt::Write as _;
+
+use crate::reload::report::{
+    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Probe, Quarantine,
+    RefusedOverview, Verified, Way,
+};
+
+/// Characters of a digest that are shown: enough to tell builds apart, and to go back to one.
+const DIGEST: usize = 12;
+
+/// A swap in a line, and a line for each note.
+pub(crate) fn applied(applied: &Applied) -> String {
+    let build = format!(
+        "{} {} {}",
+        applied.participant,
+        applied.version,
+        short(&applied.digest)
+    );
+    let mut text = if applied.changed {
+        format!(
+            "{build} is active, was {}; checked in {}, swapped in {}{}\n",
+            short(&applied.previous),
+            duration(applied.checked_us),
+            duration(applied.swapped_us),
+            probe(&applied.probe)
+        )
+    } else {
+        format!("{build} was active already\n")
+    };
+    notes(&mut text, &applied.notes);
+    text
+}
+
+/// A component that passed all checks in a line, and a line for each note.
+pub(crate) fn verified(verified: &Verified) -> String {
+    let mut text = format!(
+        "ok {} {} {}{}\n",
+        verified.participant,
+        verified.version,
+        verified.digest,
+        verified.probe.as_ref().map(probe).unwrap_or_default()
+    );
+    notes(&mut text, &verified.notes);
+    text
+}
+
+/// What the recorded inputs showed, where there were any.
+fn probe(probe: &Probe) -> String {
+    let mut text = String::new();
+    if probe.inputs > 0 {
+        let _ = write!(
+            text,
+            "; {} of {} recorded inputs decided otherwise",
+            probe.decided_otherwise, probe.inputs
+        );
+    }
+    if probe.states_not_migrated > 0 {
+        let _ = write!(
+            text,
+            "; {} of {} states can't be migrated, their aggregates would be quarantined",
+            probe.states_not_migrated, probe.states
+        );
+    }
+    text
+}
+
+fn notes(text: &mut String, notes: &[String]) {
+    for note in notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+}
+
+/// The generations of all these participants.
+pub(crate) fn overview(overview: &Overview) -> String {
+    let parts: Vec<String> = overview.participants.iter().map(participant).collect();
+    parts.join("\n")
+}
+
+fn participant(participant: &ParticipantOverview) -> String {
+    let mut text = format!("{}\n", participant.name);
+    let headings = [
+        "",
+        "DIGEST",
+        "VERSION",
+        "SINCE",
+        "WAY",
+        "DECISIONS",
+        "REFUSALS",
+        "FAULTS",
+        "COPY",
+    ];
+    let mut rows = vec![headings.map(str::to_owned)];
+    rows.extend(participant.generations.iter().map(row));
+    write_table(&mut text, &rows, &[5, 6, 7]);
+    if let Some(line) = participant
+        .file
+        .as_ref()
+        .and_then(|file| compare(file, participant))
+    {
+        let _ = writeln!(text, "  {line}");
+    }
+    for refused in &participant.refused {
+        let _ = writeln!(text, "  {}", refusal(refused));
+    }
+    quarantine(&mut text, &participant.quarantine);
+    text
+}
+
+fn row(generation: &GenerationOverview) -> [String; 9] {
+    [
+        if generation.is_active { "*" } else { "" }.to_owned(),
+        short(&generation.digest).to_owned(),
+        generation.version.clone(),
+        utc(generation.since),
+        word(generation.way).to_owned(),
+        generation.decisions.to_string(),
+        generation.refusals.to_string(),
+        generation.faults.to_string(),
+        if generation.is_kept { "kept" } else { "none" }.to_owned(),
+    ]
+}
+
+/// What there is to say of the file where it is not what decides.
+fn compare(file: &ComponentFile, participant: &ParticipantOverview) -> Option<String> {
+    match &file.digest {
+        _ if file.is_active => None,
+        None => Some(format!("file {} can't be read", file.path)),
+        Some(digest) => Some(format!(
+            "file {} ({}) differs from what is active; `saga apply {} {}` takes it",
+            file.path,
+            short(digest),
+            participant.name,
+            file.path
+        )),
+    }
+}
+
+fn refusal(refused: &RefusedOverview) -> String {
+    let what = refused.refused.digest.as_deref().map_or("", short);
+    format!(
+        "refused {} {what} ({}): {}",
+        utc(refused.time),
+        word(refused.way),
+        refused.refused
+    )
+}
+
+fn quarantine(text: &mut String, quarantine: &Quarantine) {
+    for aggregate in &quarantine.first {
+        let _ = writeln!(
+            text,
+            "  quarantined {} {}: {}",
+            utc(aggregate.since),
+            aggregate.key,
+            aggregate.reason
+        );
+    }
+    let more = quarantine
+        .count
+        .saturating_sub(quarantine.first.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more are quarantined");
+    }
+}
+
+fn word(way: Way) -> &'static str {
+    match way {
+        Way::Start => "start",
+        Way::File => "file",
+        Way::Signal => "signal",
+        Way::Apply => "apply",
+        Way::Rollback => "rollback",
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..DIGEST).unwrap_or(digest)
+}
+
+/// Writes the columns as wide as they have to be, those of figures flush right.
+fn write_table<const N: usize>(text: &mut String, rows: &[[String; N]], figures: &[usize]) {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                if figures.contains(&column) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+fn duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
+    }
+}
+
+/// Milliseconds since the epoch as UTC to the second: `2026-01-02T03:04:05Z`.
+fn utc(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Eras of 400 years that begin in March, so that the leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    format!(
+        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
+        era * 400 + year + next_year,
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reload::report::{Check, Quarantined, Refused};
+
+    fn digest(letter: char) -> String {
+        letter.to_string().repeat(64)
+    }
+
+    #[test]
+    fn times_are_utc_to_the_second() {
+        for (ms, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (1_709_251_199_000, "2024-02-29T23:59:59Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
+            (1_767_323_045_678, "2026-01-02T03:04:05Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(ms), expected);
+        }
+    }
+
+    #[test]
+    fn a_table_shows_what_is_active_what_the_file_is_and_what_was_refused() {
+        let generation = |letter, decisions, is_active| GenerationOverview {
+            digest: digest(letter),
+            version: if is_active { "0.10.0" } else { "0.2.0" }.into(),
+            state_version: 1,
+            is_active,
+            since: 1_767_323_045_678,
+            way: if is_active { Way::Rollback } else { Way::Start },
+            activations: 1,
+            decisions,
+            refusals: 7,
+            faults: 0,
+            is_kept: is_active,
+        };
+        let mut shown = ParticipantOverview {
+            name: "booking".into(),
+            active: digest('a'),
+            file: Some(ComponentFile {
+                path: "rules.wasm".into(),
+                digest: Some(digest('c')),
+                is_active: false,
+            }),
+            generations: vec![generation('a', 123_456, true), generation('b', 5, false)],
+            refused: vec![RefusedOverview {
+                time: 0,
+                way: Way::File,
+                refused: Refused {
+                    check: Check::World,
+                    reasons: vec!["no export".into(), "an import".into()],
+                    digest: Some(digest('d')),
+                },
+            }],
+            quarantine: Quarantine {
+                count: 3,
+                first: vec![Quarantined {
+                    key: "17".into(),
+                    reason: "no such shape".into(),
+                    since: 0,
+                }],
+            },
+        };
+        let overview_of = |shown: &ParticipantOverview| {
+            overview(&Overview {
+                participants: vec![shown.clone()],
+            })
+        };
+        assert_eq!(
+            overview_of(&shown),
+            "\
+booking
+   DIGEST        VERSION  SINCE                 WAY       DECISIONS  REFUSALS  FAULTS  COPY
+*  aaaaaaaaaaaa  0.10.0   2026-01-02T03:04:05Z  rollback     123456         7       0  kept
+   bbbbbbbbbbbb  0.2.0    2026-01-02T03:04:05Z  start             5         7       0  none
+  file rules.wasm (cccccccccccc) differs from what is active; `saga apply booking rules.wasm` takes it
+  refused 1970-01-01T00:00:00Z dddddddddddd (file): no export; an import
+  quarantined 1970-01-01T00:00:00Z 17: no such shape
+  and 2 more are quarantined
+"
+        );
+        if let Some(file) = &mut shown.file {
+            file.digest = None;
+        }
+        assert!(overview_of(&shown).contains("  file rules.wasm can't be read\n"));
+        if let Some(file) = &mut shown.file {
+            file.is_active = true;
+        }
+        assert!(!overview_of(&shown).contains("file rules.wasm"));
+    }
+
+    #[test]
+    fn a_swap_is_told_in_a_line() {
+        let mut swap = Applied {
+            participant: "booking".into(),
+            digest: digest('a'),
+            version: "0.2.0".into(),
+            previous: digest('b'),
+            changed: true,
+            probe: Probe {
+                inputs: 64,
+                decided_otherwise: 3,
+                states: 10,
+                states_not_migrated: 2,
+            },
+            notes: vec!["a timer is gone".into()],
+            checked_us: 1_234_567,
+            swapped_us: 890,
+        };
+        assert_eq!(
+            applied(&swap),
+            "booking 0.2.0 aaaaaaaaaaaa is active, was bbbbbbbbbbbb; checked in 1.2 s, swapped in 890 µs; \
+             3 of 64 recorded inputs decided otherwise; 2 of 10 states can't be migrated, their aggregates would \
+             be quarantined\nnote: a timer is gone\n"
+        );
+        swap.probe = Probe::default();
+        let line = applied(&swap);
+        assert!(line.contains("swapped in 890 µs\nnote: "), "{line}");
+        swap.changed = false;
+        swap.notes.clear();
+        assert_eq!(
+            applied(&swap),
+            "booking 0.2.0 aaaaaaaaaaaa was active already\n"
+        );
+    }
+
+    #[test]
+    fn a_component_that_passed_is_told_in_a_line() {
+        let mut passed = Verified {
+            participant: "booking".into(),
+            digest: digest('a'),
+            version: "0.2.0".into(),
+            state_version: 1,
+            probe: None,
+            notes: Vec::new(),
+        };
+        let line = format!("ok booking 0.2.0 {}", digest('a'));
+        assert_eq!(verified(&passed), format!("{line}\n"));
+        passed.probe = Some(Probe {
+            inputs: 2,
+            ..Probe::default()
+        });
+        assert_eq!(
+            verified(&passed),
+            format!("{line}; 0 of 2 recorded inputs decided otherwise\n")
+        );
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(999), "999 µs");
+        assert_eq!(duration(12_345), "12.3 ms");
+        assert_eq!(duration(61_900_000), "61.9 s");
+    }
+}

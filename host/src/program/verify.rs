@@ -1,0 +1,42 @@
+//! `saga verify`: all checks of a component, without a host; for continuous integration.
+
+use serde::Serialize;
+
+use super::reply::{printable, refusal};
+use super::{complain, exit, say, table};
+use crate::config::Config;
+use crate::panics;
+use crate::reload::verify::{self, Verify};
+
+/// Checks, says what came of it and gives the exit code.
+pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
+    panics::die_on_panic(exit::INTERNAL);
+    match verify::verify(config, request) {
+        Ok(verified) if json => print(&verified, exit::DONE),
+        Ok(verified) => {
+            say(&printable(&table::verified(&verified)));
+            exit::DONE
+        }
+        Err(refused) => {
+            let lines = refusal(refused.check, &refused.reasons);
+            lines.iter().for_each(|line| complain(line));
+            if json {
+                return print(&refused, exit::COMPONENT);
+            }
+            exit::COMPONENT
+        }
+    }
+}
+
+fn print(value: &impl Serialize, code: u8) -> u8 {
+    match serde_json::to_string(value) {
+        Ok(text) => {
+            say(&format!("{text}\n"));
+            code
+        }
+        Err(error) => {
+            complain(&format!("the result can't be printed: {error}"));
+            exit::INTERNAL
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The host's own copies of components, by digest.
+//!
+//! What was active once can be gone back to, and a host that is started again comes up with the generation
+//! that was active, whatever has become of the file at the configured path. A copy is written whole
+//! or not at all, before its generation becomes active.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::plugin::compile;
+
+/// A directory with one file for each digest.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    directory: PathBuf,
+}
+
+impl Archive {
+    /// The archive in this data directory. It is made when it is first needed.
+    #[must_use]
+    pub fn new(data: &Path) -> Self {
+        Self {
+            directory: data.join("components"),
+        }
+    }
+
+    /// Where the copy of this digest is, or would be.
+    #[must_use]
+    pub fn path(&self, digest: &str) -> PathBuf {
+        self.directory.join(format!("{digest}.wasm"))
+    }
+
+    /// Whether there is a copy of this digest.
+    #[must_use]
+    pub fn holds(&self, digest: &str) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// The bytes of this digest.
+    ///
+    /// # Errors
+    /// Why they can't be had: names the file.
+    pub fn read(&self, digest: &str) -> Result<Vec<u8>, String> {
+        let path = self.path(digest);
+        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let found = compile::digest(&bytes);
+        if found == digest {
+            Ok(bytes)
+        } else {
+            Err(format!(
+                "{}: is damaged, its digest is {found}",
+                path.display()
+            ))
+        }
+    }
+
+    /// Keeps a copy, on disk when this returns.
+    ///
+    /// # Errors
+    /// What the system said; names the file.
+    pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), String> {
+        if self.read(digest).is_ok() {
+            return Ok(());
+        }
+        let path = self.path(digest);
+        self.write(&path, bytes)
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let unfinished = path.with_extension("new");
+        let mut file = fs::File::create(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        fs::File::open(&self.directory)?.sync_all()
+    }
+
+    /// Removes all copies but those of these digests; gives the digests of those that went.
+    pub fn retain(&self, digests: &HashSet<String>) -> Vec<String> {
+        let Ok(files) = fs::read_dir(&self.directory) else {
+            return Vec::new();
+        };
+        let mut gone = Vec::new();
+        for path in files.flatten().map(|file| file.path()) {
+            let digest = path.file_stem().and_then(|stem| stem.to_str());
+            // A file that can't be removed is tried again with the next swap.
+            if let Some(digest) = digest.filter(|digest| !digests.contains(*digest))
+                && fs::remove_file(&path).is_ok()
+            {
+                gone.push(digest.to_owned());
+            }
+        }
+        gone
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_said_to_be_and_made_whole_again() {
+        let data = tempfile::tempdir().unwrap();
+        let archive = Archive::new(data.path());
+        let bytes = b"some rules";
+        let digest = compile::digest(bytes);
+        assert!(archive.read(&digest).unwrap_err().contains(&digest));
+        archive.keep(&digest, bytes).unwrap();
+        assert_eq!(archive.read(&digest).unwrap(), bytes);
+        fs::write(archive.path(&digest), "some").unwrap();
+        let error = archive.read(&digest).unwrap_err();
+        assert!(error.contains("is damaged"), "{error}");
+        archive.keep(&digest, bytes).unwrap();
+        assert_eq!(archive.read(&digest).unwrap(), bytes);
+    }
+
+    #[test]
+    fn only_what_is_named_is_retained() {
+        let data = tempfile::tempdir().unwrap();
+        let archive = Archive::new(data.path());
+        let digests = [&b"a"[..], b"b", b"c"].map(|bytes| {
+            let digest = compile::digest(bytes);
+            archive.keep(&digest, bytes).unwrap();
+            digest
+        });
+        let [a, b, c] = digests;
+        let mut gone = archive.retain(&HashSet::from([b.clone()]));
+        gone.sort();
+        let mut others = vec![a.clone(), c];
+        others.sort();
+        assert_eq!(gone, others);
+        assert!(archive.holds(&b) && !archive.holds(&a));
+    }
+}

@@ -1,0 +1,119 @@
+//! Which generation is gone back to.
+
+use crate::store::history::PastBuild;
+
+/// The generation that the active one replaced, given all activations (row of the build and way, the first one
+/// first). To go back twice is to go back two steps, not back and forth.
+#[must_use]
+pub fn previous(activations: &[(i64, String)], rollback: &str) -> Option<i64> {
+    let mut line: Vec<i64> = Vec::new();
+    for (generation, way) in activations {
+        if way == rollback
+            && let Some(place) = line.iter().rposition(|earlier| earlier == generation)
+        {
+            line.truncate(place + 1);
+        } else if line.last() != Some(generation) {
+            line.push(*generation);
+        }
+    }
+    line.iter().rev().nth(1).copied()
+}
+
+/// The one build whose digest begins so.
+///
+/// # Errors
+/// That there is none, or more than one.
+pub fn by_digest<'b>(
+    builds: &'b [PastBuild],
+    participant: &str,
+    beginning: &str,
+) -> Result<&'b PastBuild, String> {
+    let mut found = builds
+        .iter()
+        .filter(|past| past.build.digest.starts_with(beginning));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(format!(
+            "no generation of {participant} has a digest that begins with `{beginning}`; `saga generations {participant}` lists them"
+        )),
+        (Some(_), Some(_)) => Err(format!(
+            "several generations of {participant} have digests that begin with `{beginning}`; give more of it"
+        )),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::store::history::BuildRow;
+
+    fn back_from(ways: &[(i64, &str)]) -> Option<i64> {
+        let activations: Vec<_> = ways
+            .iter()
+            .map(|(generation, way)| (*generation, (*way).to_owned()))
+            .collect();
+        previous(&activations, "rollback")
+    }
+
+    #[test]
+    fn one_step_back_is_what_the_active_one_replaced() {
+        assert_eq!(back_from(&[]), None);
+        assert_eq!(back_from(&[(1, "start")]), None);
+        assert_eq!(back_from(&[(1, "start"), (2, "apply")]), Some(1));
+        let line = [(1, "start"), (2, "apply"), (3, "file")];
+        assert_eq!(back_from(&line), Some(2));
+    }
+
+    #[test]
+    fn two_rollbacks_are_two_steps_and_what_is_applied_then_is_on_top() {
+        let mut line = vec![(1, "start"), (2, "apply"), (3, "file"), (2, "rollback")];
+        assert_eq!(back_from(&line), Some(1));
+        line.push((1, "rollback"));
+        assert_eq!(back_from(&line), None);
+        line.push((3, "apply"));
+        assert_eq!(back_from(&line), Some(1));
+        // To a generation by its digest, however far back or ahead.
+        line.push((2, "rollback"));
+        assert_eq!(back_from(&line), Some(3));
+    }
+
+    #[test]
+    fn the_same_one_again_is_no_step() {
+        assert_eq!(
+            back_from(&[(1, "start"), (2, "apply"), (2, "apply")]),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_digest_is_named_by_its_beginning() {
+        let past = |digest: &str| PastBuild {
+            build: BuildRow {
+                id: 1,
+                digest: digest.into(),
+                version: String::new(),
+                state_version: 1,
+            },
+            since: 0,
+            way: "start".into(),
+            activations: 1,
+            decisions: 0,
+            refusals: 0,
+            faults: 0,
+        };
+        let builds = [past("abc"), past("abd"), past("x")];
+        assert_eq!(by_digest(&builds, "p", "abd").unwrap().build.digest, "abd");
+        assert_eq!(by_digest(&builds, "p", "x").unwrap().build.digest, "x");
+        assert!(
+            by_digest(&builds, "p", "ab")
+                .unwrap_err()
+                .contains("several")
+        );
+        assert!(
+            by_digest(&builds, "p", "y")
+                .unwrap_err()
+                .contains("saga generations p")
+        );
+    }
+}

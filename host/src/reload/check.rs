@@ -1,0 +1,128 @@
+//! Everything that a candidate is checked for beyond that it can be loaded: another participant, what it
+//! lacks of what is in use, what it can't read of what is stored, whether it breaks on recorded inputs.
+//!
+//! Reads the store and changes nothing, so it serves a host that runs as well as the check offline.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use saga_core::compatibility;
+use saga_core::description::Description;
+use saga_core::limits::TurnLimits;
+
+use super::probe::{self, Inputs};
+use super::report::{Check, Probe, Refused};
+use super::usage::Usage;
+use crate::generation::Build;
+use crate::store::history;
+use crate::transport::Source;
+
+/// Stored states of older shapes that a candidate is tried on.
+const STATES: usize = 64;
+
+/// How strict the check is about what would be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drops {
+    /// What is in use must not be.
+    Unused,
+    /// Anything may be, as the operator said so.
+    Any,
+}
+
+/// What a candidate is compared with.
+pub struct Present<'p> {
+    /// What the active build says of itself.
+    pub active: &'p Description,
+    /// Row of the participant.
+    pub participant: i64,
+    /// What is read.
+    pub sources: Vec<Arc<Source>>,
+    /// Milliseconds for which something that was asked counts as in use.
+    pub retention_ms: u64,
+    /// Milliseconds since the Unix epoch.
+    pub now: u64,
+}
+
+/// What the comparison showed, where there is no reason to refuse.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Whether the candidate lacks anything, so that its first turn must not begin before the last turn of
+    /// the active build has ended.
+    pub lacks: bool,
+    /// What an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Compares a candidate with what is there.
+///
+/// # Errors
+/// Everything that speaks against it, or what SQLite said.
+pub fn compare(
+    sql: &Connection,
+    present: &Present<'_>,
+    candidate: &dyn Build,
+    drops: Drops,
+) -> rusqlite::Result<Result<Compared, Refused>> {
+    let description = candidate.description();
+    let lacks = compatibility::lacks(present.active, description);
+    let usage = Usage {
+        sql,
+        participant: present.participant,
+        consumers: (present.sources.iter())
+            .map(|source| {
+                let declared = source.declared_topic.clone();
+                (source.consumer.clone(), source.topic_row, declared)
+            })
+            .collect(),
+        retention_ms: present.retention_ms,
+        now: present.now,
+    };
+    let conflicts = usage.conflicts(description, &lacks)?;
+    let mut reasons = conflicts.hard;
+    let mut notes = conflicts.unused;
+    match drops {
+        Drops::Unused => reasons.extend(conflicts.used),
+        Drops::Any => notes.extend(conflicts.used),
+    }
+    Ok(if reasons.is_empty() {
+        Ok(Compared {
+            lacks: !lacks.is_empty(),
+            notes,
+        })
+    } else {
+        Err(Refused {
+            check: Check::Compatibility,
+            reasons,
+            digest: Some(candidate.digest().to_owned()),
+        })
+    })
+}
+
+/// What a candidate is to be tried on: at most so many recorded inputs, and stored states of older shapes.
+///
+/// # Errors
+/// What SQLite said.
+pub fn inputs(
+    sql: &Connection,
+    participant: i64,
+    candidate: &dyn Build,
+    most: usize,
+) -> rusqlite::Result<Inputs> {
+    let version = candidate.description().state.version;
+    Ok(Inputs {
+        recorded: history::recorded(sql, participant, most)?,
+        states: history::states_of_other_versions(sql, participant, version, STATES.min(most))?,
+    })
+}
+
+/// Tries a candidate on recorded inputs.
+///
+/// # Errors
+/// On what it broke.
+pub fn probe(candidate: &dyn Build, limits: &TurnLimits, inputs: Inputs) -> Result<Probe, Refused> {
+    probe::probe(candidate, limits, inputs).map_err(|reasons| Refused {
+        check: Check::Probe,
+        reasons,
+        digest: Some(candidate.digest().to_owned()),
+    })
+}

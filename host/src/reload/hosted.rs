@@ -1,0 +1,138 @@
+//! One participant that runs, with what a swap has to bring along: its routes and its sources.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ParticipantConfig;
+use crate::http::service::{Service, Serving};
+use crate::pipeline::{Active, Participant};
+use crate::transport::{Source, Transport};
+
+/// A participant that runs.
+pub struct Hosted {
+    /// Its settings.
+    pub own: ParticipantConfig,
+    /// Its row in the store.
+    pub row: i64,
+    /// Its workers.
+    pub participant: Arc<Participant>,
+    service: Arc<Service>,
+    /// Path prefix under which it is served until the next start.
+    base_path: String,
+    consumers: Mutex<Vec<Consumer>>,
+}
+
+/// A source that is read.
+struct Consumer {
+    source: Arc<Source>,
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl Hosted {
+    /// A participant that is served, and reads nothing yet.
+    #[must_use]
+    pub fn new(
+        own: ParticipantConfig,
+        row: i64,
+        participant: Arc<Participant>,
+        service: Arc<Service>,
+        base_path: String,
+    ) -> Self {
+        Self {
+            own,
+            row,
+            participant,
+            service,
+            base_path,
+            consumers: Mutex::default(),
+        }
+    }
+
+    /// Path prefix under which it is served until the next start.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
+    /// The routes of a generation, as they would be served.
+    ///
+    /// # Errors
+    /// Says which command can't be served and why.
+    pub fn serving(&self, active: &Arc<Active>) -> Result<Serving, String> {
+        Serving::new(active.clone(), &self.base_path)
+    }
+
+    /// Serves these routes from now on.
+    pub fn serve(&self, serving: Serving) {
+        self.service.swap(serving);
+    }
+
+    /// What is read.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Arc<Source>> {
+        let consumers = self.lock();
+        consumers.iter().map(|c| c.source.clone()).collect()
+    }
+
+    /// Reads these sources from now on, and no others. Those that are read already go on undisturbed.
+    ///
+    /// # Errors
+    /// Which sources can't be read; all others are.
+    pub fn read(
+        &self,
+        sources: &[Arc<Source>],
+        transport: &dyn Transport,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
+        let mut consumers = self.lock();
+        let (kept, dropped): (Vec<_>, Vec<_>) = std::mem::take(&mut *consumers)
+            .into_iter()
+            .partition(|consumer| sources.contains(&consumer.source));
+        *consumers = kept;
+        dropped.iter().for_each(|consumer| consumer.stop.cancel());
+        dropped.into_iter().for_each(Consumer::join);
+        let mut problems = Vec::new();
+        for source in sources {
+            if consumers.iter().any(|consumer| consumer.source == *source) {
+                continue;
+            }
+            let stop = stop.child_token();
+            match transport.consume(source.clone(), self.participant.clone(), stop.clone()) {
+                Ok(thread) => consumers.push(Consumer {
+                    source: source.clone(),
+                    stop,
+                    thread,
+                }),
+                Err(error) => problems.push(format!("topic {}: {error:#}", source.topic)),
+            }
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.join("; "))
+        }
+    }
+
+    /// Waits for the end of all consumers, which must have been told to stop.
+    pub fn join_consumers(&self) {
+        let consumers = std::mem::take(&mut *self.lock());
+        consumers.into_iter().for_each(Consumer::join);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Consumer>> {
+        self.consumers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Consumer {
+    fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!(topic = %self.source.topic, "a consumer panicked");
+        }
+    }
+}

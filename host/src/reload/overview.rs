@@ -1,0 +1,87 @@
+//! What is told of a participant's generations, from the store and the host's own copies.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::archive::Archive;
+use super::report::{
+    ComponentFile, GenerationOverview, ParticipantOverview, Quarantine, Quarantined,
+    RefusedOverview, Way,
+};
+use crate::plugin::{compile, component};
+use crate::store::history;
+
+/// Quarantined aggregates that are told of at most.
+const QUARANTINED: usize = 20;
+
+/// What there is to tell of one participant. `file` is the file that it is configured with.
+///
+/// # Errors
+/// What SQLite said.
+pub fn of_participant(
+    sql: &Connection,
+    name: &str,
+    row: i64,
+    archive: &Archive,
+    file: Option<&Path>,
+) -> rusqlite::Result<ParticipantOverview> {
+    let active = history::active(sql, row)?;
+    let active = active.map(|build| build.digest).unwrap_or_default();
+    let generations = history::builds(sql, row)?
+        .into_iter()
+        .map(|past| GenerationOverview {
+            is_active: past.build.digest == active,
+            is_kept: archive.holds(&past.build.digest),
+            digest: past.build.digest,
+            version: past.build.version,
+            state_version: past.build.state_version,
+            since: past.since,
+            way: Way::from_word(&past.way),
+            activations: past.activations,
+            decisions: past.decisions,
+            refusals: past.refusals,
+            faults: past.faults,
+        })
+        .collect();
+    let refused = history::refused(sql, row)?
+        .into_iter()
+        .filter_map(|(time, way, refused)| {
+            Some(RefusedOverview {
+                time,
+                way: Way::from_word(&way),
+                refused: serde_json::from_str(&refused).ok()?,
+            })
+        })
+        .collect();
+    let (count, first) = history::quarantined(sql, row, QUARANTINED)?;
+    Ok(ParticipantOverview {
+        name: name.to_owned(),
+        file: file.map(|path| compared(path, &active)),
+        active,
+        generations,
+        refused,
+        quarantine: Quarantine {
+            count,
+            first: first
+                .into_iter()
+                .map(|aggregate| Quarantined {
+                    key: aggregate.key,
+                    reason: aggregate.reason,
+                    since: aggregate.since,
+                })
+                .collect(),
+        },
+    })
+}
+
+fn compared(path: &Path, active: &str) -> ComponentFile {
+    let digest = component::read(path)
+        .ok()
+        .map(|bytes| compile::digest(&bytes));
+    ComponentFile {
+        path: path.display().to_string(),
+        is_active: digest.as_deref() == Some(active),
+        digest,
+    }
+}

@@ -1,0 +1,596 @@
+//! Takes what is to be applied, one after the other, and swaps the rules of a participant that runs.
+//!
+//! Order: checks → copy of the component on disk → active in the store → workers → routes and sources. A
+//! crash at any moment leaves the old or the new generation active, with a copy to start from, because it is one
+//! row of the store that says which. Turns go on all the while.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use saga_core::compatibility::{self, Lack};
+use saga_core::description::Description;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::check::{self, Compared, Drops, Present};
+use super::fit::{self, FitError, Fitted};
+use super::hosted::Hosted;
+use super::loader::Loader;
+use super::report::{
+    Applied, Check, NotApplied, Overview, ParticipantOverview, Probe, Refused, Way,
+};
+use super::{back, overview};
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::generation::{Build, Generation};
+use crate::http::service::Serving;
+use crate::pipeline::{Active, SwapError};
+use crate::plugin::{compile, priority};
+use crate::store::{Store, StoreFault, history, registry};
+use crate::transport::Transport;
+
+/// Swaps that wait at most, the one under way included; each holds a component in memory.
+const WAITING: usize = 8;
+
+/// A component that is to become the active one.
+pub struct Apply {
+    /// The participant.
+    pub participant: String,
+    /// The component's bytes.
+    pub bytes: Vec<u8>,
+    /// Where the bytes are from, for what is said of them: a path, or who sent them.
+    pub origin: String,
+    /// By which way it came.
+    pub way: Way,
+    /// Whether it may lack subscriptions, routes and timers that are in use.
+    pub drop_used: bool,
+}
+
+/// What a reloader works on.
+pub struct Surroundings {
+    /// The settings.
+    pub config: Config,
+    /// The store.
+    pub store: Arc<Store>,
+    /// Where records come from and where they go.
+    pub transport: Arc<dyn Transport>,
+    /// Loads components; none where the rules are compiled in.
+    pub loader: Option<Loader>,
+    /// Ends all consumers.
+    pub stop_consuming: CancellationToken,
+}
+
+/// Swaps the rules of a host's participants. Cheap to clone.
+#[derive(Clone)]
+pub struct Reloader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    around: Surroundings,
+    hosted: BTreeMap<String, Hosted>,
+    places: Arc<Semaphore>,
+    one_at_a_time: Mutex<()>,
+    is_closed: AtomicBool,
+}
+
+/// A candidate that passed its checks.
+struct Candidate {
+    build: Arc<dyn Build>,
+    fitted: Fitted,
+    probe: Probe,
+    compared: Compared,
+}
+
+impl Reloader {
+    /// A reloader for these participants, which run.
+    #[must_use]
+    pub fn new(around: Surroundings, hosted: Vec<Hosted>) -> Self {
+        let hosted = hosted
+            .into_iter()
+            .map(|hosted| (hosted.participant.name().to_owned(), hosted))
+            .collect();
+        Self {
+            inner: Arc::new(Inner {
+                around,
+                hosted,
+                places: Arc::new(Semaphore::new(WAITING)),
+                one_at_a_time: Mutex::default(),
+                is_closed: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The participants.
+    pub fn hosted(&self) -> impl Iterator<Item = &Hosted> {
+        self.inner.hosted.values()
+    }
+
+    /// Makes a component the active one, if it passes all checks. Returns when all turns run on it. If the caller
+    /// stops waiting, the swap takes place all the same.
+    ///
+    /// # Errors
+    /// Why not; then the generation that was active still is.
+    pub async fn apply(&self, apply: Apply) -> Result<Applied, NotApplied> {
+        self.blocking(move |inner| inner.apply(&apply)).await
+    }
+
+    /// The same for a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Reloader::apply`].
+    pub fn apply_blocking(&self, apply: &Apply) -> Result<Applied, NotApplied> {
+        self.inner.apply(apply)
+    }
+
+    /// Makes a generation that ran before the active one again: the one of this digest (or the beginning of one), or else
+    /// the one that the active one replaced.
+    ///
+    /// # Errors
+    /// As [`Reloader::apply`].
+    pub async fn rollback(
+        &self,
+        participant: &str,
+        digest: Option<&str>,
+    ) -> Result<Applied, NotApplied> {
+        let (participant, digest) = (participant.to_owned(), digest.map(str::to_owned));
+        self.blocking(move |inner| inner.rollback(&participant, digest.as_deref()))
+            .await
+    }
+
+    /// What decides, what has decided and what was refused: of one participant, or of all.
+    ///
+    /// # Errors
+    /// When there is no such participant, or the store can't be read.
+    pub async fn overview(&self, participant: Option<&str>) -> Result<Overview, NotApplied> {
+        let (inner, participant) = (self.inner.clone(), participant.map(str::to_owned));
+        let work = move || inner.overview(participant.as_deref());
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(NotApplied::Failed(error.to_string())))
+    }
+
+    /// Takes no more swaps.
+    pub fn refuse(&self) {
+        self.inner.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Takes no more swaps, and lets the one under way finish.
+    pub fn close(&self) {
+        self.refuse();
+        drop(self.inner.turn());
+    }
+
+    async fn blocking(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<Applied, NotApplied> + Send + 'static,
+    ) -> Result<Applied, NotApplied> {
+        let Ok(place) = self.inner.places.clone().try_acquire_owned() else {
+            return Err(NotApplied::Busy(format!(
+                "{WAITING} swaps are under way already; try again"
+            )));
+        };
+        let inner = self.inner.clone();
+        let work = move || {
+            let result = work(&inner);
+            drop(place);
+            result
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(NotApplied::Failed(error.to_string())))
+    }
+}
+
+impl Inner {
+    fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.one_at_a_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, participant: &str) -> Result<&Hosted, NotApplied> {
+        self.hosted.get(participant).ok_or_else(|| {
+            let names: Vec<_> = self.hosted.keys().map(String::as_str).collect();
+            NotApplied::UnknownParticipant(participant.to_owned(), names.join(", "))
+        })
+    }
+
+    fn loader(&self) -> Result<&Loader, NotApplied> {
+        self.around
+            .loader
+            .as_ref()
+            .ok_or_else(|| NotApplied::Failed("the rules of this host are compiled in".into()))
+    }
+
+    fn apply(&self, apply: &Apply) -> Result<Applied, NotApplied> {
+        let hosted = self.of(&apply.participant)?;
+        let _turn = self.turn();
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(NotApplied::Busy("the host is stopping".into()));
+        }
+        let result = self.swap(hosted, apply);
+        self.say(hosted, apply, &result);
+        result
+    }
+
+    fn rollback(&self, participant: &str, digest: Option<&str>) -> Result<Applied, NotApplied> {
+        let row = self.of(participant)?.row;
+        let (builds, activations) = self
+            .read(|sql| Ok((history::builds(sql, row)?, history::activations(sql, row)?)))
+            .map_err(NotApplied::Failed)?;
+        let target = match digest {
+            Some(beginning) => back::by_digest(&builds, participant, beginning),
+            None => back::previous(&activations, Way::Rollback.word())
+                .and_then(|id| builds.iter().find(|past| past.build.id == id))
+                .ok_or_else(|| format!("{participant} has no earlier generation to go back to")),
+        };
+        let digest = &target.map_err(NotApplied::UnknownGeneration)?.build.digest;
+        let bytes = self.loader()?.archive().read(digest).map_err(|reason| {
+            NotApplied::UnknownGeneration(format!(
+                "the host's copy of generation {digest} can't be used ({reason}); apply the component again"
+            ))
+        })?;
+        self.apply(&Apply {
+            participant: participant.to_owned(),
+            bytes,
+            origin: format!("{digest} (kept by the host)"),
+            way: Way::Rollback,
+            drop_used: true,
+        })
+    }
+
+    fn overview(&self, participant: Option<&str>) -> Result<Overview, NotApplied> {
+        if let Some(name) = participant {
+            self.of(name)?;
+        }
+        let wanted = |name: &str| participant.is_none_or(|participant| participant == name);
+        let participants = self.hosted.iter().filter(|(name, _)| wanted(name));
+        // What is counted is written before it is told.
+        self.around.store.settle_up();
+        participants
+            .map(|(name, hosted)| self.told(name, hosted))
+            .collect::<Result<_, _>>()
+            .map(|participants| Overview { participants })
+            .map_err(NotApplied::Failed)
+    }
+
+    fn told(&self, name: &str, hosted: &Hosted) -> Result<ParticipantOverview, String> {
+        let archive = super::archive::Archive::new(&self.around.config.data_dir);
+        let file = self.around.loader.as_ref().map(|_| &*hosted.own.component);
+        self.read(|sql| overview::of_participant(sql, name, hosted.row, &archive, file))
+    }
+
+    /// One swap, from bytes to turns.
+    fn swap(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
+        let active = hosted.participant.active();
+        if compile::digest(&apply.bytes) == active.digest() {
+            return Ok(applied(&active, active.digest(), false));
+        }
+        let drops = if apply.drop_used {
+            Drops::Any
+        } else {
+            Drops::Unused
+        };
+        let began = Instant::now();
+        // Beside the turns: whatever it takes, they go first.
+        let checked = priority::low(|| self.check(hosted, &active, apply, drops))
+            .map_err(|error| NotApplied::Failed(error.to_string()))?;
+        let candidate = checked?;
+        let loader = self.loader()?;
+        let digest = candidate.build.digest();
+        let kept = loader.archive().keep(digest, &apply.bytes);
+        kept.map_err(|reason| {
+            NotApplied::Failed(format!(
+                "the component can't be kept: {reason}; nothing was changed"
+            ))
+        })?;
+        let checked_us = began.elapsed().as_micros() as u64;
+
+        let began = Instant::now();
+        let next = self.next(hosted, &candidate)?;
+        let serving =
+            (hosted.serving(&next)).map_err(|reason| refuse(Check::Description, reason, digest))?;
+        self.around
+            .transport
+            .publish_too(candidate.fitted.published.clone());
+        self.hand_over(hosted, &active, &next, &candidate, apply.way, drops)?;
+        self.follow(hosted, serving, &candidate);
+        let swapped_us = began.elapsed().as_micros() as u64;
+        self.forget_old(loader);
+
+        let mut notes = candidate.compared.notes;
+        notes.extend(moved(hosted, candidate.build.description()));
+        Ok(Applied {
+            probe: candidate.probe,
+            notes,
+            checked_us,
+            swapped_us,
+            ..applied(&next, active.digest(), true)
+        })
+    }
+
+    /// Everything that can be found out before anything is changed.
+    fn check(
+        &self,
+        hosted: &Hosted,
+        active: &Active,
+        apply: &Apply,
+        drops: Drops,
+    ) -> Result<Candidate, NotApplied> {
+        let build = self
+            .loader()?
+            .load(&apply.bytes, &apply.origin)
+            .map_err(NotApplied::Refused)?;
+        let present = self.present(hosted, active);
+        let most = self.around.config.reload.probe_inputs;
+        let (compared, inputs) = self
+            .read(|sql| {
+                Ok((
+                    check::compare(sql, &present, &*build, drops)?,
+                    check::inputs(sql, hosted.row, &*build, most)?,
+                ))
+            })
+            .map_err(NotApplied::Failed)?;
+        let compared = compared.map_err(NotApplied::Refused)?;
+        let fitted = self.fit(hosted, &*build)?;
+        let probe =
+            check::probe(&*build, &self.around.config.turn, inputs).map_err(NotApplied::Refused)?;
+        Ok(Candidate {
+            build,
+            fitted,
+            probe,
+            compared,
+        })
+    }
+
+    fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
+        let description = build.description();
+        let transport = self.around.transport.as_ref();
+        let fitted =
+            fit::fit(description, &hosted.own, &self.around.store, transport).map_err(|error| {
+                match error {
+                    FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
+                    FitError::Store(fault) => store_failed(&fault),
+                }
+            })?;
+        let others: Vec<_> = self
+            .hosted
+            .iter()
+            .filter(|(name, _)| **name != description.name)
+            .map(|(name, other)| (name.as_str(), other.sources()))
+            .collect();
+        let all = others
+            .iter()
+            .map(|(name, sources)| (*name, sources.as_slice()))
+            .chain([(description.name.as_str(), fitted.sources.as_slice())]);
+        fit::check_together(all)
+            .map_err(|reason| refuse(Check::Settings, reason, build.digest()))?;
+        Ok(fitted)
+    }
+
+    fn present<'a>(&self, hosted: &Hosted, active: &'a Active) -> Present<'a> {
+        Present {
+            active: active.description(),
+            participant: hosted.row,
+            sources: hosted.sources(),
+            retention_ms: (self.around.config.store.retention_hours).saturating_mul(3_600_000),
+            now: now_ms(),
+        }
+    }
+
+    /// The candidate with its row in the store.
+    fn next(&self, hosted: &Hosted, candidate: &Candidate) -> Result<Arc<Active>, NotApplied> {
+        let (row, build) = (hosted.row, candidate.build.clone());
+        let id = self
+            .around
+            .store
+            .run(move |sql| {
+                registry::generation(sql, row, build.digest(), build.description(), now_ms())
+            })
+            .map_err(|fault| store_failed(&fault))?;
+        Ok(Arc::new(Active {
+            generation: Generation {
+                id,
+                build: candidate.build.clone(),
+            },
+            topics: candidate.fitted.topics.clone(),
+            dead_letters: candidate.fitted.dead_letters.clone(),
+        }))
+    }
+
+    /// Makes the candidate the active generation in the store, then in the workers. Where it lacks something, the
+    /// workers are held meanwhile: what is not in use must not come to be used before it is gone.
+    fn hand_over(
+        &self,
+        hosted: &Hosted,
+        active: &Active,
+        next: &Arc<Active>,
+        candidate: &Candidate,
+        way: Way,
+        drops: Drops,
+    ) -> Result<(), NotApplied> {
+        let activate = || self.activate(hosted, active, next, way, drops);
+        if candidate.compared.lacks {
+            let held = hosted.participant.swap_held(next, || {
+                activate()?;
+                cancel_admitted_otherwise(hosted, active, next);
+                Ok(())
+            });
+            return held.map_err(|error| match error {
+                SwapError::Declined(not_applied) => not_applied,
+                SwapError::Busy | SwapError::Stopping => NotApplied::Busy(error.to_string()),
+            });
+        }
+        activate()?;
+        // It is active in the store: if the host is stopping, the next start comes up with it.
+        let _ = hosted.participant.swap(next);
+        Ok(())
+    }
+
+    fn activate(
+        &self,
+        hosted: &Hosted,
+        active: &Active,
+        next: &Arc<Active>,
+        way: Way,
+        drops: Drops,
+    ) -> Result<(), NotApplied> {
+        let (row, generation) = (hosted.row, next.generation.clone());
+        let before = active.generation.build.clone();
+        let sources = hosted.sources();
+        let present = self.present(hosted, active);
+        let (retention_ms, now) = (present.retention_ms, present.now);
+        self.around
+            .store
+            .run(move |sql| {
+                let present = Present {
+                    active: before.description(),
+                    participant: row,
+                    sources,
+                    retention_ms,
+                    now,
+                };
+                let compared = check::compare(sql, &present, &*generation.build, drops)?;
+                if compared.is_ok() {
+                    history::activate(sql, row, generation.id, way.word(), now)?;
+                }
+                Ok(compared)
+            })
+            .map_err(|fault| store_failed(&fault))?
+            .map(drop)
+            .map_err(NotApplied::Refused)
+    }
+
+    /// Routes and sources follow the rules.
+    fn follow(&self, hosted: &Hosted, serving: Serving, candidate: &Candidate) {
+        hosted.serve(serving);
+        let stop = &self.around.stop_consuming;
+        let read = hosted.read(
+            &candidate.fitted.sources,
+            self.around.transport.as_ref(),
+            stop,
+        );
+        if let Err(problems) = read {
+            tracing::error!(
+                participant = hosted.participant.name(), %problems,
+                "the new rules are active, but not everything that they listen to can be read; apply them again or \
+                 start the host again"
+            );
+        }
+    }
+
+    /// Removes the copies of generations that nobody will go back to.
+    fn forget_old(&self, loader: &Loader) {
+        let keep = self.around.config.reload.keep + 1;
+        let rows: Vec<i64> = self.hosted.values().map(|hosted| hosted.row).collect();
+        let kept = self.read(|sql| {
+            let mut kept = std::collections::HashSet::new();
+            for row in rows {
+                let builds = history::builds(sql, row)?.into_iter().take(keep);
+                kept.extend(builds.map(|past| past.build.digest));
+            }
+            Ok(kept)
+        });
+        match kept {
+            Ok(kept) => loader.retain(&kept),
+            Err(reason) => tracing::debug!(%reason, "old components were not looked for"),
+        }
+    }
+
+    fn say(&self, hosted: &Hosted, apply: &Apply, result: &Result<Applied, NotApplied>) {
+        let (participant, way, origin) = (
+            hosted.participant.name(),
+            apply.way.word(),
+            apply.origin.as_str(),
+        );
+        match result {
+            Ok(applied) if applied.changed => tracing::info!(
+                participant, way, origin, digest = %applied.digest, version = %applied.version,
+                previous = %applied.previous, notes = %applied.notes.join("; "), "rules swapped"
+            ),
+            Ok(applied) => tracing::info!(
+                participant, way, origin, digest = %applied.digest, "these rules are active already"
+            ),
+            Err(error) => {
+                let active = hosted.participant.active();
+                tracing::warn!(
+                    participant, way, origin, %error, active = active.digest(),
+                    "the component was not taken; the active generation stays"
+                );
+            }
+        }
+        if let Err(NotApplied::Refused(refused)) = result {
+            let text = serde_json::to_string(refused).unwrap_or_default();
+            let (row, way) = (hosted.row, apply.way.word());
+            let noted = self
+                .around
+                .store
+                .run(move |sql| history::add_refused(sql, row, way, &text, now_ms()));
+            if let Err(fault) = noted {
+                tracing::warn!(%fault, "that the component was refused can't be noted in the store");
+            }
+        }
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, String> {
+        self.around
+            .store
+            .reader()
+            .and_then(|reader| read(reader.connection()))
+            .map_err(|error| format!("the store can't be read: {error}"))
+    }
+}
+
+fn applied(active: &Active, previous: &str, changed: bool) -> Applied {
+    Applied {
+        participant: active.description().name.clone(),
+        digest: active.digest().to_owned(),
+        version: active.description().version.clone(),
+        previous: previous.to_owned(),
+        changed,
+        probe: Probe::default(),
+        notes: Vec::new(),
+        checked_us: 0,
+        swapped_us: 0,
+    }
+}
+
+fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
+    NotApplied::Refused(Refused {
+        check,
+        reasons: vec![reason],
+        digest: Some(digest.to_owned()),
+    })
+}
+
+fn store_failed(fault: &StoreFault) -> NotApplied {
+    NotApplied::Failed(format!("the store failed: {fault}; try again"))
+}
+
+/// What was admitted under the active build and would not be under the next comes again, and what follows it too.
+fn cancel_admitted_otherwise(hosted: &Hosted, active: &Active, next: &Active) {
+    let lacks = compatibility::lacks(active.description(), next.description());
+    for source in hosted.sources() {
+        let is_other = |lack: &Lack| matches!(lack, Lack::Subscription { topic, .. } if **topic == *source.declared_topic);
+        if lacks.iter().any(is_other) {
+            source.readings.cancel();
+        }
+    }
+}
+
+/// What of the endpoint follows only at the next start.
+fn moved(hosted: &Hosted, description: &Description) -> Option<String> {
+    let declared = &description.endpoint.base_path;
+    (hosted.own.base_path.is_none() && declared != hosted.base_path()).then(|| {
+        format!(
+            "its base path is `{declared}`; until the next start it is served at `{}`",
+            hosted.base_path()
+        )
+    })
+}

@@ -1,0 +1,143 @@
+//! Whether what a candidate lacks is in use, and so a reason to refuse it.
+//!
+//! In use is a subscription of which an event was decided within the retention or waits to be read, a route that was
+//! asked within the retention, a timer that is set, a state that is stored. Reads only.
+
+use rusqlite::Connection;
+use saga_core::compatibility::Lack;
+use saga_core::description::Description;
+use saga_core::message::Origin;
+
+use crate::store::{history, registry};
+
+/// The store, as far as the use of a participant goes.
+pub struct Usage<'c> {
+    /// A connection.
+    pub sql: &'c Connection,
+    /// Row of the participant.
+    pub participant: i64,
+    /// Consumers of the active build: name in the store, row of the topic, topic as the build calls it.
+    pub consumers: Vec<(std::sync::Arc<str>, i64, std::sync::Arc<str>)>,
+    /// Milliseconds for which something that was asked counts as in use.
+    pub retention_ms: u64,
+    /// Milliseconds since the Unix epoch.
+    pub now: u64,
+}
+
+/// What is wrong with a candidate, given what is in use.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Conflicts {
+    /// What can't be had in any way.
+    pub hard: Vec<String>,
+    /// What is in use and would be dropped.
+    pub used: Vec<String>,
+    /// What would be dropped and is not in use.
+    pub unused: Vec<String>,
+}
+
+impl Usage<'_> {
+    /// Looks up what a candidate with this description lacks.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn conflicts(
+        &self,
+        candidate: &Description,
+        lacks: &[Lack],
+    ) -> rusqlite::Result<Conflicts> {
+        let mut conflicts = Conflicts::default();
+        for lack in lacks {
+            match lack {
+                Lack::Participant { .. } => conflicts.hard.push(lack.to_string()),
+                // What is stored counts, not what the active build would write.
+                Lack::State { .. } => {}
+                _ => match self.use_of(lack)? {
+                    Some(used) => conflicts.used.push(format!("{lack}; it is in use: {used}")),
+                    None => conflicts.unused.push(format!("{lack}; it is not in use")),
+                },
+            }
+        }
+        conflicts.hard.extend(self.unreadable(candidate)?);
+        Ok(conflicts)
+    }
+
+    fn unreadable(&self, candidate: &Description) -> rusqlite::Result<Option<String>> {
+        let state = &candidate.state;
+        let outside = registry::state_versions_outside(
+            self.sql,
+            self.participant,
+            state.oldest_readable,
+            state.version,
+        )?;
+        Ok(outside.map(|(oldest, newest)| {
+            format!(
+                "reads states of version {} to {}, but the store holds states of {} of version {oldest} to {newest}; \
+                 use a build that reads them",
+                state.oldest_readable, state.version, candidate.name
+            )
+        }))
+    }
+
+    fn use_of(&self, lack: &Lack) -> rusqlite::Result<Option<String>> {
+        match lack {
+            Lack::Subscription {
+                event_type, topic, ..
+            } => {
+                for (consumer, row, declared) in &self.consumers {
+                    if **declared == **topic {
+                        let unread = history::unread(self.sql, consumer, *row, event_type)?;
+                        if unread > 0 {
+                            return Ok(Some(format!("{unread} such events wait to be read")));
+                        }
+                    }
+                }
+                self.asked(Origin::Event, event_type)
+            }
+            Lack::Route { command, .. } => self.asked(Origin::Command, command),
+            Lack::Timer { name } => {
+                let set = history::timers_set(self.sql, self.participant, name)?;
+                Ok((set > 0).then(|| format!("{set} such timers are set")))
+            }
+            Lack::Participant { .. } | Lack::State { .. } => Ok(None),
+        }
+    }
+
+    fn asked(&self, origin: Origin, name: &str) -> rusqlite::Result<Option<String>> {
+        let last = history::last_asked(self.sql, self.participant, origin, name)?;
+        Ok(last
+            .map(|last| self.now.saturating_sub(last))
+            .filter(|age| *age <= self.retention_ms)
+            .map(|age| format!("the last one came {} ago", duration(age))))
+    }
+}
+
+/// A duration for people: `3 minutes`.
+fn duration(ms: u64) -> String {
+    let (amount, unit) = match ms / 1_000 {
+        seconds @ 0..=119 => (seconds, "second"),
+        seconds @ 120..=7_199 => (seconds / 60, "minute"),
+        seconds @ 7_200..=172_799 => (seconds / 3_600, "hour"),
+        seconds => (seconds / 86_400, "day"),
+    };
+    let plural = if amount == 1 { "" } else { "s" };
+    format!("{amount} {unit}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_told_in_the_unit_that_fits() {
+        for (ms, text) in [
+            (400, "0 seconds"),
+            (1_000, "1 second"),
+            (119_999, "119 seconds"),
+            (120_000, "2 minutes"),
+            (7_200_000, "2 hours"),
+            (172_800_000, "2 days"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
+}

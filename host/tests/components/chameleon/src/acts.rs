@@ -1,0 +1,269 @@
+//! The acts, as the settings name them.
+
+use crate::settings::{Acts, Settings};
+use saga_sdk::bindings::saga::participant::types::{
+    Disposition, Event, Message, Outcome, Refusal, RefusalKind, Reply, StateChange, Timer,
+    TimerChange,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::hint::black_box;
+
+/// One thing to do on a message. Where several are listed, each goes on from what those before it did.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Adds so much to `count`, notes the version of the rules in `by`, and replies with the state. What
+    /// else is in the state stays.
+    Count(i64),
+    /// Replies with the state, or `null`, and leaves it as it is.
+    Look,
+    /// Replies with this, and leaves the state as it is.
+    Reply(Value),
+    /// Removes the aggregate; replies with what was.
+    Remove,
+    /// Refuses with this code: a conflict.
+    Refuse(String),
+    /// Publishes an event.
+    Publish {
+        /// Its type.
+        event_type: String,
+        /// Its key. Default: that of the message.
+        key: Option<String>,
+        /// Its body. Default: the state as it is to become.
+        body: Option<Value>,
+    },
+    /// Sets a timer.
+    SetTimer {
+        /// Its name.
+        name: String,
+        /// Milliseconds from now.
+        after_ms: u64,
+        /// Its body.
+        #[serde(default)]
+        body: Value,
+    },
+    /// Cancels a timer.
+    CancelTimer(String),
+    /// Answers `malformed`, saying this.
+    Malformed(String),
+    /// Answers `retry-later`, saying this.
+    RetryLater(String),
+    /// Traps.
+    Trap,
+    /// Never returns.
+    Spin,
+    /// Takes memory without end.
+    Grow,
+    /// Replies with a string of so many bytes.
+    Huge(usize),
+    /// Puts a state that is no JSON.
+    GarbageState,
+    /// Publishes an event that is not declared.
+    GarbageEvent,
+    /// Gives no reply.
+    NoReply,
+}
+
+/// Does what the settings say for the message's name.
+///
+/// # Errors
+/// What it is to answer as undecided.
+pub fn act(
+    settings: &Settings,
+    state: Option<&str>,
+    message: &Message,
+) -> Result<Outcome, Disposition> {
+    let (count, look) = (Act::Count(1), Act::Look);
+    let acts = match settings.handle.get(&message.name) {
+        Some(Acts::One(act)) => std::slice::from_ref(act),
+        Some(Acts::All(acts)) => acts.as_slice(),
+        None if settings.is_read(&message.name) => std::slice::from_ref(&look),
+        None => std::slice::from_ref(&count),
+    };
+    let mut turn = Turn {
+        message,
+        version: &settings.version,
+        state: state.map_or("null", |state| state).to_owned(),
+        outcome: Outcome {
+            state: StateChange::Unchanged,
+            events: vec![],
+            timers: vec![],
+            reply: None,
+        },
+    };
+    turn.reply(turn.state.clone());
+    for act in acts {
+        turn.act(act)?;
+    }
+    Ok(turn.outcome)
+}
+
+/// A message that is being decided on.
+struct Turn<'a> {
+    message: &'a Message,
+    version: &'a str,
+    /// The state as it is to become; `null` for none.
+    state: String,
+    outcome: Outcome,
+}
+
+impl Turn<'_> {
+    fn act(&mut self, act: &Act) -> Result<(), Disposition> {
+        match act {
+            Act::Count(step) => {
+                self.state = counted(&self.state, *step, self.version);
+                self.outcome.state = StateChange::Put(self.state.clone());
+                self.reply(self.state.clone());
+            }
+            Act::Look => self.reply(self.state.clone()),
+            Act::Reply(value) => self.reply(value.to_string()),
+            Act::Remove => {
+                self.outcome.state = StateChange::Remove;
+                self.state = "null".to_owned();
+            }
+            Act::Refuse(code) => self.outcome.reply = Some(refused(code)),
+            Act::Publish {
+                event_type,
+                key,
+                body,
+            } => {
+                let key = key.as_ref().unwrap_or(&self.message.key).clone();
+                let body = body.as_ref().map_or(self.state.clone(), Value::to_string);
+                self.publish(event_type, key, body);
+            }
+            Act::SetTimer {
+                name,
+                after_ms,
+                body,
+            } => self.outcome.timers.push(TimerChange::Set(Timer {
+                name: name.clone(),
+                due: self.message.time.saturating_add(*after_ms),
+                body: body.to_string(),
+            })),
+            Act::CancelTimer(name) => {
+                self.outcome.timers.push(TimerChange::Cancel(name.clone()));
+            }
+            Act::Malformed(text) => return Err(Disposition::Malformed(text.clone())),
+            Act::RetryLater(text) => return Err(Disposition::RetryLater(text.clone())),
+            Act::Trap => trap(),
+            Act::Spin => spin(),
+            Act::Grow => grow(),
+            Act::Huge(size) => self.reply(format!("\"{}\"", "x".repeat(*size))),
+            Act::GarbageState => self.outcome.state = StateChange::Put("{not json".to_owned()),
+            Act::GarbageEvent => {
+                self.publish("no-such-event", self.message.key.clone(), "1".to_owned());
+            }
+            Act::NoReply => self.outcome.reply = None,
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, body: String) {
+        self.outcome.reply = Some(Reply::Done(body));
+    }
+
+    fn publish(&mut self, event_type: &str, key: String, body: String) {
+        self.outcome.events.push(Event {
+            event_type: event_type.to_owned(),
+            key,
+            body,
+        });
+    }
+}
+
+/// The state after counting; one that is no object begins anew.
+fn counted(state: &str, step: i64, version: &str) -> String {
+    let mut members: Map<String, Value> = serde_json::from_str(state).unwrap_or_default();
+    let count = members.get("count").and_then(Value::as_i64).unwrap_or(0);
+    members.insert("count".to_owned(), json!(count.saturating_add(step)));
+    members.insert("by".to_owned(), json!(version));
+    Value::Object(members).to_string()
+}
+
+fn refused(code: &str) -> Reply {
+    Reply::Refused(Refusal {
+        kind: RefusalKind::Conflict,
+        code: code.to_owned(),
+        detail: "The settings say so.".to_owned(),
+        pointer: None,
+    })
+}
+
+/// Traps.
+pub(crate) fn trap() -> ! {
+    std::process::abort()
+}
+
+/// Never returns.
+pub(crate) fn spin() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+fn grow() -> ! {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use saga_sdk::bindings::saga::participant::types::Origin;
+
+    fn message(name: &str) -> Message {
+        Message {
+            id: "1".to_owned(),
+            source: "/test".to_owned(),
+            origin: Origin::Command,
+            name: name.to_owned(),
+            key: "k".to_owned(),
+            time: 7,
+            correlation: "1".to_owned(),
+            parameters: vec![],
+            body: "null".to_owned(),
+        }
+    }
+
+    #[test]
+    fn by_default_a_command_counts_and_a_read_looks() {
+        let settings = Settings::read(b"{}");
+        let state = r#"{"by":"1.0.0","count":1}"#;
+        let counted = act(&settings, None, &message("count")).unwrap();
+        assert_eq!(counted.state, StateChange::Put(state.to_owned()));
+        assert_eq!(counted.reply, Some(Reply::Done(state.to_owned())));
+        let looked = act(&settings, Some(state), &message("look")).unwrap();
+        assert_eq!(looked.state, StateChange::Unchanged);
+        assert_eq!(looked.reply, Some(Reply::Done(state.to_owned())));
+    }
+
+    #[test]
+    fn acts_that_are_listed_go_on_from_each_other() {
+        let settings = Settings::read(
+            br#"{"handle":{"count":[{"count":5},{"publish":{"event_type":"changed"}},
+            {"set-timer":{"name":"later","after_ms":3}},{"refuse":"no"}]}}"#
+                .iter()
+                .copied()
+                .filter(|byte| *byte != b'\n')
+                .collect::<Vec<_>>()
+                .as_slice(),
+        );
+        let outcome = act(&settings, None, &message("count")).unwrap();
+        let state = r#"{"by":"1.0.0","count":5}"#;
+        assert_eq!(outcome.state, StateChange::Put(state.to_owned()));
+        assert_eq!(outcome.events.first().unwrap().body, state);
+        let set = TimerChange::Set(Timer {
+            name: "later".to_owned(),
+            due: 10,
+            body: "null".to_owned(),
+        });
+        assert_eq!(outcome.timers, [set]);
+        assert!(matches!(outcome.reply, Some(Reply::Refused(_))));
+    }
+}

@@ -1,0 +1,91 @@
+//! What becomes of a state of an older shape.
+
+use crate::acts::{spin, trap};
+use crate::settings::Settings;
+use saga_sdk::bindings::saga::participant::types::Disposition;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// How `migrate` behaves.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Migrate {
+    /// It keeps what the state says and adds the version that it came from: `"migrated_from":1`. A state
+    /// that is no object becomes the member `old`.
+    #[default]
+    Ok,
+    /// It answers `malformed`.
+    Fail,
+    /// It answers `malformed` for a state with all of these members, and is `ok` for others.
+    FailIf(Map<String, Value>),
+    /// It answers `retry-later`.
+    RetryLater,
+    /// It answers text that is no JSON.
+    Garbage,
+    /// It traps.
+    Trap,
+    /// It never returns.
+    Spin,
+}
+
+/// Brings a state of an older shape to the present one, or fails as the settings say.
+///
+/// # Errors
+/// As the settings say.
+pub fn migrate(settings: &Settings, version: u32, state: &str) -> Result<String, Disposition> {
+    let failed = || {
+        Err(Disposition::Malformed(format!(
+            "the settings refuse to migrate from version {version}"
+        )))
+    };
+    let old: Value =
+        serde_json::from_str(state).map_err(|error| Disposition::Malformed(error.to_string()))?;
+    match &settings.migrate {
+        Migrate::Ok => Ok(migrated(version, old)),
+        Migrate::Fail => failed(),
+        Migrate::FailIf(members) => {
+            let has_all = members
+                .iter()
+                .all(|(name, value)| old.get(name) == Some(value));
+            if has_all {
+                failed()
+            } else {
+                Ok(migrated(version, old))
+            }
+        }
+        Migrate::RetryLater => Err(Disposition::RetryLater("the settings say so".to_owned())),
+        Migrate::Garbage => Ok("{not json".to_owned()),
+        Migrate::Trap => trap(),
+        Migrate::Spin => spin(),
+    }
+}
+
+fn migrated(version: u32, old: Value) -> String {
+    let mut state = match old {
+        Value::Object(members) => members,
+        other => Map::from_iter([("old".to_owned(), other)]),
+    };
+    state.insert("migrated_from".to_owned(), json!(version));
+    Value::Object(state).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_state_says_where_it_came_from() {
+        let settings = Settings::read(br#"{"migrate":"ok"}"#);
+        let state = migrate(&settings, 1, r#"{"count":3}"#).unwrap();
+        assert_eq!(state, r#"{"count":3,"migrated_from":1}"#);
+    }
+
+    #[test]
+    fn some_states_can_be_refused() {
+        let settings = Settings::read(br#"{"migrate":{"fail-if":{"count":3}}}"#);
+        assert!(migrate(&settings, 1, r#"{"count":3,"by":"1"}"#).is_err());
+        assert!(migrate(&settings, 1, r#"{"count":4,"by":"1"}"#).is_ok());
+    }
+}
