@@ -14,11 +14,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::readiness::Readiness;
+use crate::admin::service::{self as admin, Admin};
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::{Build, Generation};
-use crate::http::admin::{self, Admin};
-use crate::http::readiness::Readiness;
 use crate::http::server;
 use crate::http::service::{Service, Serving};
 use crate::pipeline::{Active, Participant, ParticipantSettings, timers};

@@ -10,6 +10,7 @@
 //! - [`pipeline`]: the turn loop over store, transport and plugin
 //! - [`http`]: requests to commands and back
 //! - [`reload`]: rules are swapped while the host runs
+//! - [`admin`]: the operator's interface
 //! - [`session`], [`generation`], [`signal`], [`clock`], [`panics`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
@@ -17,6 +18,7 @@
 //!
 //! No business word occurs in this crate.
 
+pub mod admin;
 pub mod app;
 pub mod clock;
 pub mod config;

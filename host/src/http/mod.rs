@@ -7,16 +7,12 @@
 //! - [`service`]: one request: route, body, schema, command, answer
 //! - [`routes`]: the routes of a participant, from its description
 //! - [`schema`]: bodies checked against the description's schemas before a turn is spent
-//! - [`admin`]: the operator's interface, [`access`]: who may use it, [`readiness`]: how the host is
 //! - [`problem`]: what is wrong, as RFC 9457 problem details
 //!
 //! Must not know: SQL, Kafka, components, or any participant by name.
 
-pub mod access;
-pub mod admin;
 pub mod answer;
 pub mod problem;
-pub mod readiness;
 pub mod routes;
 pub mod schema;
 pub mod server;

@@ -87,9 +87,9 @@ impl Service {
         }
     }
 
-    /// Serves these routes from now on.
-    pub fn swap(&self, serving: Serving) {
-        self.serving.send_replace(Arc::new(serving));
+    /// Serves these routes from now on; gives those that were served before.
+    pub fn swap(&self, serving: Serving) -> Arc<Serving> {
+        self.serving.send_replace(Arc::new(serving))
     }
 
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {

@@ -10,7 +10,7 @@
 //! - [`turn`]: what is given to a worker, and what a client is answered
 //! - [`worker`]: one thread: the turn loop
 //! - [`active`]: what decides, and where its events go
-//! - `turnover`: how a worker passes from one generation to the next
+//! - [`succession`]: how a participant passes from one generation to the next, `turnover`: how a worker does
 //! - `decide`: one decision: the aggregate, the rules, the settlement
 //! - [`cache`]: the aggregates that a worker remembers
 //! - `given_up`: what follows a message that was not decided
@@ -30,11 +30,13 @@ mod outgoing;
 pub mod parked;
 pub mod participant;
 mod recent;
+pub mod succession;
 pub mod timers;
 pub mod turn;
 mod turnover;
 pub mod worker;
 
 pub use active::{Active, Lane};
-pub use participant::{Participant, ParticipantSettings, SwapError};
+pub use participant::{Participant, ParticipantSettings};
+pub use succession::{Retired, Successor, SwapError};
 pub use turn::{Answer, CommandCall};

@@ -4,7 +4,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use saga_core::admit::{self, Admission};
@@ -18,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::active::Active;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Turn};
-use super::turnover::{GO_ON, HOLD, Handover, Turnover};
+use super::turnover::Turnover;
 use super::worker::Worker;
 use crate::clock::{now_ms, random_tail};
 use crate::store::read::StoredTimer;
@@ -53,33 +52,19 @@ pub(super) struct Shared {
 
 /// A participant that runs.
 pub struct Participant {
-    shared: Arc<Shared>,
-    active: RwLock<Arc<Active>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) active: RwLock<Arc<Active>>,
     last_key: AtomicI64,
     /// Emptied when it is finished.
-    workers: RwLock<Vec<Line>>,
+    pub(super) workers: RwLock<Vec<Line>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// The ways to a worker.
 #[derive(Clone)]
-struct Line {
-    turns: Sender<Turn>,
-    turnovers: Sender<Turnover>,
-}
-
-/// Why a participant did not pass to the next generation.
-#[derive(Debug, thiserror::Error)]
-pub enum SwapError<E> {
-    /// It was decided not to, while all workers were held.
-    #[error("{0}")]
-    Declined(E),
-    /// A worker did not come to the end of its turn in time.
-    #[error("a turn takes too long; nothing was changed, try again")]
-    Busy,
-    /// The participant is finished.
-    #[error("the host is stopping")]
-    Stopping,
+pub(super) struct Line {
+    pub(super) turns: Sender<Turn>,
+    pub(super) turnovers: Sender<Turnover>,
 }
 
 impl Participant {
@@ -144,90 +129,6 @@ impl Participant {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-
-    /// Passes to the next generation, which must be the active one in the store already: each worker from
-    /// its next turn on. Returns when all have. Blocks; must not be called twice at a time.
-    ///
-    /// # Errors
-    /// When the participant is finished.
-    pub fn swap(&self, next: &Arc<Active>) -> Result<(), SwapError<std::convert::Infallible>> {
-        let handovers = self.hand_over(next, true)?;
-        let until = Instant::now() + GO_ON;
-        // A worker that is late switches before its next turn all the same.
-        for handover in &handovers {
-            handover.has_gone_on(until);
-        }
-        *self.active.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
-        Ok(())
-    }
-
-    /// The same for a generation that must not begin before the last turn of the one before has ended everywhere:
-    /// all workers are held between two turns, no record is admitted, and everything that was decided is committed,
-    /// while `decide` makes it the active one in the store, or declines. Readings of which it admits something
-    /// otherwise have to be cancelled by it, so that their records come again, in order.
-    ///
-    /// # Errors
-    /// Why it stays with the generation that it has.
-    pub fn swap_held<T, E>(
-        &self,
-        next: &Arc<Active>,
-        decide: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, SwapError<E>> {
-        let handovers = self.hand_over(next, false)?;
-        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        let until = Instant::now() + HOLD;
-        let decided = if handovers.iter().all(|handover| handover.is_held(until)) {
-            self.shared.store.settle_up();
-            decide().map_err(SwapError::Declined)
-        } else {
-            Err(SwapError::Busy)
-        };
-        for handover in &handovers {
-            handover.decide(decided.is_ok());
-        }
-        let until = Instant::now() + GO_ON;
-        for handover in &handovers {
-            handover.has_gone_on(until);
-        }
-        if decided.is_ok() {
-            *active = next.clone();
-        }
-        decided
-    }
-
-    fn hand_over<E>(
-        &self,
-        next: &Arc<Active>,
-        at_once: bool,
-    ) -> Result<Vec<Handover>, SwapError<E>> {
-        let workers = self
-            .workers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if workers.is_empty() {
-            return Err(SwapError::Stopping);
-        }
-        let mut handovers = Vec::new();
-        for worker in &workers {
-            let (turnover, handover) =
-                Turnover::new(next.clone(), next.generation.build.instance());
-            if at_once {
-                handover.decide(true);
-            }
-            // Those that were told already are let go when their handovers are dropped.
-            worker
-                .turnovers
-                .send(turnover)
-                .map_err(|_| SwapError::Stopping)?;
-            handovers.push(handover);
-        }
-        for worker in &workers {
-            // A worker with a full queue is awake.
-            let _ = worker.turns.try_send(Turn::Wake);
-        }
-        Ok(handovers)
     }
 
     /// Bounds of its turns.

@@ -6,7 +6,7 @@
 //! writes), all workers are held between two turns first, and go on when it is decided which it is.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saga_core::rules::Rules;
@@ -78,14 +78,9 @@ impl Handover {
         self.is_between_turns.recv_deadline(until).is_ok()
     }
 
-    /// Waits until the worker has gone on; false where it has not by then. What it had is freed here.
-    pub(super) fn has_gone_on(&self, until: Instant) -> bool {
-        self.retired.recv_deadline(until).is_ok()
+    /// Waits until the worker has gone on, and gives the rules that are not called any more; none where it has not
+    /// gone on by then.
+    pub(super) fn gone_on(&self, until: Instant) -> Option<Box<dyn Rules + Send>> {
+        self.retired.recv_deadline(until).ok()
     }
 }
-
-/// Longest that workers are held: a turn that takes longer stands in the way, and the others must go on.
-pub(super) const HOLD: Duration = Duration::from_secs(5);
-
-/// Longest wait for workers to go on; one that is late goes on all the same.
-pub(super) const GO_ON: Duration = Duration::from_secs(30);

@@ -1,24 +1,41 @@
 //! Work that gives way to the turns: compiling and checking a component beside the running rules.
 //!
 //! The compiler uses as many threads as it is given; here it is given few, with a lower priority than
-//! the workers have. A thread can't get its priority back, so these threads are made for one piece of work.
+//! the workers have. A thread can't get its priority back, so these threads do nothing else.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// How much lower: at 10, a thread gets about a tenth of what an ordinary one gets when both want a core.
 const NICE: i32 = 10;
 
-/// Runs this on threads of low priority and waits for it.
-///
-/// # Errors
-/// When the threads can't be made.
-pub fn low<T: Send>(work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    let threads = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|number| format!("reload-{number}"))
-        .start_handler(|_| {
-            // Where the system does not know it, the work is done at the usual priority.
-            let _ = rustix::process::nice(NICE);
-        })
-        .build()?;
-    Ok(pool.install(work))
+/// Threads of low priority, which sleep while there is nothing to do.
+pub struct LowPriority(ThreadPool);
+
+impl LowPriority {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When they can't be made.
+    pub fn start() -> anyhow::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let pool = ThreadPoolBuilder::new()
+            .num_threads((cores / 2).max(1))
+            .thread_name(|number| format!("reload-{number}"))
+            .start_handler(|_| {
+                // Where the system does not know it, the work is done at the usual priority.
+                let _ = rustix::process::nice(NICE);
+            })
+            .build()?;
+        Ok(Self(pool))
+    }
+
+    /// Does this on them and waits for it.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.0.install(work)
+    }
+
+    /// Drops something on them, when there is time.
+    pub fn drop_later(&self, what: impl Send + 'static) {
+        self.0.spawn(move || drop(what));
+    }
 }

@@ -113,7 +113,14 @@ pub fn check_together<'s>(
     Ok(())
 }
 
+/// Asks the writer only for the row of a new topic: it has better things to do.
 fn topic_row(store: &Store, topic: &str) -> Result<i64, StoreFault> {
+    let known = store
+        .reader()
+        .and_then(|reader| registry::known_topic(reader.connection(), topic));
+    if let Ok(Some(row)) = known {
+        return Ok(row);
+    }
     let topic = topic.to_owned();
     store.run(move |sql| registry::topic(sql, &topic))
 }

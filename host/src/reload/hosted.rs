@@ -65,9 +65,9 @@ impl Hosted {
         Serving::new(active.clone(), &self.base_path)
     }
 
-    /// Serves these routes from now on.
-    pub fn serve(&self, serving: Serving) {
-        self.service.swap(serving);
+    /// Serves these routes from now on; gives those that were served before.
+    pub fn serve(&self, serving: Serving) -> Arc<Serving> {
+        self.service.swap(serving)
     }
 
     /// What is read.

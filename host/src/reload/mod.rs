@@ -7,6 +7,7 @@
 //! # Layout
 //!
 //! - [`reloader`]: takes what is to be applied, one after the other; [`hosted`]: a participant that runs
+//! - `candidate`: from bytes to everything that a swap needs; `handover`: the swap itself
 //! - [`loader`], [`archive`]: from bytes to a component; the host's own copies
 //! - [`check`], [`usage`], [`probe`]: what speaks against a candidate
 //! - [`fit`]: the topics and sources of a generation
@@ -21,8 +22,10 @@
 
 pub mod archive;
 pub mod back;
+mod candidate;
 pub mod check;
 pub mod fit;
+mod handover;
 pub mod hosted;
 pub mod initial;
 pub mod loader;

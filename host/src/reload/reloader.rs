@@ -6,29 +6,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use saga_core::compatibility::{self, Lack};
 use saga_core::description::Description;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::check::{self, Compared, Drops, Present};
-use super::fit::{self, FitError, Fitted};
 use super::hosted::Hosted;
 use super::loader::Loader;
-use super::report::{
-    Applied, Check, NotApplied, Overview, ParticipantOverview, Probe, Refused, Way,
-};
+use super::report::{Applied, NotApplied, Overview, ParticipantOverview, Probe, Way};
 use super::{back, overview};
 use crate::clock::now_ms;
 use crate::config::Config;
-use crate::generation::{Build, Generation};
-use crate::http::service::Serving;
-use crate::pipeline::{Active, SwapError};
-use crate::plugin::{compile, priority};
-use crate::store::{Store, StoreFault, history, registry};
+use crate::pipeline::Active;
+use crate::plugin::priority::LowPriority;
+use crate::store::{Store, history};
 use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
@@ -68,20 +61,14 @@ pub struct Reloader {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    around: Surroundings,
-    hosted: BTreeMap<String, Hosted>,
+pub(super) struct Inner {
+    pub(super) around: Surroundings,
+    pub(super) hosted: BTreeMap<String, Hosted>,
     places: Arc<Semaphore>,
     one_at_a_time: Mutex<()>,
     is_closed: AtomicBool,
-}
-
-/// A candidate that passed its checks.
-struct Candidate {
-    build: Arc<dyn Build>,
-    fitted: Fitted,
-    probe: Probe,
-    compared: Compared,
+    /// Where candidates are checked; started with the first swap.
+    low_priority: OnceLock<LowPriority>,
 }
 
 impl Reloader {
@@ -99,6 +86,7 @@ impl Reloader {
                 places: Arc::new(Semaphore::new(WAITING)),
                 one_at_a_time: Mutex::default(),
                 is_closed: AtomicBool::new(false),
+                low_priority: OnceLock::new(),
             }),
         }
     }
@@ -198,7 +186,7 @@ impl Inner {
         })
     }
 
-    fn loader(&self) -> Result<&Loader, NotApplied> {
+    pub(super) fn loader(&self) -> Result<&Loader, NotApplied> {
         self.around
             .loader
             .as_ref()
@@ -266,224 +254,43 @@ impl Inner {
     /// One swap, from bytes to turns.
     fn swap(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
         let active = hosted.participant.active();
-        if compile::digest(&apply.bytes) == active.digest() {
-            return Ok(applied(&active, active.digest(), false));
-        }
-        let drops = if apply.drop_used {
-            Drops::Any
-        } else {
-            Drops::Unused
-        };
         let began = Instant::now();
         // Beside the turns: whatever it takes, they go first.
-        let checked = priority::low(|| self.check(hosted, &active, apply, drops))
-            .map_err(|error| NotApplied::Failed(error.to_string()))?;
-        let candidate = checked?;
-        let loader = self.loader()?;
-        let digest = candidate.build.digest();
-        let kept = loader.archive().keep(digest, &apply.bytes);
-        kept.map_err(|reason| {
-            NotApplied::Failed(format!(
-                "the component can't be kept: {reason}; nothing was changed"
-            ))
-        })?;
+        let checked = (self.low_priority()?).run(|| self.candidate(hosted, &active, apply))?;
+        let Some(candidate) = checked else {
+            return Ok(applied(&active, active.digest(), false));
+        };
         let checked_us = began.elapsed().as_micros() as u64;
-
         let began = Instant::now();
-        let next = self.next(hosted, &candidate)?;
-        let serving =
-            (hosted.serving(&next)).map_err(|reason| refuse(Check::Description, reason, digest))?;
-        self.around
-            .transport
-            .publish_too(candidate.fitted.published.clone());
-        self.hand_over(hosted, &active, &next, &candidate, apply.way, drops)?;
-        self.follow(hosted, serving, &candidate);
-        let swapped_us = began.elapsed().as_micros() as u64;
-        self.forget_old(loader);
-
-        let mut notes = candidate.compared.notes;
-        notes.extend(moved(hosted, candidate.build.description()));
-        Ok(Applied {
-            probe: candidate.probe,
-            notes,
+        let mut report = Applied {
+            probe: candidate.probe.clone(),
+            notes: candidate.compared.notes.clone(),
             checked_us,
-            swapped_us,
-            ..applied(&next, active.digest(), true)
-        })
+            ..applied(candidate.successor.active(), active.digest(), true)
+        };
+        report
+            .notes
+            .extend(moved(hosted, candidate.successor.active().description()));
+        self.hand_over(hosted, active, candidate, apply)?;
+        report.swapped_us = began.elapsed().as_micros() as u64;
+        self.forget_old();
+        Ok(report)
     }
 
-    /// Everything that can be found out before anything is changed.
-    fn check(
-        &self,
-        hosted: &Hosted,
-        active: &Active,
-        apply: &Apply,
-        drops: Drops,
-    ) -> Result<Candidate, NotApplied> {
-        let build = self
-            .loader()?
-            .load(&apply.bytes, &apply.origin)
-            .map_err(NotApplied::Refused)?;
-        let present = self.present(hosted, active);
-        let most = self.around.config.reload.probe_inputs;
-        let (compared, inputs) = self
-            .read(|sql| {
-                Ok((
-                    check::compare(sql, &present, &*build, drops)?,
-                    check::inputs(sql, hosted.row, &*build, most)?,
-                ))
-            })
-            .map_err(NotApplied::Failed)?;
-        let compared = compared.map_err(NotApplied::Refused)?;
-        let fitted = self.fit(hosted, &*build)?;
-        let probe =
-            check::probe(&*build, &self.around.config.turn, inputs).map_err(NotApplied::Refused)?;
-        Ok(Candidate {
-            build,
-            fitted,
-            probe,
-            compared,
-        })
-    }
-
-    fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
-        let description = build.description();
-        let transport = self.around.transport.as_ref();
-        let fitted =
-            fit::fit(description, &hosted.own, &self.around.store, transport).map_err(|error| {
-                match error {
-                    FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
-                    FitError::Store(fault) => store_failed(&fault),
-                }
-            })?;
-        let others: Vec<_> = self
-            .hosted
-            .iter()
-            .filter(|(name, _)| **name != description.name)
-            .map(|(name, other)| (name.as_str(), other.sources()))
-            .collect();
-        let all = others
-            .iter()
-            .map(|(name, sources)| (*name, sources.as_slice()))
-            .chain([(description.name.as_str(), fitted.sources.as_slice())]);
-        fit::check_together(all)
-            .map_err(|reason| refuse(Check::Settings, reason, build.digest()))?;
-        Ok(fitted)
-    }
-
-    fn present<'a>(&self, hosted: &Hosted, active: &'a Active) -> Present<'a> {
-        Present {
-            active: active.description(),
-            participant: hosted.row,
-            sources: hosted.sources(),
-            retention_ms: (self.around.config.store.retention_hours).saturating_mul(3_600_000),
-            now: now_ms(),
+    pub(super) fn low_priority(&self) -> Result<&LowPriority, NotApplied> {
+        if let Some(threads) = self.low_priority.get() {
+            return Ok(threads);
         }
-    }
-
-    /// The candidate with its row in the store.
-    fn next(&self, hosted: &Hosted, candidate: &Candidate) -> Result<Arc<Active>, NotApplied> {
-        let (row, build) = (hosted.row, candidate.build.clone());
-        let id = self
-            .around
-            .store
-            .run(move |sql| {
-                registry::generation(sql, row, build.digest(), build.description(), now_ms())
-            })
-            .map_err(|fault| store_failed(&fault))?;
-        Ok(Arc::new(Active {
-            generation: Generation {
-                id,
-                build: candidate.build.clone(),
-            },
-            topics: candidate.fitted.topics.clone(),
-            dead_letters: candidate.fitted.dead_letters.clone(),
-        }))
-    }
-
-    /// Makes the candidate the active generation in the store, then in the workers. Where it lacks something, the
-    /// workers are held meanwhile: what is not in use must not come to be used before it is gone.
-    fn hand_over(
-        &self,
-        hosted: &Hosted,
-        active: &Active,
-        next: &Arc<Active>,
-        candidate: &Candidate,
-        way: Way,
-        drops: Drops,
-    ) -> Result<(), NotApplied> {
-        let activate = || self.activate(hosted, active, next, way, drops);
-        if candidate.compared.lacks {
-            let held = hosted.participant.swap_held(next, || {
-                activate()?;
-                cancel_admitted_otherwise(hosted, active, next);
-                Ok(())
-            });
-            return held.map_err(|error| match error {
-                SwapError::Declined(not_applied) => not_applied,
-                SwapError::Busy | SwapError::Stopping => NotApplied::Busy(error.to_string()),
-            });
-        }
-        activate()?;
-        // It is active in the store: if the host is stopping, the next start comes up with it.
-        let _ = hosted.participant.swap(next);
-        Ok(())
-    }
-
-    fn activate(
-        &self,
-        hosted: &Hosted,
-        active: &Active,
-        next: &Arc<Active>,
-        way: Way,
-        drops: Drops,
-    ) -> Result<(), NotApplied> {
-        let (row, generation) = (hosted.row, next.generation.clone());
-        let before = active.generation.build.clone();
-        let sources = hosted.sources();
-        let present = self.present(hosted, active);
-        let (retention_ms, now) = (present.retention_ms, present.now);
-        self.around
-            .store
-            .run(move |sql| {
-                let present = Present {
-                    active: before.description(),
-                    participant: row,
-                    sources,
-                    retention_ms,
-                    now,
-                };
-                let compared = check::compare(sql, &present, &*generation.build, drops)?;
-                if compared.is_ok() {
-                    history::activate(sql, row, generation.id, way.word(), now)?;
-                }
-                Ok(compared)
-            })
-            .map_err(|fault| store_failed(&fault))?
-            .map(drop)
-            .map_err(NotApplied::Refused)
-    }
-
-    /// Routes and sources follow the rules.
-    fn follow(&self, hosted: &Hosted, serving: Serving, candidate: &Candidate) {
-        hosted.serve(serving);
-        let stop = &self.around.stop_consuming;
-        let read = hosted.read(
-            &candidate.fitted.sources,
-            self.around.transport.as_ref(),
-            stop,
-        );
-        if let Err(problems) = read {
-            tracing::error!(
-                participant = hosted.participant.name(), %problems,
-                "the new rules are active, but not everything that they listen to can be read; apply them again or \
-                 start the host again"
-            );
-        }
+        let threads =
+            LowPriority::start().map_err(|error| NotApplied::Failed(error.to_string()))?;
+        Ok(self.low_priority.get_or_init(|| threads))
     }
 
     /// Removes the copies of generations that nobody will go back to.
-    fn forget_old(&self, loader: &Loader) {
+    fn forget_old(&self) {
+        let Some(loader) = &self.around.loader else {
+            return;
+        };
         let keep = self.around.config.reload.keep + 1;
         let rows: Vec<i64> = self.hosted.values().map(|hosted| hosted.row).collect();
         let kept = self.read(|sql| {
@@ -535,7 +342,7 @@ impl Inner {
         }
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
     ) -> Result<T, String> {
@@ -558,29 +365,6 @@ fn applied(active: &Active, previous: &str, changed: bool) -> Applied {
         notes: Vec::new(),
         checked_us: 0,
         swapped_us: 0,
-    }
-}
-
-fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
-    NotApplied::Refused(Refused {
-        check,
-        reasons: vec![reason],
-        digest: Some(digest.to_owned()),
-    })
-}
-
-fn store_failed(fault: &StoreFault) -> NotApplied {
-    NotApplied::Failed(format!("the store failed: {fault}; try again"))
-}
-
-/// What was admitted under the active build and would not be under the next comes again, and what follows it too.
-fn cancel_admitted_otherwise(hosted: &Hosted, active: &Active, next: &Active) {
-    let lacks = compatibility::lacks(active.description(), next.description());
-    for source in hosted.sources() {
-        let is_other = |lack: &Lack| matches!(lack, Lack::Subscription { topic, .. } if **topic == *source.declared_topic);
-        if lacks.iter().any(is_other) {
-            source.readings.cancel();
-        }
     }
 }
 

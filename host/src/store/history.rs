@@ -11,6 +11,9 @@ use super::tally;
 /// Activations that are kept of a participant.
 const ACTIVATIONS: i64 = 10_000;
 
+/// Decisions, of all participants, among which the recorded ones of one are looked for.
+const LOOKED_THROUGH: i64 = 100_000;
+
 /// Refused components that are kept of a participant.
 const REFUSED: i64 = 20;
 
@@ -305,9 +308,9 @@ pub fn recorded(
     sql.prepare_cached(
         "SELECT g.state_version, j.state, j.message, j.outcome
          FROM journal j JOIN generations g ON g.id = j.generation
-         WHERE g.participant = ?1 ORDER BY j.seq DESC LIMIT ?2",
+         WHERE g.participant = ?1 AND j.seq > (SELECT max(seq) FROM journal) - ?3 ORDER BY j.seq DESC LIMIT ?2",
     )?
-    .query_map(params![participant, most as i64], |row| {
+    .query_map(params![participant, most as i64, LOOKED_THROUGH], |row| {
         Ok(Recorded {
             state_version: row.get(0)?,
             state: row.get(1)?,
@@ -328,6 +331,15 @@ pub fn states_of_other_versions(
     version: u32,
     most: usize,
 ) -> rusqlite::Result<Vec<(String, u32, String)>> {
+    // Only builds that ran can have left such states: most of the time there is no need to look.
+    let may_be: bool = sql.query_row(
+        "SELECT EXISTS (SELECT 1 FROM generations WHERE participant = ?1 AND state_version <> ?2)",
+        params![participant, version],
+        |row| row.get(0),
+    )?;
+    if !may_be {
+        return Ok(Vec::new());
+    }
     sql.prepare_cached(
         "SELECT key, state_version, state FROM aggregates
          WHERE participant = ?1 AND state IS NOT NULL AND state_version <> ?2 LIMIT ?3",

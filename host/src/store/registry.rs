@@ -1,7 +1,7 @@
 //! The rows that participants, builds and topics are known by. Read and written at start and when
 //! rules are loaded, never in a turn.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::description::Description;
 
 /// The row of a participant, and the last key that was generated for it.
@@ -47,6 +47,34 @@ pub fn generation(
         params![participant, digest],
         |row| row.get(0),
     )
+}
+
+/// The row of a build of a participant, if it has one.
+///
+/// # Errors
+/// What SQLite said.
+pub fn known_generation(
+    sql: &Connection,
+    participant: i64,
+    digest: &str,
+) -> rusqlite::Result<Option<i64>> {
+    sql.query_row(
+        "SELECT id FROM generations WHERE participant = ?1 AND digest = ?2",
+        params![participant, digest],
+        |row| row.get(0),
+    )
+    .optional()
+}
+
+/// The row of a topic, if it has one.
+///
+/// # Errors
+/// What SQLite said.
+pub fn known_topic(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| {
+        row.get(0)
+    })
+    .optional()
 }
 
 /// The row of a topic.

@@ -26,12 +26,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
-use super::answer::{
+use super::readiness::Readiness;
+use crate::http::answer::{
     Answered, json_response, method_not_allowed, nothing_at, problem_response, read_body,
 };
-use super::problem::Problem;
-use super::readiness::Readiness;
-use super::server::{self, Answers};
+use crate::http::problem::Problem;
+use crate::http::server::{self, Answers};
 use crate::reload::report::{Applied, NotApplied, Way};
 use crate::reload::{Apply, Reloader};
 

@@ -14,7 +14,7 @@ use hyper::http::uri::Authority;
 use hyper::{StatusCode, Uri};
 use sha2::{Digest as _, Sha256};
 
-use super::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Decides who may use the admin interface.
 pub struct Access {

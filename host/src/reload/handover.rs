@@ -1,0 +1,119 @@
+//! A candidate becomes the active generation: in the store, then in the workers; routes and sources follow.
+
+use std::sync::Arc;
+
+use saga_core::compatibility::{self, Lack};
+
+use super::candidate::{Candidate, drops, store_failed};
+use super::check::{self, Present};
+use super::hosted::Hosted;
+use super::reloader::{Apply, Inner};
+use super::report::{NotApplied, Way};
+use crate::clock::now_ms;
+use crate::pipeline::{Active, SwapError};
+use crate::store::history;
+
+impl Inner {
+    /// Makes the candidate the active generation: in the store, then in the workers; routes and sources follow.
+    pub(super) fn hand_over(
+        &self,
+        hosted: &Hosted,
+        active: Arc<Active>,
+        candidate: Candidate,
+        apply: &Apply,
+    ) -> Result<(), NotApplied> {
+        let transport = self.around.transport.as_ref();
+        transport.publish_too(candidate.published);
+        let next = candidate.successor.active().clone();
+        let retired = if candidate.compared.lacks {
+            // What is not in use must not come to be used before it is gone.
+            let held = hosted.participant.swap_held(candidate.successor, || {
+                self.activate_checked(hosted, &active, &next, apply)?;
+                cancel_admitted_otherwise(hosted, &active, &next);
+                Ok(())
+            });
+            held.map_err(|error| match error {
+                SwapError::Declined(not_applied) => not_applied,
+                SwapError::Busy | SwapError::Stopping => NotApplied::Busy(error.to_string()),
+            })?
+        } else {
+            self.activate(hosted, &next, apply.way)?;
+            // It is active in the store: if the host is stopping, the next start comes up with it.
+            hosted
+                .participant
+                .swap(candidate.successor)
+                .unwrap_or_default()
+        };
+        let routes = hosted.serve(candidate.serving);
+        let read = hosted.read(&candidate.sources, transport, &self.around.stop_consuming);
+        if let Err(problems) = read {
+            tracing::error!(
+                participant = hosted.participant.name(), %problems,
+                "the new rules are active, but not everything that they listen to can be read; apply them again or \
+                 start the host again"
+            );
+        }
+        self.low_priority()?.drop_later((retired, routes, active));
+        Ok(())
+    }
+
+    /// Makes a generation that lacks nothing the active one: no state can have come since it was checked that it
+    /// could not read.
+    fn activate(&self, hosted: &Hosted, next: &Active, way: Way) -> Result<(), NotApplied> {
+        let (row, generation) = (hosted.row, next.generation.id);
+        self.around
+            .store
+            .run(move |sql| history::activate(sql, row, generation, way.word(), now_ms()))
+            .map_err(|fault| store_failed(&fault))
+    }
+
+    /// Makes a generation that lacks something the active one, unless that has come to be used since it was checked.
+    fn activate_checked(
+        &self,
+        hosted: &Hosted,
+        active: &Active,
+        next: &Active,
+        apply: &Apply,
+    ) -> Result<(), NotApplied> {
+        let before = active.generation.build.clone();
+        let generation = next.generation.clone();
+        let (way, drops) = (apply.way, drops(apply));
+        let Present {
+            participant,
+            sources,
+            retention_ms,
+            now,
+            ..
+        } = self.present(hosted, active);
+        self.around
+            .store
+            .run(move |sql| {
+                let present = Present {
+                    active: before.description(),
+                    participant,
+                    sources,
+                    retention_ms,
+                    now,
+                };
+                let compared = check::compare(sql, &present, &*generation.build, drops)?;
+                if compared.is_ok() {
+                    history::activate(sql, participant, generation.id, way.word(), now)?;
+                }
+                Ok(compared)
+            })
+            .map_err(|fault| store_failed(&fault))?
+            .map(drop)
+            .map_err(NotApplied::Refused)
+    }
+}
+
+/// What was admitted under the active build and would not be under the next comes again, and what follows it too.
+fn cancel_admitted_otherwise(hosted: &Hosted, active: &Active, next: &Active) {
+    let lacks = compatibility::lacks(active.description(), next.description());
+    for source in hosted.sources() {
+        let is_other = |lack: &Lack| matches!(lack, Lack::Subscription { topic, .. } if **topic == *source.declared_topic);
+        if lacks.iter().any(is_other) {
+            source.readings.cancel();
+        }
+    }
+}
