@@ -202,7 +202,7 @@ struct SwapsArgs {
     #[arg(long, value_name = "N", default_value_t = 64)]
     connections: usize,
     /// Wait between two swaps, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 50)]
+    #[arg(long, value_name = "MS", default_value_t = 100)]
     every: u64,
     /// Print the result as JSON
     #[arg(long)]

@@ -1,10 +1,13 @@
 //! Which sagas a swap may have held up, and how their times compare with those of the others.
 //!
-//! Owns: putting every sample into one of four groups by what it overlapped, and the distribution of each
+//! Owns: putting every sample into one of the groups by what it overlapped, and the distribution of each
 //! group. POST and POST→decided are grouped apart: a saga may overlap a swap whose moment its POST missed.
-//! A long request overlaps more than a short one does, so those that met a hand-over would be slower than
-//! the others even if it cost nothing. Hence the control: what overlaps the same moments of the window
-//! without swaps.
+//!
+//! Two things would make swaps look slower than they are. A long request overlaps more than a short one
+//! does, so those that met a hand-over would be slower than the others even if it cost nothing: hence the
+//! control, which met a moment of the same length halfway between two swaps. And a hand-over that something
+//! else holds up (a checkpoint of the store) would gather the requests that this holds up: hence a
+//! moment's length is fixed.
 //!
 //! Must not know: how samples and swaps came about.
 
@@ -14,6 +17,9 @@ use crate::traffic::Sample;
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 /// What they are called.
 pub(crate) const QUANTILE_NAMES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
+
+/// How much of a hand-over counts, from its beginning; microseconds.
+const MOMENT: u64 = 3_000;
 
 /// When one swap took place; microseconds since the traffic began.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +55,13 @@ pub(crate) struct Distribution {
 pub(crate) struct Groups {
     /// Within the window without swaps.
     pub(crate) quiet: Option<Distribution>,
-    /// Those of them that overlap a moment at which, in the other window, there was a hand-over.
+    /// Overlapping a moment halfway between two swaps, and no swap.
     pub(crate) control: Option<Distribution>,
-    /// Within the window with swaps, and overlapping none.
+    /// Within the window with swaps, and overlapping none; the control is among them.
     pub(crate) between: Option<Distribution>,
     /// Overlapping the checks of a swap, but no hand-over.
     pub(crate) checks: Option<Distribution>,
-    /// Overlapping a hand-over.
+    /// Overlapping the beginning of a hand-over.
     pub(crate) handed_over: Option<Distribution>,
 }
 
@@ -70,9 +76,7 @@ pub(crate) fn groups(
 ) -> Groups {
     let mut times: [Vec<u32>; 5] = Default::default();
     let [in_quiet, control, between, checks, handed_over] = &mut times;
-    let back = swapping.from.saturating_sub(quiet.from);
-    let in_window = swaps.iter().filter(|swap| swap.sent >= swapping.from);
-    let shams: Vec<Swap> = in_window.map(|swap| swap.earlier(back)).collect();
+    let shams = halfway(swaps);
     for sample in samples {
         let took = time(sample);
         let request = Window {
@@ -81,12 +85,14 @@ pub(crate) fn groups(
         };
         if request.is_within(&quiet) {
             in_quiet.push(took);
-            if let Overlap::HandOver = overlapped(&request, &shams) {
-                control.push(took);
-            }
         } else if request.is_within(&swapping) {
             match overlapped(&request, swaps) {
-                Overlap::Nothing => between.push(took),
+                Overlap::Nothing => {
+                    between.push(took);
+                    if matches!(overlapped(&request, &shams), Overlap::HandOver) {
+                        control.push(took);
+                    }
+                }
                 Overlap::Checks => checks.push(took),
                 Overlap::HandOver => handed_over.push(took),
             }
@@ -102,15 +108,19 @@ pub(crate) fn groups(
     }
 }
 
-impl Swap {
-    /// The same, so many microseconds before.
-    fn earlier(&self, by: u64) -> Self {
-        Self {
-            sent: self.sent.saturating_sub(by),
-            checked: self.checked.saturating_sub(by),
-            answered: self.answered.saturating_sub(by),
-        }
-    }
+/// Moments halfway between two swaps, as hand-overs without checks.
+fn halfway(swaps: &[Swap]) -> Vec<Swap> {
+    let between = swaps.iter().zip(swaps.iter().skip(1));
+    between
+        .map(|(one, next)| {
+            let moment = one.answered.midpoint(next.sent);
+            Swap {
+                sent: moment,
+                checked: moment,
+                answered: moment + MOMENT,
+            }
+        })
+        .collect()
 }
 
 impl Window {
@@ -142,7 +152,7 @@ fn overlapped(request: &Window, swaps: &[Swap]) -> Overlap {
         .take_while(|swap| swap.sent <= request.until);
     let mut overlap = Overlap::Nothing;
     for swap in meanwhile {
-        if swap.checked <= request.until {
+        if swap.checked <= request.until && request.from <= swap.checked + MOMENT {
             return Overlap::HandOver;
         }
         overlap = Overlap::Checks;
@@ -241,29 +251,48 @@ mod tests {
     }
 
     #[test]
-    fn the_control_is_what_overlaps_the_same_moments_without_swaps() {
-        let quiet = Window {
-            from: 0,
-            until: 1_000,
-        };
+    fn the_control_met_a_moment_between_two_swaps() {
+        let quiet = Window { from: 0, until: 1 };
         let swapping = Window {
-            from: 2_000,
-            until: 3_000,
+            from: 1_000,
+            until: 200_000,
         };
-        let swap = Swap {
-            sent: 2_400,
-            checked: 2_450,
-            answered: 2_500,
-        };
-        let samples = [(0, 449), (0, 450), (500, 9), (501, 9)].map(|(began, posted)| Sample {
+        let swaps = [50_000, 150_000].map(|sent| Swap {
+            sent,
+            checked: sent + 1_000,
+            answered: sent + 2_000,
+        });
+        // Halfway between 52,000 and 150,000.
+        let samples = [(100_000, 999), (100_000, 1_000), (104_000, 5), (104_001, 5)];
+        let samples = samples.map(|(began, posted)| Sample {
             began,
             posted,
             decided: 0,
         });
-        let found = groups(&samples, quiet, swapping, &[swap], |one| one.posted);
-        assert_eq!(found.quiet.unwrap().count, 4);
+        let found = groups(&samples, quiet, swapping, &swaps, |one| one.posted);
+        assert_eq!(found.between.unwrap().count, 4);
         assert_eq!(found.control.unwrap().count, 2);
         assert_eq!(found.handed_over, None);
+    }
+
+    #[test]
+    fn a_hand_over_that_takes_long_does_not_gather_what_comes_later() {
+        let window = |from, until| Window { from, until };
+        let swap = Swap {
+            sent: 10_000,
+            checked: 11_000,
+            answered: 40_000,
+        };
+        let samples = [(14_000, 9), (14_001, 9)].map(|(began, posted)| Sample {
+            began,
+            posted,
+            decided: 0,
+        });
+        let found = groups(&samples, window(0, 1), window(2, 90_000), &[swap], |one| {
+            one.posted
+        });
+        assert_eq!(found.handed_over.unwrap().count, 1);
+        assert_eq!(found.checks.unwrap().count, 1);
     }
 
     #[test]

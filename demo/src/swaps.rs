@@ -37,6 +37,8 @@ const LIMIT: Cents = Cents::whole(1_000_000);
 const CONNECTIONS: usize = 16;
 /// Swaps before the measurement, after which the memory is read for the first time.
 const FIRST_SWAPS: usize = 10;
+/// The window without swaps is this part of the one with them.
+const QUIET_PART: u32 = 4;
 /// Wrong swaps after which going on makes no sense.
 const WRONG_MAX: usize = 20;
 /// Every run draws the same orders.
@@ -115,7 +117,7 @@ async fn on(host: &Host, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> {
 
     let remaining = swaps.swaps.saturating_sub(first);
     let each = swapping.typical() + swaps.every;
-    let length = each.saturating_mul(u32::try_from(remaining).unwrap_or(u32::MAX));
+    let length = each.saturating_mul(u32::try_from(remaining).unwrap_or(u32::MAX)) / QUIET_PART;
     eprintln!("{:.1} s without swaps", length.as_secs_f64());
     let from = traffic.now();
     tokio::time::sleep(length).await;

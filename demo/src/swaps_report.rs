@@ -136,10 +136,9 @@ impl Report {
             self.memory.ratio()
         ));
         lines.push(
-            "`handed over`: requests that overlapped the hand-over of a swap; `checks`: only its checks; \
-             `between`: no swap; \n\
-             `control`: requests of the window without that overlapped the same moments of it (longer requests \
-             overlap more,\nso the others are not as long to begin with)."
+            "`handed over`: requests that overlapped the first 3 ms of a hand-over; `checks`: another part of a swap; \
+             `between`: no swap;\n`control`: those of them that overlapped 3 ms halfway between two swaps (longer requests \
+             overlap more, so the others are\nnot as long to begin with)"
                 .to_owned(),
         );
         if self.right() {

@@ -9,7 +9,7 @@ use saga_core::description::{self, Description};
 use saga_core::rules::{Fault, Rules};
 
 use super::bindings::ParticipantPre;
-use super::compile::{self, CodeCache};
+use super::compile::CodeCache;
 use super::engine::Runtime;
 use super::instance::Instance;
 use super::sandbox::Sandbox;
@@ -82,7 +82,8 @@ fn join(problems: &[description::DescriptionProblem]) -> String {
 }
 
 impl Component {
-    /// Loads the component of these bytes. `origin` says where they are from, for what is said of them.
+    /// Loads the component of these bytes, which have this digest. `origin` says where they are from, for what is said
+    /// of them.
     ///
     /// # Errors
     /// A [`LoadError`] that names the origin, the step and the reason.
@@ -90,10 +91,10 @@ impl Component {
         runtime: &Runtime,
         cache: &CodeCache,
         bytes: &[u8],
+        digest: &str,
         origin: &str,
     ) -> Result<Self, LoadError> {
         let origin = || origin.to_owned();
-        let digest = compile::digest(bytes);
         if let Some(reason) = world::not_a_component(bytes) {
             return Err(LoadError::NotAComponent {
                 origin: origin(),
@@ -101,7 +102,7 @@ impl Component {
             });
         }
         let component = cache
-            .compile(runtime.engine(), bytes, &digest)
+            .compile(runtime.engine(), bytes, digest)
             .map_err(|error| LoadError::NotAComponent {
                 origin: origin(),
                 reason: format!("does not compile: {error:#}"),
@@ -132,7 +133,7 @@ impl Component {
             });
         }
         Ok(Self {
-            digest,
+            digest: digest.to_owned(),
             description,
             runtime: runtime.clone(),
             pre,

@@ -10,7 +10,7 @@ use saga_core::description::Description;
 
 use crate::config::ParticipantConfig;
 use crate::pipeline::Lane;
-use crate::store::{Store, StoreFault, registry};
+use crate::store::{Reader, Store, StoreFault, registry};
 use crate::transport::{Readings, Source, Transport};
 
 /// What a generation needs of its surroundings.
@@ -46,11 +46,15 @@ pub fn fit(
     store: &Store,
     transport: &dyn Transport,
 ) -> Result<Fitted, FitError> {
+    let known = store
+        .reader()
+        .map_err(|error| FitError::Store(StoreFault(error.to_string().into())))?;
+    let topic_row = |topic: &str| topic_row(&known, store, topic);
     check_names(description, own).map_err(FitError::Settings)?;
     let name = &description.name;
     let mut published = Vec::new();
     let mut lane = |topic: &str| -> Result<Lane, StoreFault> {
-        let row = topic_row(store, topic)?;
+        let row = topic_row(topic)?;
         if !published.iter().any(|(_, known)| *known == row) {
             published.push((Arc::from(topic), row));
         }
@@ -77,7 +81,7 @@ pub fn fit(
             readings: Readings::default(),
             consumer: format!("{}:{name}/{group}", transport.offset_namespace()).into(),
             group: group.into(),
-            topic_row: topic_row(store, &topic)?,
+            topic_row: topic_row(&topic)?,
             topic,
             declared_topic: subscription.topic.as_str().into(),
         }));
@@ -114,11 +118,8 @@ pub fn check_together<'s>(
 }
 
 /// Asks the writer only for the row of a new topic: it has better things to do.
-fn topic_row(store: &Store, topic: &str) -> Result<i64, StoreFault> {
-    let known = store
-        .reader()
-        .and_then(|reader| registry::known_topic(reader.connection(), topic));
-    if let Ok(Some(row)) = known {
+fn topic_row(known: &Reader, store: &Store, topic: &str) -> Result<i64, StoreFault> {
+    if let Ok(Some(row)) = registry::known_topic(known.connection(), topic) {
         return Ok(row);
     }
     let topic = topic.to_owned();

@@ -1,7 +1,10 @@
 //! From bytes to a component that fits the contract, and the host's own copies of what was active.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
 
 use super::archive::Archive;
 use super::report::{Check, Refused};
@@ -9,12 +12,16 @@ use crate::config::Config;
 use crate::generation::Build;
 use crate::plugin::{CodeCache, Component, LoadError, Runtime, compile};
 
+/// Builds that stay loaded, so that going back to one takes no more time than need be.
+const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
 /// Loads components.
-#[derive(Clone)]
 pub struct Loader {
     runtime: Runtime,
     cache: CodeCache,
     archive: Archive,
+    /// Builds that were loaded lately, by digest.
+    loaded: Mutex<LruCache<String, Arc<dyn Build>>>,
 }
 
 impl Loader {
@@ -29,6 +36,7 @@ impl Loader {
             runtime,
             cache: CodeCache::new(config.data_dir.join("code")),
             archive: Archive::new(&config.data_dir),
+            loaded: Mutex::new(LruCache::new(LOADED)),
         })
     }
 
@@ -47,10 +55,19 @@ impl Loader {
     /// # Errors
     /// Which check it did not pass, and why.
     pub fn load(&self, bytes: &[u8], origin: &str) -> Result<Arc<dyn Build>, Refused> {
-        match Component::load(&self.runtime, &self.cache, bytes, origin) {
-            Ok(component) => Ok(Arc::new(component)),
-            Err(error) => Err(refused(&error, Some(compile::digest(bytes)))),
+        let digest = compile::digest(bytes);
+        if let Some(build) = self.loaded().get(&digest) {
+            return Ok(build.clone());
         }
+        let component = Component::load(&self.runtime, &self.cache, bytes, &digest, origin)
+            .map_err(|error| refused(&error, Some(digest.clone())))?;
+        let build: Arc<dyn Build> = Arc::new(component);
+        self.loaded().put(digest, build.clone());
+        Ok(build)
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, LruCache<String, Arc<dyn Build>>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The host's own copies.

@@ -21,7 +21,7 @@ use crate::clock::now_ms;
 use crate::config::Config;
 use crate::pipeline::Active;
 use crate::plugin::priority::LowPriority;
-use crate::store::{Store, history};
+use crate::store::{Reader, Store, history};
 use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
@@ -67,6 +67,8 @@ pub(super) struct Inner {
     places: Arc<Semaphore>,
     one_at_a_time: Mutex<()>,
     is_closed: AtomicBool,
+    /// A connection, from the first look on.
+    reader: Mutex<Option<Reader>>,
     /// Where candidates are checked; started with the first swap.
     low_priority: OnceLock<LowPriority>,
 }
@@ -86,6 +88,7 @@ impl Reloader {
                 places: Arc::new(Semaphore::new(WAITING)),
                 one_at_a_time: Mutex::default(),
                 is_closed: AtomicBool::new(false),
+                reader: Mutex::default(),
                 low_priority: OnceLock::new(),
             }),
         }
@@ -346,11 +349,13 @@ impl Inner {
         &self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
     ) -> Result<T, String> {
-        self.around
-            .store
-            .reader()
-            .and_then(|reader| read(reader.connection()))
-            .map_err(|error| format!("the store can't be read: {error}"))
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match reader.take() {
+            Some(opened) => Ok(opened),
+            None => self.around.store.reader(),
+        };
+        let result = opened.and_then(|opened| read(reader.insert(opened).connection()));
+        result.map_err(|error| format!("the store can't be read: {error}"))
     }
 }
 

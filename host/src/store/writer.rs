@@ -6,7 +6,8 @@
 //!
 //! When a commit fails (disk full, device gone), everything in it is undone and every entry is told;
 //! the workers that had run ahead are sent back (see [`Progress`](super::Progress)). Nothing is
-//! tried again here: who handed an entry over knows whether its message will come again.
+//! tried again here: who handed an entry over knows whether its message will come again. What others
+//! want to write now and then shares the commits of the turns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,9 +70,28 @@ enum Request {
     Count(Tally),
     /// Call back after everything handed over before is committed.
     After(Done, Arc<Progress>, u64),
-    /// Run this in the writer's connection, in a transaction of its own.
-    Run(Box<dyn FnOnce(&Connection) + Send>),
+    /// Run this in the batch's transaction.
+    Run(Step),
     Stop,
+}
+
+/// A step of somebody else's in the batch's transaction, or without one where there is none: gives what is to be
+/// called when that is over.
+type Step = Box<dyn FnOnce(Option<&Connection>) -> Done + Send>;
+
+/// What shares a commit.
+enum Item {
+    Entry(Box<Entry>),
+    After(Done, Arc<Progress>, u64),
+    Run(Step),
+}
+
+/// What is left of an item when it is applied.
+enum Applying {
+    /// An entry, and whether it was written.
+    Entry(Box<Entry>, bool),
+    After(Done, Arc<Progress>, u64),
+    Run(Done),
 }
 
 /// The store: hands entries to the writer and opens readers.
@@ -154,7 +174,8 @@ impl Store {
         self.send(Request::After(Box::new(done), progress, run));
     }
 
-    /// Runs a transaction of the caller's in the writer and gives its result. Blocks.
+    /// Runs something of the caller's in the writer, as a whole or not at all, and gives its result when it is committed. It
+    /// shares a commit with what waits beside it, and must be short. Blocks.
     ///
     /// # Errors
     /// What SQLite said; or that the store is closed.
@@ -164,14 +185,16 @@ impl Store {
     ) -> Result<T, StoreFault> {
         let (give, take) = bounded(1);
         self.send(Request::Run(Box::new(move |connection| {
-            let result = in_transaction(connection, work);
+            let result = match connection {
+                Some(connection) => in_savepoint(connection, work)
+                    .map_err(|error| StoreFault(error.to_string().into())),
+                None => Err(StoreFault("was not tried".into())),
+            };
             // The caller waits below; if it is gone, so is the need for the result.
-            let _ = give.send(result);
+            Box::new(move |committed| drop(give.send(committed.and(result))))
         })));
-        match take.recv() {
-            Ok(result) => result.map_err(|error| StoreFault(error.to_string().into())),
-            Err(_) => Err(StoreFault("the store is closed".into())),
-        }
+        take.recv()
+            .unwrap_or_else(|_| Err(StoreFault("the store is closed".into())))
     }
 
     /// Blocks until everything handed over before is committed or has failed.
@@ -243,13 +266,9 @@ impl Writer {
                 None => self.queue.recv_timeout(pause),
             };
             match request {
-                Ok(Request::Commit(entry)) => next = self.commit(entry),
+                Ok(Request::Commit(entry)) => next = self.commit(Item::Entry(entry)),
                 Ok(Request::After(done, progress, run)) => after(done, &progress, run),
-                Ok(Request::Run(work)) => {
-                    // Who asks for a transaction may ask for the counts too.
-                    self.write_tallies();
-                    work(&self.connection);
-                }
+                Ok(Request::Run(step)) => next = self.commit(Item::Run(step)),
                 Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -268,57 +287,65 @@ impl Writer {
             .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
 
-    /// Commits a batch that starts with this entry; gives back the request that ended the batch.
-    fn commit(&mut self, first: Box<Entry>) -> Option<Request> {
+    /// Commits a batch that starts with this item; gives back the request that ended the batch.
+    fn commit(&mut self, first: Item) -> Option<Request> {
         let mut batch = vec![first];
         let mut left = None;
         while batch.len() < self.batch {
-            match self.queue.try_recv() {
-                Ok(Request::Commit(entry)) => batch.push(entry),
-                Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
-                Ok(other) => {
-                    left = Some(other);
+            batch.push(match self.queue.try_recv() {
+                Ok(Request::Commit(entry)) => Item::Entry(entry),
+                Ok(Request::After(done, progress, run)) => Item::After(done, progress, run),
+                Ok(Request::Run(step)) => Item::Run(step),
+                Ok(Request::Count(tally)) => {
+                    self.uncommitted.add(&tally);
+                    continue;
+                }
+                Ok(Request::Stop) => {
+                    left = Some(Request::Stop);
                     break;
                 }
                 Err(_) => break,
-            }
+            });
         }
-        let result = self.write(&batch);
+        let (batch, result) = self.write(batch);
         self.counters.clear();
         match result {
-            Ok(written) => self.committed(batch, &written),
+            Ok(()) => self.committed(batch),
             Err(error) => self.failed(batch, &error),
         }
         left
     }
 
-    /// Writes a batch in one transaction; says of each entry whether it was written.
-    fn write(&mut self, batch: &[Box<Entry>]) -> rusqlite::Result<Vec<bool>> {
+    /// Writes a batch in one transaction; gives what is left of its items, all of them in any case.
+    fn write(&mut self, batch: Vec<Item>) -> (Vec<Applying>, rusqlite::Result<()>) {
         let sql = &self.connection;
         let counters = &mut self.counters;
-        let uncommitted = &self.uncommitted;
         let mut ended = EndedRuns::default();
-        sql.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut work = || {
-            let mut written = Vec::with_capacity(batch.len());
-            for entry in batch {
-                let holds = ended.holds(entry);
-                written.push(holds);
-                if !holds || apply::apply(sql, counters, entry)? == Applied::Duplicate {
-                    // Its worker went on from a state that is not so.
-                    ended.end(entry);
+        let mut applying = Vec::with_capacity(batch.len());
+        let mut result = sql
+            .prepare_cached("BEGIN IMMEDIATE")
+            .and_then(|mut begin| begin.execute([]).map(drop));
+        for item in batch {
+            applying.push(match item {
+                Item::After(done, progress, run) => Applying::After(done, progress, run),
+                Item::Run(step) => Applying::Run(step(result.is_ok().then_some(sql))),
+                Item::Entry(entry) => {
+                    let mut written = false;
+                    if result.is_ok() {
+                        match write_entry(sql, counters, &mut ended, &entry) {
+                            Ok(was_written) => written = was_written,
+                            Err(error) => result = Err(error),
+                        }
+                    }
+                    Applying::Entry(entry, written)
                 }
-                if !holds && let Some(taken) = &entry.taken {
-                    // At once: a record that follows it may be in this batch too.
-                    taken.session.cancel();
-                }
-            }
+            });
+        }
+        let result = result.and_then(|()| {
             counters.flush(sql)?;
-            uncommitted.flush(sql)?;
-            sql.prepare_cached("COMMIT")?.execute([])?;
-            Ok(written)
-        };
-        let result = work();
+            self.uncommitted.flush(sql)?;
+            sql.prepare_cached("COMMIT")?.execute([]).map(drop)
+        });
         if result.is_err() && !sql.is_autocommit() {
             // The rollback can fail only where the transaction is gone already.
             let _ = sql.execute_batch("ROLLBACK");
@@ -327,28 +354,29 @@ impl Writer {
             self.uncommitted.clear();
             ended.announce();
         }
-        result
+        (applying, result)
     }
 
-    #[allow(
-        clippy::vec_box,
-        reason = "entries are handed over boxed; taking them out would copy them"
-    )]
-    fn committed(&mut self, batch: Vec<Box<Entry>>, written: &[bool]) {
-        if self.is_failing.swap(false, Ordering::Relaxed) {
+    fn committed(&mut self, batch: Vec<Applying>) {
+        // A commit with nothing in it goes through on a full disk too.
+        let has_written = |item: &Applying| matches!(item, Applying::Entry(_, true));
+        if batch.iter().any(has_written) && self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }
         let mut rings = Rings::default();
-        for (entry, written) in batch.into_iter().zip(written) {
-            if *written {
-                rings.add(&entry);
-                entry.progress.set_committed(entry.ticket);
-                (entry.done)(Ok(()));
-            } else {
-                void(
-                    *entry,
-                    &StoreFault("was decided on a state that did not come to be; try again".into()),
-                );
+        for item in batch {
+            match item {
+                Applying::Entry(entry, true) => {
+                    rings.add(&entry);
+                    entry.progress.set_committed(entry.ticket);
+                    (entry.done)(Ok(()));
+                }
+                Applying::Entry(entry, false) => {
+                    let why = "was decided on a state that did not come to be; try again";
+                    void(*entry, &StoreFault(why.into()));
+                }
+                Applying::After(done, progress, run) => after(done, &progress, run),
+                Applying::Run(done) => done(Ok(())),
             }
         }
         if rings.published {
@@ -359,20 +387,22 @@ impl Writer {
         }
     }
 
-    #[allow(
-        clippy::vec_box,
-        reason = "entries are handed over boxed; taking them out would copy them"
-    )]
-    fn failed(&mut self, batch: Vec<Box<Entry>>, error: &rusqlite::Error) {
+    fn failed(&mut self, batch: Vec<Applying>, error: &rusqlite::Error) {
         if !self.is_failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
         }
         let fault = StoreFault(error.to_string().into());
-        for entry in &batch {
-            entry.progress.start_new_run(entry.run);
+        for item in &batch {
+            if let Applying::Entry(entry, _) = item {
+                entry.progress.start_new_run(entry.run);
+            }
         }
-        for entry in batch {
-            void(*entry, &fault);
+        for item in batch {
+            match item {
+                Applying::Entry(entry, _) => void(*entry, &fault),
+                Applying::After(done, progress, run) => after(done, &progress, run),
+                Applying::Run(done) => done(Err(fault.clone())),
+            }
         }
     }
 
@@ -394,6 +424,25 @@ impl Writer {
                 false
             })
     }
+}
+
+/// Writes an entry, if what it was decided on still holds; says whether it does.
+fn write_entry(
+    sql: &Connection,
+    counters: &mut Counters,
+    ended: &mut EndedRuns,
+    entry: &Entry,
+) -> rusqlite::Result<bool> {
+    let holds = ended.holds(entry);
+    if !holds || apply::apply(sql, counters, entry)? == Applied::Duplicate {
+        // Its worker went on from a state that is not so.
+        ended.end(entry);
+    }
+    if !holds && let Some(taken) = &entry.taken {
+        // At once: a record that follows it may be in this batch too.
+        taken.session.cancel();
+    }
+    Ok(holds)
 }
 
 /// Who is to be woken after a commit.
@@ -466,6 +515,21 @@ fn in_transaction<T>(
     let value = work(&transaction)?;
     transaction.commit()?;
     Ok(value)
+}
+
+/// Runs this within the open transaction, as a whole or not at all.
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached("SAVEPOINT step")?.execute([])?;
+    let result = work(connection);
+    let end = match result {
+        Ok(_) => "RELEASE step",
+        Err(_) => "ROLLBACK TO step; RELEASE step",
+    };
+    connection.execute_batch(end)?;
+    result
 }
 
 fn bound_size(connection: &Connection, max_bytes: u64) -> rusqlite::Result<()> {

@@ -7,7 +7,7 @@ use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, StateChange};
 use saga_core::rules::Rules;
 use saga_host::generation::Build as _;
-use saga_host::plugin::compile::CodeCache;
+use saga_host::plugin::compile::{self, CodeCache};
 use saga_host::plugin::{Component, GuestLimits, Runtime};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -175,6 +175,11 @@ fn invariant_6_every_decision_is_recorded_with_its_input_its_outcome_and_the_dig
     }
 }
 
+fn load(runtime: &Runtime, cache: &CodeCache, name: &str) -> Component {
+    let bytes = std::fs::read(component(name)).unwrap();
+    Component::load(runtime, cache, &bytes, &compile::digest(&bytes), name).unwrap()
+}
+
 #[test]
 fn invariant_7_a_recorded_decision_comes_out_the_same_when_it_is_run_again() {
     let data = tempfile::tempdir().unwrap();
@@ -183,18 +188,7 @@ fn invariant_7_a_recorded_decision_comes_out_the_same_when_it_is_run_again() {
     let cache = CodeCache::new(data.path().join("replay"));
     let builds: HashMap<&str, Component> = ["customer", "order"]
         .into_iter()
-        .map(|name| {
-            (
-                name,
-                Component::load(
-                    &runtime,
-                    &cache,
-                    &std::fs::read(component(name)).unwrap(),
-                    name,
-                )
-                .unwrap(),
-            )
-        })
+        .map(|name| (name, load(&runtime, &cache, name)))
         .collect();
     // Once with the instance that the entries before were run on, once with a fresh one for each, last first.
     let mut reused: HashMap<&str, _> = builds
