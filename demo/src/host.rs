@@ -65,7 +65,8 @@ impl Launch {
         words.join(" ")
     }
 
-    fn arguments(&self) -> [String; 11] {
+    /// The state of an earlier run may be there, and the rules of this one are to decide all the same: hence `--apply`.
+    fn arguments(&self) -> [String; 12] {
         let Self {
             customer,
             order,
@@ -76,6 +77,7 @@ impl Launch {
         } = self;
         [
             "run".to_owned(),
+            "--apply".to_owned(),
             "--plugin".to_owned(),
             format!("customer={}", customer.display()),
             "--plugin".to_owned(),

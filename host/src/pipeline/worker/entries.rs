@@ -1,0 +1,157 @@
+//! What a worker hands to the store: entries, and what is counted besides.
+
+use std::time::{Duration, Instant};
+
+use saga_core::identity;
+use saga_core::message::Message;
+use saga_core::record::Record;
+
+use super::super::decide::Decided;
+use super::super::given_up::{self, GivenUp};
+use super::super::outgoing;
+use super::Worker;
+use crate::store::{DeadLetter, Entry, Quarantine, Taken, Tally, Verdict};
+
+/// Reads of one name are counted no more often than this: each would wake the writer.
+const READS_COUNTED: Duration = Duration::from_secs(5);
+
+impl Worker {
+    pub(super) fn tally(&self, message: &Message, verdict: Verdict) -> Tally {
+        Tally {
+            generation: self.active().generation.id,
+            origin: message.origin,
+            name: message.name.clone(),
+            verdict,
+            time: message.time,
+        }
+    }
+
+    pub(super) fn count_read(&mut self, message: &Message) {
+        let now = Instant::now();
+        let is_due = (self.reads.get(&message.name))
+            .is_none_or(|last| now.duration_since(*last) >= READS_COUNTED);
+        if is_due {
+            self.reads.insert(message.name.clone(), now);
+            self.shared.store.count(self.tally(message, Verdict::Read));
+        }
+    }
+
+    /// An entry with what was decided, and what it leaves of the aggregate is remembered.
+    pub(super) fn decided_entry(&mut self, decided: Decided) -> Entry {
+        self.ticket += 1;
+        let settlement = &decided.settlement;
+        tracing::debug!(
+            fuel = settlement.journal.fuel,
+            revision = settlement.revision,
+            events = settlement.events.len(),
+            timers = settlement.timers.len(),
+            "decided"
+        );
+        self.decider.remember(&decided, self.ticket, self.run);
+        let outbox = outgoing::outbox(self.active(), &decided.settlement);
+        let lift =
+            (decided.migrated.as_ref()).map(|_| Quarantine::Lift(decided.settlement.key.clone()));
+        Entry {
+            settlement: Some(decided.settlement),
+            migrated: decided.migrated,
+            quarantine: lift,
+            outbox,
+            ..self.bare_entry()
+        }
+    }
+
+    /// An entry for a message that is given up.
+    pub(super) fn given_up_entry(
+        &mut self,
+        message: Option<&Message>,
+        given_up: &GivenUp,
+    ) -> Entry {
+        self.ticket += 1;
+        let tally = (message.filter(|_| given_up.is_fault))
+            .map(|message| self.tally(message, Verdict::Fault));
+        let quarantine = (message.filter(|_| given_up.is_not_migrated))
+            .map(|message| given_up::quarantine(message, &given_up.detail));
+        Entry {
+            tally,
+            quarantine,
+            ..self.bare_entry()
+        }
+    }
+
+    /// An entry with the current ticket that does nothing yet.
+    pub(super) fn bare_entry(&self) -> Entry {
+        let active = self.active();
+        Entry {
+            participant: self.shared.row,
+            generation: active.generation.id,
+            state_version: active.description().state.version,
+            settlement: None,
+            migrated: None,
+            quarantine: None,
+            tally: None,
+            outbox: Vec::new(),
+            generated_key: None,
+            taken: None,
+            fired: None,
+            put_aside: None,
+            dead_letter: None,
+            progress: self.progress.clone(),
+            ticket: self.ticket,
+            run: self.run,
+            done: Box::new(|_| {}),
+        }
+    }
+
+    pub(super) fn commit(&self, entry: Entry) {
+        self.shared.store.commit(Box::new(entry));
+    }
+
+    /// Settles a record that changes nothing.
+    pub(super) fn pass(&mut self, taken: Taken) {
+        self.ticket += 1;
+        self.commit(Entry {
+            taken: Some(taken),
+            ..self.bare_entry()
+        });
+    }
+
+    /// Makes a record a dead letter, and remembers its place: when it comes again, after those that
+    /// followed it were decided, it is not tried again. To redrive it is to publish it anew.
+    pub(super) fn put_aside(
+        &mut self,
+        taken: Taken,
+        record: Record,
+        message: Option<&Message>,
+        given_up: GivenUp,
+        attempts: u32,
+    ) {
+        let place = identity::of_position(&record.position);
+        let entry = self.given_up_entry(message, &given_up);
+        let active = self.active();
+        let letter = given_up.of_record(&taken, &record, attempts, active);
+        let published = outgoing::dead_letter(&self.shared.limits, active, record, &letter);
+        let outbox = published.into_iter().collect();
+        self.recent.note(entry.ticket, place.clone());
+        self.bury(
+            Entry {
+                taken: Some(taken),
+                put_aside: Some(place),
+                outbox,
+                ..entry
+            },
+            letter,
+        );
+    }
+
+    pub(super) fn bury(&self, entry: Entry, letter: DeadLetter) {
+        tracing::warn!(
+            participant = %self.shared.name, topic = %letter.topic, partition = letter.partition,
+            offset = letter.offset, reason = %letter.reason, detail = %letter.detail, digest = %letter.digest,
+            "dead letter"
+        );
+        self.commit(Entry {
+            dead_letter: Some(letter),
+            ..entry
+        });
+    }
+}

@@ -1,0 +1,299 @@
+//! One turn of each kind: what is decided, and what becomes of it.
+
+use std::time::Instant;
+
+use saga_core::compatibility;
+use saga_core::identity::{self, Identity};
+use saga_core::message::{Envelope, Message};
+use saga_core::outcome::Reply;
+use saga_core::record::Record;
+use saga_core::rules::{Fault, FaultKind};
+
+use super::super::decide::Undecided;
+use super::super::given_up::{self, Failure, GivenUp, STORE_RETRY, what_next};
+use super::super::turn::{Answer, CommandTurn, EventTurn, TimerTurn, Turn};
+use super::Worker;
+use crate::store::{Entry, StoreFault, Taken, Verdict};
+
+impl Worker {
+    /// A span for the log: whose turn it is, on what, and which build decides.
+    pub(super) fn span(&self, message: &Message) -> tracing::Span {
+        tracing::debug_span!(
+            "turn",
+            participant = %self.shared.name,
+            digest = self.active().digest(),
+            message = %message.name,
+            id = %message.id,
+            key = %message.key,
+            correlation = %message.correlation,
+            topic = tracing::field::Empty,
+            partition = tracing::field::Empty,
+            offset = tracing::field::Empty,
+            attempt = tracing::field::Empty,
+        )
+    }
+
+    /// Whether what a command was checked against still holds: the rules may have been swapped since.
+    pub(super) fn is_checked(&self, turn: &CommandTurn) -> bool {
+        let active = self.active();
+        let name = &turn.envelope.message.name;
+        turn.under.generation.id == active.generation.id
+            || compatibility::is_same_command(turn.under.description(), active.description(), name)
+    }
+
+    pub(super) fn command(&mut self, turn: CommandTurn) {
+        if !self.is_checked(&turn) {
+            return reply(turn, Answer::CheckAgain);
+        }
+        let _span = self.span(&turn.envelope.message).entered();
+        match self.decider.decide(&turn.envelope) {
+            Ok(mut decided) => {
+                let key = decided.settlement.key.clone();
+                let reply = decided.settlement.reply.take();
+                let generated_key = turn.generated_key;
+                let answer = turn.answer;
+                let verdict = match reply {
+                    Some(Reply::Refused(_)) => Verdict::Refused,
+                    _ => Verdict::Decided,
+                };
+                let tally = self.tally(&turn.envelope.message, verdict);
+                let entry = self.decided_entry(decided);
+                self.commit(Entry {
+                    tally: Some(tally),
+                    generated_key,
+                    done: Box::new(move |result| {
+                        let answer_with = match (result, reply) {
+                            (Ok(()), Some(reply)) => Answer::Replied(reply, key),
+                            (Ok(()), None) => {
+                                Answer::Broke(Fault::new(FaultKind::BadOutput, "no reply"))
+                            }
+                            (Err(fault), _) => Answer::StoreFailed(fault),
+                        };
+                        // A client that has gone needs no answer.
+                        let _ = answer.send(answer_with);
+                    }),
+                    ..entry
+                });
+            }
+            Err(undecided) => {
+                let why = self.explain(&turn.envelope, undecided);
+                reply(turn, why);
+            }
+        }
+    }
+
+    /// Reads; a state that is not yet committed is shown only when it is.
+    pub(super) fn read(&mut self, turn: CommandTurn) {
+        if !self.is_checked(&turn) {
+            return reply(turn, Answer::CheckAgain);
+        }
+        let message = &turn.envelope.message;
+        let _span = self.span(message).entered();
+        self.count_read(message);
+        let answer = self.decider.read(message);
+        match answer {
+            Ok((body, ticket)) => {
+                let answer = Answer::Replied(body, message.key.clone());
+                if ticket <= self.progress.committed() && self.run == self.progress.run() {
+                    reply(turn, answer);
+                } else {
+                    self.shared
+                        .store
+                        .after(self.progress.clone(), self.run, move |result| {
+                            reply(turn, result.map_or_else(Answer::StoreFailed, |()| answer));
+                        });
+                }
+            }
+            Err(undecided) => {
+                let why = self.explain(&turn.envelope, undecided);
+                reply(turn, why);
+            }
+        }
+    }
+
+    /// Whether what a record was admitted under still holds: the rules may have been swapped since.
+    pub(super) fn is_admitted(&self, turn: &EventTurn) -> bool {
+        let active = self.active();
+        turn.under.generation.id == active.generation.id
+            || compatibility::is_same_subscription(
+                turn.under.description(),
+                active.description(),
+                &turn.taken.session.source.declared_topic,
+                turn.record.attributes.event_type.as_deref(),
+            )
+    }
+
+    pub(super) fn event(&mut self, mut turn: Box<EventTurn>) {
+        if turn.taken.session.is_cancelled() {
+            return;
+        }
+        if !self.is_admitted(&turn) {
+            // It is read again, and admitted under what decides then.
+            turn.taken.session.cancel();
+            return;
+        }
+        let message = &turn.envelope.message;
+        let identity = Identity {
+            source: message.source.clone(),
+            id: message.id.clone(),
+        };
+        turn.attempts += 1;
+        let span = self.span(message);
+        let position = &turn.record.position;
+        span.record("topic", &*position.topic);
+        span.record("partition", position.partition);
+        span.record("offset", position.offset);
+        span.record("attempt", turn.attempts);
+        let _span = span.entered();
+        let was_settled = self.was_applied(&identity).and_then(|was_applied| {
+            Ok(was_applied || self.was_put_aside(&turn.taken, &turn.record)?)
+        });
+        let decided = match was_settled {
+            Ok(true) => return self.pass(turn.taken),
+            Ok(false) => self.decider.decide(&turn.envelope),
+            Err(error) => Err(error.into()),
+        };
+        match decided {
+            Ok(decided) => {
+                let tally = self.tally(&turn.envelope.message, Verdict::Decided);
+                let entry = self.decided_entry(decided);
+                self.recent.note(entry.ticket, identity);
+                self.commit(Entry {
+                    tally: Some(tally),
+                    taken: Some(turn.taken),
+                    ..entry
+                });
+            }
+            Err(Undecided::Store(fault)) => self.store_failed(&turn.taken, &fault),
+            Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
+                Failure::Retry(delay) => {
+                    let key = turn.envelope.message.key.clone();
+                    self.parked
+                        .park(key, Turn::Event(turn), Instant::now() + delay);
+                }
+                Failure::GiveUp(given_up) => {
+                    let EventTurn {
+                        envelope,
+                        taken,
+                        record,
+                        attempts,
+                        ..
+                    } = *turn;
+                    self.put_aside(taken, record, Some(&envelope.message), given_up, attempts);
+                }
+            },
+        }
+    }
+
+    pub(super) fn timer(&mut self, mut turn: Box<TimerTurn>) {
+        turn.attempts += 1;
+        if self.decider.is_unsettled(&turn.envelope.message.key) {
+            // It may just have been cancelled: only the store can tell, once that is on disk.
+            self.shared.store.settle_up();
+            self.catch_up();
+        }
+        // Where the store can't be read it is offered again.
+        if !self.decider.timer_is_set(&turn.fired).unwrap_or(false) {
+            return;
+        }
+        let key = turn.envelope.message.key.clone();
+        let span = self.span(&turn.envelope.message);
+        span.record("attempt", turn.attempts);
+        let _span = span.entered();
+        match self.decider.decide(&turn.envelope) {
+            Ok(decided) => {
+                let tally = self.tally(&turn.envelope.message, Verdict::Decided);
+                let entry = self.decided_entry(decided);
+                let over = turn.over;
+                self.commit(Entry {
+                    tally: Some(tally),
+                    fired: Some(turn.fired),
+                    done: Box::new(move |_| drop(over)),
+                    ..entry
+                });
+            }
+            Err(Undecided::Store(_)) => {}
+            Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
+                Failure::Retry(delay) => {
+                    self.parked
+                        .park(key, Turn::Timer(turn), Instant::now() + delay)
+                }
+                Failure::GiveUp(given_up) => {
+                    let entry = self.given_up_entry(Some(&turn.envelope.message), &given_up);
+                    let letter = given_up.of_timer(&turn, self.active());
+                    let TimerTurn { fired, over, .. } = *turn;
+                    let done = Box::new(move |_| drop(over));
+                    self.bury(
+                        Entry {
+                            fired: Some(fired),
+                            done,
+                            ..entry
+                        },
+                        letter,
+                    );
+                }
+            },
+        }
+    }
+
+    pub(super) fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
+        Ok(self.recent.holds(identity) || self.decider.was_applied(identity)?)
+    }
+
+    pub(super) fn unreadable(&mut self, taken: Taken, record: Record, reason: String) {
+        if taken.session.is_cancelled() {
+            return;
+        }
+        match self.was_put_aside(&taken, &record) {
+            Ok(true) => self.pass(taken),
+            Ok(false) => {
+                self.put_aside(taken, record, None, GivenUp::malformed(reason), 1);
+            }
+            Err(error) => self.store_failed(&taken, &StoreFault(error.to_string().into())),
+        }
+    }
+
+    pub(super) fn was_put_aside(&self, taken: &Taken, record: &Record) -> rusqlite::Result<bool> {
+        Ok(taken.may_repeat && self.was_applied(&identity::of_position(&record.position))?)
+    }
+
+    pub(super) fn explain(&mut self, envelope: &Envelope, undecided: Undecided) -> Answer {
+        let message = &envelope.message;
+        match undecided {
+            Undecided::Malformed(reason) => Answer::Malformed(reason),
+            Undecided::RetryLater(reason) => Answer::TryLater(reason),
+            Undecided::Store(fault) => Answer::StoreFailed(fault),
+            Undecided::Broke(fault) => self.broke(message, fault),
+            Undecided::NotMigrated(fault) => {
+                self.ticket += 1;
+                self.commit(Entry {
+                    quarantine: Some(given_up::quarantine(message, &fault.detail)),
+                    ..self.bare_entry()
+                });
+                self.broke(message, fault)
+            }
+        }
+    }
+
+    pub(super) fn broke(&self, message: &Message, fault: Fault) -> Answer {
+        tracing::error!(
+            participant = %self.shared.name, command = %message.name, id = %message.id,
+            digest = %self.active().digest(), %fault, "the rules broke on a command; nothing was changed"
+        );
+        self.shared.store.count(self.tally(message, Verdict::Fault));
+        Answer::Broke(fault)
+    }
+
+    /// The store can't be read: what was taken comes again when it can.
+    pub(super) fn store_failed(&self, taken: &Taken, fault: &StoreFault) {
+        tracing::error!(participant = %self.shared.name, %fault, "the store can't be read; records are read again");
+        taken.session.cancel();
+        std::thread::sleep(STORE_RETRY);
+    }
+}
+
+/// Answers a command.
+pub(super) fn reply(turn: CommandTurn, answer: Answer) {
+    // A client that has gone needs no answer.
+    let _ = turn.answer.send(answer);
+}
