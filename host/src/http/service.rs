@@ -52,7 +52,7 @@ pub struct Serving {
 enum Body {
     Unread(Incoming),
     Read(String),
-    /// It could not be read, and the client was told.
+    /// It is on its way to the rules, or could not be read.
     Gone,
 }
 
@@ -127,18 +127,23 @@ impl Service {
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
             }
         };
-        let (body, value) = self.body(route, head, body).await?;
+        let (text, value) = self.body(route, head, body).await?;
         let key = self.key(route, &parameters, &value)?;
         let call = CommandCall {
             under: serving.active.clone(),
             command: route.command.clone(),
             parameters,
-            body,
+            body: text,
             key,
             traceparent: traceparent(&head.headers),
         };
         match self.participant.command(call).await {
-            Answer::CheckAgain => Ok(None),
+            Answer::CheckAgain(text) => {
+                if route.request.is_some() {
+                    *body = Body::Read(text);
+                }
+                Ok(None)
+            }
             answer => response(route, answer).map(Some),
         }
     }
@@ -180,7 +185,6 @@ impl Service {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
                 .with_errors(places)
         })?;
-        *body = Body::Read(text.clone());
         Ok((text, value))
     }
 
@@ -281,7 +285,7 @@ fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason));
         }
         Answer::TryLater(reason) => return Err(try_later(reason)),
-        Answer::CheckAgain => return Err(try_later("the rules were swapped".into())),
+        Answer::CheckAgain(_) => return Err(try_later("the rules were swapped".into())),
         Answer::StoreFailed(fault) => {
             let detail = format!("the store failed and nothing was changed: {fault}");
             return Err(

@@ -130,8 +130,8 @@ pub enum Answer {
     Replied(Reply, String),
     /// The rules say that the request makes no sense.
     Malformed(String),
-    /// The rules were swapped, and it has to be checked against the new ones.
-    CheckAgain,
+    /// The rules were swapped, and it has to be checked against the new ones. With the body.
+    CheckAgain(String),
     /// Not now; the client may try again.
     TryLater(String),
     /// The rules broke.

@@ -43,7 +43,7 @@ impl Worker {
 
     pub(super) fn command(&mut self, turn: CommandTurn) {
         if !self.is_checked(&turn) {
-            return reply(turn, Answer::CheckAgain);
+            return check_again(turn);
         }
         let _span = self.span(&turn.envelope.message).entered();
         match self.decider.decide(&turn.envelope) {
@@ -85,7 +85,7 @@ impl Worker {
     /// Reads; a state that is not yet committed is shown only when it is.
     pub(super) fn read(&mut self, turn: CommandTurn) {
         if !self.is_checked(&turn) {
-            return reply(turn, Answer::CheckAgain);
+            return check_again(turn);
         }
         let message = &turn.envelope.message;
         let _span = self.span(message).entered();
@@ -290,6 +290,11 @@ impl Worker {
         taken.session.cancel();
         std::thread::sleep(STORE_RETRY);
     }
+}
+
+fn check_again(mut turn: CommandTurn) {
+    let body = std::mem::take(&mut turn.envelope.message.body);
+    reply(turn, Answer::CheckAgain(body));
 }
 
 /// Answers a command.

@@ -3,8 +3,14 @@
 //! Start: store → components → transport → addresses → active generations → participants → listeners → consumers and
 //! timers → admin. Drain: stop listening → stop swaps, consumers and timers → workers finish → relay → close the store
 //! → admin. Each step of the drain needs what comes after it.
+//!
+//! # Layout
+//!
+//! - this file: what is started in which order, and the drain
+//! - `prepare`: what is done for a participant before it starts
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod prepare;
+
 use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
@@ -14,21 +20,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
+use self::prepare::{Prepared, activate, prepare};
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin};
-use crate::clock::now_ms;
-use crate::config::{Config, ParticipantConfig};
-use crate::generation::{Build, Generation};
+use crate::config::Config;
+use crate::generation::Build;
 use crate::http::server;
 use crate::http::service::{Service, Serving};
-use crate::pipeline::{Active, Participant, ParticipantSettings, timers};
-use crate::reload::fit::{self, FitError, Fitted};
+use crate::pipeline::{Participant, ParticipantSettings, timers};
+use crate::reload::fit;
 use crate::reload::hosted::Hosted;
-use crate::reload::initial::{self, Initial};
 use crate::reload::loader::Loader;
-use crate::reload::report::Way;
 use crate::reload::{Reloader, Surroundings, watch};
-use crate::store::{OpenError, OutboxReaders, Store, StoreFault, StoreFile, history, registry};
+use crate::store::{OpenError, OutboxReaders, Store, StoreFile};
 use crate::transport::Transport;
 use crate::transport::embedded::EmbeddedLog;
 use crate::transport::kafka::Kafka;
@@ -91,20 +95,6 @@ struct Stop {
     consuming: CancellationToken,
     publishing: CancellationToken,
     admin: CancellationToken,
-}
-
-/// A participant with everything that is known before it starts.
-struct Prepared {
-    name: String,
-    own: ParticipantConfig,
-    row: i64,
-    last_key: i64,
-    active: Arc<Active>,
-    fitted: Fitted,
-    /// Whether it is active in the store already.
-    is_active: bool,
-    listener: TcpListener,
-    base_path: String,
 }
 
 /// Opens the store in the data directory.
@@ -278,127 +268,6 @@ fn join(thread: Thread<()>, what: &str) {
     }
 }
 
-/// Chooses what a participant starts with, fits it into its surroundings, and takes its address.
-fn prepare(
-    config: &Config,
-    store: &Store,
-    transport: &dyn Transport,
-    (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn Build>>),
-    name: &str,
-    own: &ParticipantConfig,
-) -> Result<Prepared, StartError> {
-    let for_store = name.to_owned();
-    let (row, last_key, active) = store
-        .run(move |sql| {
-            let (row, last_key) = registry::participant(sql, &for_store)?;
-            Ok((row, last_key, history::active(sql, row)?))
-        })
-        .map_err(unwritable)?;
-    let initial = match (compiled_in, loader) {
-        (Some(build), _) => Initial { build, bytes: None },
-        (None, Some(loader)) => {
-            let reader = store.reader().map_err(anyhow::Error::from)?;
-            let before = active.as_ref().map(|build| (row, build));
-            let initial = initial::choose(loader, config, name, own, before, reader.connection());
-            initial.map_err(|refused| StartError::Component(refused.to_string()))?
-        }
-        (None, None) => {
-            let reason = format!("no rules of `{name}` are compiled in");
-            return Err(StartError::Component(reason));
-        }
-    };
-    let build = initial.build;
-    let description = build.description().clone();
-    let described = &description.name;
-    if described != name {
-        return Err(StartError::Component(format!(
-            "component {}: describes the participant `{described}`, not `{name}`; use --plugin {described}=PATH",
-            own.component.display()
-        )));
-    }
-    let fitted = fit::fit(&description, own, store, transport).map_err(|error| match error {
-        FitError::Settings(reason) => StartError::Config(reason),
-        FitError::Store(fault) => unwritable(fault),
-    })?;
-    let generation = register(store, row, &build, own)?;
-    if let (Some(loader), Some(bytes)) = (loader, initial.bytes) {
-        let kept = loader.archive().keep(build.digest(), &bytes);
-        kept.map_err(|reason| anyhow::anyhow!("the component can't be kept: {reason}"))?;
-    }
-    let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
-    let address = own.listen.unwrap_or(loopback);
-    let listener = server::bind(name, address).map_err(StartError::Listen)?;
-    let base_path = own.base_path.clone();
-    Ok(Prepared {
-        name: name.to_owned(),
-        own: own.clone(),
-        row,
-        last_key,
-        is_active: active.is_some_and(|active| active.digest == build.digest()),
-        active: Arc::new(Active {
-            generation: Generation {
-                id: generation,
-                build,
-            },
-            topics: fitted.topics.clone(),
-            dead_letters: fitted.dead_letters.clone(),
-        }),
-        fitted,
-        listener,
-        base_path: base_path.unwrap_or(description.endpoint.base_path),
-    })
-}
-
-/// The row of a build that can read what is stored.
-fn register(
-    store: &Store,
-    row: i64,
-    build: &Arc<dyn Build>,
-    own: &ParticipantConfig,
-) -> Result<i64, StartError> {
-    let for_store = build.clone();
-    let (generation, outside) = store
-        .run(move |sql| {
-            let description = for_store.description();
-            let state = &description.state;
-            let outside =
-                registry::state_versions_outside(sql, row, state.oldest_readable, state.version)?;
-            let digest = for_store.digest();
-            let id = registry::generation(sql, row, digest, description, now_ms())?;
-            Ok((id, outside))
-        })
-        .map_err(unwritable)?;
-    let Some((oldest, newest)) = outside else {
-        return Ok(generation);
-    };
-    let description = build.description();
-    Err(StartError::Component(format!(
-        "component {}: reads states of version {} to {}, but the store holds states of {} of version \
-         {oldest} to {newest}; use a build that reads them",
-        own.component.display(),
-        description.state.oldest_readable,
-        description.state.version,
-        description.name,
-    )))
-}
-
-/// Makes what the participants start with active in the store, all of it or nothing.
-fn activate(store: &Store, prepared: &[Prepared]) -> Result<(), StartError> {
-    let new: Vec<_> = prepared
-        .iter()
-        .filter(|participant| !participant.is_active)
-        .map(|participant| (participant.row, participant.active.generation.id))
-        .collect();
-    store
-        .run(move |sql| {
-            for (row, generation) in new {
-                history::activate(sql, row, generation, Way::Start.word(), now_ms())?;
-            }
-            Ok(())
-        })
-        .map_err(unwritable)
-}
-
 /// Starts a participant's workers, serves it, and reads what it listens to. Gives its URL and its listener too.
 fn start_participant(
     config: &Config,
@@ -488,8 +357,4 @@ fn start_admin(
         Duration::from_secs(config.drain_seconds),
     ));
     Ok((format!("http://{address}"), listener))
-}
-
-fn unwritable(fault: StoreFault) -> StartError {
-    StartError::Other(anyhow::anyhow!("the store can't be written: {fault}"))
 }
