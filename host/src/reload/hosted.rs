@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
+use super::file::File;
 use crate::config::ParticipantConfig;
 use crate::http::service::{Service, Serving};
 use crate::pipeline::{Active, Participant};
@@ -21,6 +22,7 @@ pub struct Hosted {
     service: Arc<Service>,
     /// Path prefix under which it is served until the next start.
     base_path: String,
+    file: File,
     consumers: Mutex<Vec<Consumer>>,
 }
 
@@ -42,6 +44,7 @@ impl Hosted {
         base_path: String,
     ) -> Self {
         Self {
+            file: File::new(own.component.clone()),
             own,
             row,
             participant,
@@ -55,6 +58,12 @@ impl Hosted {
     #[must_use]
     pub fn base_path(&self) -> &str {
         &self.base_path
+    }
+
+    /// The file that it is configured with.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// The routes of a generation, as they would be served.

@@ -13,7 +13,7 @@
 //! - [`fit`]: the topics and sources of a generation
 //! - [`initial`]: which generation a host starts with
 //! - [`back`]: which generation is gone back to
-//! - [`watch`]: the files of the components
+//! - [`watch`]: the files of the components are looked at; [`file`]: one of them
 //! - [`verify`]: all checks, offline
 //! - [`overview`], [`report`]: what is told of generations and of swaps
 //!
@@ -24,6 +24,7 @@ pub mod archive;
 pub mod back;
 mod candidate;
 pub mod check;
+pub mod file;
 pub mod fit;
 mod handover;
 pub mod hosted;

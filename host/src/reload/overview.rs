@@ -1,15 +1,13 @@
 //! What is told of a participant's generations, from the store and the host's own copies.
 
-use std::path::Path;
-
 use rusqlite::Connection;
 
 use super::archive::Archive;
+use super::file::File;
 use super::report::{
     ComponentFile, GenerationOverview, ParticipantOverview, Quarantine, Quarantined,
     RefusedOverview, Way,
 };
-use crate::plugin::{compile, component};
 use crate::store::history;
 
 /// Quarantined aggregates that are told of at most.
@@ -24,7 +22,7 @@ pub fn of_participant(
     name: &str,
     row: i64,
     archive: &Archive,
-    file: Option<&Path>,
+    file: Option<&File>,
 ) -> rusqlite::Result<ParticipantOverview> {
     let active = history::active(sql, row)?;
     let active = active.map(|build| build.digest).unwrap_or_default();
@@ -57,7 +55,7 @@ pub fn of_participant(
     let (count, first) = history::quarantined(sql, row, QUARANTINED)?;
     Ok(ParticipantOverview {
         name: name.to_owned(),
-        file: file.map(|path| compared(path, &active)),
+        file: file.map(|file| compared(file, &active)),
         active,
         generations,
         refused,
@@ -75,12 +73,10 @@ pub fn of_participant(
     })
 }
 
-fn compared(path: &Path, active: &str) -> ComponentFile {
-    let digest = component::read(path)
-        .ok()
-        .map(|bytes| compile::digest(&bytes));
+fn compared(file: &File, active: &str) -> ComponentFile {
+    let digest = file.digest();
     ComponentFile {
-        path: path.display().to_string(),
+        path: file.path().display().to_string(),
         is_active: digest.as_deref() == Some(active),
         digest,
     }

@@ -199,6 +199,10 @@ impl Inner {
     fn apply(&self, apply: &Apply) -> Result<Applied, NotApplied> {
         let hosted = self.of(&apply.participant)?;
         let _turn = self.turn();
+        self.apply_in_turn(hosted, apply)
+    }
+
+    fn apply_in_turn(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(NotApplied::Busy("the host is stopping".into()));
         }
@@ -208,29 +212,41 @@ impl Inner {
     }
 
     fn rollback(&self, participant: &str, digest: Option<&str>) -> Result<Applied, NotApplied> {
-        let row = self.of(participant)?.row;
-        let (builds, activations) = self
-            .read(|sql| Ok((history::builds(sql, row)?, history::activations(sql, row)?)))
-            .map_err(NotApplied::Failed)?;
-        let target = match digest {
-            Some(beginning) => back::by_digest(&builds, participant, beginning),
-            None => back::previous(&activations, Way::Rollback.word())
-                .and_then(|id| builds.iter().find(|past| past.build.id == id))
-                .ok_or_else(|| format!("{participant} has no earlier generation to go back to")),
-        };
-        let digest = &target.map_err(NotApplied::UnknownGeneration)?.build.digest;
-        let bytes = self.loader()?.archive().read(digest).map_err(|reason| {
+        let hosted = self.of(participant)?;
+        // What the step back leads to must not change before it is taken.
+        let _turn = self.turn();
+        let target = self.target(hosted, digest)?;
+        let bytes = self.loader()?.archive().read(&target).map_err(|reason| {
             NotApplied::UnknownGeneration(format!(
-                "the host's copy of generation {digest} can't be used ({reason}); apply the component again"
+                "the host's copy of generation {target} can't be used ({reason}); apply the component again"
             ))
         })?;
-        self.apply(&Apply {
+        let apply = Apply {
             participant: participant.to_owned(),
             bytes,
-            origin: format!("{digest} (kept by the host)"),
+            origin: format!("{target} (kept by the host)"),
             way: Way::Rollback,
             drop_used: true,
-        })
+        };
+        self.apply_in_turn(hosted, &apply)
+    }
+
+    /// The digest of the generation that is gone back to.
+    fn target(&self, hosted: &Hosted, digest: Option<&str>) -> Result<String, NotApplied> {
+        let (row, name) = (hosted.row, hosted.participant.name());
+        let history = |sql: &rusqlite::Connection| {
+            Ok((history::builds(sql, row)?, history::activations(sql, row)?))
+        };
+        let (builds, activations) = self.read(history).map_err(NotApplied::Failed)?;
+        let target = match digest {
+            Some(beginning) => back::by_digest(&builds, name, beginning),
+            None => back::previous(&activations, Way::Rollback.word())
+                .and_then(|id| builds.iter().find(|past| past.build.id == id))
+                .ok_or_else(|| format!("{name} has no earlier generation to go back to")),
+        };
+        target
+            .map(|past| past.build.digest.clone())
+            .map_err(NotApplied::UnknownGeneration)
     }
 
     fn overview(&self, participant: Option<&str>) -> Result<Overview, NotApplied> {
@@ -250,7 +266,7 @@ impl Inner {
 
     fn told(&self, name: &str, hosted: &Hosted) -> Result<ParticipantOverview, String> {
         let archive = super::archive::Archive::new(&self.around.config.data_dir);
-        let file = self.around.loader.as_ref().map(|_| &*hosted.own.component);
+        let file = self.around.loader.as_ref().map(|_| hosted.file());
         self.read(|sql| overview::of_participant(sql, name, hosted.row, &archive, file))
     }
 

@@ -4,13 +4,13 @@
 //! written over, one that is moved into place, one behind a link that is turned, and one on a file system
 //! that tells nobody. A file that has changed is taken when it has stayed the same from one look to the next.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::file::Mark;
 use super::report::Way;
 use super::{Apply, Reloader};
 use crate::plugin::component;
@@ -28,9 +28,9 @@ pub fn start(
     interval: Option<Duration>,
     asked: Receiver<Reread>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut files: Vec<File> = reloader
+    let mut files: Vec<Watched> = reloader
         .hosted()
-        .map(|hosted| File::new(hosted.participant.name(), &hosted.own.component))
+        .map(|hosted| Watched::new(hosted.participant.name(), &hosted.own.component))
         .collect();
     std::thread::Builder::new()
         .name("watch".into())
@@ -51,17 +51,7 @@ pub fn start(
         })
 }
 
-/// What tells a file from what was there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-struct File {
+struct Watched {
     participant: String,
     path: PathBuf,
     /// What was taken, or was there at the start.
@@ -70,9 +60,9 @@ struct File {
     seen: Option<Mark>,
 }
 
-impl File {
+impl Watched {
     fn new(participant: &str, path: &Path) -> Self {
-        let mark = mark(path);
+        let mark = Mark::of(path);
         Self {
             participant: participant.to_owned(),
             path: path.to_owned(),
@@ -82,7 +72,7 @@ impl File {
     }
 
     fn look(&mut self, reloader: &Reloader) {
-        let now = mark(&self.path);
+        let now = Mark::of(&self.path);
         let has_settled = now == self.seen;
         self.seen = now;
         // A file that is gone is none to be taken.
@@ -93,7 +83,7 @@ impl File {
     }
 
     fn reread(&mut self, reloader: &Reloader) {
-        self.seen = mark(&self.path);
+        self.seen = Mark::of(&self.path);
         self.taken = self.seen;
         self.apply(reloader, Way::Signal);
     }
@@ -116,15 +106,4 @@ impl File {
             }
         }
     }
-}
-
-fn mark(path: &Path) -> Option<Mark> {
-    let file = std::fs::metadata(path).ok()?;
-    Some(Mark {
-        device: file.dev(),
-        inode: file.ino(),
-        bytes: file.size(),
-        modified: (file.mtime(), file.mtime_nsec()),
-        changed: (file.ctime(), file.ctime_nsec()),
-    })
 }

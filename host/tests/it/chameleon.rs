@@ -104,8 +104,50 @@ pub fn look(host: &Host, key: &str) -> Value {
 
 /// Hands a build to the admin interface of a host, which is to swap to it.
 pub fn apply(host: &Host, build: &Chameleon) -> Response {
+    offer(host, &build.bytes())
+}
+
+/// The same for any bytes.
+pub fn offer(host: &Host, bytes: &[u8]) -> Response {
     let url = format!("{}/participants/chameleon/component", host.admin());
-    request("PUT", &url, &[], &build.bytes())
+    request("PUT", &url, &[], bytes)
+}
+
+/// Swaps to a build that must be taken; gives what is said of it.
+pub fn swap(host: &Host, build: &Chameleon) -> Value {
+    let applied = apply(host, build);
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    assert_eq!(applied.json()["changed"], true, "{}", applied.text());
+    applied.json()
+}
+
+/// Asks a host to go back to the generation before.
+pub fn rollback(host: &Host) -> Response {
+    let url = format!("{}/participants/chameleon/rollback", host.admin());
+    request("POST", &url, &[], b"")
+}
+
+/// What a host tells of its generations.
+pub fn told(host: &Host) -> Value {
+    let url = format!("{}/participants/chameleon/generations", host.admin());
+    let response = request("GET", &url, &[], b"");
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()
+}
+
+/// What is told of one build, which must have run.
+pub fn told_of(host: &Host, build: &Chameleon) -> Value {
+    let (told, digest) = (told(host), build.digest());
+    let generations = told["generations"].as_array().unwrap().iter();
+    let found = generations.filter(|generation| generation["digest"] == *digest);
+    let found: Vec<_> = found.collect();
+    assert_eq!(found.len(), 1, "{digest} in {told}");
+    found[0].clone()
+}
+
+/// Whether this build is the active one.
+pub fn is_active(host: &Host, build: &Chameleon) -> bool {
+    told(host)["active"] == build.digest()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::support::{component, output, saga};
 
 /// The preamble of every component: the empty one is just this.
-const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// The name under which rules are exported.
 const RULES: &str = "saga:participant/rules@0.1.0";
@@ -59,7 +59,7 @@ fn name(text: &str) -> Vec<u8> {
 }
 
 /// A component that imports an empty interface of this name and exports nothing.
-fn importing(interface: &str) -> Vec<u8> {
+pub fn importing(interface: &str) -> Vec<u8> {
     let types = section(7, &[1, 0x42, 0]);
     let imports = section(10, &[&[1], name(interface).as_slice(), &[5, 0]].concat());
     [COMPONENT, &types, &imports].concat()

@@ -11,17 +11,24 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::aftermath::{Aftermath, Asked, credit_of, decimal, look, state_of};
-use crate::support::{Start, try_request};
+use crate::support::{Host, Start, try_request};
 
 /// How often the process is killed where nothing else is said.
 const ROUNDS: u64 = 40;
 const CLIENTS: u64 = 4;
 /// Credit limits in cents. Half of the orders go to the first customer; most run out of credit.
-const LIMITS: [i64; 6] = [2_000_000, 500, 0, 30_000, 1, 100_000_000];
+pub const LIMITS: [i64; 6] = [2_000_000, 500, 0, 30_000, 1, 100_000_000];
 /// Ids that are missing in a row before no more are looked for.
-const GAP: u64 = 300;
+pub const GAP: u64 = 300;
 
-static AFTERMATH: LazyLock<Aftermath> = LazyLock::new(|| {
+static AFTERMATH: LazyLock<Aftermath> = LazyLock::new(|| many_times(ROUNDS, crash));
+
+/// Crashes in a directory of its own, which is kept where that panics. Gives the seed and the number of rounds, which is
+/// this one unless it is set.
+pub fn many_times<T>(
+    rounds: u64,
+    crash: impl FnOnce(&Path, u64, u64) -> T + std::panic::UnwindSafe,
+) -> T {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seed = setting("SAGA_CRASH_SEED").unwrap_or_else(|| {
         std::time::SystemTime::now()
@@ -29,7 +36,7 @@ static AFTERMATH: LazyLock<Aftermath> = LazyLock::new(|| {
             .unwrap()
             .as_nanos() as u64
     });
-    let rounds = setting("SAGA_CRASH_ROUNDS").unwrap_or(ROUNDS);
+    let rounds = setting("SAGA_CRASH_ROUNDS").unwrap_or(rounds);
     println!("SAGA_CRASH_SEED={seed} SAGA_CRASH_ROUNDS={rounds}");
     let data = tempfile::tempdir().unwrap();
     let found = std::panic::catch_unwind(|| crash(data.path(), seed, rounds));
@@ -39,7 +46,7 @@ static AFTERMATH: LazyLock<Aftermath> = LazyLock::new(|| {
             data.keep().display()
         )
     })
-});
+}
 
 fn start(data: &Path) -> Start {
     Start::new(&["customer", "order"], data)
@@ -50,16 +57,7 @@ fn start(data: &Path) -> Start {
 fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
     let mut random = Random(seed | 1);
     let host = start(data).start();
-    for limit in LIMITS {
-        let body = format!(
-            r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#,
-            decimal(limit)
-        );
-        assert_eq!(
-            host.send("customer", "POST", "/customers", &body).status,
-            201
-        );
-    }
+    register(&host);
     host.kill();
     let mut clients: Vec<Client> = (0..CLIENTS)
         .map(|number| Client::new(seed ^ (number + 1)))
@@ -94,19 +92,35 @@ fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
                 .for_each(|client| client.join().unwrap());
         });
     }
-    let asked = Asked {
+    look(start(data).start(), data, asked(clients), GAP)
+}
+
+/// Registers a customer for each of the limits.
+pub fn register(host: &Host) {
+    for limit in LIMITS {
+        let body = format!(
+            r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#,
+            decimal(limit)
+        );
+        let registered = host.send("customer", "POST", "/customers", &body);
+        assert_eq!(registered.status, 201, "{}", registered.text());
+    }
+}
+
+/// What these clients know of what they asked for.
+pub fn asked(clients: Vec<Client>) -> Asked {
+    Asked {
         limits: LIMITS.to_vec(),
         broken_off: clients.iter().map(|client| client.broken_off).sum(),
         acknowledged: clients
             .into_iter()
             .flat_map(|client| client.acknowledged)
             .collect(),
-    };
-    look(start(data).start(), data, asked, GAP)
+    }
 }
 
 /// One client, which lives through all crashes.
-struct Client {
+pub struct Client {
     random: Random,
     acknowledged: Vec<(u64, u64, i64)>,
     broken_off: usize,
@@ -116,7 +130,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             random: Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             acknowledged: Vec::new(),
@@ -127,7 +141,7 @@ impl Client {
     }
 
     /// Places orders and reads until the host is gone.
-    fn run(&mut self, customers: &str, orders: &str) {
+    pub fn run(&mut self, customers: &str, orders: &str) {
         loop {
             let hot = self.random.below(2) == 0;
             // One more than there are: nobody knows the last one.
@@ -247,10 +261,10 @@ fn invariant_4_the_orders_of_a_customer_are_decided_in_their_order() {
 }
 
 /// Xorshift: the same choices for the same seed.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -23,7 +23,7 @@ const MOST: u64 = 2_000;
 const LIMIT: i64 = 1_000;
 
 /// The library, built once.
-static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     // Built aside and put in place whole: another run may be using it.
     let unfinished = directory.join(format!("crash_point-{}.so", std::process::id()));

@@ -32,7 +32,7 @@ fn written(directory: &Path, name: &str, build: &Chameleon) -> String {
 }
 
 /// Exit code, standard output and standard error of a command.
-fn call(command: &mut Command) -> (i32, String, String) {
+pub fn call(command: &mut Command) -> (i32, String, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
@@ -43,20 +43,20 @@ fn call(command: &mut Command) -> (i32, String, String) {
 }
 
 /// A command that asks the host on this data directory.
-fn asks(data: &Path, arguments: &[&str]) -> Command {
+pub fn asks(data: &Path, arguments: &[&str]) -> Command {
     let mut command = saga();
     command.args(arguments).arg("--data").arg(data);
     command
 }
 
 /// Exit code and standard error of what is not done; it prints nothing else.
-fn fails(command: &mut Command) -> (i32, String) {
+pub fn fails(command: &mut Command) -> (i32, String) {
     let (code, out, err) = call(command);
     assert_eq!(out, "", "{err}");
     (code, err)
 }
 
-fn json_of(command: &mut Command) -> Value {
+pub fn json_of(command: &mut Command) -> Value {
     let (code, out, err) = call(command.arg("--json"));
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     serde_json::from_str(&out).unwrap()
