@@ -71,6 +71,12 @@ pub enum LoadError {
         /// Everything that is wrong.
         problems: Vec<description::DescriptionProblem>,
     },
+    /// It says something else of itself each time, so that nothing it says can be relied on.
+    #[error("component {origin}: described itself otherwise when it was asked again; `describe` must be constant")]
+    ChangingDescription {
+        /// Where it is from: a file, mostly.
+        origin: String,
+    },
 }
 
 fn join(problems: &[description::DescriptionProblem]) -> String {
@@ -119,12 +125,18 @@ impl Component {
             .instantiate_pre(&component)
             .and_then(ParticipantPre::new)
             .map_err(|error| wrong_world(format!("{error:#}")))?;
-        let description = Instance::new(runtime.clone(), pre.clone())
-            .describe()
-            .map_err(|fault| LoadError::DescribeFault {
+        let mut instance = Instance::new(runtime.clone(), pre.clone());
+        let mut describe = || {
+            let described = instance.describe();
+            described.map_err(|fault| LoadError::DescribeFault {
                 origin: origin(),
                 fault,
-            })?;
+            })
+        };
+        let description = describe()?;
+        if describe()? != description {
+            return Err(LoadError::ChangingDescription { origin: origin() });
+        }
         let problems = description::check(&description);
         if !problems.is_empty() {
             return Err(LoadError::BadDescription {

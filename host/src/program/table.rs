@@ -44,6 +44,9 @@ pub(crate) fn verified(verified: &Verified) -> String {
         verified.digest,
         verified.probe.as_ref().map(probe).unwrap_or_default()
     );
+    if let Some(probe) = &verified.probe {
+        differences(&mut text, probe);
+    }
     notes(&mut text, &verified.notes);
     text
 }
@@ -66,6 +69,21 @@ fn probe(probe: &Probe) -> String {
         );
     }
     text
+}
+
+/// What would be decided otherwise, each message in three lines.
+fn differences(text: &mut String, probe: &Probe) {
+    for difference in &probe.differences {
+        let _ = writeln!(
+            text,
+            "{} for {} ({})\n  decided: {}\n  would decide: {}",
+            difference.name,
+            difference.key,
+            difference.message,
+            difference.decided,
+            difference.would_decide
+        );
+    }
 }
 
 fn notes(text: &mut String, notes: &[String]) {
@@ -242,7 +260,7 @@ fn utc(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reload::report::{Check, Quarantined, Refused};
+    use crate::reload::report::{Check, Difference, Quarantined, Refused};
 
     fn digest(letter: char) -> String {
         letter.to_string().repeat(64)
@@ -345,6 +363,7 @@ booking
             probe: Probe {
                 inputs: 64,
                 decided_otherwise: 3,
+                differences: Vec::new(),
                 states: 10,
                 states_not_migrated: 2,
             },
@@ -388,6 +407,26 @@ booking
         assert_eq!(
             verified(&passed),
             format!("{line}; 0 of 2 recorded inputs decided otherwise\n")
+        );
+        let differences = vec![Difference {
+            message: "id-1".into(),
+            name: "booked".into(),
+            key: "17".into(),
+            decided: "{\"state\":1}".into(),
+            would_decide: "malformed: no room".into(),
+        }];
+        passed.probe = Some(Probe {
+            inputs: 2,
+            decided_otherwise: 1,
+            differences,
+            ..Probe::default()
+        });
+        assert_eq!(
+            verified(&passed),
+            format!(
+                "{line}; 1 of 2 recorded inputs decided otherwise\nbooked for 17 (id-1)\n  decided: {{\"state\":1}}\n  \
+                 would decide: malformed: no room\n"
+            )
         );
     }
 

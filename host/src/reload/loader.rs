@@ -90,7 +90,9 @@ pub fn refused(error: &LoadError, digest: Option<String>) -> Refused {
     let check = match error {
         LoadError::Unreadable { .. } | LoadError::NotAComponent { .. } => Check::Component,
         LoadError::WrongWorld { .. } => Check::World,
-        LoadError::DescribeFault { .. } | LoadError::BadDescription { .. } => Check::Description,
+        LoadError::DescribeFault { .. }
+        | LoadError::BadDescription { .. }
+        | LoadError::ChangingDescription { .. } => Check::Description,
     };
     Refused {
         check,

@@ -1,6 +1,6 @@
 //! A candidate is tried on what was recorded: it must not break on what the rules before it decided.
 //!
-//! That it decides otherwise is no reason to refuse it, for that is what a new rule is for; how often is told.
+//! That it decides otherwise is no reason to refuse it, for that is what a new rule is for; where it does is told.
 //! Knows neither the store nor the pipeline: recorded inputs come as they are, and nothing takes effect.
 
 use std::time::{Duration, Instant};
@@ -8,15 +8,19 @@ use std::time::{Duration, Instant};
 use saga_core::description::Description;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
-use saga_core::rules::{Fault, FaultKind, Rules};
+use saga_core::outcome::Disposition;
+use saga_core::rules::{Fault, FaultKind, Rules, shorten};
 use saga_core::settle::{self, Before};
 
-use super::report;
+use super::report::{self, Difference};
 use crate::generation::Build;
 use crate::store::history::Recorded;
 
 /// Longest that a probe takes, but for the call that is under way: beyond it the rest is left out.
 const LONGEST: Duration = Duration::from_secs(20);
+
+/// Differences that are told at most.
+const DIFFERENCES: usize = 10;
 
 /// Reasons that are told at most.
 const REASONS: usize = 3;
@@ -124,18 +128,33 @@ impl Candidate<'_> {
         };
         self.report.inputs += 1;
         match self.outcome(state.as_deref(), message.clone()) {
-            Ok(Some(outcome)) if outcome == recorded.outcome => {}
-            Ok(_) => self.report.decided_otherwise += 1,
+            Ok(outcome) if outcome == recorded.outcome => {}
+            Ok(outcome) => self.otherwise(message, &recorded.outcome, outcome),
             Err(fault) => self.broke(&message, &fault),
         }
     }
 
-    /// What it decides, as it would be recorded; none where it does not decide.
-    fn outcome(&mut self, state: Option<&str>, message: Message) -> Result<Option<String>, Fault> {
+    fn otherwise(&mut self, message: Message, decided: &str, would_decide: String) {
+        self.report.decided_otherwise += 1;
+        if self.report.differences.len() < DIFFERENCES {
+            self.report.differences.push(Difference {
+                message: message.id,
+                name: message.name,
+                key: message.key,
+                decided: shorten(decided.to_owned()),
+                would_decide: shorten(would_decide),
+            });
+        }
+    }
+
+    /// What it decides, as it would be recorded; or why it does not decide.
+    fn outcome(&mut self, state: Option<&str>, message: Message) -> Result<String, Fault> {
         let rules = &mut self.rules;
         let decision = again_if_late(|| rules.handle(state, &message))?;
-        let Ok(outcome) = decision.answer else {
-            return Ok(None);
+        let outcome = match decision.answer {
+            Ok(outcome) => outcome,
+            Err(Disposition::Malformed(reason)) => return Ok(format!("malformed: {reason}")),
+            Err(Disposition::RetryLater(reason)) => return Ok(format!("retry later: {reason}")),
         };
         let envelope = Envelope {
             made_at: message.time,
@@ -152,7 +171,7 @@ impl Candidate<'_> {
             outcome,
             fuel,
         )
-        .map(|settlement| Some(settlement.journal.outcome))
+        .map(|settlement| settlement.journal.outcome)
     }
 
     /// Whether it takes such messages at all.

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::hosted::Hosted;
 use super::loader::Loader;
 use super::report::{Applied, NotApplied, Overview, ParticipantOverview, Probe, Way};
-use super::{back, overview};
+use super::{back, loader, overview};
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::pipeline::Active;
+use crate::plugin::LoadError;
 use crate::plugin::priority::LowPriority;
 use crate::store::{Reader, Store, history};
 use crate::transport::Transport;
@@ -114,6 +115,14 @@ impl Reloader {
     /// As [`Reloader::apply`].
     pub fn apply_blocking(&self, apply: &Apply) -> Result<Applied, NotApplied> {
         self.inner.apply(apply)
+    }
+
+    /// Says and notes that a component could not be read, like any other that is not taken.
+    pub fn not_read(&self, apply: &Apply, error: &LoadError) {
+        if let Ok(hosted) = self.inner.of(&apply.participant) {
+            let refused = NotApplied::Refused(loader::refused(error, None));
+            self.inner.say(hosted, apply, &Err(refused));
+        }
     }
 
     /// Makes a generation that ran before the active one again: the one of this digest (or the beginning of one), or else

@@ -69,10 +69,28 @@ pub struct Probe {
     pub inputs: usize,
     /// Those on which it decided otherwise than was recorded.
     pub decided_otherwise: usize,
+    /// The latest of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
     /// Stored states that it was given to migrate.
     pub states: usize,
     /// Those that it could not migrate: their aggregates would be quarantined.
     pub states_not_migrated: usize,
+}
+
+/// A recorded message on which a candidate decides otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Id of the message.
+    pub message: String,
+    /// Command name, event type or timer name.
+    pub name: String,
+    /// Key of the aggregate.
+    pub key: String,
+    /// What was decided, as recorded: JSON, shortened where it is long.
+    pub decided: String,
+    /// What the candidate decides; or why it does not decide.
+    pub would_decide: String,
 }
 
 /// A component that passed all checks offline.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
-use saga_core::compatibility;
+use saga_core::compatibility::{self, Lack};
 
 use super::check::{self, Drops, Present};
 use super::fit;
@@ -50,11 +50,11 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, Refused> {
     if let Some(wanted) = &request.participant
         && *wanted != description.name
     {
-        let reason = format!(
-            "describes the participant `{}`, not `{wanted}`",
-            description.name
-        );
-        return Err(refused(Check::Compatibility, reason));
+        let lack = Lack::Participant {
+            active: wanted.clone(),
+            candidate: description.name.clone(),
+        };
+        return Err(refused(Check::Compatibility, lack.to_string()));
     }
     Routes::new(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;

@@ -101,9 +101,7 @@ impl Watched {
             Ok(bytes) => {
                 let _ = reloader.apply_blocking(&apply(bytes));
             }
-            Err(error) => {
-                tracing::warn!(participant = %self.participant, %error, "the active generation stays");
-            }
+            Err(error) => reloader.not_read(&apply(Vec::new()), &error),
         }
     }
 }

@@ -16,6 +16,7 @@
 )]
 
 mod aftermath;
+mod builds;
 mod expect;
 mod kafka;
 mod store_file;
@@ -36,6 +37,14 @@ mod journal;
 mod limits;
 mod operator;
 mod other_domain;
+mod reload_hostile;
+mod reload_load;
+mod reload_refused;
+mod reload_restart;
+mod reload_routes;
+mod reload_state;
+mod reload_ways;
+mod reload_crash;
 mod settings;
 mod start_stop;
 mod store;

@@ -1,0 +1,285 @@
+//! The ways by which new rules come to a host that runs: their file, SIGHUP, `saga apply`, the admin interface,
+//! `saga rollback`; and what is no reason to swap.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::chameleon::{self, Chameleon, count, is_active, told, told_of};
+use crate::expect::until;
+use crate::operator::{asks, call, json_of};
+use crate::support::{Host, request, signal};
+
+/// A build that differs from others in its version only.
+fn build(version: &str) -> Chameleon {
+    Chameleon::new().version(version)
+}
+
+fn by(host: &Host) -> Value {
+    count(host, "k")["by"].clone()
+}
+
+/// A directory with a host on it whose files are looked at as often as can be, and which shows that they were.
+struct Watched {
+    directory: tempfile::TempDir,
+    host: Host,
+}
+
+impl Watched {
+    /// Starts the host on the first build, behind a symbolic link.
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        build("1.0.0").write(&file("first.wasm"));
+        std::os::unix::fs::symlink("first.wasm", file("chameleon.wasm")).unwrap();
+        let witness = json!({"name": "witness", "subscriptions": [], "publications": []});
+        Chameleon::new().with(witness).write(&file("witness.wasm"));
+        let plugin = format!("witness={}", file("witness.wasm").display());
+        let host = chameleon::start(&file("chameleon.wasm"), directory.path())
+            .arguments(&["--plugin", &plugin, "--listen", "witness=127.0.0.1:0"])
+            .setting("reload.watch_ms", 50)
+            .start();
+        Self { directory, host }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Returns when the files have been looked at so often that a change before would have been taken: files
+    /// are looked at one after the other, and one that has changed is seen twice before it is taken.
+    fn looks_go_by(&self) {
+        let url = format!("{}/participants/witness/generations", self.host.admin());
+        for _ in 0..2 {
+            let refused = || request("GET", &url, &[], b"").json()["refused"].clone();
+            let before = refused().as_array().unwrap().len();
+            let beside = self.file("beside");
+            fs::write(&beside, "no component").unwrap();
+            fs::rename(&beside, self.file("witness.wasm")).unwrap();
+            until("the witness was looked at", || {
+                refused().as_array().unwrap().len() > before
+            });
+        }
+    }
+
+    /// Waits until this build is active, taken from the file.
+    fn until_taken(&self, build: &Chameleon) {
+        until("the file is taken", || is_active(&self.host, build));
+        assert_eq!(told_of(&self.host, build)["way"], "file");
+    }
+
+    fn refused(&self) -> usize {
+        told(&self.host)["refused"].as_array().unwrap().len()
+    }
+}
+
+#[test]
+fn a_file_is_taken_however_it_comes_to_be_another() {
+    let watched = Watched::start();
+    let (host, path) = (&watched.host, watched.file("chameleon.wasm"));
+    assert_eq!(by(host), "1.0.0");
+
+    // The link is turned.
+    build("2.0.0").write(&watched.file("second.wasm"));
+    std::os::unix::fs::symlink("second.wasm", watched.file("link")).unwrap();
+    fs::rename(watched.file("link"), &path).unwrap();
+    watched.until_taken(&build("2.0.0"));
+    assert_eq!(by(host), "2.0.0");
+    // The file behind it is written over.
+    build("3.0.0").write(&watched.file("second.wasm"));
+    watched.until_taken(&build("3.0.0"));
+    // A file is moved into its place.
+    build("1.0.0").write(&path);
+    watched.until_taken(&build("1.0.0"));
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
+
+    // It is removed, which leaves the rules as they are, and made anew.
+    fs::remove_file(&path).unwrap();
+    watched.looks_go_by();
+    assert_eq!(told(host)["file"]["digest"], Value::Null);
+    assert_eq!(by(host), "1.0.0");
+    build("2.0.0").write(&path);
+    watched.until_taken(&build("2.0.0"));
+    assert_eq!(by(host), "2.0.0");
+    assert_eq!(
+        watched.refused(),
+        0,
+        "what is not there is not refused: {}",
+        told(host)
+    );
+
+    // Garbage is refused, once, and what follows it is taken.
+    fs::write(&path, "no component").unwrap();
+    until("garbage is refused", || watched.refused() == 1);
+    watched.looks_go_by();
+    let told = told(host);
+    assert_eq!(watched.refused(), 1, "it is not tried again: {told}");
+    assert_eq!(
+        (&told["refused"][0]["way"], &told["refused"][0]["check"]),
+        (&json!("file"), &json!("component"))
+    );
+    assert_eq!(by(host), "2.0.0");
+    build("3.0.0").write(&path);
+    watched.until_taken(&build("3.0.0"));
+    assert_eq!(by(host), "3.0.0");
+    // Something that can't be read as a file is told of like any other.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    until("a directory is refused", || watched.refused() == 2);
+    assert_eq!(by(host), "3.0.0");
+    assert!(watched.host.stop().success());
+}
+
+#[test]
+fn a_file_that_is_half_written_is_refused_and_the_finished_one_is_taken() {
+    let watched = Watched::start();
+    let (host, second) = (&watched.host, build("2.0.0"));
+    let bytes = second.bytes();
+    let (half, rest) = bytes.split_at(bytes.len() / 2);
+    let mut file = fs::File::create(watched.file("first.wasm")).unwrap();
+    file.write_all(half).unwrap();
+    until("the half is refused", || watched.refused() == 1);
+    let told = told(host);
+    let reason = told["refused"][0]["reasons"][0].as_str().unwrap();
+    assert!(reason.contains("does not compile"), "{reason}");
+    host.log_until("the component was not taken; the active generation stays");
+    assert_eq!(by(host), "1.0.0");
+    file.write_all(rest).unwrap();
+    watched.until_taken(&second);
+    assert_eq!(by(host), "2.0.0");
+    assert!(watched.host.stop().success());
+}
+
+#[test]
+fn a_file_that_was_gone_back_from_or_says_nothing_new_is_not_taken() {
+    let watched = Watched::start();
+    let (host, path) = (&watched.host, watched.file("chameleon.wasm"));
+    let (first, second) = (build("1.0.0"), build("2.0.0"));
+    second.write(&path);
+    watched.until_taken(&second);
+    assert_eq!(chameleon::rollback(host).status, 200);
+    watched.looks_go_by();
+    assert!(is_active(host, &first), "{}", told(host));
+    assert_eq!(told(host)["file"]["is_active"], false);
+
+    // The bytes that are active already, however often they are written.
+    let activations = || told_of(host, &first)["activations"].clone();
+    let before = activations();
+    for _ in 0..2 {
+        first.write(&path);
+        watched.looks_go_by();
+    }
+    fs::File::options()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(std::time::UNIX_EPOCH)
+        .unwrap();
+    watched.looks_go_by();
+    assert_eq!(activations(), before);
+    let lines = host.log();
+    let same = lines.lines().filter(|line| {
+        line.contains("these rules are active already") && line.contains("chameleon.wasm")
+    });
+    assert_eq!(same.count(), 3, "{lines}");
+    // The one that was gone back from is taken when it comes anew.
+    second.write(&path);
+    watched.until_taken(&second);
+    assert_eq!(by(host), "2.0.0");
+    assert!(watched.host.stop().success());
+}
+
+/// A host on a file that nobody looks at.
+fn unwatched(data: &Path) -> Host {
+    let path = data.join("chameleon.wasm");
+    build("1.0.0").write(&path);
+    chameleon::start(&path, data)
+        .setting("reload.watch_ms", 0)
+        .start()
+}
+
+#[test]
+fn the_list_says_by_which_way_each_build_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let host = unwatched(data);
+    let list = || json_of(&mut asks(data, &["generations", "chameleon"]));
+    let latest = || {
+        let latest = list()["generations"][0].clone();
+        (latest["version"].clone(), latest["way"].clone())
+    };
+    assert_eq!(latest(), (json!("1.0.0"), json!("start")));
+
+    let second = build("2.0.0");
+    second.write(&data.join("chameleon.wasm"));
+    signal(host.id(), "HUP");
+    until("the file was read again", || is_active(&host, &second));
+    assert_eq!(latest(), (json!("2.0.0"), json!("signal")));
+
+    let path = data.join("third.wasm");
+    build("3.0.0").write(&path);
+    let path = path.to_str().unwrap();
+    let (code, out, err) = call(&mut asks(data, &["apply", "chameleon", path]));
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(latest(), (json!("3.0.0"), json!("apply")));
+
+    let back = json_of(&mut asks(data, &["rollback", "chameleon"]));
+    assert_eq!(back["version"], "2.0.0");
+    assert_eq!(latest(), (json!("2.0.0"), json!("rollback")));
+
+    chameleon::swap(&host, &build("1.0.0"));
+    assert_eq!(latest(), (json!("1.0.0"), json!("apply")));
+
+    let output = asks(data, &["apply", "chameleon", "-"])
+        .stdin(fs::File::open(path).unwrap())
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(latest(), (json!("3.0.0"), json!("apply")));
+
+    // The way is the last one, and the times that a build became active are counted.
+    let count: Vec<_> = (list()["generations"].as_array().unwrap().iter())
+        .map(|one| (one["version"].clone(), one["activations"].clone()))
+        .collect();
+    let expected = [("3.0.0", 2), ("1.0.0", 2), ("2.0.0", 2)];
+    assert_eq!(count, expected.map(|(version, times)| (json!(version), json!(times))));
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_hangup_takes_the_file_that_was_gone_back_from_and_says_when_there_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = unwatched(directory.path());
+    let (path, second) = (directory.path().join("chameleon.wasm"), build("2.0.0"));
+    second.write(&path);
+    signal(host.id(), "HUP");
+    until("the file was read", || is_active(&host, &second));
+    assert_eq!(chameleon::rollback(&host).status, 200);
+    signal(host.id(), "HUP");
+    until("the file was read again", || is_active(&host, &second));
+
+    fs::remove_file(&path).unwrap();
+    signal(host.id(), "HUP");
+    until("that there is no file is told", || {
+        told(&host)["refused"] != json!([])
+    });
+    let refused = told(&host)["refused"][0].clone();
+    assert_eq!(
+        (&refused["way"], &refused["check"], &refused["digest"]),
+        (&json!("signal"), &json!("component"), &Value::Null)
+    );
+    let reason = refused["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.contains("chameleon.wasm: can't be read: No such file"),
+        "{reason}"
+    );
+    let ready = request("GET", &format!("{}/readyz", host.admin()), &[], b"").json();
+    assert_eq!(ready["participants"][0]["refused"], refused);
+    host.log_until(reason);
+    assert_eq!(by(&host), "2.0.0");
+    assert!(host.stop().success());
+}
