@@ -72,7 +72,9 @@ pub enum LoadError {
         problems: Vec<description::DescriptionProblem>,
     },
     /// It says something else of itself each time, so that nothing it says can be relied on.
-    #[error("component {origin}: described itself otherwise when it was asked again; `describe` must be constant")]
+    #[error(
+        "component {origin}: described itself otherwise when it was asked again; `describe` must be constant"
+    )]
     ChangingDescription {
         /// Where it is from: a file, mostly.
         origin: String,

@@ -70,13 +70,27 @@ impl Archive {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
+        self.make_directory()?;
         let unfinished = path.with_extension("new");
-        let mut file = fs::File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
+        let written = write_whole(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
+        if written.is_err() {
+            // Room may be what is wanting.
+            let _ = fs::remove_file(&unfinished);
+        }
+        written?;
         fs::File::open(&self.directory)?.sync_all()
+    }
+
+    /// Its name is on disk before anything that is kept in it: a power loss would take the one with the other.
+    fn make_directory(&self) -> std::io::Result<()> {
+        if self.directory.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.directory)?;
+        match self.directory.parent() {
+            Some(data) if !data.as_os_str().is_empty() => fs::File::open(data)?.sync_all(),
+            _ => fs::File::open(".")?.sync_all(),
+        }
     }
 
     /// Removes all copies but those of these digests; gives the digests of those that went.
@@ -96,6 +110,12 @@ impl Archive {
         }
         gone
     }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

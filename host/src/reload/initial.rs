@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use saga_core::description::Description;
 
 use super::check::{self, Drops, Present};
 use super::loader::{Loader, refused};
 use super::report::{Check, Refused};
+use super::verify;
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
@@ -49,7 +49,7 @@ pub fn choose(
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path)?;
         if let Some((row, build)) = active {
-            replace(loader, config, row, build, &*candidate, sql)?;
+            replace(loader, config, own, (row, build), &*candidate, sql)?;
         }
         return Ok(Initial {
             build: candidate,
@@ -90,8 +90,8 @@ pub fn choose(
 fn replace(
     loader: &Loader,
     config: &Config,
-    participant: i64,
-    active: &BuildRow,
+    own: &ParticipantConfig,
+    (participant, active): (i64, &BuildRow),
     candidate: &dyn Build,
     sql: &Connection,
 ) -> Result<(), Refused> {
@@ -100,17 +100,14 @@ fn replace(
         reasons: vec![format!("the store can't be read: {error}")],
         digest: None,
     };
-    let described: Option<Description> = loader
-        .archive()
-        .read(&active.digest)
-        .ok()
-        .and_then(|bytes| loader.load(&bytes, &active.digest).ok())
-        .map(|build| build.description().clone());
+    let kept = (loader.archive().read(&active.digest).ok())
+        .and_then(|bytes| loader.load(&bytes, &active.digest).ok());
     // Where the active build is lost there is nothing to compare with but what is stored.
+    let active = kept.as_deref().unwrap_or(candidate);
     let present = Present {
-        active: described.as_ref().unwrap_or(candidate.description()),
+        active: active.description(),
         participant,
-        sources: Vec::new(),
+        sources: verify::sources(sql, config, Some(own), active).map_err(failed)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
         now: now_ms(),
     };

@@ -320,10 +320,13 @@ impl Inner {
             return;
         };
         let keep = self.around.config.reload.keep + 1;
-        let rows: Vec<i64> = self.hosted.values().map(|hosted| hosted.row).collect();
         let kept = self.read(|sql| {
             let mut kept = std::collections::HashSet::new();
-            for row in rows {
+            // Those of participants that do not run now too: they come up again with what was active.
+            for name in history::participants(sql)? {
+                let Some(row) = history::participant(sql, &name)? else {
+                    continue;
+                };
                 let builds = history::builds(sql, row)?.into_iter().take(keep);
                 kept.extend(builds.map(|past| past.build.digest));
             }

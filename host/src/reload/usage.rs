@@ -57,7 +57,10 @@ impl Usage<'_> {
                 },
             }
         }
-        conflicts.hard.extend(self.unreadable(candidate)?);
+        // What is stored is of no matter to another participant.
+        if conflicts.hard.is_empty() {
+            conflicts.hard.extend(self.unreadable(candidate)?);
+        }
         Ok(conflicts)
     }
 

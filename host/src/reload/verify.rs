@@ -141,7 +141,7 @@ fn against_store(
 }
 
 /// What a build reads, as the store knows it.
-fn sources(
+pub(super) fn sources(
     sql: &Connection,
     config: &Config,
     own: Option<&ParticipantConfig>,

@@ -94,7 +94,8 @@ pub fn active(sql: &Connection, participant: i64) -> rusqlite::Result<Option<Bui
     .optional()
 }
 
-/// Makes a build the active one.
+/// Makes a build the active one. Aggregates whose states it reads as they are leave the quarantine: none of its turns will
+/// migrate them.
 ///
 /// # Errors
 /// What SQLite said.
@@ -114,6 +115,13 @@ pub fn activate(
              SELECT id FROM activations WHERE participant = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
     )?
     .execute(params![participant, ACTIVATIONS])?;
+    sql.prepare_cached(
+        "DELETE FROM quarantine WHERE participant = ?1 AND key IN (
+             SELECT key FROM aggregates WHERE participant = ?1
+             AND state_version = (SELECT state_version FROM generations WHERE id = ?2)
+             AND key IN (SELECT key FROM quarantine WHERE participant = ?1))",
+    )?
+    .execute(params![participant, generation])?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use saga_host::plugin::compile;
 use serde_json::Value;
 
 use crate::store_file;
-use crate::support::{Host, PATIENCE, Response, Start, component, request, try_request};
+use crate::support::{Host, Response, Start, component, request, try_request};
 
 /// A build of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Build {
 
     /// Where a host keeps its copy.
     pub fn copy(&self, data: &Path) -> PathBuf {
-        data.join("components").join(format!("{}.wasm", self.digest))
+        data.join("components")
+            .join(format!("{}.wasm", self.digest))
     }
 
     /// Hands it to a host, which may break off.
@@ -122,7 +123,9 @@ pub fn active(host: &Host, data: &Path, participant: &str) -> String {
         ),
     );
     assert_eq!(told, stored[0][0], "{participant}: told, and stored");
-    let path = data.join("components").join(format!("{}.wasm", stored[0][0]));
+    let path = data
+        .join("components")
+        .join(format!("{}.wasm", stored[0][0]));
     let kept = std::fs::read(path).unwrap();
     assert_eq!(compile::digest(&kept), told, "{participant}: the copy");
     stored[0][0].clone()
@@ -175,13 +178,4 @@ impl Mark {
         let others = store_file::rows(data, &others);
         assert_eq!(others, Vec::<Vec<String>>::new(), "were not active");
     }
-}
-
-/// Waits until a host that was told to stop has ended well; says how long that took.
-pub fn ended(host: Host) -> std::time::Duration {
-    let begun = std::time::Instant::now();
-    assert!(host.wait().success());
-    let took = begun.elapsed();
-    assert!(took < PATIENCE);
-    took
 }

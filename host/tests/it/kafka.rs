@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 
 use crate::support::{Host, PATIENCE, Start};
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
+pub type Cluster = MockCluster<'static, DefaultProducerContext>;
 
-fn cluster() -> Cluster {
+pub fn cluster() -> Cluster {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("orderTopic", 3, 1).unwrap();
     cluster.create_topic("customerTopic", 3, 1).unwrap();
     cluster
 }
 
-fn start(name: &str, data: &tempfile::TempDir, cluster: &Cluster) -> Host {
+pub fn start(name: &str, data: &tempfile::TempDir, cluster: &Cluster) -> Host {
     Start::new(&[name], &data.path().join(name))
         .arguments(&["--kafka", &cluster.bootstrap_servers()])
         .start()
@@ -39,7 +39,7 @@ fn place(host: &Host, customer: u64, amount: Value) -> String {
     placed.json()["orderId"].to_string()
 }
 
-fn decided(host: &Host, id: &str) -> Value {
+pub fn decided(host: &Host, id: &str) -> Value {
     let path = format!("/orders/{id}");
     host.get_until("order", &path, |response| {
         response.json()["orderState"] != "PENDING"
@@ -99,7 +99,7 @@ impl Peer {
     }
 }
 
-fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m str> {
+pub fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m str> {
     let headers = message.headers()?;
     let found = headers.iter().find(|header| header.key == name)?;
     std::str::from_utf8(found.value?).ok()

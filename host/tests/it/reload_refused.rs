@@ -82,8 +82,9 @@ fn essence(reason: &Value) -> String {
         Some(rest) => rest.split_once(": ").unwrap().1,
         None => reason,
     };
-    let end = reason.find("the last one came").unwrap_or(reason.len());
-    reason[..end].to_owned()
+    let came = "the last one came";
+    let end = reason.find(came).map(|at| at + came.len());
+    reason[..end.unwrap_or(reason.len())].to_owned()
 }
 
 fn reasons(told: &Value) -> Vec<String> {
@@ -111,7 +112,8 @@ fn refuses(host: &Host, data: &Path, bytes: &[u8], check: &str, says: &str) {
         "`{says}` is not in {said}"
     );
     assert!(
-        err.lines().all(|line| line.starts_with(&format!("saga: refused ({check}): "))),
+        err.lines()
+            .all(|line| line.starts_with(&format!("saga: refused ({check}): "))),
         "{err}"
     );
     assert!(err.contains(says), "`{says}` is not in {err}");
@@ -120,8 +122,14 @@ fn refuses(host: &Host, data: &Path, bytes: &[u8], check: &str, says: &str) {
     assert_eq!((code, err.as_str()), (0, ""));
     let listed: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
-        (&listed["active"], &listed["generations"].as_array().unwrap().len()),
-        (&before["active"], &before["generations"].as_array().unwrap().len()),
+        (
+            &listed["active"],
+            &listed["generations"].as_array().unwrap().len()
+        ),
+        (
+            &before["active"],
+            &before["generations"].as_array().unwrap().len()
+        ),
         "{listed}"
     );
     let refused = &listed["refused"][0];
@@ -137,7 +145,8 @@ fn refuses(host: &Host, data: &Path, bytes: &[u8], check: &str, says: &str) {
     assert_eq!(&ready.json()["participants"][0]["refused"], refused);
     let log = host.log();
     assert!(
-        log.lines().any(|line| line.contains("the component was not taken") && line.contains(says)),
+        log.lines()
+            .any(|line| line.contains("the component was not taken") && line.contains(says)),
         "`{says}` is not in {log}"
     );
     let verify = ["verify", path, "--participant", "chameleon", "--json"];
@@ -160,7 +169,6 @@ fn what_cannot_be_loaded_is_refused() {
     let describe = |act: &str| other(json!({"describe": act})).bytes();
     for (bytes, check, says) in [
         (b"no component".to_vec(), "component", "is not WebAssembly"),
-        (b"".to_vec(), "component", "the file is empty"),
         (
             b"\0asm\x01\0\0\0".to_vec(),
             "component",
@@ -177,11 +185,7 @@ fn what_cannot_be_loaded_is_refused() {
             "world",
             "imports `wasi:sockets/tcp@0.2.0`, which rules are not granted",
         ),
-        (
-            describe("trap"),
-            "description",
-            "broke in `describe`: trap",
-        ),
+        (describe("trap"), "description", "broke in `describe`: trap"),
         (
             describe("spin"),
             "description",
@@ -342,7 +346,9 @@ fn what_lacks_only_what_is_not_in_use_is_taken_with_a_note() {
         "timer `later`",
     ] {
         assert!(
-            notes.iter().any(|note| note.starts_with(what) && note.ends_with("; it is not in use")),
+            notes
+                .iter()
+                .any(|note| note.starts_with(what) && note.ends_with("; it is not in use")),
             "{what}: {notes:?}"
         );
     }
@@ -356,14 +362,10 @@ fn what_lacks_only_what_is_not_in_use_is_taken_with_a_note() {
 fn what_breaks_on_what_was_recorded_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
-    let migrating = |act: Value| {
-        other(json!({"state": {"version": 3, "oldest_readable": 2}, "migrate": act}))
-    };
+    let migrating =
+        |act: Value| other(json!({"state": {"version": 3, "oldest_readable": 2}, "migrate": act}));
     for (build, says) in [
-        (
-            counting(json!("trap")),
-            "`count` of aggregate k: trap",
-        ),
+        (counting(json!("trap")), "`count` of aggregate k: trap"),
         (
             counting(json!("spin")),
             "`count` of aggregate k: out-of-fuel",

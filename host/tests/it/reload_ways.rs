@@ -246,7 +246,10 @@ fn the_list_says_by_which_way_each_build_came() {
         .map(|one| (one["version"].clone(), one["activations"].clone()))
         .collect();
     let expected = [("3.0.0", 2), ("1.0.0", 2), ("2.0.0", 2)];
-    assert_eq!(count, expected.map(|(version, times)| (json!(version), json!(times))));
+    assert_eq!(
+        count,
+        expected.map(|(version, times)| (json!(version), json!(times)))
+    );
     assert!(host.stop().success());
 }
 

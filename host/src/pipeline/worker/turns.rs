@@ -200,7 +200,16 @@ impl Worker {
         let span = self.span(&turn.envelope.message);
         span.record("attempt", turn.attempts);
         let _span = span.entered();
-        match self.decider.decide(&turn.envelope) {
+        let listed = &self.active().description().timers;
+        let decided = if listed.iter().any(|timer| timer.name == turn.fired.name) {
+            self.decider.decide(&turn.envelope)
+        } else {
+            // Set by rules that were active before.
+            let name = &turn.fired.name;
+            let reason = format!("the active rules list no timer `{name}`");
+            Err(Undecided::Malformed(reason))
+        };
+        match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
                 let entry = self.decided_entry(decided);
