@@ -6,6 +6,7 @@
 //! - [`schema`]: the tables, and the version of their shape
 //! - [`entry`]: what one turn hands over to be committed
 //! - [`writer`]: the one thread that writes; turns that wait share a commit
+//! - `batch`: what shares a commit
 //! - [`apply`]: one entry as SQL
 //! - [`read`]: reading, on connections of their own
 //! - [`registry`]: the rows that participants, builds and topics are known by
@@ -18,6 +19,7 @@
 //! before the commit is on disk.
 
 pub mod apply;
+mod batch;
 pub mod entry;
 pub mod file;
 pub mod history;

@@ -19,7 +19,8 @@ use rusqlite::Connection;
 use saga_core::settle::Settlement;
 use serde::Serialize;
 
-use super::apply::{self, Applied, Counters};
+use super::apply::Counters;
+use super::batch::{Applying, EndedRuns, Item, Step, in_savepoint, still_open, write_entry};
 use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
 use super::prune::{OutboxReaders, Pruner};
@@ -73,25 +74,6 @@ enum Request {
     /// Run this in the batch's transaction.
     Run(Step),
     Stop,
-}
-
-/// A step of somebody else's in the batch's transaction, or without one where there is none: gives what is to be
-/// called when that is over.
-type Step = Box<dyn FnOnce(Option<&Connection>) -> Done + Send>;
-
-/// What shares a commit.
-enum Item {
-    Entry(Box<Entry>),
-    After(Done, Arc<Progress>, u64),
-    Run(Step),
-}
-
-/// What is left of an item when it is applied.
-enum Applying {
-    /// An entry, and whether it was written.
-    Entry(Box<Entry>, bool),
-    After(Done, Arc<Progress>, u64),
-    Run(Done),
 }
 
 /// The store: hands entries to the writer and opens readers.
@@ -328,7 +310,11 @@ impl Writer {
         for item in batch {
             applying.push(match item {
                 Item::After(done, progress, run) => Applying::After(done, progress, run),
-                Item::Run(step) => Applying::Run(step(result.is_ok().then_some(sql))),
+                Item::Run(step) => {
+                    let done = step(result.is_ok().then_some(sql));
+                    result = result.and_then(|()| still_open(sql));
+                    Applying::Run(done)
+                }
                 Item::Entry(entry) => {
                     let mut written = false;
                     if result.is_ok() {
@@ -426,25 +412,6 @@ impl Writer {
     }
 }
 
-/// Writes an entry, if what it was decided on still holds; says whether it does.
-fn write_entry(
-    sql: &Connection,
-    counters: &mut Counters,
-    ended: &mut EndedRuns,
-    entry: &Entry,
-) -> rusqlite::Result<bool> {
-    let holds = ended.holds(entry);
-    if !holds || apply::apply(sql, counters, entry)? == Applied::Duplicate {
-        // Its worker went on from a state that is not so.
-        ended.end(entry);
-    }
-    if !holds && let Some(taken) = &entry.taken {
-        // At once: a record that follows it may be in this batch too.
-        taken.session.cancel();
-    }
-    Ok(holds)
-}
-
 /// Who is to be woken after a commit.
 #[derive(Default)]
 struct Rings {
@@ -458,34 +425,6 @@ impl Rings {
         // After one that fired there may be the next.
         let has_set = |settlement: &Settlement| !settlement.timers.is_empty();
         self.timers |= entry.fired.is_some() || entry.settlement.as_ref().is_some_and(has_set);
-    }
-}
-
-/// The runs that end with a batch. They are announced only after its commit: a worker that begins
-/// anew before would read a state that the open transaction is about to replace.
-#[derive(Default)]
-struct EndedRuns(Vec<(Arc<Progress>, u64)>);
-
-impl EndedRuns {
-    /// Whether what the entry was decided on still holds. A record whose reading was cancelled comes
-    /// again, and must not come after one that follows it.
-    fn holds(&self, entry: &Entry) -> bool {
-        let has_ended = |(progress, run): &(Arc<Progress>, u64)| {
-            Arc::ptr_eq(progress, &entry.progress) && *run == entry.run
-        };
-        let is_over = entry.run != entry.progress.run() || self.0.iter().any(has_ended);
-        let is_cancelled = (entry.taken.as_ref()).is_some_and(|taken| taken.session.is_cancelled());
-        !is_over && !is_cancelled
-    }
-
-    fn end(&mut self, entry: &Entry) {
-        self.0.push((entry.progress.clone(), entry.run));
-    }
-
-    fn announce(&self) {
-        for (progress, run) in &self.0 {
-            progress.start_new_run(*run);
-        }
     }
 }
 
@@ -517,21 +456,6 @@ fn in_transaction<T>(
     Ok(value)
 }
 
-/// Runs this within the open transaction, as a whole or not at all.
-fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    connection.prepare_cached("SAVEPOINT step")?.execute([])?;
-    let result = work(connection);
-    let end = match result {
-        Ok(_) => "RELEASE step",
-        Err(_) => "ROLLBACK TO step; RELEASE step",
-    };
-    connection.execute_batch(end)?;
-    result
-}
-
 fn bound_size(connection: &Connection, max_bytes: u64) -> rusqlite::Result<()> {
     if max_bytes == 0 {
         return Ok(());
@@ -539,4 +463,84 @@ fn bound_size(connection: &Connection, max_bytes: u64) -> rusqlite::Result<()> {
     let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     let pages = (max_bytes / page.max(1) as u64).max(1);
     connection.pragma_update_and_check(None, "max_page_count", pages as i64, |_| Ok(()))
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+
+    /// Hands over what shares a commit: the writer is busy until all of it waits.
+    fn together(store: &Store, steps: &[&'static str]) -> Vec<Result<(), StoreFault>> {
+        let (begun, has_begun) = bounded(1);
+        let (go_on, gate) = bounded::<()>(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                store.run(move |_| {
+                    begun.send(()).unwrap();
+                    gate.recv().unwrap();
+                    Ok(())
+                })
+            });
+            has_begun.recv().unwrap();
+            let mut results = Vec::new();
+            for (number, sql) in steps.iter().copied().enumerate() {
+                results.push(scope.spawn(move || store.run(move |step| step.execute_batch(sql))));
+                // In this order: the next one is handed over when this one waits.
+                while store.requests.len() <= number {
+                    std::thread::yield_now();
+                }
+            }
+            go_on.send(()).unwrap();
+            results
+                .into_iter()
+                .map(|step| step.join().unwrap())
+                .collect()
+        })
+    }
+
+    #[test]
+    fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = StoreSettings {
+            max_bytes: 1 << 20,
+            ..StoreSettings::default()
+        };
+        let file = StoreFile::open(data.path()).unwrap();
+        let store = Store::start(file, settings, OutboxReaders::Consumers).unwrap();
+        store
+            .run(|sql| sql.execute_batch("CREATE TABLE notes (text)"))
+            .unwrap();
+        let results = together(
+            &store,
+            &[
+                "INSERT INTO notes VALUES ('before')",
+                "INSERT INTO notes VALUES (zeroblob(4000000))",
+                "INSERT INTO notes VALUES ('after')",
+            ],
+        );
+        assert!(results.iter().all(Result::is_err), "{results:?}");
+        let notes = |store: &Store| -> i64 {
+            let reader = store.reader().unwrap();
+            let count = "SELECT count(*) FROM notes";
+            (reader.connection().query_row(count, [], |row| row.get(0))).unwrap()
+        };
+        assert_eq!(notes(&store), 0);
+        // A step that is merely wrong costs nobody else anything.
+        let results = together(
+            &store,
+            &[
+                "INSERT INTO notes VALUES ('before')",
+                "INSERT INTO no_such_table VALUES (1)",
+                "INSERT INTO notes VALUES ('after')",
+            ],
+        );
+        assert!(results[0].is_ok() && results[1].is_err() && results[2].is_ok());
+        assert_eq!(notes(&store), 2);
+        store.close();
+    }
 }

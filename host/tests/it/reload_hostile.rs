@@ -106,7 +106,8 @@ fn offer_all(host: &Host, rounds: &AtomicU64) {
     let goes_on = |what: &str| {
         let before = rounds.load(Ordering::Relaxed);
         until(&format!("the client goes on after {what}"), || {
-            rounds.load(Ordering::Relaxed) > before
+            // The round that is under way may have begun before.
+            rounds.load(Ordering::Relaxed) > before + 1
         });
     };
     for (settings, check, says) in refused() {

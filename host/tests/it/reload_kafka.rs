@@ -210,6 +210,7 @@ fn listening_too(version: &str, extra: bool) -> Chameleon {
 
 #[test]
 fn topics_and_groups_follow_a_swap_and_no_other_group_notices() {
+    let t0 = Instant::now();
     let (data, cluster) = (tempfile::tempdir().unwrap(), cluster());
     for topic in ["chameleonTopic", "changedTopic", "extraTopic", "addedTopic"] {
         cluster.create_topic(topic, 3, 1).unwrap();
@@ -229,10 +230,14 @@ fn topics_and_groups_follow_a_swap_and_no_other_group_notices() {
         .start();
     let changed = peer.listen("changedTopic", "peer");
     peer.say("chameleonTopic", "counted");
+    println!("STEP 1 {:?}", t0.elapsed());
     until_counted(&host, 1);
+    println!("STEP 2 {:?}", t0.elapsed());
     // Nobody listens to it yet.
     peer.say("extraTopic", "extra");
+    println!("STEP 3 {:?}", t0.elapsed());
     count(&host, "k");
+    println!("STEP 4 {:?}", t0.elapsed());
     assert_eq!(
         header(&hear(&changed), "ce_sagadigest"),
         Some(&*first.digest())
@@ -240,10 +245,13 @@ fn topics_and_groups_follow_a_swap_and_no_other_group_notices() {
 
     assert_eq!(chameleon::apply(&host, &second).status, 200);
     peer.say("extraTopic", "extra");
+    println!("STEP 5 {:?}", t0.elapsed());
     until_counted(&host, 4);
+    println!("STEP 6 {:?}", t0.elapsed());
     assert_eq!(changes(&host, "extraTopic"), (1, 0));
     assert_eq!(changes(&host, "chameleonTopic"), (1, 0), "{}", host.log());
     count(&host, "k");
+    println!("STEP 7 {:?}", t0.elapsed());
     let added = peer.listen("addedTopic", "peer-too");
     let heard = hear(&added);
     assert_eq!(header(&heard, "ce_type"), Some("added"));
@@ -261,10 +269,13 @@ fn topics_and_groups_follow_a_swap_and_no_other_group_notices() {
     // It has left its group: who comes next has all partitions, and goes on where it was.
     let successor = peer.listen("extraTopic", "extraTopic");
     peer.say("extraTopic", "extra");
+    println!("STEP 8 {:?}", t0.elapsed());
     let heard = hear(&successor);
     assert_eq!(heard.offset(), 2, "a record that was counted already");
     peer.say("chameleonTopic", "counted");
+    println!("STEP 9 {:?}", t0.elapsed());
     until_counted(&host, 6);
+    println!("STEP 10 {:?}", t0.elapsed());
     assert_eq!(changes(&host, "chameleonTopic"), (1, 0), "{}", host.log());
     assert_eq!(changes(&host, "extraTopic"), (1, 1), "{}", host.log());
     assert!(host.stop().success());
