@@ -13,10 +13,15 @@ thread_local! {
 
 /// Runs something that may panic on foreign input; none where it did.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    CAUGHT.set(true);
+    let before = CAUGHT.replace(true);
     let result = std::panic::catch_unwind(AssertUnwindSafe(work)).ok();
-    CAUGHT.set(false);
+    CAUGHT.set(before);
     result
+}
+
+/// From now on panics of this thread are caught, by whoever gives it work.
+pub fn are_caught_here() {
+    CAUGHT.set(true);
 }
 
 /// From now on a panic that is not caught ends the process with this exit code.

@@ -83,7 +83,7 @@ pub enum SubscriptionChange {
         /// Group of the candidate.
         candidate: String,
     },
-    /// It took records that name no event type, and no subscription of the topic takes them any more.
+    /// It took records that name no event type, and does so no longer.
     Untyped,
 }
 
@@ -205,9 +205,30 @@ fn lack_of_subscription(active: &Subscription, candidate: &Description, lacks: &
             candidate: same.group.clone(),
         });
     }
-    if active.untyped && !of_topic().any(|other| other.untyped) {
+    if active.untyped && !same.untyped {
         add(SubscriptionChange::Untyped);
     }
+}
+
+/// The commands that a route of both builds is called by, where they differ: name in the active build, name in the
+/// candidate. Use is counted by name, and has to go with the route.
+#[must_use]
+pub fn renamed_routes<'d>(
+    active: &'d Description,
+    candidate: &'d Description,
+) -> Vec<(&'d str, &'d str)> {
+    let mut renamed = Vec::new();
+    for command in &active.commands {
+        let shape = shape_of(&command.path);
+        let same = (candidate.commands.iter())
+            .find(|other| other.method == command.method && shape_of(&other.path) == shape);
+        if let Some(same) = same
+            && same.name != command.name
+        {
+            renamed.push((command.name.as_str(), same.name.as_str()));
+        }
+    }
+    renamed
 }
 
 /// Clients know a route by method and URL: what the command is called is of no matter to them.
@@ -309,8 +330,8 @@ impl fmt::Display for Lack {
                         ": `group` is `{candidate}`, not `{group}`, and would not go on where that one stands"
                     ),
                     SubscriptionChange::Untyped => f.write_str(
-                        ": neither it nor another one of the topic is `untyped`, and records that name no \
-                         event type would become dead letters",
+                        ": it is not `untyped` any more, and records that name no event type would become dead letters, \
+                         or other events",
                     ),
                 }
             }

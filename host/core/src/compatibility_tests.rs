@@ -203,17 +203,20 @@ fn subscriptions() {
         (
             |d| d.subscriptions[0].untyped = false,
             &[
-                "subscription `asked` of topic `in`: neither it nor another one of the topic is `untyped`, and records \
-               that name no event type would become dead letters",
+                "subscription `asked` of topic `in`: it is not `untyped` any more, and records that name no event type \
+                 would become dead letters, or other events",
             ],
         ),
         (
-            // Taken for another event, but taken.
+            // Taken, but for another event.
             |d| {
                 d.subscriptions[0].untyped = false;
                 d.subscriptions[1].untyped = true;
             },
-            &[],
+            &[
+                "subscription `asked` of topic `in`: it is not `untyped` any more, and records that name no event type \
+                 would become dead letters, or other events",
+            ],
         ),
         (
             // Of another topic.
@@ -222,8 +225,8 @@ fn subscriptions() {
                 d.subscriptions[2].untyped = true;
             },
             &[
-                "subscription `asked` of topic `in`: neither it nor another one of the topic is `untyped`, and records \
-               that name no event type would become dead letters",
+                "subscription `asked` of topic `in`: it is not `untyped` any more, and records that name no event type \
+                 would become dead letters, or other events",
             ],
         ),
         (
@@ -239,6 +242,16 @@ fn subscriptions() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_route_under_another_name_is_the_same_route() {
+    let renamed = changed(|d| {
+        d.commands[3].name = "jot".into();
+    });
+    assert_eq!(lacks(&desk(), &renamed), []);
+    assert_eq!(renamed_routes(&desk(), &renamed), [("note", "jot")]);
+    assert_eq!(renamed_routes(&desk(), &desk()), []);
 }
 
 #[test]

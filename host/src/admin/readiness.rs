@@ -17,8 +17,13 @@ use crate::reload::report::{
 /// Why records don't flow at the moment, if they don't.
 pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
+/// Whether something is so at the moment.
+pub type IsSo = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// What is asked for the readiness of a host.
 pub struct Readiness {
+    /// Whether the store takes no commits.
+    pub store_fails: IsSo,
     /// Why records don't flow at the moment, if they don't.
     pub trouble: Trouble,
     /// Cancelled when the drain begins.
@@ -35,7 +40,7 @@ pub enum Status {
     Degraded,
     /// It finishes what is under way and takes nothing more.
     Draining,
-    /// Its store can't be read.
+    /// Its store can't be read, or takes no commits.
     Unavailable,
 }
 
@@ -48,7 +53,7 @@ pub struct Report {
     pub participants: Vec<ReadyParticipant>,
     /// Why records don't flow at the moment, if they don't.
     pub transport: Option<String>,
-    /// Why the participants are not known, if they aren't.
+    /// Why the store can't be used, if it can't.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -82,23 +87,35 @@ impl Status {
 }
 
 impl Readiness {
+    /// The state in one word. Costs next to nothing, so strangers may ask.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        if self.draining.is_cancelled() {
+            Status::Draining
+        } else if (self.store_fails)() {
+            Status::Unavailable
+        } else if (self.trouble)().is_some() {
+            Status::Degraded
+        } else {
+            Status::Ready
+        }
+    }
+
     /// The report, given what the store has of the generations.
     #[must_use]
     pub fn report(&self, overview: Result<Overview, NotApplied>) -> Report {
         let transport = (self.trouble)();
-        let (participants, reason) = match overview {
+        let (participants, unreadable) = match overview {
             Ok(overview) => (overview.participants.into_iter().map(told).collect(), None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let status = if self.draining.is_cancelled() {
-            Status::Draining
-        } else if reason.is_some() {
-            Status::Unavailable
-        } else if transport.is_some() {
-            Status::Degraded
-        } else {
-            Status::Ready
+        let status = match self.status() {
+            Status::Ready | Status::Degraded if unreadable.is_some() => Status::Unavailable,
+            status => status,
         };
+        let reason = unreadable.or_else(|| {
+            (self.store_fails)().then(|| "the store takes no commits; see the log".to_owned())
+        });
         Report {
             status,
             participants,
@@ -179,6 +196,7 @@ mod tests {
 
     fn readiness(trouble: Option<&'static str>) -> Readiness {
         Readiness {
+            store_fails: Box::new(|| false),
             trouble: Box::new(move || trouble.map(str::to_owned)),
             draining: CancellationToken::new(),
         }

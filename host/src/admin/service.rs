@@ -204,13 +204,12 @@ impl Admin {
     }
 
     async fn readyz(&self, with_detail: bool) -> Result<Answered, Problem> {
-        let report = self.readiness.report(self.reloader.overview(None).await);
-        let status = report.status.http();
-        if with_detail {
-            answer(status, &report)
-        } else {
-            answer(status, &json!({"status": report.status}))
+        if !with_detail {
+            let status = self.readiness.status();
+            return answer(status.http(), &json!({"status": status}));
         }
+        let report = self.readiness.report(self.reloader.overview(None).await);
+        answer(report.status.http(), &report)
     }
 
     async fn generations(&self, name: &str) -> Result<Answered, Problem> {

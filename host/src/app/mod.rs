@@ -26,13 +26,13 @@ use crate::admin::service::{self as admin, Admin};
 use crate::config::Config;
 use crate::generation::Build;
 use crate::http::server;
-use crate::http::service::{Service, Serving};
+use crate::http::service::Service;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
 use crate::reload::fit;
 use crate::reload::hosted::Hosted;
 use crate::reload::loader::Loader;
 use crate::reload::{Reloader, Surroundings, watch};
-use crate::store::{OpenError, OutboxReaders, Store, StoreFile};
+use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
 use crate::transport::Transport;
 use crate::transport::embedded::EmbeddedLog;
 use crate::transport::kafka::Kafka;
@@ -159,6 +159,11 @@ pub async fn start(
 
     let stop = Stop::default();
     let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
+    // What rules published that are gone by now has to go out too.
+    let waiting = store
+        .reader()
+        .and_then(|reader| registry::waiting_topics(reader.connection()));
+    let published = published.chain(waiting.map_err(anyhow::Error::from)?);
     let relay = transport.publish(published.collect(), stop.publishing.clone())?;
     let mut listening = Vec::new();
     let mut listeners = Vec::new();
@@ -188,7 +193,7 @@ pub async fn start(
         .transpose()
         .map_err(anyhow::Error::from)?;
     let admin = admin_listener
-        .map(|listener| start_admin(config, listener, &reloader, transport, &stop))
+        .map(|listener| start_admin(config, listener, &reloader, &store, transport, &stop))
         .transpose()?;
     let (admin, admin_listener) = admin.unzip();
     Ok(Running {
@@ -285,14 +290,12 @@ fn start_participant(
     };
     let participant = Arc::new(Participant::start(
         settings,
-        prepared.active.clone(),
+        prepared.active,
         store.clone(),
     )?);
-    let serving =
-        Serving::new(prepared.active, &prepared.base_path).map_err(StartError::Component)?;
     let service = Arc::new(Service::new(
         participant.clone(),
-        serving,
+        prepared.serving,
         config.http.body_bytes,
     ));
     let address = prepared
@@ -313,10 +316,12 @@ fn start_participant(
         participant,
         service,
         prepared.base_path,
+        prepared.file,
     );
     hosted
         .read(&prepared.fitted.sources, transport, &stop.consuming)
         .map_err(|problems| anyhow::anyhow!(problems))?;
+    hosted.note_consumers(store).map_err(anyhow::Error::from)?;
     Ok((url, listener, hosted))
 }
 
@@ -333,13 +338,16 @@ fn start_admin(
     config: &Config,
     listener: TcpListener,
     reloader: &Reloader,
+    store: &Arc<Store>,
     transport: Arc<dyn Transport>,
     stop: &Stop,
 ) -> Result<(String, Task<()>), StartError> {
     let address = listener
         .local_addr()
         .context("the admin listener has no address")?;
+    let store = store.clone();
     let readiness = Readiness {
+        store_fails: Box::new(move || store.is_failing()),
         trouble: Box::new(move || transport.trouble()),
         draining: stop.listening.clone(),
     };

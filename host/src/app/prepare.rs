@@ -11,6 +11,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::{Build, Generation};
 use crate::http::server;
+use crate::http::service::Serving;
 use crate::pipeline::Active;
 use crate::reload::fit::{self, FitError, Fitted};
 use crate::reload::initial::{self, Initial};
@@ -27,8 +28,11 @@ pub(super) struct Prepared {
     pub(super) last_key: i64,
     pub(super) active: Arc<Active>,
     pub(super) fitted: Fitted,
+    pub(super) serving: Serving,
     /// Whether it is active in the store already.
     pub(super) is_active: bool,
+    /// The digest of its file.
+    pub(super) file: Option<String>,
     pub(super) listener: TcpListener,
     pub(super) base_path: String,
 }
@@ -50,7 +54,11 @@ pub(super) fn prepare(
         })
         .map_err(unwritable)?;
     let initial = match (compiled_in, loader) {
-        (Some(build), _) => Initial { build, bytes: None },
+        (Some(build), _) => Initial {
+            build,
+            bytes: None,
+            file: None,
+        },
         (None, Some(loader)) => {
             let reader = store.reader().map_err(anyhow::Error::from)?;
             let before = active.as_ref().map(|build| (row, build));
@@ -84,23 +92,29 @@ pub(super) fn prepare(
     let address = own.listen.unwrap_or(loopback);
     let listener = server::bind(name, address).map_err(StartError::Listen)?;
     let base_path = own.base_path.clone();
+    let base_path = base_path.unwrap_or(description.endpoint.base_path);
+    let is_active = active.is_some_and(|active| active.digest == build.digest());
+    let active = Arc::new(Active {
+        generation: Generation {
+            id: generation,
+            build,
+        },
+        topics: fitted.topics.clone(),
+        dead_letters: fitted.dead_letters.clone(),
+    });
+    let serving = Serving::new(active.clone(), &base_path).map_err(StartError::Component)?;
     Ok(Prepared {
         name: name.to_owned(),
         own: own.clone(),
         row,
         last_key,
-        is_active: active.is_some_and(|active| active.digest == build.digest()),
-        active: Arc::new(Active {
-            generation: Generation {
-                id: generation,
-                build,
-            },
-            topics: fitted.topics.clone(),
-            dead_letters: fitted.dead_letters.clone(),
-        }),
+        active,
+        serving,
         fitted,
+        is_active,
+        file: initial.file,
         listener,
-        base_path: base_path.unwrap_or(description.endpoint.base_path),
+        base_path,
     })
 }
 

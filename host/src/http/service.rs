@@ -95,12 +95,12 @@ impl Service {
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let mut body = Body::Unread(body);
-        let mut swaps = self.serving.subscribe();
         for _ in 0..CHECKS {
-            let serving = swaps.borrow_and_update().clone();
+            let serving = self.serving.borrow().clone();
             if let Some(answer) = self.serve_under(&serving, &head, &mut body).await? {
                 return Ok(answer);
             }
+            let mut swaps = self.serving.subscribe();
             let is_next = |now: &Arc<Serving>| !Arc::ptr_eq(now, &serving);
             // Where they don't follow, the next check finds that out too.
             let _ = tokio::time::timeout(FOLLOW, swaps.wait_for(is_next)).await;

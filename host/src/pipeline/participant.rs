@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::active::Active;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Turn};
-use super::turnover::Turnover;
+use super::turnover::Slot;
 use super::worker::Worker;
 use crate::clock::{now_ms, random_tail};
 use crate::store::read::StoredTimer;
@@ -64,7 +64,7 @@ pub struct Participant {
 #[derive(Clone)]
 pub(super) struct Line {
     pub(super) turns: Sender<Turn>,
-    pub(super) turnovers: Sender<Turnover>,
+    pub(super) turnovers: Arc<Slot>,
 }
 
 impl Participant {
@@ -88,13 +88,13 @@ impl Participant {
         let mut threads = Vec::new();
         for number in 0..settings.instances.max(1) {
             let (give, take) = bounded(QUEUE);
-            let (hand_over, turnovers) = bounded(1);
+            let turnovers = Arc::<Slot>::default();
             let worker = Worker::new(
                 shared.clone(),
                 active.clone(),
                 shared.store.reader()?,
                 take,
-                turnovers,
+                turnovers.clone(),
             );
             let name = format!("{}-{number}", shared.name);
             threads.push(
@@ -104,7 +104,7 @@ impl Participant {
             );
             workers.push(Line {
                 turns: give,
-                turnovers: hand_over,
+                turnovers,
             });
         }
         Ok(Self {

@@ -140,11 +140,7 @@ impl Participant {
             if at_once {
                 handover.decide(true);
             }
-            // Those that were told already are let go when their handovers are dropped.
-            worker
-                .turnovers
-                .send(turnover)
-                .map_err(|_| SwapError::Stopping)?;
+            worker.turnovers.put(turnover);
             handovers.push(handover);
         }
         for worker in &workers {

@@ -5,7 +5,8 @@
 //! generation must not begin before the last one has ended everywhere (it can't read what the last one
 //! writes), all workers are held between two turns first, and go on when it is decided which it is.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,6 +23,33 @@ pub(super) struct Turnover {
     verdict: Receiver<bool>,
     /// Takes the rules that are not called any more, so that freeing them costs no turn.
     retired: Sender<Box<dyn Rules + Send>>,
+}
+
+/// Where a worker finds the turnover that waits for it: the latest, for one that is late need not take part in those
+/// before.
+#[derive(Default)]
+pub(super) struct Slot {
+    turnover: Mutex<Option<Turnover>>,
+    /// Looked at before each turn, most of the time in vain.
+    is_there: AtomicBool,
+}
+
+impl Slot {
+    pub(super) fn put(&self, turnover: Turnover) {
+        *self.lock() = Some(turnover);
+        self.is_there.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take(&self) -> Option<Turnover> {
+        if !self.is_there.load(Ordering::Relaxed) || !self.is_there.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        self.lock().take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Turnover>> {
+        self.turnover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The other end: with whoever swaps.

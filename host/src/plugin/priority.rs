@@ -5,6 +5,8 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::panics;
+
 /// How much lower: at 10, a thread gets about a tenth of what an ordinary one gets when both want a core.
 const NICE: i32 = 10;
 
@@ -22,6 +24,7 @@ impl LowPriority {
             .num_threads((cores / 2).max(1))
             .thread_name(|number| format!("reload-{number}"))
             .start_handler(|_| {
+                panics::are_caught_here();
                 // Where the system does not know it, the work is done at the usual priority.
                 let _ = rustix::process::nice(NICE);
             })
@@ -29,9 +32,10 @@ impl LowPriority {
         Ok(Self(pool))
     }
 
-    /// Does this on them and waits for it.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.0.install(work)
+    /// Does this on them and waits for it; gives nothing where it panicked: compilers and checkers are libraries, and what
+    /// they are given is foreign.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Option<T> {
+        panics::caught(|| self.0.install(work))
     }
 
     /// Drops something on them, when there is time.

@@ -6,7 +6,7 @@ use super::reply::{printable, refusal};
 use super::{complain, exit, say, table};
 use crate::config::Config;
 use crate::panics;
-use crate::reload::verify::{self, Verify};
+use crate::reload::verify::{self, NotVerified, Verify};
 
 /// Checks, says what came of it and gives the exit code.
 pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
@@ -17,7 +17,11 @@ pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
             say(&printable(&table::verified(&verified)));
             exit::DONE
         }
-        Err(refused) => {
+        Err(NotVerified::Failed(reason)) => {
+            complain(&reason);
+            exit::STORE
+        }
+        Err(NotVerified::Refused(refused)) => {
             let lines = refusal(refused.check, &refused.reasons);
             lines.iter().for_each(|line| complain(line));
             if json {

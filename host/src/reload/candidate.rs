@@ -8,7 +8,7 @@ use super::check::{self, Compared, Drops, Present};
 use super::fit::{self, FitError, Fitted};
 use super::hosted::Hosted;
 use super::reloader::{Apply, Inner};
-use super::report::{Check, NotApplied, Probe, Refused};
+use super::report::{Check, NotApplied, Probe, Refused, Way};
 use crate::clock::now_ms;
 use crate::generation::{Build, Generation};
 use crate::http::service::Serving;
@@ -37,13 +37,24 @@ impl Inner {
         apply: &Apply,
     ) -> Result<Option<Candidate>, NotApplied> {
         let digest = compile::digest(&apply.bytes);
+        let loader = self.loader()?;
+        let keep = || {
+            let kept = loader.archive().keep(&digest, &apply.bytes);
+            kept.map_err(|reason| {
+                NotApplied::Failed(format!(
+                    "the component can't be kept: {reason}; nothing was changed"
+                ))
+            })
+        };
         if digest == active.digest() {
+            // Its copy may have been lost.
+            keep()?;
             return Ok(None);
         }
-        let loader = self.loader()?;
         let build = loader
             .load(&apply.bytes, &apply.origin)
             .map_err(NotApplied::Refused)?;
+        self.still_open()?;
         let present = self.present(hosted, active);
         let most = self.around.config.reload.probe_inputs;
         let (compared, inputs) = self
@@ -54,18 +65,19 @@ impl Inner {
                 ))
             })
             .map_err(NotApplied::Failed)?;
-        let compared = compared.map_err(NotApplied::Refused)?;
+        let mut compared = compared.map_err(NotApplied::Refused)?;
+        compared.notes.extend(endpoint(hosted, &*build, apply)?);
         let fitted = self.fit(hosted, &*build)?;
-        let probe =
-            check::probe(&*build, &self.around.config.turn, inputs).map_err(NotApplied::Refused)?;
-        loader
-            .archive()
-            .keep(&digest, &apply.bytes)
-            .map_err(|reason| {
-                NotApplied::Failed(format!(
-                    "the component can't be kept: {reason}; nothing was changed"
-                ))
-            })?;
+        let probe = match check::probe(&*build, &self.around.config.turn, inputs) {
+            // What ran before is gone back to although it breaks on something: that may be why it was replaced.
+            Err(refused) if apply.way == Way::Rollback => {
+                compared.notes.extend(refused.reasons);
+                Probe::default()
+            }
+            probe => probe.map_err(NotApplied::Refused)?,
+        };
+        self.still_open()?;
+        keep()?;
         let next = Arc::new(Active {
             generation: Generation {
                 id: self.row_of(hosted, &build)?,
@@ -138,6 +150,33 @@ impl Inner {
     }
 }
 
+/// What of the endpoint would follow only at the next start. Where that moves all routes it is as if they were dropped.
+fn endpoint(
+    hosted: &Hosted,
+    build: &dyn Build,
+    apply: &Apply,
+) -> Result<Option<String>, NotApplied> {
+    let (declared, before) = (
+        &build.description().endpoint,
+        &hosted.participant.active().description().endpoint.clone(),
+    );
+    if hosted.own.base_path.is_none() && declared.base_path != hosted.base_path() {
+        let (now, then) = (hosted.base_path(), &declared.base_path);
+        let moves = format!(
+            "its base path is `{then}`, not `{now}`: from the next start on, all routes would be elsewhere; set base_path to keep them"
+        );
+        return match drops(apply) {
+            Drops::Unused => Err(refuse(Check::Compatibility, moves, build.digest())),
+            Drops::Any => Ok(Some(moves)),
+        };
+    }
+    let moves = hosted.own.listen.is_none() && declared.port != before.port;
+    Ok(moves.then(|| {
+        let (now, then) = (before.port, declared.port);
+        format!("its port is {then}, not {now}: it is served there from the next start on; set listen to keep the other")
+    }))
+}
+
 /// How strict the checks are.
 pub(super) fn drops(apply: &Apply) -> Drops {
     if apply.drop_used {
@@ -147,12 +186,9 @@ pub(super) fn drops(apply: &Apply) -> Drops {
     }
 }
 
-fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
-    NotApplied::Refused(Refused {
-        check,
-        reasons: vec![reason],
-        digest: Some(digest.to_owned()),
-    })
+/// What is told of a component that is refused for one reason.
+pub(super) fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
+    NotApplied::Refused(Refused::new(check, vec![reason], Some(digest.to_owned())))
 }
 
 /// What is told of a store that failed.

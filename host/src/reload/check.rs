@@ -90,11 +90,11 @@ pub fn compare(
             notes,
         })
     } else {
-        Err(Refused {
-            check: Check::Compatibility,
+        Err(Refused::new(
+            Check::Compatibility,
             reasons,
-            digest: Some(candidate.digest().to_owned()),
-        })
+            Some(candidate.digest().to_owned()),
+        ))
     })
 }
 
@@ -120,9 +120,6 @@ pub fn inputs(
 /// # Errors
 /// On what it broke.
 pub fn probe(candidate: &dyn Build, limits: &TurnLimits, inputs: Inputs) -> Result<Probe, Refused> {
-    probe::probe(candidate, limits, inputs).map_err(|reasons| Refused {
-        check: Check::Probe,
-        reasons,
-        digest: Some(candidate.digest().to_owned()),
-    })
+    probe::probe(candidate, limits, inputs)
+        .map_err(|reasons| Refused::new(Check::Probe, reasons, Some(candidate.digest().to_owned())))
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use saga_core::compatibility::{self, Lack};
+use saga_core::description::Description;
+use saga_core::message::Origin;
 
 use super::candidate::{Candidate, drops, store_failed};
 use super::check::{self, Present};
@@ -10,6 +13,7 @@ use super::hosted::Hosted;
 use super::reloader::{Apply, Inner};
 use super::report::{NotApplied, Way};
 use crate::clock::now_ms;
+use crate::generation::Generation;
 use crate::pipeline::{Active, SwapError};
 use crate::store::history;
 
@@ -21,7 +25,7 @@ impl Inner {
         active: Arc<Active>,
         candidate: Candidate,
         apply: &Apply,
-    ) -> Result<(), NotApplied> {
+    ) -> Result<Option<String>, NotApplied> {
         let transport = self.around.transport.as_ref();
         transport.publish_too(candidate.published);
         let next = candidate.successor.active().clone();
@@ -37,7 +41,7 @@ impl Inner {
                 SwapError::Busy | SwapError::Stopping => NotApplied::Busy(error.to_string()),
             })?
         } else {
-            self.activate(hosted, &next, apply.way)?;
+            self.activate(hosted, &active, &next, apply.way)?;
             // It is active in the store: if the host is stopping, the next start comes up with it.
             hosted
                 .participant
@@ -45,25 +49,39 @@ impl Inner {
                 .unwrap_or_default()
         };
         let routes = hosted.serve(candidate.serving);
+        let before = hosted.sources();
         let read = hosted.read(&candidate.sources, transport, &self.around.stop_consuming);
-        if let Err(problems) = read {
-            tracing::error!(
-                participant = hosted.participant.name(), %problems,
-                "the new rules are active, but not everything that they listen to can be read; apply them again or \
-                 start the host again"
-            );
+        if hosted.sources() != before
+            && let Err(fault) = hosted.note_consumers(&self.around.store)
+        {
+            tracing::warn!(%fault, "which consumers there are can't be noted in the store; old events are kept for longer");
         }
         self.low_priority()?.drop_later((retired, routes, active));
-        Ok(())
+        Ok(read.err().map(|problems| {
+            format!(
+                "not everything that it listens to can be read ({problems}); start the host again"
+            )
+        }))
     }
 
     /// Makes a generation that lacks nothing the active one: no state can have come since it was checked that it
     /// could not read.
-    fn activate(&self, hosted: &Hosted, next: &Active, way: Way) -> Result<(), NotApplied> {
-        let (row, generation) = (hosted.row, next.generation.id);
+    fn activate(
+        &self,
+        hosted: &Hosted,
+        active: &Active,
+        next: &Active,
+        way: Way,
+    ) -> Result<(), NotApplied> {
+        let (row, generation) = (hosted.row, next.generation.clone());
+        let before = active.generation.build.clone();
+        let work = move |sql: &Connection| {
+            history::activate(sql, row, generation.id, way.word(), now_ms())?;
+            carry_use(sql, row, before.description(), &generation)
+        };
         self.around
             .store
-            .run(move |sql| history::activate(sql, row, generation, way.word(), now_ms()))
+            .run(work)
             .map_err(|fault| store_failed(&fault))
     }
 
@@ -98,6 +116,7 @@ impl Inner {
                 let compared = check::compare(sql, &present, &*generation.build, drops)?;
                 if compared.is_ok() {
                     history::activate(sql, participant, generation.id, way.word(), now)?;
+                    carry_use(sql, participant, before.description(), &generation)?;
                 }
                 Ok(compared)
             })
@@ -105,6 +124,19 @@ impl Inner {
             .map(drop)
             .map_err(NotApplied::Refused)
     }
+}
+
+/// A route that is in use stays so under another name.
+fn carry_use(
+    sql: &Connection,
+    participant: i64,
+    before: &Description,
+    next: &Generation,
+) -> rusqlite::Result<()> {
+    for (old, new) in compatibility::renamed_routes(before, next.description()) {
+        history::carry_use(sql, participant, next.id, Origin::Command, old, new)?;
+    }
+    Ok(())
 }
 
 /// What was admitted under the active build and would not be under the next comes again, and what follows it too.

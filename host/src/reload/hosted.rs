@@ -6,9 +6,11 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::file::File;
+use crate::clock::now_ms;
 use crate::config::ParticipantConfig;
 use crate::http::service::{Service, Serving};
 use crate::pipeline::{Active, Participant};
+use crate::store::{Store, StoreFault, registry};
 use crate::transport::{Source, Transport};
 
 /// A participant that runs.
@@ -23,6 +25,7 @@ pub struct Hosted {
     /// Path prefix under which it is served until the next start.
     base_path: String,
     file: File,
+    file_at_start: Option<String>,
     consumers: Mutex<Vec<Consumer>>,
 }
 
@@ -42,6 +45,7 @@ impl Hosted {
         participant: Arc<Participant>,
         service: Arc<Service>,
         base_path: String,
+        file_at_start: Option<String>,
     ) -> Self {
         Self {
             file: File::new(own.component.clone()),
@@ -50,6 +54,7 @@ impl Hosted {
             participant,
             service,
             base_path,
+            file_at_start,
             consumers: Mutex::default(),
         }
     }
@@ -64,6 +69,12 @@ impl Hosted {
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The digest of that file when the host started; none where it could not be read.
+    #[must_use]
+    pub fn file_at_start(&self) -> Option<&str> {
+        self.file_at_start.as_deref()
     }
 
     /// The routes of a generation, as they would be served.
@@ -123,6 +134,20 @@ impl Hosted {
         } else {
             Err(problems.join("; "))
         }
+    }
+
+    /// Notes in the store what is read, so that what is not any more holds nothing back.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn note_consumers(&self, store: &Store) -> Result<(), StoreFault> {
+        let name = self.participant.name().to_owned();
+        let sources = self.sources();
+        let consumers: Vec<_> = sources
+            .iter()
+            .map(|source| (source.consumer.clone(), source.topic_row))
+            .collect();
+        store.run(move |sql| registry::note_consumers(sql, &name, &consumers, now_ms()))
     }
 
     /// Waits for the end of all consumers, which must have been told to stop.

@@ -21,8 +21,10 @@ use crate::store::history::BuildRow;
 pub struct Initial {
     /// The build.
     pub build: Arc<dyn Build>,
-    /// Its bytes, where it was not active before: they are to be kept.
+    /// Its bytes: they are to be kept.
     pub bytes: Option<Vec<u8>>,
+    /// The digest of the file at the configured path; none where it can't be read.
+    pub file: Option<String>,
 }
 
 /// Chooses and loads what a participant starts with. `active` is what was active before.
@@ -54,6 +56,7 @@ pub fn choose(
         return Ok(Initial {
             build: candidate,
             bytes: Some(bytes),
+            file: digest_of_file,
         });
     };
     if !is_active(&digest_of_file) {
@@ -69,20 +72,21 @@ pub fn choose(
         // The same bytes, wherever they are from.
         Err(_) if is_active(&digest_of_file) => file.map_err(|error| refused(&error, None))?,
         Err(reason) => {
-            return Err(Refused {
-                check: Check::Component,
-                reasons: vec![format!(
+            return Err(Refused::new(
+                Check::Component,
+                vec![format!(
                     "the host's copy of the active component of {name} can't be used: {reason}; put back the file with \
                      that digest, or start with --apply to make {path} active"
                 )],
-                digest: Some(build.digest.clone()),
-            });
+                Some(build.digest.clone()),
+            ));
         }
     };
     let origin = format!("{} (kept by the host)", build.digest);
     Ok(Initial {
         build: loader.load(&kept, &origin)?,
         bytes: Some(kept),
+        file: digest_of_file,
     })
 }
 
@@ -95,10 +99,12 @@ fn replace(
     candidate: &dyn Build,
     sql: &Connection,
 ) -> Result<(), Refused> {
-    let failed = |error: rusqlite::Error| Refused {
-        check: Check::Compatibility,
-        reasons: vec![format!("the store can't be read: {error}")],
-        digest: None,
+    let failed = |error: rusqlite::Error| {
+        Refused::new(
+            Check::Compatibility,
+            vec![format!("the store can't be read: {error}")],
+            None,
+        )
     };
     let kept = (loader.archive().read(&active.digest).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest).ok());

@@ -76,6 +76,14 @@ impl Loader {
         &self.archive
     }
 
+    /// Removes the compiled code of a component that was not taken, unless it is one that was active once.
+    pub fn forget(&self, digest: &str) {
+        if !self.archive.holds(digest) {
+            self.loaded().pop(digest);
+            self.cache.forget(digest);
+        }
+    }
+
     /// Removes the copies of all other digests, with their compiled code.
     pub fn retain(&self, digests: &HashSet<String>) {
         for gone in self.archive.retain(digests) {
@@ -94,9 +102,5 @@ pub fn refused(error: &LoadError, digest: Option<String>) -> Refused {
         | LoadError::BadDescription { .. }
         | LoadError::ChangingDescription { .. } => Check::Description,
     };
-    Refused {
-        check,
-        reasons: vec![error.to_string()],
-        digest,
-    }
+    Refused::new(check, vec![error.to_string()], digest)
 }

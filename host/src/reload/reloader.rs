@@ -9,18 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use saga_core::description::Description;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::candidate::refuse;
 use super::hosted::Hosted;
 use super::loader::Loader;
-use super::report::{Applied, NotApplied, Overview, ParticipantOverview, Probe, Way};
+use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, Probe, Way};
 use super::{back, loader, overview};
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::pipeline::Active;
 use crate::plugin::LoadError;
+use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
 use crate::store::{Reader, Store, history};
 use crate::transport::Transport;
@@ -68,8 +69,9 @@ pub(super) struct Inner {
     places: Arc<Semaphore>,
     one_at_a_time: Mutex<()>,
     is_closed: AtomicBool,
-    /// A connection, from the first look on.
+    /// A connection for checks, and one for what is told meanwhile; from the first look on.
     reader: Mutex<Option<Reader>>,
+    told: Mutex<Option<Reader>>,
     /// Where candidates are checked; started with the first swap.
     low_priority: OnceLock<LowPriority>,
 }
@@ -90,6 +92,7 @@ impl Reloader {
                 one_at_a_time: Mutex::default(),
                 is_closed: AtomicBool::new(false),
                 reader: Mutex::default(),
+                told: Mutex::default(),
                 low_priority: OnceLock::new(),
             }),
         }
@@ -211,10 +214,16 @@ impl Inner {
         self.apply_in_turn(hosted, apply)
     }
 
-    fn apply_in_turn(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
+    /// Between the steps of a swap: a host that is to stop does not wait for all of them.
+    pub(super) fn still_open(&self) -> Result<(), NotApplied> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(NotApplied::Busy("the host is stopping".into()));
         }
+        Ok(())
+    }
+
+    fn apply_in_turn(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
+        self.still_open()?;
         let result = self.swap(hosted, apply);
         self.say(hosted, apply, &result);
         result
@@ -276,7 +285,9 @@ impl Inner {
     fn told(&self, name: &str, hosted: &Hosted) -> Result<ParticipantOverview, String> {
         let archive = super::archive::Archive::new(&self.around.config.data_dir);
         let file = self.around.loader.as_ref().map(|_| hosted.file());
-        self.read(|sql| overview::of_participant(sql, name, hosted.row, &archive, file))
+        self.read_on(&self.told, |sql| {
+            overview::of_participant(sql, name, hosted.row, &archive, file)
+        })
     }
 
     /// One swap, from bytes to turns.
@@ -284,7 +295,15 @@ impl Inner {
         let active = hosted.participant.active();
         let began = Instant::now();
         // Beside the turns: whatever it takes, they go first.
-        let checked = (self.low_priority()?).run(|| self.candidate(hosted, &active, apply))?;
+        let checked = (self.low_priority()?).run(|| self.candidate(hosted, &active, apply));
+        let checked = checked.unwrap_or_else(|| {
+            let reason = format!("component {}: broke the compiler or a check", apply.origin);
+            Err(refuse(
+                Check::Component,
+                reason,
+                &compile::digest(&apply.bytes),
+            ))
+        })?;
         let Some(candidate) = checked else {
             return Ok(applied(&active, active.digest(), false));
         };
@@ -298,8 +317,7 @@ impl Inner {
         };
         report
             .notes
-            .extend(moved(hosted, candidate.successor.active().description()));
-        self.hand_over(hosted, active, candidate, apply)?;
+            .extend(self.hand_over(hosted, active, candidate, apply)?);
         report.swapped_us = began.elapsed().as_micros() as u64;
         self.forget_old();
         Ok(report)
@@ -361,6 +379,9 @@ impl Inner {
             }
         }
         if let Err(NotApplied::Refused(refused)) = result {
+            if let (Some(loader), Some(digest)) = (&self.around.loader, &refused.digest) {
+                loader.forget(digest);
+            }
             let text = serde_json::to_string(refused).unwrap_or_default();
             let (row, way) = (hosted.row, apply.way.word());
             let noted = self
@@ -377,7 +398,15 @@ impl Inner {
         &self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
     ) -> Result<T, String> {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read_on(&self.reader, read)
+    }
+
+    fn read_on<T>(
+        &self,
+        reader: &Mutex<Option<Reader>>,
+        read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, String> {
+        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match reader.take() {
             Some(opened) => Ok(opened),
             None => self.around.store.reader(),
@@ -399,15 +428,4 @@ fn applied(active: &Active, previous: &str, changed: bool) -> Applied {
         checked_us: 0,
         swapped_us: 0,
     }
-}
-
-/// What of the endpoint follows only at the next start.
-fn moved(hosted: &Hosted, description: &Description) -> Option<String> {
-    let declared = &description.endpoint.base_path;
-    (hosted.own.base_path.is_none() && declared != hosted.base_path()).then(|| {
-        format!(
-            "its base path is `{declared}`; until the next start it is served at `{}`",
-            hosted.base_path()
-        )
-    })
 }

@@ -3,6 +3,7 @@
 //! Plain values, which serialize to what the admin interface answers and what the command line reads
 //! back. Times are milliseconds since the Unix epoch; digests are SHA-256 in hexadecimal.
 
+use saga_core::rules::shorten;
 use serde::{Deserialize, Serialize};
 
 /// By which way a generation became the active one.
@@ -142,6 +143,26 @@ pub struct Refused {
     pub reasons: Vec<String>,
     /// Its digest, where it could be read.
     pub digest: Option<String>,
+}
+
+/// Reasons that are told of one component at most.
+const REASONS: usize = 16;
+
+impl Refused {
+    /// Why a component was not taken, in bounded words: they may quote what it says of itself.
+    #[must_use]
+    pub fn new(check: Check, reasons: Vec<String>, digest: Option<String>) -> Self {
+        let more = reasons.len().saturating_sub(REASONS);
+        let mut reasons: Vec<String> = reasons.into_iter().take(REASONS).map(shorten).collect();
+        if more > 0 {
+            reasons.push(format!("and {more} more"));
+        }
+        Self {
+            check,
+            reasons,
+            digest,
+        }
+    }
 }
 
 impl std::fmt::Display for Refused {

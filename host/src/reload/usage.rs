@@ -88,6 +88,10 @@ impl Usage<'_> {
             } => {
                 for (consumer, row, declared) in &self.consumers {
                     if **declared == **topic {
+                        if !consumer.starts_with("log:") {
+                            let why = "whether such events wait on the broker is not known here";
+                            return Ok(Some(why.into()));
+                        }
                         let unread = history::unread(self.sql, consumer, *row, event_type)?;
                         if unread > 0 {
                             return Ok(Some(format!("{unread} such events wait to be read")));

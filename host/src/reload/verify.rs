@@ -34,19 +34,33 @@ pub struct Verify {
     pub data: Option<PathBuf>,
 }
 
+/// Why a component was not found right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotVerified {
+    /// It did not pass a check.
+    #[error("{0}")]
+    Refused(Refused),
+    /// What it was to be compared with can't be read.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Refused> for NotVerified {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 /// Checks a component.
 ///
 /// # Errors
-/// Which check it did not pass, and why.
-pub fn verify(config: &Config, request: &Verify) -> Result<Verified, Refused> {
+/// Which check it did not pass, and why; or that it could not be checked.
+pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified> {
     let loader = Loader::offline(config).map_err(|error| failed(error.to_string()))?;
     let candidate = load(&loader, &request.path)?;
     let description = candidate.description();
-    let refused = |check, reason| Refused {
-        check,
-        reasons: vec![reason],
-        digest: Some(candidate.digest().to_owned()),
-    };
+    let refused =
+        |check, reason| Refused::new(check, vec![reason], Some(candidate.digest().to_owned()));
     if let Some(wanted) = &request.participant
         && *wanted != description.name
     {
@@ -54,7 +68,7 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, Refused> {
             active: wanted.clone(),
             candidate: description.name.clone(),
         };
-        return Err(refused(Check::Compatibility, lack.to_string()));
+        return Err(refused(Check::Compatibility, lack.to_string()).into());
     }
     Routes::new(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;
@@ -67,11 +81,12 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, Refused> {
         let other = load(&loader, path)?;
         let lacks = compatibility::lacks(other.description(), description);
         if !lacks.is_empty() {
-            return Err(Refused {
-                check: Check::Compatibility,
-                reasons: lacks.iter().map(ToString::to_string).collect(),
-                digest: Some(candidate.digest().to_owned()),
-            });
+            return Err(Refused::new(
+                Check::Compatibility,
+                lacks.iter().map(ToString::to_string).collect(),
+                Some(candidate.digest().to_owned()),
+            )
+            .into());
         }
     }
     let mut probe = None;
@@ -100,7 +115,7 @@ fn against_store(
     data: &Path,
     candidate: &dyn Build,
     notes: &mut Vec<String>,
-) -> Result<Option<Probe>, Refused> {
+) -> Result<Option<Probe>, NotVerified> {
     let name = &candidate.description().name;
     let sql = store::look(data)
         .map_err(|error| failed(error.to_string()))?
@@ -137,7 +152,7 @@ fn against_store(
     notes.extend(compared.notes);
     let inputs =
         check::inputs(&sql, row, candidate, config.reload.probe_inputs).map_err(reading)?;
-    check::probe(candidate, &config.turn, inputs).map(Some)
+    Ok(Some(check::probe(candidate, &config.turn, inputs)?))
 }
 
 /// What a build reads, as the store knows it.
@@ -180,10 +195,6 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-fn failed(reason: String) -> Refused {
-    Refused {
-        check: Check::Settings,
-        reasons: vec![reason],
-        digest: None,
-    }
+fn failed(reason: String) -> NotVerified {
+    NotVerified::Failed(reason)
 }

@@ -2,18 +2,23 @@
 //!
 //! Files are looked at, not listened to: a look costs a microsecond, and works alike for a file that is
 //! written over, one that is moved into place, one behind a link that is turned, and one on a file system
-//! that tells nobody. A file that has changed is taken when it has stayed the same from one look to the next.
+//! that tells nobody. A file that has changed is taken when it has stayed the same from one look to the next, and
+//! holds other bytes than what was last taken from there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::file::Mark;
-use super::report::Way;
+use super::hosted::Hosted;
+use super::report::{NotApplied, Way};
 use super::{Apply, Reloader};
-use crate::plugin::component;
+use crate::plugin::{compile, component};
+
+/// Wait before a file that could not be applied for a reason that passes is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Asks the watch to look at all files now.
 pub struct Reread;
@@ -28,10 +33,7 @@ pub fn start(
     interval: Option<Duration>,
     asked: Receiver<Reread>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut files: Vec<Watched> = reloader
-        .hosted()
-        .map(|hosted| Watched::new(hosted.participant.name(), &hosted.own.component))
-        .collect();
+    let mut files: Vec<Watched> = reloader.hosted().map(Watched::new).collect();
     std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || {
@@ -54,42 +56,53 @@ pub fn start(
 struct Watched {
     participant: String,
     path: PathBuf,
-    /// What was taken, or was there at the start.
-    taken: Option<Mark>,
-    /// What was there at the last look.
+    /// What was there at the last look, and whether it was looked into.
     seen: Option<Mark>,
+    is_known: bool,
+    /// Digest of what was last taken from here, or was here at the start. The same bytes once more are no news: they
+    /// may be what was gone back from.
+    taken: Option<String>,
+    /// Not before, after what was there could not be applied for a reason that passes.
+    again: Option<Instant>,
 }
 
 impl Watched {
-    fn new(participant: &str, path: &Path) -> Self {
-        let mark = Mark::of(path);
+    fn new(hosted: &Hosted) -> Self {
         Self {
-            participant: participant.to_owned(),
-            path: path.to_owned(),
-            taken: mark,
-            seen: mark,
+            participant: hosted.participant.name().to_owned(),
+            path: hosted.own.component.clone(),
+            seen: None,
+            is_known: false,
+            taken: hosted.file_at_start().map(str::to_owned),
+            again: None,
         }
     }
 
+    /// Takes what is there when it has not changed since the last look.
     fn look(&mut self, reloader: &Reloader) {
         let now = Mark::of(&self.path);
-        let has_settled = now == self.seen;
-        self.seen = now;
+        if now != self.seen {
+            self.seen = now;
+            self.is_known = false;
+            self.again = None;
+            return;
+        }
+        let is_due = self.again.is_none_or(|again| Instant::now() >= again);
         // A file that is gone is none to be taken.
-        if has_settled && now.is_some() && now != self.taken {
-            self.taken = now;
-            self.apply(reloader, Way::File);
+        if !self.is_known && is_due && now.is_some() {
+            self.take(reloader, Way::File);
         }
     }
 
+    /// Takes what is there now.
     fn reread(&mut self, reloader: &Reloader) {
         self.seen = Mark::of(&self.path);
-        self.taken = self.seen;
-        self.apply(reloader, Way::Signal);
+        self.take(reloader, Way::Signal);
     }
 
     /// What comes of it is said in the log, told in the overview and kept in the store.
-    fn apply(&self, reloader: &Reloader, way: Way) {
+    fn take(&mut self, reloader: &Reloader, way: Way) {
+        self.is_known = true;
         let apply = |bytes| Apply {
             participant: self.participant.clone(),
             bytes,
@@ -97,11 +110,22 @@ impl Watched {
             way,
             drop_used: false,
         };
-        match component::read(&self.path) {
-            Ok(bytes) => {
-                let _ = reloader.apply_blocking(&apply(bytes));
+        let bytes = match component::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) => return reloader.not_read(&apply(Vec::new()), &error),
+        };
+        let digest = compile::digest(&bytes);
+        if self.taken.as_ref() == Some(&digest) {
+            let (participant, path) = (&self.participant, self.path.display());
+            tracing::info!(%participant, %path, %digest, "the file holds what was last taken from it; nothing is swapped");
+            return;
+        }
+        match reloader.apply_blocking(&apply(bytes)) {
+            Err(NotApplied::Busy(_) | NotApplied::Failed(_)) => {
+                self.is_known = false;
+                self.again = Some(Instant::now() + RETRY);
             }
-            Err(error) => reloader.not_read(&apply(Vec::new()), &error),
+            _ => self.taken = Some(digest),
         }
     }
 }

@@ -196,7 +196,33 @@ pub fn last_asked(
     Ok(last.map(|last| last as u64))
 }
 
-/// How many records of this type a consumer of the embedded log has yet to read.
+/// Has what a participant was last asked under one name count under another one too, for a build that calls it so.
+///
+/// # Errors
+/// What SQLite said.
+pub fn carry_use(
+    sql: &Connection,
+    participant: i64,
+    generation: i64,
+    origin: Origin,
+    old: &str,
+    new: &str,
+) -> rusqlite::Result<()> {
+    if let Some(last) = last_asked(sql, participant, origin, old)? {
+        let mut used = tally::Tallies::default();
+        used.add(&tally::Tally {
+            generation,
+            origin,
+            name: new.to_owned(),
+            verdict: tally::Verdict::Read,
+            time: last,
+        });
+        used.flush(sql)?;
+    }
+    Ok(())
+}
+
+/// How many records of this type a consumer of the embedded log has yet to read. What waits on a broker is not known here.
 ///
 /// # Errors
 /// What SQLite said.

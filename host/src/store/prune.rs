@@ -20,11 +20,14 @@ pub enum OutboxReaders {
 }
 
 impl OutboxReaders {
-    /// Names in `offsets.consumer`. What read it on another transport, earlier, reads it no more.
+    /// Names in `offsets.consumer`; ?1 is the end of the retention. What read it on another transport, earlier, reads it
+    /// no more.
     fn condition(self) -> &'static str {
         match self {
-            Self::Consumers => "o.consumer GLOB 'log:*' AND o.consumer <> 'log:relay'",
-            Self::Relay => "o.consumer = 'log:relay'",
+            Self::Consumers => {
+                "o.consumer GLOB 'log:*' AND o.consumer <> 'log:relay' AND (o.dropped IS NULL OR o.dropped >= ?1)"
+            }
+            Self::Relay => "o.consumer = 'log:relay' AND ?1 IS NOT NULL",
         }
     }
 }
@@ -99,7 +102,7 @@ impl Pruner {
                  GROUP BY p.topic, p.partition",
                 self.readers.condition()
             ))?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map([before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
         let mut more = false;
         for (topic, partition, read) in partitions {
@@ -175,7 +178,7 @@ mod tests {
         }
         sql.execute("INSERT INTO partitions VALUES (1, 0, 10)", [])
             .unwrap();
-        sql.execute("INSERT INTO offsets VALUES (?1, 1, 0, 5)", [consumer])
+        sql.execute("INSERT INTO offsets VALUES (?1, 1, 0, 5, NULL)", [consumer])
             .unwrap();
         sql
     }
@@ -206,6 +209,17 @@ mod tests {
         prune(&sql, OutboxReaders::Consumers, 1_000 * HOUR);
         assert_eq!(left(&sql, "outbox"), 5, "the offsets 5 to 9 are unread");
         assert_eq!((left(&sql, "journal"), left(&sql, "inbox")), (0, 0));
+    }
+
+    #[test]
+    fn who_was_dropped_holds_rows_back_for_the_retention() {
+        let sql = store("log:p/g");
+        sql.execute("UPDATE offsets SET dropped = ?1", [20 * HOUR as i64])
+            .unwrap();
+        prune(&sql, OutboxReaders::Consumers, 21 * HOUR);
+        assert_eq!(left(&sql, "outbox"), 5, "dropped an hour ago");
+        prune(&sql, OutboxReaders::Consumers, 23 * HOUR);
+        assert_eq!(left(&sql, "outbox"), 0, "dropped three hours ago");
     }
 
     #[test]

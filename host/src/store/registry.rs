@@ -88,6 +88,46 @@ pub fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
     })
 }
 
+/// The topics of which the outbox holds something that the relay has not published: names and rows.
+///
+/// # Errors
+/// What SQLite said.
+pub fn waiting_topics(sql: &Connection) -> rusqlite::Result<Vec<(std::sync::Arc<str>, i64)>> {
+    sql.prepare(
+        "SELECT DISTINCT t.name, t.id FROM partitions p JOIN topics t ON t.id = p.topic
+         LEFT JOIN offsets o ON o.consumer = 'log:relay' AND o.topic = p.topic AND o.partition = p.partition
+         WHERE EXISTS (SELECT 1 FROM outbox b WHERE b.topic = p.topic AND b.partition = p.partition
+             AND b.offset >= coalesce(o.next_offset, 0))",
+    )?
+    .query_map([], |row| Ok((row.get::<_, String>(0)?.into(), row.get(1)?)))?
+    .collect()
+}
+
+/// Notes which consumers of the embedded log there are, by name and topic: those that are there no more hold back no
+/// rows of the outbox for longer than these are kept anyway.
+///
+/// # Errors
+/// What SQLite said.
+pub fn note_consumers(
+    sql: &Connection,
+    participant: &str,
+    consumers: &[(std::sync::Arc<str>, i64)],
+    now: u64,
+) -> rusqlite::Result<()> {
+    let own = format!("log:{participant}/*");
+    sql.execute(
+        "UPDATE offsets SET dropped = ?2 WHERE consumer GLOB ?1 AND dropped IS NULL",
+        params![own, now as i64],
+    )?;
+    for (consumer, topic) in consumers {
+        sql.execute(
+            "UPDATE offsets SET dropped = NULL WHERE consumer = ?1 AND topic = ?2",
+            params![consumer, topic],
+        )?;
+    }
+    Ok(())
+}
+
 /// The oldest and the newest version among the stored states of a participant that lie outside these
 /// bounds; none where all states lie within.
 ///

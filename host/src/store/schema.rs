@@ -144,6 +144,8 @@ CREATE TABLE dead_letters (
 
 /// Version 2: which builds were active when, and what came of it.
 const GENERATIONS: &str = "
+-- When a consumer was dropped; NULL while it reads.
+ALTER TABLE offsets ADD COLUMN dropped INTEGER;
 -- Which build became active when; the last row of a participant is the active one.
 CREATE TABLE activations (
     id          INTEGER PRIMARY KEY,

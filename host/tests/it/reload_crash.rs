@@ -1,7 +1,7 @@
 //! `kill -9` of the real process at random moments of swaps under load, restarted on the same data, many times.
 //!
 //! Either the old generation or the new one is active then, never neither, from the host's own copy: the files
-//! at the configured paths are garbage from the first crash on. Every second round begins with a build that was
+//! at the configured paths are garbage from the first crash on. Every third round begins with a build that was
 //! never compiled; the others swap between builds that were. `SAGA_CRASH_ROUNDS` and `SAGA_CRASH_SEED` are
 //! those of `crash`.
 
@@ -25,7 +25,7 @@ const ROUNDS: u64 = 20;
 const CLIENTS: u64 = 2;
 
 /// Longest wait for a swap to come as far as is wanted. A busy machine may need longer; then the crash comes before.
-const WHILE: Duration = Duration::from_secs(2);
+const WHILE: Duration = Duration::from_secs(1);
 
 const PARTICIPANTS: [&str; 3] = ["chameleon", "customer", "order"];
 
@@ -110,7 +110,7 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
         let url = |participant: &str| host.url(participant).to_owned();
         let (customers, orders, chameleon) = (url("customer"), url("order"), url("chameleon"));
         let admin = host.admin().to_owned();
-        let cold = (round % 2 == 0).then(|| {
+        let cold = (round % 3 == 0).then(|| {
             let participant = PARTICIPANTS[random.below(3) as usize];
             build(participant, &format!("round {round}"))
         });

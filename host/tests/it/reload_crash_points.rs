@@ -16,9 +16,9 @@ use crate::store_file::{number, rows};
 use crate::support::{Host, Start, try_request};
 
 /// Every how many steps there is a crash where not every step is asked for.
-const STRIDE: u64 = 4;
+const STRIDE: u64 = 6;
 /// The same where the swap is to a build that was never compiled, which takes a while.
-const COLD_STRIDE: u64 = 4;
+const COLD_STRIDE: u64 = 7;
 /// More steps than all swaps take.
 const MOST: u64 = 500;
 

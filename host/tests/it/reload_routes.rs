@@ -190,14 +190,16 @@ fn routes_follow_in_what_they_take() {
     // Only what was decided changed anything.
     assert_eq!(count(&host, "k")["count"], 7);
 
-    // The path prefix is a matter of the next start, and the answer says so.
+    // The path prefix is a matter of the next start, where all routes would be elsewhere.
     let moved = Chameleon::new().with(json!({"base_path": "/elsewhere"}));
-    let applied = swap(&host, &moved);
-    let notes = applied["notes"].to_string();
+    let refused = chameleon::apply(&host, &moved);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    let reason = refused.json()["reasons"][0].to_string();
     assert!(
-        notes.contains("until the next start it is served at `/chameleon`"),
-        "{notes}"
+        reason.contains("its base path is `/elsewhere`, not `/chameleon`"),
+        "{reason}"
     );
+    swap_dropping(&host, &moved);
     assert_eq!(count(&host, "k")["count"], 8);
     assert!(host.stop().success());
 }

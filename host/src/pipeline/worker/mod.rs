@@ -27,7 +27,7 @@ use super::parked::Parked;
 use super::participant::Shared;
 use super::recent::Recent;
 use super::turn::{Answer, Turn};
-use super::turnover::Turnover;
+use super::turnover::Slot;
 use crate::store::{Progress, Reader};
 
 /// The turn loop of one thread.
@@ -35,7 +35,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     decider: Decider,
     turns: Receiver<Turn>,
-    turnovers: Receiver<Turnover>,
+    turnovers: Arc<Slot>,
     parked: Parked,
     recent: Recent,
     /// When a read was last counted, by its name.
@@ -51,7 +51,7 @@ impl Worker {
         active: Arc<Active>,
         reader: Reader,
         turns: Receiver<Turn>,
-        turnovers: Receiver<Turnover>,
+        turnovers: Arc<Slot>,
     ) -> Self {
         let progress = Arc::<Progress>::default();
         Self {
@@ -137,8 +137,7 @@ impl Worker {
 
     /// Takes notice of what the writer did meanwhile, and of the next generation.
     fn catch_up(&mut self) {
-        // One that is late passes over what is out of date already.
-        while let Ok(turnover) = self.turnovers.try_recv() {
+        if let Some(turnover) = self.turnovers.take() {
             self.decider.turn_over(turnover);
             self.reads.clear();
         }
