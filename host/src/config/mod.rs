@@ -88,7 +88,7 @@ pub struct EmbeddedSettings {
 }
 
 /// One participant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ParticipantConfig {
     /// The component.
     pub component: PathBuf,

@@ -66,7 +66,15 @@ impl Inner {
             })
             .map_err(NotApplied::Failed)?;
         let mut compared = compared.map_err(NotApplied::Refused)?;
-        compared.notes.extend(endpoint(hosted, &*build, apply)?);
+        let described = active.description();
+        let moved = check::endpoint(
+            &hosted.own,
+            described,
+            hosted.base_path(),
+            &*build,
+            drops(apply),
+        );
+        compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         let fitted = self.fit(hosted, &*build)?;
         let probe = match check::probe(&*build, &self.around.config.turn, inputs) {
             // What ran before is gone back to although it breaks on something: that may be why it was replaced.
@@ -148,33 +156,6 @@ impl Inner {
             })
             .map_err(|fault| store_failed(&fault))
     }
-}
-
-/// What of the endpoint would follow only at the next start. Where that moves all routes it is as if they were dropped.
-fn endpoint(
-    hosted: &Hosted,
-    build: &dyn Build,
-    apply: &Apply,
-) -> Result<Option<String>, NotApplied> {
-    let (declared, before) = (
-        &build.description().endpoint,
-        &hosted.participant.active().description().endpoint.clone(),
-    );
-    if hosted.own.base_path.is_none() && declared.base_path != hosted.base_path() {
-        let (now, then) = (hosted.base_path(), &declared.base_path);
-        let moves = format!(
-            "its base path is `{then}`, not `{now}`: from the next start on, all routes would be elsewhere; set base_path to keep them"
-        );
-        return match drops(apply) {
-            Drops::Unused => Err(refuse(Check::Compatibility, moves, build.digest())),
-            Drops::Any => Ok(Some(moves)),
-        };
-    }
-    let moves = hosted.own.listen.is_none() && declared.port != before.port;
-    Ok(moves.then(|| {
-        let (now, then) = (before.port, declared.port);
-        format!("its port is {then}, not {now}: it is served there from the next start on; set listen to keep the other")
-    }))
 }
 
 /// How strict the checks are.

@@ -13,6 +13,7 @@ use saga_core::limits::TurnLimits;
 use super::probe::{self, Inputs};
 use super::report::{Check, Probe, Refused};
 use super::usage::Usage;
+use crate::config::ParticipantConfig;
 use crate::generation::Build;
 use crate::store::history;
 use crate::transport::Source;
@@ -96,6 +97,41 @@ pub fn compare(
             Some(candidate.digest().to_owned()),
         ))
     })
+}
+
+/// Compares where a candidate wants to be served with where the active build is: that would follow only at the next start.
+/// Where it moves all routes it is as if they were dropped.
+///
+/// # Errors
+/// That its routes would move.
+pub fn endpoint(
+    own: &ParticipantConfig,
+    active: &Description,
+    base_path: &str,
+    candidate: &dyn Build,
+    drops: Drops,
+) -> Result<Option<String>, Refused> {
+    let declared = &candidate.description().endpoint;
+    if own.base_path.is_none() && declared.base_path != base_path {
+        let moves = format!(
+            "its base path is `{}`, not `{base_path}`: from the next start on, all routes would be elsewhere; set \
+             base_path to keep them",
+            declared.base_path
+        );
+        return match drops {
+            Drops::Unused => Err(Refused::new(
+                Check::Compatibility,
+                vec![moves],
+                Some(candidate.digest().to_owned()),
+            )),
+            Drops::Any => Ok(Some(moves)),
+        };
+    }
+    let (now, then) = (active.endpoint.port, declared.port);
+    let moves = own.listen.is_none() && now != then;
+    Ok(moves.then(|| {
+        format!("its port is {then}, not {now}: it is served there from the next start on; set listen to keep the other")
+    }))
 }
 
 /// What a candidate is to be tried on: at most so many recorded inputs, and stored states of older shapes.

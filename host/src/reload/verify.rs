@@ -150,6 +150,13 @@ fn against_store(
     };
     let compared = check::compare(&sql, &present, candidate, Drops::Unused).map_err(reading)??;
     notes.extend(compared.notes);
+    let served_at = |own: &ParticipantConfig| {
+        let described = active.description();
+        let before = own.base_path.as_ref();
+        let base_path = before.unwrap_or(&described.endpoint.base_path);
+        check::endpoint(own, described, base_path, candidate, Drops::Unused)
+    };
+    notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
     let inputs =
         check::inputs(&sql, row, candidate, config.reload.probe_inputs).map_err(reading)?;
     Ok(Some(check::probe(candidate, &config.turn, inputs)?))

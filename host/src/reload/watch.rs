@@ -121,11 +121,13 @@ impl Watched {
             return;
         }
         match reloader.apply_blocking(&apply(bytes)) {
+            Ok(_) => self.taken = Some(digest),
             Err(NotApplied::Busy(_) | NotApplied::Failed(_)) => {
                 self.is_known = false;
                 self.again = Some(Instant::now() + RETRY);
             }
-            _ => self.taken = Some(digest),
+            // Offered again when it is touched, or asked for: the reason may have passed.
+            Err(_) => {}
         }
     }
 }
