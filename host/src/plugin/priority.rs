@@ -7,8 +7,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::panics;
 
-/// How much lower: at 10, a thread gets about a tenth of what an ordinary one gets when both want a core.
-const NICE: i32 = 10;
+/// How much lower: at 5, a thread gets about a third of what an ordinary one gets when both want a core. At 10 it would be
+/// a tenth, and on a machine that is busy through and through a new component would take half a minute to compile.
+const NICE: i32 = 5;
 
 /// Threads of low priority, which sleep while there is nothing to do.
 pub struct LowPriority(ThreadPool);
