@@ -17,6 +17,7 @@ use crate::reload::fit::{self, FitError, Fitted};
 use crate::reload::initial::{self, Initial};
 use crate::reload::loader::Loader;
 use crate::reload::report::Way;
+use crate::reload::usage;
 use crate::store::{Store, StoreFault, history, registry};
 use crate::transport::Transport;
 
@@ -126,29 +127,22 @@ fn register(
     own: &ParticipantConfig,
 ) -> Result<i64, StartError> {
     let for_store = build.clone();
-    let (generation, outside) = store
+    let (generation, unreadable) = store
         .run(move |sql| {
             let description = for_store.description();
-            let state = &description.state;
-            let outside =
-                registry::state_versions_outside(sql, row, state.oldest_readable, state.version)?;
+            let unreadable = usage::unreadable(sql, row, description)?;
             let digest = for_store.digest();
             let id = registry::generation(sql, row, digest, description, now_ms())?;
-            Ok((id, outside))
+            Ok((id, unreadable))
         })
         .map_err(unwritable)?;
-    let Some((oldest, newest)) = outside else {
-        return Ok(generation);
-    };
-    let description = build.description();
-    Err(StartError::Component(format!(
-        "component {}: reads states of version {} to {}, but the store holds states of {} of version \
-         {oldest} to {newest}; use a build that reads them",
-        own.component.display(),
-        description.state.oldest_readable,
-        description.state.version,
-        description.name,
-    )))
+    match unreadable {
+        None => Ok(generation),
+        Some(reason) => Err(StartError::Component(format!(
+            "component {}: {reason}",
+            own.component.display()
+        ))),
+    }
 }
 
 /// Makes what the participants start with active in the store, all of it or nothing.

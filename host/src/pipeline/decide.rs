@@ -129,6 +129,11 @@ impl Decider {
         self.reader.was_applied(self.shared.row, identity)
     }
 
+    /// Whether an aggregate is quarantined, as far as the store knows.
+    pub(super) fn is_quarantined(&self, key: &str) -> rusqlite::Result<bool> {
+        self.reader.is_quarantined(self.shared.row, key)
+    }
+
     /// Whether a change of the aggregate is on its way to disk.
     pub(super) fn is_unsettled(&mut self, key: &str) -> bool {
         let committed = self.progress.committed();

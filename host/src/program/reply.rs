@@ -109,14 +109,7 @@ fn failure(status: StatusCode, told: Told) -> Failure {
 
 /// A line for each reason for which a component was refused.
 pub(crate) fn refusal(check: Check, reasons: &[String]) -> Vec<String> {
-    let check = match check {
-        Check::Component => "component",
-        Check::World => "world",
-        Check::Description => "description",
-        Check::Settings => "settings",
-        Check::Compatibility => "compatibility",
-        Check::Probe => "probe",
-    };
+    let check = check.word();
     let line = |reason: &String| one_line(&format!("refused ({check}): {reason}"));
     reasons.iter().map(line).collect()
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::reload::report::{
     Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Probe, Quarantine,
-    RefusedOverview, Verified, Way,
+    RefusedOverview, Verified,
 };
 
 /// Characters of a digest that are shown: enough to tell builds apart, and to go back to one.
@@ -134,7 +134,7 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
         short(&generation.digest).to_owned(),
         generation.version.clone(),
         utc(generation.since),
-        word(generation.way).to_owned(),
+        generation.way.word().to_owned(),
         generation.decisions.to_string(),
         generation.refusals.to_string(),
         generation.faults.to_string(),
@@ -162,7 +162,7 @@ fn refusal(refused: &RefusedOverview) -> String {
     format!(
         "refused {} {what} ({}): {}",
         utc(refused.time),
-        word(refused.way),
+        refused.way.word(),
         refused.refused
     )
 }
@@ -182,16 +182,6 @@ fn quarantine(text: &mut String, quarantine: &Quarantine) {
         .saturating_sub(quarantine.first.len() as u64);
     if more > 0 {
         let _ = writeln!(text, "  and {more} more are quarantined");
-    }
-}
-
-fn word(way: Way) -> &'static str {
-    match way {
-        Way::Start => "start",
-        Way::File => "file",
-        Way::Signal => "signal",
-        Way::Apply => "apply",
-        Way::Rollback => "rollback",
     }
 }
 
@@ -260,7 +250,7 @@ fn utc(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reload::report::{Check, Difference, Quarantined, Refused};
+    use crate::reload::report::{Check, Difference, Quarantined, Refused, Way};
 
     fn digest(letter: char) -> String {
         letter.to_string().repeat(64)

@@ -63,6 +63,21 @@ pub enum Check {
     Probe,
 }
 
+impl Check {
+    /// How it is called in what is told of it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::World => "world",
+            Self::Description => "description",
+            Self::Settings => "settings",
+            Self::Compatibility => "compatibility",
+            Self::Probe => "probe",
+        }
+    }
+}
+
 /// What the recorded inputs showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {

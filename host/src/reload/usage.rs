@@ -59,26 +59,10 @@ impl Usage<'_> {
         }
         // What is stored is of no matter to another participant.
         if conflicts.hard.is_empty() {
-            conflicts.hard.extend(self.unreadable(candidate)?);
+            let unreadable = unreadable(self.sql, self.participant, candidate)?;
+            conflicts.hard.extend(unreadable);
         }
         Ok(conflicts)
-    }
-
-    fn unreadable(&self, candidate: &Description) -> rusqlite::Result<Option<String>> {
-        let state = &candidate.state;
-        let outside = registry::state_versions_outside(
-            self.sql,
-            self.participant,
-            state.oldest_readable,
-            state.version,
-        )?;
-        Ok(outside.map(|(oldest, newest)| {
-            format!(
-                "reads states of version {} to {}, but the store holds states of {} of version {oldest} to {newest}; \
-                 use a build that reads them",
-                state.oldest_readable, state.version, candidate.name
-            )
-        }))
     }
 
     fn use_of(&self, lack: &Lack) -> rusqlite::Result<Option<String>> {
@@ -116,6 +100,27 @@ impl Usage<'_> {
             .filter(|age| *age <= self.retention_ms)
             .map(|age| format!("the last one came {} ago", duration(age))))
     }
+}
+
+/// Says which stored states a build with this description can't read, if there are any.
+///
+/// # Errors
+/// What SQLite said.
+pub fn unreadable(
+    sql: &Connection,
+    participant: i64,
+    description: &Description,
+) -> rusqlite::Result<Option<String>> {
+    let state = &description.state;
+    let (oldest, newest) = (state.oldest_readable, state.version);
+    let outside = registry::state_versions_outside(sql, participant, oldest, newest)?;
+    Ok(outside.map(|(first, last)| {
+        format!(
+            "reads states of version {oldest} to {newest}, but the store holds states of {} of version {first} to {last}; \
+             use a build that reads them",
+            description.name
+        )
+    }))
 }
 
 /// A duration for people: `3 minutes`.

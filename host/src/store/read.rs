@@ -85,6 +85,16 @@ impl Reader {
             .exists(params![participant, identity.id, identity.source])
     }
 
+    /// Whether an aggregate is quarantined.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn is_quarantined(&self, participant: i64, key: &str) -> rusqlite::Result<bool> {
+        self.0
+            .prepare_cached("SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2")?
+            .exists(params![participant, key])
+    }
+
     /// Where a consumer reads on; none where it has never read.
     ///
     /// # Errors

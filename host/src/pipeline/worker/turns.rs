@@ -274,11 +274,14 @@ impl Worker {
             Undecided::Store(fault) => Answer::StoreFailed(fault),
             Undecided::Broke(fault) => self.broke(message, fault),
             Undecided::NotMigrated(fault) => {
-                self.ticket += 1;
-                self.commit(Entry {
-                    quarantine: Some(given_up::quarantine(message, &fault.detail)),
-                    ..self.bare_entry()
-                });
+                // Once is enough: who asks again and again must not cost a commit each time.
+                if !self.decider.is_quarantined(&message.key).unwrap_or(true) {
+                    self.ticket += 1;
+                    self.commit(Entry {
+                        quarantine: Some(given_up::quarantine(message, &fault.detail)),
+                        ..self.bare_entry()
+                    });
+                }
                 self.broke(message, fault)
             }
         }
