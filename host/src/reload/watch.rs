@@ -62,6 +62,8 @@ struct Watched {
     /// Digest of what was last taken from here, or was here at the start. The same bytes once more are no news: they
     /// may be what was gone back from.
     taken: Option<String>,
+    /// Whether it was never looked into: what is there then is what the host started with, most of the time.
+    is_first: bool,
     /// Not before, after what was there could not be applied for a reason that passes.
     again: Option<Instant>,
 }
@@ -73,6 +75,7 @@ impl Watched {
             path: hosted.own.component.clone(),
             seen: None,
             is_known: false,
+            is_first: true,
             taken: hosted.file_at_start().map(str::to_owned),
             again: None,
         }
@@ -115,6 +118,10 @@ impl Watched {
             Err(error) => return reloader.not_read(&apply(Vec::new()), &error),
         };
         let digest = compile::digest(&bytes);
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        if self.taken.as_ref() == Some(&digest) && is_first {
+            return;
+        }
         if self.taken.as_ref() == Some(&digest) {
             let (participant, path) = (&self.participant, self.path.display());
             tracing::info!(%participant, %path, %digest, "the file holds what was last taken from it; nothing is swapped");

@@ -462,3 +462,25 @@ fn a_port_in_use_is_named_with_what_to_do() {
         "{said}"
     );
 }
+
+#[test]
+fn a_host_whose_store_is_full_is_not_ready() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path())
+        .setting("store.max_bytes", 400_000)
+        .start();
+    assert_eq!(ask(&host, "GET", "/readyz", b"").status, 200);
+    let mut posts = (0..).map(|number| {
+        let path = format!("/counters/{number}");
+        host.post("chameleon", &path, &json!({})).status
+    });
+    assert!(posts.by_ref().take(100_000).any(|status| status == 503));
+    let told = ask(&host, "GET", "/readyz", b"");
+    assert_eq!(
+        (told.status, &told.json()["status"]),
+        (503, &json!("unavailable"))
+    );
+    let reason = told.json()["reason"].to_string();
+    assert!(reason.contains("takes no commits"), "{reason}");
+    assert_eq!(ask(&host, "GET", "/livez", b"").status, 200);
+}

@@ -293,3 +293,37 @@ fn topics_and_groups_follow_a_swap_and_no_other_group_notices() {
     assert_eq!(changes(&host, "extraTopic"), (1, 1), "{}", host.log());
     assert!(host.stop().success());
 }
+
+#[test]
+fn events_whose_publication_is_gone_are_published_all_the_same() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("chameleon.wasm");
+    let first = listening_too("1.0.0", false);
+    first.write(&path);
+    let start = |broker: &str| {
+        chameleon::start(&path, &data.path().join("data"))
+            .setting("reload.watch_ms", 0)
+            .arguments(&["--kafka", broker])
+            .start()
+    };
+    // Nobody listens there: what is published waits.
+    let host = start("127.0.0.1:1");
+    count(&host, "k");
+    let silent = listening_too("2.0.0", false).with(json!({
+        "publications": [],
+        "handle": {"count": {"count": 1}},
+    }));
+    chameleon::swap(&host, &silent);
+    assert!(host.stop().success());
+
+    let cluster = cluster();
+    for topic in ["chameleonTopic", "changedTopic"] {
+        cluster.create_topic(topic, 3, 1).unwrap();
+    }
+    let changed = Peer::new(&cluster).read("changedTopic");
+    let host = start(&cluster.bootstrap_servers());
+    let heard = hear(&changed);
+    assert_eq!(header(&heard, "ce_sagadigest"), Some(&*first.digest()));
+    assert_eq!(count(&host, "k")["by"], "2.0.0");
+    assert!(host.stop().success());
+}

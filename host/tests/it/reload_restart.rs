@@ -177,6 +177,13 @@ fn a_start_that_is_told_to_take_the_file_checks_it_like_a_swap() {
             "command `count`, or another one at POST /counters/{key}, is missing",
         ),
         (
+            with(json!({"commands": [
+                {"name": "count", "method": "POST", "path": "/counters/{key}", "request": {"type": "nonsense"}},
+                {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+            ]})),
+            "is not a JSON Schema",
+        ),
+        (
             with(json!({"subscriptions": []})),
             "1 such events wait to be read",
         ),

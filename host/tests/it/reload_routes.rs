@@ -292,3 +292,36 @@ fn a_timer_that_the_active_rules_do_not_list_is_put_aside_when_it_is_due() {
     assert_eq!(host.get("chameleon", "/counters/a").json(), Value::Null);
     assert!(host.stop().success());
 }
+
+#[test]
+fn a_route_in_use_stays_so_under_another_name() {
+    let data = tempfile::tempdir().unwrap();
+    let build = |version: &str, commands: &[Value]| {
+        Chameleon::new().version(version).with(json!({
+            "commands": commands,
+            "handle": {"count": {"count": 1}, "tally": {"count": 1}},
+        }))
+    };
+    let look = json!({"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"});
+    let first = build(
+        "1.0.0",
+        &[command("count", "POST", "/counters/{key}"), look.clone()],
+    );
+    let path = data.path().join("chameleon.wasm");
+    first.write(&path);
+    let host = chameleon::start(&path, data.path())
+        .setting("reload.watch_ms", 0)
+        .start();
+    chameleon::count(&host, "k");
+    let renamed = [command("tally", "POST", "/counters/{key}"), look.clone()];
+    chameleon::swap(&host, &build("2.0.0", &renamed));
+    let refused = chameleon::apply(&host, &build("3.0.0", &[look]));
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(
+        refused.text().contains("it is in use"),
+        "{}",
+        refused.text()
+    );
+    chameleon::count(&host, "k");
+    assert!(host.stop().success());
+}

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -172,6 +173,12 @@ fn a_file_that_was_gone_back_from_or_says_nothing_new_is_not_taken() {
     assert_eq!(chameleon::rollback(host).status, 200);
     watched.looks_go_by();
     assert!(is_active(host, &first), "{}", told(host));
+    // Nor is it when somebody touches it, or asks for all files to be read again.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    watched.looks_go_by();
+    signal(host.id(), "HUP");
+    watched.looks_go_by();
+    assert!(is_active(host, &first), "{}", told(host));
     assert_eq!(told(host)["file"]["is_active"], false);
 
     // The bytes that are active already, however often they are written.
@@ -197,7 +204,7 @@ fn a_file_that_was_gone_back_from_or_says_nothing_new_is_not_taken() {
         ];
         line.contains("chameleon.wasm") && says.iter().any(|says| line.contains(says))
     };
-    assert_eq!(log.lines().filter(is_said).count(), 3, "{log}");
+    assert_eq!(log.lines().filter(is_said).count(), 5, "{log}");
     // The one that was gone back from is taken when it comes anew.
     second.write(&path);
     watched.until_taken(&second);
@@ -304,5 +311,40 @@ fn a_hangup_takes_what_is_new_in_the_file_and_says_when_nothing_is_or_there_is_n
     assert_eq!(ready["participants"][0]["refused"], refused);
     host.log_until(reason);
     assert_eq!(by(&host), "3.0.0");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn what_ran_before_is_gone_back_to_though_it_breaks_on_a_recorded_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let commands = json!([
+        {"name": "count", "method": "POST", "path": "/counters/{key}"},
+        {"name": "double", "method": "PUT", "path": "/counters/{key}"},
+        {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+    ]);
+    let with = |version: &str, double: Value| {
+        build(version).with(json!({
+            "commands": commands.clone(),
+            "handle": {"count": {"count": 1}, "double": double},
+        }))
+    };
+    let (first, second) = (
+        with("1.0.0", json!("trap")),
+        with("1.1.0", json!({"count": 2})),
+    );
+    let path = directory.path().join("chameleon.wasm");
+    first.write(&path);
+    let host = chameleon::start(&path, directory.path()).start();
+    assert_eq!(host.send("chameleon", "PUT", "/counters/k", "").status, 500);
+    chameleon::swap(&host, &second);
+    assert_eq!(host.send("chameleon", "PUT", "/counters/k", "").status, 200);
+    let back = chameleon::rollback(&host);
+    assert_eq!(back.status, 200, "{}", back.text());
+    let notes = back.json()["notes"].to_string();
+    assert!(notes.contains("broke on the recorded message"), "{notes}");
+    assert!(is_active(&host, &first));
+    // Who offers it as something new is told what speaks against it.
+    chameleon::swap(&host, &second);
+    assert_eq!(chameleon::apply(&host, &first).status, 422);
     assert!(host.stop().success());
 }
