@@ -119,12 +119,11 @@ impl Watched {
         };
         let digest = compile::digest(&bytes);
         let is_first = std::mem::replace(&mut self.is_first, false);
-        if self.taken.as_ref() == Some(&digest) && is_first {
-            return;
-        }
         if self.taken.as_ref() == Some(&digest) {
-            let (participant, path) = (&self.participant, self.path.display());
-            tracing::info!(%participant, %path, %digest, "the file holds what was last taken from it; nothing is swapped");
+            if !is_first {
+                let (participant, path) = (&self.participant, self.path.display());
+                tracing::info!(%participant, %path, %digest, "the file holds what was last taken from it; nothing is swapped");
+            }
             return;
         }
         match reloader.apply_blocking(&apply(bytes)) {
