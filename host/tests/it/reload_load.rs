@@ -277,3 +277,27 @@ fn decisions_refusals_and_faults_are_counted_exactly() {
     );
     assert!(host.stop().success());
 }
+
+#[test]
+fn the_span_of_each_turn_says_which_build_decided() {
+    let data = tempfile::tempdir().unwrap();
+    let builds = ["1.0.0", "2.0.0"].map(|version| Chameleon::new().version(version));
+    let path = data.path().join("chameleon.wasm");
+    builds[0].write(&path);
+    let host = chameleon::start(&path, data.path())
+        .setting("reload.watch_ms", 0)
+        .setting("log.level", "debug")
+        .start();
+    count(&host, "k");
+    swap(&host, &builds[1]);
+    count(&host, "k");
+    let log = host.log();
+    let decided: Vec<_> = (log.lines())
+        .filter(|line| line.contains("turn{participant=chameleon") && line.contains("decided"))
+        .collect();
+    assert_eq!(decided.len(), 2, "{log}");
+    for (line, build) in decided.iter().zip(&builds) {
+        assert!(line.contains(&build.digest()), "{line}");
+    }
+    assert!(host.stop().success());
+}
