@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use saga_core::compatibility::{self, Lack};
 
 use super::check::{self, Drops, Present};
@@ -18,7 +18,7 @@ use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
 use crate::http::routes::Routes;
 use crate::plugin::component;
-use crate::store::{self, history};
+use crate::store::{self, history, registry};
 use crate::transport::{Readings, Source};
 
 /// What is to be checked, and against what.
@@ -183,11 +183,7 @@ pub(super) fn sources(
         let group = own
             .and_then(|own| own.groups.get(&subscription.group))
             .unwrap_or(&subscription.group);
-        let row = sql
-            .query_row("SELECT id FROM topics WHERE name = ?1", [topic], |row| {
-                row.get(0)
-            })
-            .optional()?;
+        let row = registry::known_topic(sql, topic)?;
         sources.extend(row.map(|topic_row| {
             Arc::new(Source {
                 readings: Readings::default(),

@@ -15,7 +15,7 @@ use crate::support::{Host, Response, Start, component, request, signal};
 const TOKEN: &str = "a-token-of-some-length";
 
 /// A host with the first build, whose file is not watched.
-fn start(data: &Path) -> Start {
+pub fn start(data: &Path) -> Start {
     let path = data.join("chameleon.wasm");
     if !path.exists() {
         Chameleon::new().write(&path);
@@ -23,7 +23,8 @@ fn start(data: &Path) -> Start {
     chameleon::start(&path, data).setting("reload.watch_ms", 0)
 }
 
-fn second() -> Chameleon {
+/// A build that lacks nothing of the first.
+pub fn second() -> Chameleon {
     Chameleon::new().version("2.0.0")
 }
 

@@ -6,23 +6,12 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::chameleon::{self, Chameleon, count};
+use crate::admin::{second, start};
+use crate::chameleon::{Chameleon, count};
 use crate::expect::until;
-use crate::support::{Host, Start, saga, signal};
+use crate::support::{Host, saga, signal};
 
 const TOKEN: &str = "a-token-of-some-length";
-
-fn start(data: &Path) -> Start {
-    let path = data.join("chameleon.wasm");
-    if !path.exists() {
-        Chameleon::new().write(&path);
-    }
-    chameleon::start(&path, data).setting("reload.watch_ms", 0)
-}
-
-fn second() -> Chameleon {
-    Chameleon::new().version("2.0.0")
-}
 
 /// A component of this content in the directory; gives its path.
 fn written(directory: &Path, name: &str, build: &Chameleon) -> String {
