@@ -11,7 +11,7 @@
 //! - [`http`]: requests to commands and back
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`admin`]: the operator's interface
-//! - [`session`], [`generation`], [`signal`], [`clock`], [`panics`]: what several of them share
+//! - [`session`], [`generation`], [`signal`], [`clock`], [`panics`], [`secret`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
 //! - [`program`]: command line, logging, signals, exit codes
@@ -29,6 +29,7 @@ pub mod pipeline;
 pub mod plugin;
 pub mod program;
 pub mod reload;
+pub mod secret;
 pub mod session;
 pub mod signal;
 pub mod store;

@@ -1,6 +1,6 @@
 //! The only wiring: what is started in which order, and how it drains.
 //!
-//! Start: store → components → transport → addresses → active generations → participants → listeners → consumers and
+//! Start: store → components → transport → addresses → consumer groups → active generations → participants → listeners → consumers and
 //! timers → admin. Drain: stop listening → stop swaps, consumers and timers → workers finish → relay → close the store
 //! → admin. Each step of the drain needs what comes after it.
 //!
@@ -52,6 +52,9 @@ pub enum StartError {
     /// The settings and the components don't fit together.
     #[error("{0}")]
     Config(String),
+    /// Another process reads in a consumer group.
+    #[error("{0}")]
+    GroupTaken(String),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -121,7 +124,10 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let transport: Arc<dyn Transport> = match &config.kafka {
         None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
-        Some(settings) => Arc::new(Kafka::new(store.clone(), settings.clone())?),
+        Some(settings) => Arc::new(
+            Kafka::new(store.clone(), settings.clone())
+                .map_err(|error| StartError::Config(format!("{error:#}")))?,
+        ),
     };
     let loader = match rules {
         Rules::Components => Some(Loader::new(config)?),
@@ -155,6 +161,7 @@ pub async fn start(
         Some(address) => Some(admin::bind(address).map_err(StartError::Listen)?),
         None => None,
     };
+    claim(&transport, &prepared).await?;
     activate(&store, &prepared)?;
 
     let stop = Stop::default();
@@ -265,6 +272,17 @@ impl Running {
             tracing::error!(%error, "the admin listener broke");
         }
     }
+}
+
+/// Makes sure that nobody else reads what the participants read.
+async fn claim(transport: &Arc<dyn Transport>, prepared: &[Prepared]) -> Result<(), StartError> {
+    let sources = (prepared.iter()).flat_map(|participant| &participant.fitted.sources);
+    let sources: Vec<_> = sources.cloned().collect();
+    let transport = transport.clone();
+    tokio::task::spawn_blocking(move || transport.claim(&sources))
+        .await
+        .map_err(anyhow::Error::from)?
+        .map_err(StartError::GroupTaken)
 }
 
 fn join(thread: Thread<()>, what: &str) {

@@ -7,9 +7,11 @@
 //! # Layout
 //!
 //! - this file: what can be set, and the defaults
+//! - `kafka`: the way to the brokers
 //! - [`operator`]: the admin interface, and how rules are swapped
 //! - [`reader`]: how it is read
 
+mod kafka;
 pub mod operator;
 pub mod reader;
 
@@ -219,7 +221,7 @@ fn read(reader: &mut Reader) -> Config {
         turn: read_turn(reader),
         guest: read_guest(reader),
         retry: read_retry(reader),
-        kafka: read_kafka(reader),
+        kafka: kafka::read_kafka(reader),
         participants: read_participants(reader),
     }
 }
@@ -304,39 +306,6 @@ fn read_retry(reader: &mut Reader) -> RetryPolicy {
             in_range(1, 86_400_000),
         ),
     }
-}
-
-fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
-    let given = !reader.names(&["kafka"]).is_empty();
-    let default = KafkaSettings::default();
-    let settings = KafkaSettings {
-        bootstrap: reader.get(&["kafka", "bootstrap"], String::new(), not_empty),
-        partitions: reader.get(
-            &["kafka", "partitions"],
-            default.partitions,
-            in_range(1, 10_000),
-        ),
-        replication: reader.get(
-            &["kafka", "replication"],
-            default.replication,
-            in_range(-1, 100),
-        ),
-        relay_linger_ms: reader.get(
-            &["kafka", "relay_linger_ms"],
-            default.relay_linger_ms,
-            in_range(0, 900_000),
-        ),
-        properties: read_texts(reader, &["kafka", "properties"]),
-    };
-    if given && settings.bootstrap.is_empty() {
-        reader.problem("kafka.bootstrap: is missing; give HOST:PORT of a broker".into());
-    } else if given {
-        settings
-            .problems()
-            .into_iter()
-            .for_each(|problem| reader.problem(format!("kafka: {problem}")));
-    }
-    given.then_some(settings)
 }
 
 fn read_participants(reader: &mut Reader) -> BTreeMap<String, ParticipantConfig> {

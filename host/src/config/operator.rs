@@ -1,17 +1,17 @@
 //! What the operator may do with a host that runs: the admin interface, and how rules are swapped.
 //!
-//! Owns the one secret among the host's own settings. It is never printed: not by `saga config`, not by `Debug`,
-//! not in what is said of a bad value.
+//! Owns the token that requests must show. It is never printed: not by `saga config`, not by `Debug`, not in what is
+//! said of a bad value.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
-use toml::Value;
 
-use super::reader::{Reader, Setting};
+use super::reader::Reader;
 use super::{in_range, is_address, not_empty};
+use crate::secret::Secret;
 
 /// Fewest characters of a token: with fewer it could be guessed.
 const TOKEN_LEAST: usize = 16;
@@ -91,14 +91,9 @@ impl Token {
     /// # Errors
     /// What is wrong with the file, in words that follow the name of the setting.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{shown} can't be read: {error}"))?;
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() {
-            return Err(format!("{shown} is empty; write a token into it"));
-        }
-        Self::new(text).map_err(|reason| format!("the token in {shown} {reason}"))
+        let secret = Secret::read(path)?;
+        Self::new(secret.reveal())
+            .map_err(|reason| format!("the token in {} {reason}", path.display()))
     }
 
     /// The secret itself.
@@ -114,22 +109,6 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A text that is checked later, and never quoted.
-struct Secret(String);
-
-impl Setting for Secret {
-    const EXPECTED: &'static str = "a text";
-    const IS_SECRET: bool = true;
-
-    fn from_text(text: &str) -> Option<Self> {
-        Some(Self(text.to_owned()))
-    }
-
-    fn from_toml(value: &Value) -> Option<Self> {
-        value.as_str().map(|text| Self(text.to_owned()))
-    }
-}
-
 pub(super) fn read_admin(reader: &mut Reader) -> AdminSettings {
     let listen = reader.get(
         &["admin", "listen"],
@@ -140,9 +119,9 @@ pub(super) fn read_admin(reader: &mut Reader) -> AdminSettings {
     let mut given = false;
     let secret = reader.find(&["admin", "token"], |secret: &Secret| {
         given = true;
-        Token::new(&secret.0).map(drop)
+        Token::new(secret.reveal()).map(drop)
     });
-    let mut token = secret.and_then(|secret| Token::new(&secret.0).ok());
+    let mut token = secret.and_then(|secret| Token::new(secret.reveal()).ok());
     if let Some(file) = &token_file {
         if given {
             reader.problem(

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use toml::{Table, Value};
 
+use crate::secret::Secret;
+
 /// A setting from outside the file.
 #[derive(Debug, Clone)]
 pub struct Override {
@@ -44,6 +46,19 @@ impl Setting for String {
 
     fn from_toml(value: &Value) -> Option<Self> {
         value.as_str().map(str::to_owned)
+    }
+}
+
+impl Setting for Secret {
+    const EXPECTED: &'static str = "a text";
+    const IS_SECRET: bool = true;
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self::new(text))
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_str().map(Self::new)
     }
 }
 

@@ -33,7 +33,7 @@ Exit codes:
    0  ended as asked
   64  bad settings, a bad command line, an unknown participant or generation
   65  a component was refused, or can't be read
-  69  an address can't be listened on; no host can be reached
+  69  an address can't be listened on; another process reads in a consumer group; no host can be reached
   70  a fault of the host itself
   73  the store can't be used
   75  the host can't do it now; try again

@@ -39,7 +39,7 @@ mod exit {
     pub(crate) const USAGE: u8 = 64;
     /// A component was refused, or can't be read.
     pub(crate) const COMPONENT: u8 = 65;
-    /// An address can't be listened on; no host can be reached.
+    /// An address can't be listened on; another process reads in a consumer group; no host can be reached.
     pub(crate) const UNAVAILABLE: u8 = 69;
     /// A bug in the host.
     pub(crate) const INTERNAL: u8 = 70;
@@ -135,7 +135,14 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
 async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
     let store = app::open_store(config)?;
-    let running = match app::start(config, store.clone(), rules).await {
+    let started = tokio::select! {
+        started = app::start(config, store.clone(), rules) => started,
+        which = signals.stop() => {
+            tracing::info!(signal = which.name, "ending before the start is done");
+            std::process::exit(exit::SIGNAL + which.number);
+        }
+    };
+    let running = match started {
         Ok(running) => running,
         Err(error) => {
             // What did start holds the store; closing it leaves no log to recover.
@@ -206,7 +213,7 @@ fn exit_code(error: &StartError) -> u8 {
         StartError::Config(_) => exit::USAGE,
         StartError::Component(_) => exit::COMPONENT,
         StartError::Store(_) => exit::STORE,
-        StartError::Listen(_) => exit::UNAVAILABLE,
+        StartError::Listen(_) | StartError::GroupTaken(_) => exit::UNAVAILABLE,
         StartError::Other(_) => exit::INTERNAL,
     }
 }

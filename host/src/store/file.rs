@@ -4,6 +4,7 @@
 //! second host in between two transactions.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ const FILE_NAME: &str = "saga.db";
 pub struct StoreFile {
     path: PathBuf,
     lock: File,
+    identity: String,
 }
 
 /// Why a store can't be used.
@@ -154,9 +156,23 @@ impl StoreFile {
             }
             Err(TryLockError::Error(error)) => return Err(in_directory(error)),
         }
-        let file = Self { path, lock };
+        let mut file = Self {
+            path,
+            lock,
+            identity: String::new(),
+        };
         file.prepare()?;
+        file.identity = file.identify().map_err(|reason| OpenError::Unusable {
+            path: file.path.clone(),
+            reason,
+        })?;
         Ok(file)
+    }
+
+    /// A name by which this store is told from all others, copies of it included: the copy of a file is another file.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// A connection that may write. Only the writer has one.
@@ -187,6 +203,14 @@ impl StoreFile {
         }
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
+    }
+
+    fn identify(&self) -> Result<String, String> {
+        let number = std::fs::metadata(&self.path).map_err(|error| error.to_string())?;
+        let name: String = (self.reading())
+            .and_then(|sql| sql.query_row("SELECT id FROM identity", [], |row| row.get(0)))
+            .map_err(|error| error.to_string())?;
+        Ok(format!("{name}-{:x}", number.ino()))
     }
 
     fn prepare(&self) -> Result<(), OpenError> {
@@ -288,6 +312,17 @@ mod tests {
         };
         drop(first);
         StoreFile::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_store_is_told_from_others_and_from_its_copies() {
+        let (one, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let identity = |directory: &Path| StoreFile::open(directory).unwrap().identity().to_owned();
+        let first = identity(one.path());
+        assert_eq!(identity(one.path()), first);
+        std::fs::copy(one.path().join(FILE_NAME), copy.path().join(FILE_NAME)).unwrap();
+        assert_ne!(identity(copy.path()), first);
+        assert_ne!(identity(tempfile::tempdir().unwrap().path()), first);
     }
 
     #[test]

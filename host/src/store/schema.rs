@@ -16,7 +16,7 @@ pub const APPLICATION_ID: i64 = 0x5341_4741;
 ///
 /// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
 /// builds) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
-const STEPS: [&str; 2] = [TURNS, GENERATIONS];
+const STEPS: [&str; 3] = [TURNS, GENERATIONS, IDENTITY];
 
 /// Brings a file from a version, 0 for an empty one, to [`VERSION`]. To be called in a transaction.
 ///
@@ -183,4 +183,12 @@ CREATE TABLE quarantine (
     time        INTEGER NOT NULL,
     PRIMARY KEY (participant, key)
 ) WITHOUT ROWID;
+";
+
+/// Version 3: by which name others know this store.
+const IDENTITY: &str = "
+CREATE TABLE identity (
+    id TEXT NOT NULL
+);
+INSERT INTO identity VALUES (lower(hex(randomblob(8))));
 ";

@@ -129,6 +129,12 @@ impl Store {
         })
     }
 
+    /// A name by which this store is told from all others; see [`StoreFile::identity`].
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        self.file.identity()
+    }
+
     /// Whether the last commit failed.
     #[must_use]
     pub fn is_failing(&self) -> bool {

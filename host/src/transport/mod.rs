@@ -50,6 +50,14 @@ pub trait Transport: Send + Sync {
     /// How many partitions of the outbox a topic gets.
     fn partitions(&self, topic: &str) -> i32;
 
+    /// Makes sure, before anything is read, that nobody who has another store reads these sources in their groups: the state of a
+    /// participant would be split. Waits for as long as one who has just ended may still count as a member. Brokers
+    /// that can't be reached say nothing against it; it is looked at again before the first record.
+    ///
+    /// # Errors
+    /// Who reads there, and what to do.
+    fn claim(&self, sources: &[Arc<Source>]) -> Result<(), String>;
+
     /// Begins to read a source, on a thread of its own, until `stop` or a parent of it is cancelled; nobody
     /// has to ring for that. The thread then ends as soon as the sink has the record that it is at, and lets its
     /// partitions go. What was delivered may still be settled. The same source may be read again later, and goes on

@@ -33,6 +33,9 @@ const PAGE: usize = 256;
 /// Wait before a partition is read anew: the store has just failed.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How often it is asked, at most, why offsets of a partition are missing.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Longest time that a look at a partition's beginning may take.
 const QUESTION: Duration = Duration::from_millis(300);
 
@@ -44,6 +47,8 @@ pub(super) struct Assignment {
     client: OnceLock<Weak<BaseConsumer<Self>>>,
     /// Whether the client is being closed: what it still complains of is of no interest.
     is_over: AtomicBool,
+    /// Whether the group has agreed anew on who reads what, and nobody has looked yet who is in it.
+    is_new: AtomicBool,
     /// Rings when there may be something to do.
     bell: Signal,
     topics: Arc<Watched>,
@@ -70,6 +75,8 @@ enum Reading {
         session: Arc<Session>,
         start: i64,
         last: i64,
+        /// When it was last asked why offsets are missing.
+        looked: Option<Instant>,
     },
 }
 
@@ -88,6 +95,7 @@ impl Assignment {
             places: Mutex::default(),
             client: OnceLock::new(),
             is_over: AtomicBool::new(false),
+            is_new: AtomicBool::new(false),
             bell: Signal::default(),
             topics,
             troubles,
@@ -111,9 +119,24 @@ impl Assignment {
         &self.part
     }
 
+    /// Whether the group has agreed anew on who reads what. Until [`Assignment::confirm`], nothing is delivered.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new.load(Ordering::Relaxed)
+    }
+
+    /// The partitions may be read.
+    pub(super) fn confirm(&self) {
+        self.is_new.store(false, Ordering::Relaxed);
+    }
+
     /// Lets go of all partitions, for their queues hold the client, and says no more of troubles.
     pub(super) fn forget(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+        self.release();
+    }
+
+    /// Lets go of all partitions.
+    pub(super) fn release(&self) {
         let places = std::mem::take(&mut *self.places());
         self.say_revoked(&places.into_keys().collect::<Vec<_>>());
     }
@@ -224,9 +247,21 @@ impl Assignment {
         let (partition, offset) = (message.partition(), message.offset());
         let session = match reading {
             Reading::Begins { .. } => return,
-            Reading::Runs { session, last, .. } if *last < offset => {
+            Reading::Runs {
+                session,
+                last,
+                looked,
+                ..
+            } if *last < offset => {
+                let expected = *last + 1;
                 *last = offset;
-                session.clone()
+                let session = session.clone();
+                // Offsets may have gaps that are no loss, and each look is a question to a broker.
+                if expected < offset && looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+                    *looked = Some(Instant::now());
+                    self.starts_elsewhere(client, partition, expected, offset);
+                }
+                session
             }
             Reading::Runs { last, .. } => {
                 let expected = *last + 1;
@@ -263,6 +298,7 @@ impl Assignment {
             session: session.clone(),
             start: first,
             last: first,
+            looked: None,
         };
         session
     }
@@ -320,11 +356,24 @@ impl Assignment {
         // Offsets may have gaps (compaction, transaction markers), which are no loss.
         match client.fetch_watermarks(topic, partition, QUESTION) {
             Ok((begin, _)) if begin <= expected => {}
-            _ => tracing::warn!(
-                %topic, partition, stored = expected, found,
-                "the records from the stored offset on are gone: they were deleted (retention) before they were read; \
-                 it is read from the first that is left"
+            Err(error) => tracing::warn!(
+                %topic, partition, expected, found, %error,
+                "offsets are missing, and the broker does not say whether their records were deleted"
             ),
+            Ok(_) => {
+                let missing = found - expected;
+                // It is over, and not made good: said until somebody who can has started the host again.
+                self.troubles.error(
+                    &format!("{}, partition {partition}", self.part),
+                    format!(
+                        "topic {topic}, partition {partition}: {missing} record(s) from offset {expected} on were deleted \
+                         (retention, or a deletion by hand) before they were read in group {}; it was read on from \
+                         offset {found}. What they said is lost to this host: keep records for longer than the longest \
+                         outage, and have them sent again if you can",
+                        self.source.group
+                    ),
+                );
+            }
         }
     }
 
@@ -365,6 +414,7 @@ impl Assignment {
             group = %self.source.group, topic = %self.source.topic, partitions = ?partitions(list),
             "partitions assigned"
         );
+        self.is_new.store(true, Ordering::Relaxed);
         for mut element in list.elements() {
             let partition = element.partition();
             let reading = match self.stored(partition) {
@@ -441,6 +491,9 @@ impl ClientContext for Assignment {
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::PartitionEOF,
             ) => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                self.topics.doubt_topic(&self.source.topic);
+            }
             Some(RDKafkaErrorCode::PollExceeded) => tracing::warn!(
                 topic = %self.source.topic, group = %self.source.group,
                 "the rules took longer than max.poll.interval.ms for a record; the partitions are read again when they are done"

@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
+use super::group::{self, Readers};
 use super::settings::describe;
 use super::{Parts, client};
 use crate::transport::{Sink, Source};
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Silence after which an error that Kafka reported counts as over.
 const OVER: Duration = Duration::from_secs(90);
+
+/// How often the brokers are asked in vain who reads in the group.
+const UNANSWERED: u32 = 3;
 
 /// Events that are served between two looks at the records.
 const EVENTS: usize = 4;
@@ -59,7 +63,7 @@ impl Consumer {
     pub(super) fn run(mut self, stop: &CancellationToken) {
         self.parts.topics.need(&self.source.topic);
         if self.parts.topics.wait_for(&self.source.topic, stop) {
-            while let Err(error) = self.read(stop) {
+            while let Err(error) = self.read_alone(stop) {
                 // The client can't be used any more, e.g. another process took its `instance` name.
                 self.parts.troubles.error(
                     self.client.context().part(),
@@ -84,20 +88,90 @@ impl Consumer {
         client::close(self.client);
     }
 
-    /// Reads until `stop`, or until the client can't be used any more.
+    /// Reads whenever nobody else does, until `stop`, or until the client can't be used any more.
+    fn read_alone(&self, stop: &CancellationToken) -> KafkaResult<()> {
+        while self.wait_until_alone(stop)? {
+            self.read(stop)?;
+            // Others have come, and go first.
+            self.client.unsubscribe();
+            self.client.context().release();
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody with another store reads in the group; false where `stop` came first.
+    fn wait_until_alone(&self, stop: &CancellationToken) -> KafkaResult<bool> {
+        let assignment = self.client.context();
+        let mut unanswered = 0;
+        while !stop.is_cancelled() {
+            self.serve_events()?;
+            let pause = match self.readers() {
+                Readers::OwnOnly => return Ok(true),
+                Readers::Unknown(reason) if unanswered < UNANSWERED => {
+                    unanswered += 1;
+                    tracing::debug!(group = %self.source.group, reason, "the brokers did not say who reads");
+                    group::AGAIN
+                }
+                // One broker of several that is away is enough for it. Records are not held back for that.
+                Readers::Unknown(_) => return Ok(true),
+                Readers::Others(others) => {
+                    let refusal = group::refusal(&self.source.group, &others);
+                    self.parts.troubles.error(assignment.part(), refusal);
+                    self.parts.retry
+                }
+            };
+            let until = Instant::now() + pause;
+            while !stop.is_cancelled() && Instant::now() < until {
+                self.serve_events()?;
+                assignment
+                    .bell()
+                    .wait(assignment.bell().rings(), PATIENCE.min(pause));
+            }
+        }
+        Ok(false)
+    }
+
+    fn readers(&self) -> Readers {
+        if self.parts.settings.allow_split_state {
+            return Readers::OwnOnly;
+        }
+        let identity = self.parts.store.identity();
+        group::readers(&self.client, &self.source, identity)
+    }
+
+    /// Whether this host may go on in a group that has just shared its partitions out anew.
+    fn may_go_on(&self) -> bool {
+        match self.readers() {
+            Readers::OwnOnly | Readers::Unknown(_) => true,
+            Readers::Others(others) => group::stays(self.parts.store.identity(), &others),
+        }
+    }
+
+    fn serve_events(&self) -> KafkaResult<()> {
+        for _ in 0..EVENTS {
+            match self.client.poll(Duration::ZERO) {
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
+                // Other errors were told to the assignment, and the client goes on by itself.
+                Some(Err(_)) | None => {}
+                Some(Ok(message)) => self.client.context().deliver_stray(&message, &*self.sink),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until `stop`, until others read too, or until the client can't be used any more.
     fn read(&self, stop: &CancellationToken) -> KafkaResult<()> {
         let assignment = self.client.context();
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
         while !stop.is_cancelled() {
             let seen = assignment.bell().rings();
-            for _ in 0..EVENTS {
-                match self.client.poll(Duration::ZERO) {
-                    Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-                    // Other errors were told to the assignment, and the client goes on by itself.
-                    Some(Err(_)) | None => {}
-                    Some(Ok(message)) => assignment.deliver_stray(&message, &*self.sink),
+            self.serve_events()?;
+            if assignment.is_new() {
+                if !self.may_go_on() {
+                    return Ok(());
                 }
+                assignment.confirm();
             }
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
@@ -161,7 +235,7 @@ fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsum
     let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
     let mut client: BaseConsumer<Assignment> = parts
         .settings
-        .consumer_config(&source.group, &member)
+        .consumer_config(&source.group, &member, parts.store.identity())
         .create_with_context(assignment)
         .map_err(|error| {
             anyhow::anyhow!(

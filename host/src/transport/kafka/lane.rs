@@ -206,9 +206,9 @@ impl Lane {
             | RDKafkaErrorCode::ClusterAuthorizationFailed => {
                 "allow this user to write to the topic"
             }
-            RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition => "the topic was deleted: create it again",
+            code if is_unknown(code) => {
+                "the topic was deleted: it is created anew, if this user may do that"
+            }
             _ => "see what the broker says",
         };
         troubles.error(
@@ -244,6 +244,16 @@ impl Lane {
     pub(super) fn is_drained(&self) -> bool {
         (self.is_at_end || self.blocked.is_some()) && self.under_way.is_empty()
     }
+}
+
+/// Whether an error says that there is no such topic.
+pub(super) fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition
+    )
 }
 
 /// Says that the store fails; a lane that begins is out of that trouble.

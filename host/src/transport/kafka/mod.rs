@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //!
-//! - [`settings`]: our settings and the librdkafka properties that follow from them
+//! - [`settings`], [`security`]: our settings and the librdkafka properties that follow from them
 //! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
+//! - `group`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`: whether brokers answer and topics exist; missing topics are created
 //! - `headers`: record headers to attributes and back
@@ -16,11 +17,13 @@
 mod assignment;
 mod client;
 mod consumer;
+mod group;
 mod headers;
 mod lane;
 mod published;
 mod relay;
 mod reports;
+pub mod security;
 pub mod settings;
 mod topics;
 mod trouble;
@@ -32,12 +35,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rdkafka::consumer::BaseConsumer;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{KafkaSettings, redact};
 
 use super::{Sink, Source, Transport};
 use crate::store::Store;
+use client::LastError;
 use consumer::Consumer;
 use published::Published;
 use relay::Relay;
@@ -46,6 +51,9 @@ use trouble::Troubles;
 
 /// Wait before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Time that a broker takes to notice that a session is over.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Partitions of the outbox for each topic: one lane. Kafka's own partitions follow from the keys.
 const OUTBOX_PARTITIONS: i32 = 1;
@@ -75,6 +83,12 @@ impl Kafka {
     pub fn new(store: Arc<Store>, settings: KafkaSettings) -> anyhow::Result<Self> {
         let problems = settings.problems();
         anyhow::ensure!(problems.is_empty(), "kafka: {}", problems.join("; "));
+        if settings.shows_its_secret() {
+            tracing::warn!(
+                "the connection to Kafka is not encrypted, and whoever listens to it learns the password or the token: use \
+                 `[kafka.tls]`, or a SCRAM mechanism"
+            );
+        }
         let troubles = Arc::new(Troubles::default());
         let topics = Watched::start(&settings, troubles.clone())?;
         Ok(Self(Parts {
@@ -95,6 +109,23 @@ impl Transport for Kafka {
 
     fn partitions(&self, _topic: &str) -> i32 {
         OUTBOX_PARTITIONS
+    }
+
+    fn claim(&self, sources: &[Arc<Source>]) -> Result<(), String> {
+        let settings = &self.0.settings;
+        if settings.allow_split_state || sources.is_empty() {
+            return Ok(());
+        }
+        let client: BaseConsumer<LastError> = settings
+            .watch_config()
+            .create_with_context(LastError::default())
+            .map_err(|error| settings::describe(&error))?;
+        let patience = settings.session_timeout() + GOODBYE;
+        let identity = self.0.store.identity();
+        let claimed = (sources.iter())
+            .try_for_each(|source| group::wait_until_own(&client, source, identity, patience));
+        client::close(client);
+        claimed
     }
 
     fn consume(

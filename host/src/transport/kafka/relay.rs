@@ -12,7 +12,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::producer::ThreadedProducer;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{self, Lane, Sent};
+use super::lane::{self, Lane, Sent, is_unknown};
 use super::reports::Reports;
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client};
@@ -190,6 +190,9 @@ impl Relay {
                 Some(code) => {
                     refused = true;
                     lane.block(report.offset, code, &self.parts.troubles);
+                    if is_unknown(code) {
+                        self.parts.topics.doubt_topic(lane.topic());
+                    }
                 }
             }
         }

@@ -7,16 +7,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use serde::{Serialize, Serializer};
 
+use super::group;
+use super::security::{self, SaslSettings, TlsSettings};
+
 /// What stands in the place of a secret.
 const REDACTED: &str = "(redacted)";
 
-/// Static membership: a name for each consumer, made from the one that is set.
+/// Static membership: a name for each consumer, made from the store's identity or from the one that is set.
 const INSTANCE: &str = "group.instance.id";
+
+/// What brokers, their logs and their quotas call a client.
+const CLIENT: &str = "client.id";
+
+const SESSION_TIMEOUT: &str = "session.timeout.ms";
 
 /// Properties that can't be set from outside, and why.
 const RESERVED: [(&str, &str); 13] = [
@@ -74,11 +83,18 @@ pub struct KafkaSettings {
     /// Milliseconds that the relay lets events gather into one request. Commits come in batches already, and
     /// more gathers while a request is under way, so that 1 is enough to keep requests few under load.
     pub relay_linger_ms: u64,
-    /// Further librdkafka properties, by their own names (security, timeouts, sizes). `group.instance.id` is a name
-    /// of this process among those that share its groups: with it a restarted process gets its partitions
-    /// back at once (static membership); without it the group waits for the session timeout after a crash.
+    /// Whether other processes, with stores of their own, may read in the same groups. Each then knows only of the
+    /// aggregates whose partitions it happened to have.
+    pub allow_split_state: bool,
+    /// Further librdkafka properties, by their own names (timeouts, sizes, security beyond `tls` and `sasl`).
     #[serde(serialize_with = "serialize_redacted")]
     pub properties: BTreeMap<String, String>,
+    /// TLS to the brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
+    /// Who the host is to the brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslSettings>,
 }
 
 impl Default for KafkaSettings {
@@ -88,7 +104,10 @@ impl Default for KafkaSettings {
             partitions: 1,
             replication: 1,
             relay_linger_ms: 1,
+            allow_split_state: false,
             properties: BTreeMap::new(),
+            tls: None,
+            sasl: None,
         }
     }
 }
@@ -100,7 +119,10 @@ impl fmt::Debug for KafkaSettings {
             .field("partitions", &self.partitions)
             .field("replication", &self.replication)
             .field("relay_linger_ms", &self.relay_linger_ms)
+            .field("allow_split_state", &self.allow_split_state)
             .field("properties", &redact(&self.properties))
+            .field("tls", &self.tls)
+            .field("sasl", &self.sasl)
             .finish()
     }
 }
@@ -160,7 +182,14 @@ impl KafkaSettings {
                 self.replication
             ));
         }
+        let secured = self.secured();
         for (name, value) in &self.properties {
+            if secured.iter().any(|(known, _)| known == name) {
+                problems.push(format!(
+                    "properties: `{name}` follows from `[kafka.tls]` and `[kafka.sasl]`; say it there, or leave those out"
+                ));
+                continue;
+            }
             if value == REDACTED {
                 problems.push(format!(
                     "properties.{name}: is what `saga config` prints for a secret; put the secret itself there"
@@ -178,14 +207,23 @@ impl KafkaSettings {
         problems
     }
 
+    fn secured(&self) -> Vec<(&'static str, String)> {
+        security::properties(self.tls.as_ref(), self.sasl.as_ref())
+    }
+
     /// For the client that asks whether brokers and topics are there, and creates topics.
     pub(super) fn watch_config(&self) -> ClientConfig {
         // Kafka is asked whether a topic exists; asking must not create it with the broker's defaults.
         self.config(&[("allow.auto.create.topics", "false")], &[])
     }
 
-    /// For the consumer of a group. `member` tells the consumers of one process apart.
-    pub(super) fn consumer_config(&self, group: &str, member: &str) -> ClientConfig {
+    /// For the consumer of a group. `member` tells the consumers of one process apart, `identity` its store from others.
+    pub(super) fn consumer_config(
+        &self,
+        group: &str,
+        member: &str,
+        identity: &str,
+    ) -> ClientConfig {
         let mut config = self.config(
             &[
                 ("auto.offset.reset", "earliest"),
@@ -198,8 +236,8 @@ impl KafkaSettings {
                 ("queued.min.messages", "10000"),
                 ("queued.max.messages.kbytes", "16384"),
                 ("fetch.queue.backoff.ms", "20"),
-                // After a crash others take over, or the restarted process starts, so much later.
-                ("session.timeout.ms", "10000"),
+                // Who takes over with another store waits so long after a crash.
+                (SESSION_TIMEOUT, "10000"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
             ],
             &[
@@ -208,10 +246,28 @@ impl KafkaSettings {
                 ("enable.auto.offset.store", "false"),
             ],
         );
-        if let Some(instance) = self.properties.get(INSTANCE) {
-            config.set(INSTANCE, format!("{instance}-{member}"));
-        }
+        // Static membership: after a crash, the restarted process has its partitions at once.
+        let instance = self.properties.get(INSTANCE);
+        let instance = instance.map_or(identity, String::as_str);
+        config.set(INSTANCE, format!("{instance}-{member}"));
+        let client = config.get(CLIENT).unwrap_or_default().to_owned();
+        config.set(CLIENT, group::client_id(&client, identity));
         config
+    }
+
+    /// Whether who listens to the connection learns what he needs to log in himself.
+    pub(super) fn shows_its_secret(&self) -> bool {
+        let is_encrypted = self.tls.as_ref().is_some_and(|tls| tls.enabled);
+        !is_encrypted && self.sasl.as_ref().is_some_and(SaslSettings::is_open)
+    }
+
+    /// Time after which a member of a group that is not heard of any more counts as gone.
+    pub(super) fn session_timeout(&self) -> Duration {
+        let config = self.consumer_config("", "", "");
+        let millis = config
+            .get(SESSION_TIMEOUT)
+            .and_then(|text| text.parse().ok());
+        Duration::from_millis(millis.unwrap_or(45_000))
     }
 
     /// For the relay's producer.
@@ -245,7 +301,7 @@ impl KafkaSettings {
     fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Info);
-        config.set("client.id", "saga");
+        config.set(CLIENT, "saga");
         // A broker that is back is noticed within so long.
         config.set("reconnect.backoff.max.ms", "2000");
         for (name, value) in defaults {
@@ -254,6 +310,13 @@ impl KafkaSettings {
         for (name, value) in &self.properties {
             let alias = ALIASES.iter().find(|(alias, _)| alias == name);
             config.set(alias.map_or(name.as_str(), |(_, name)| name), value);
+        }
+        let by_hand = (self.properties.iter()).map(|(name, value)| (name.as_str(), value.as_str()));
+        if let Some((name, value)) = security::defaults(by_hand) {
+            config.set(name, value);
+        }
+        for (name, value) in self.secured() {
+            config.set(name, value);
         }
         for (name, value) in fixed {
             config.set(*name, *value);
@@ -376,6 +439,24 @@ mod tests {
     }
 
     #[test]
+    fn consumers_are_known_by_the_store_that_they_read_for() {
+        let config = KafkaSettings::default().consumer_config("group", "member", "id");
+        assert_eq!(config.get("client.id"), Some("saga/id"));
+        assert_eq!(config.get("group.instance.id"), Some("id-member"));
+        let named = with("client.id", "shop").consumer_config("group", "member", "id");
+        assert_eq!(named.get("client.id"), Some("shop/id"));
+        let named = with("group.instance.id", "one").consumer_config("group", "member", "id");
+        assert_eq!(named.get("group.instance.id"), Some("one-member"));
+    }
+
+    #[test]
+    fn the_session_timeout_is_the_one_that_is_set() {
+        let timeout = |settings: KafkaSettings| settings.session_timeout().as_secs();
+        assert_eq!(timeout(KafkaSettings::default()), 10);
+        assert_eq!(timeout(with("session.timeout.ms", "30000")), 30);
+    }
+
+    #[test]
     fn invariants_1_and_4_rest_on_properties_that_nobody_can_change() {
         let producer = KafkaSettings::default().producer_config();
         for (name, value) in [
@@ -387,7 +468,7 @@ mod tests {
             assert_eq!(producer.get(name), Some(value), "{name}");
             assert_eq!(with(name, value).problems().len(), 1, "{name}");
         }
-        let consumer = KafkaSettings::default().consumer_config("group", "member");
+        let consumer = KafkaSettings::default().consumer_config("group", "member", "id");
         for name in ["enable.auto.commit", "enable.auto.offset.store"] {
             assert_eq!(consumer.get(name), Some("false"), "{name}");
             assert_eq!(with(name, "true").problems().len(), 1, "{name}");

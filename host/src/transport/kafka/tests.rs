@@ -462,25 +462,32 @@ fn a_topic_that_can_not_be_created_is_said_and_waited_for() {
 #[test]
 fn partitions_are_shared_within_a_group_and_taken_over() {
     let cluster = cluster("t", 4);
-    let rig = rig_on(&cluster, "t");
+    // Each has a store of its own: two readings of one store would have one name in the group.
+    let settings = KafkaSettings {
+        allow_split_state: true,
+        ..settings(&cluster.mock().bootstrap_servers())
+    };
+    let rig = rig_with("t", settings.clone(), cluster.clone());
+    let other = rig_with("t", settings, cluster.clone());
     let _relay = rig.publishing();
     let first = rig.consuming();
-    let second = rig.consuming();
+    let second = other.consuming();
+    let readers = [(&rig, &first), (&other, &second)];
     let mut sent = 0;
     let start = Instant::now();
     // Until the group has settled, one may have all partitions.
-    while round(&rig, &mut sent, &[&first, &second]).contains(&0) {
+    while round(&rig, &mut sent, &readers).contains(&0) {
         assert!(start.elapsed() < DEADLINE, "both should have partitions");
     }
     second.stop();
     assert!(
-        round(&rig, &mut sent, &[&first])[0] >= 80,
+        round(&rig, &mut sent, &[(&rig, &first)])[0] >= 80,
         "it has all of them"
     );
 }
 
 /// Publishes 80 records and settles what comes until all have come; says how many each consumer got.
-fn round(rig: &Rig, sent: &mut usize, consumers: &[&Consuming]) -> Vec<usize> {
+fn round(rig: &Rig, sent: &mut usize, readers: &[(&Rig, &Consuming)]) -> Vec<usize> {
     let start = Instant::now();
     let numbers = *sent..*sent + 80;
     *sent = numbers.end;
@@ -492,10 +499,10 @@ fn round(rig: &Rig, sent: &mut usize, consumers: &[&Consuming]) -> Vec<usize> {
             .collect(),
     );
     let mut missing: BTreeSet<String> = numbers.map(|number| number.to_string()).collect();
-    let mut got = vec![0; consumers.len()];
+    let mut got = vec![0; readers.len()];
     while !missing.is_empty() {
         assert!(start.elapsed() < DEADLINE, "missing: {missing:?}");
-        for (consumer, got) in consumers.iter().zip(&mut got) {
+        for ((rig, consumer), got) in readers.iter().zip(&mut got) {
             if let Ok(delivery) = consumer.deliveries.recv_timeout(Duration::from_millis(20)) {
                 rig.settle(&delivery);
                 missing.remove(&value(&delivery.record));
@@ -517,9 +524,9 @@ fn another_assignment_strategy_can_be_set() {
     let _relay = rig.publishing();
     let first = rig.consuming();
     let mut sent = 0;
-    assert!(round(&rig, &mut sent, &[&first])[0] >= 80);
+    assert!(round(&rig, &mut sent, &[(&rig, &first)])[0] >= 80);
     first.stop();
-    assert!(round(&rig, &mut sent, &[&rig.consuming()])[0] >= 80);
+    assert!(round(&rig, &mut sent, &[(&rig, &rig.consuming())])[0] >= 80);
 }
 
 #[test]

@@ -57,6 +57,8 @@ enum Known {
 /// A topic that is needed.
 struct Need {
     known: Known,
+    /// Whether it was there already.
+    was_there: bool,
     /// How many consumers and relays need it.
     count: usize,
 }
@@ -77,6 +79,7 @@ impl Topics {
     pub(super) fn need(&self, topic: &Arc<str>) {
         let unknown = || Need {
             known: Known::Nothing,
+            was_there: false,
             count: 0,
         };
         self.lock()
@@ -96,6 +99,14 @@ impl Topics {
                 troubles.forget(&part(topic));
             }
         }
+    }
+
+    /// A broker does not know a topic that was there: it was deleted, or the broker is behind. The watch asks at once.
+    pub(super) fn doubt_topic(&self, topic: &str) {
+        if let Some(need) = self.lock().get_mut(topic) {
+            need.known = Known::Nothing;
+        }
+        self.asked.ring();
     }
 
     /// Whether a topic is known to exist.
@@ -271,6 +282,7 @@ impl Watch {
                     Ok(Known::Exists)
                 }
                 Found::Missing { brokers } => {
+                    self.say_if_deleted(topic);
                     self.create(topic, brokers, stop).map(|()| Known::Nothing)
                 }
                 Found::Refused(code) => Err(format!(
@@ -286,6 +298,23 @@ impl Watch {
         }
     }
 
+    /// Says that a topic is gone that was there. That is over once it is there again, but not made good, so it is said until
+    /// the next start.
+    fn say_if_deleted(&self, topic: &str) {
+        let mut needed = self.topics.lock();
+        let Some(need) = needed.get_mut(topic).filter(|need| need.was_there) else {
+            return;
+        };
+        need.was_there = false;
+        self.troubles.error(
+            &format!("topic {topic}, deleted"),
+            format!(
+                "topic {topic} was deleted while this host used it; it is created anew. What was in it and had not been read \
+                 by then is gone: find out who waits for it, and have it sent again"
+            ),
+        );
+    }
+
     /// Keeps what was found out of a topic, if it is still needed.
     fn note(&self, topic: &str, known: Result<Known, String>) {
         // Held until it is said: what is said of a topic must not outlast the need for it.
@@ -297,6 +326,7 @@ impl Watch {
             Ok(known) => {
                 need.known = known;
                 if known == Known::Exists {
+                    need.was_there = true;
                     self.troubles.clear(&part(topic));
                     self.topics.found.ring();
                 }

@@ -1,0 +1,254 @@
+//! The settings of Kafka, of TLS and SASL among them.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Reader;
+use super::{in_range, not_empty, one_of, read_texts};
+use crate::secret::Secret;
+use crate::transport::kafka::security::{
+    MECHANISMS, PasswordLogin, SaslSettings, TOKEN_MECHANISM, TlsSettings, TokenLogin,
+};
+use crate::transport::kafka::settings::KafkaSettings;
+
+/// What only a login with a password needs, and what only one with a token does.
+const OF_PASSWORDS: [&str; 3] = ["username", "password", "password_file"];
+const OF_TOKENS: [&str; 6] = [
+    "token_endpoint",
+    "client_id",
+    "client_secret",
+    "client_secret_file",
+    "scope",
+    "token_ca_file",
+];
+
+pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
+    let given = !reader.names(&["kafka"]).is_empty();
+    let default = KafkaSettings::default();
+    let settings = KafkaSettings {
+        bootstrap: reader.get(&["kafka", "bootstrap"], String::new(), not_empty),
+        partitions: reader.get(
+            &["kafka", "partitions"],
+            default.partitions,
+            in_range(1, 10_000),
+        ),
+        replication: reader.get(
+            &["kafka", "replication"],
+            default.replication,
+            in_range(-1, 100),
+        ),
+        relay_linger_ms: reader.get(
+            &["kafka", "relay_linger_ms"],
+            default.relay_linger_ms,
+            in_range(0, 900_000),
+        ),
+        allow_split_state: reader.get(
+            &["kafka", "allow_split_state"],
+            default.allow_split_state,
+            |_| Ok(()),
+        ),
+        properties: read_texts(reader, &["kafka", "properties"]),
+        tls: read_tls(reader),
+        sasl: read_sasl(reader),
+    };
+    if given && settings.bootstrap.is_empty() {
+        reader.problem("kafka.bootstrap: is missing; give HOST:PORT of a broker".into());
+    } else if given {
+        settings
+            .problems()
+            .into_iter()
+            .for_each(|problem| reader.problem(format!("kafka: {problem}")));
+    }
+    given.then_some(settings)
+}
+
+fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {
+    let names = reader.names(&["kafka", "tls"]);
+    if names.is_empty() {
+        return None;
+    }
+    let enabled = reader.get(&["kafka", "tls", "enabled"], true, |_| Ok(()));
+    let mut file = |key| find_file(reader, &["kafka", "tls", key]);
+    let (ca_file, certificate_file, key_file) =
+        (file("ca_file"), file("certificate_file"), file("key_file"));
+    let (key_password, key_password_file) = find_secret(
+        reader,
+        "kafka.tls",
+        ["kafka", "tls", "key_password"],
+        "key_password_file",
+    );
+    let is_named = |key: &str| names.iter().any(|name| name == key);
+    if is_named("certificate_file") != is_named("key_file") {
+        reader.problem(
+            "kafka.tls: certificate_file and key_file belong together; give both, or none".into(),
+        );
+    }
+    Some(TlsSettings {
+        enabled,
+        ca_file,
+        certificate_file,
+        key_file,
+        key_password_file,
+        key_password,
+    })
+}
+
+fn read_sasl(reader: &mut Reader) -> Option<SaslSettings> {
+    let names = reader.names(&["kafka", "sasl"]);
+    if names.is_empty() {
+        return None;
+    }
+    let mechanism: Option<String> =
+        reader.find(&["kafka", "sasl", "mechanism"], one_of(MECHANISMS));
+    if !names.iter().any(|name| name == "mechanism") {
+        reader.problem(format!(
+            "kafka.sasl.mechanism: is missing; give one of: {}",
+            MECHANISMS.join(", ")
+        ));
+    }
+    // Both are read, so that what only the other one needs is known when it is refused.
+    let name = mechanism.clone().unwrap_or_default();
+    let password = read_password_login(reader, &name);
+    let token = read_token_login(reader, &name);
+    let mechanism = mechanism?;
+    let is_token = mechanism == TOKEN_MECHANISM;
+    let (needed, foreign): (&[&str], &[&str]) = if is_token {
+        (
+            &["token_endpoint", "client_id", "client_secret"],
+            &OF_PASSWORDS,
+        )
+    } else {
+        (&["username", "password"], &OF_TOKENS)
+    };
+    let is_named = |key: &str| names.iter().any(|name| name == key);
+    for key in foreign.iter().filter(|key| is_named(key)) {
+        reader.problem(format!(
+            "kafka.sasl.{key}: is nothing that {mechanism} needs; leave it out"
+        ));
+    }
+    for key in needed {
+        let file = format!("{key}_file");
+        if !is_named(key) && !is_named(&file) {
+            let or_file = if key.ends_with("password") || key.ends_with("secret") {
+                format!(", or give kafka.sasl.{file}")
+            } else {
+                String::new()
+            };
+            reader.problem(format!(
+                "kafka.sasl.{key}: is missing; {mechanism} needs it{or_file}"
+            ));
+        }
+    }
+    if is_token {
+        token.map(SaslSettings::Token)
+    } else {
+        password.map(SaslSettings::Password)
+    }
+}
+
+/// All that is given of a login with a password; none where something is missing.
+fn read_password_login(reader: &mut Reader, mechanism: &str) -> Option<PasswordLogin> {
+    let username = reader.find(&["kafka", "sasl", "username"], not_empty);
+    let (password, password_file) = find_secret(
+        reader,
+        "kafka.sasl",
+        ["kafka", "sasl", "password"],
+        "password_file",
+    );
+    Some(PasswordLogin {
+        mechanism: mechanism.to_owned(),
+        username: username?,
+        password_file,
+        password: password?,
+    })
+}
+
+/// All that is given of a login with a token; none where something is missing.
+fn read_token_login(reader: &mut Reader, mechanism: &str) -> Option<TokenLogin> {
+    let token_endpoint = reader.find(&["kafka", "sasl", "token_endpoint"], is_url);
+    let client_id = reader.find(&["kafka", "sasl", "client_id"], not_empty);
+    let (client_secret, client_secret_file) = find_secret(
+        reader,
+        "kafka.sasl",
+        ["kafka", "sasl", "client_secret"],
+        "client_secret_file",
+    );
+    let scope = reader.find(&["kafka", "sasl", "scope"], not_empty);
+    let token_ca_file = find_file(reader, &["kafka", "sasl", "token_ca_file"]);
+    Some(TokenLogin {
+        mechanism: mechanism.to_owned(),
+        token_endpoint: token_endpoint?,
+        client_id: client_id?,
+        client_secret_file,
+        scope,
+        token_ca_file,
+        client_secret: client_secret?,
+    })
+}
+
+/// A file that can be read.
+fn find_file(reader: &mut Reader, path: &[&str]) -> Option<PathBuf> {
+    let readable = |text: &String| {
+        not_empty(text)?;
+        std::fs::File::open(text)
+            .and_then(|file| file.metadata())
+            .map_err(|error| format!("can't be read: {error}"))
+            .and_then(|file| {
+                if file.is_file() {
+                    Ok(())
+                } else {
+                    Err("is not a file".into())
+                }
+            })
+    };
+    reader.find::<String>(path, readable).map(PathBuf::from)
+}
+
+/// A secret, given as text or by the file that holds it; and that file.
+fn find_secret(
+    reader: &mut Reader,
+    section: &str,
+    path: [&str; 3],
+    file_key: &str,
+) -> (Option<Secret>, Option<PathBuf>) {
+    let [top, below, key] = path;
+    let not_nothing = |secret: &Secret| {
+        if secret.reveal().is_empty() {
+            Err("is empty".into())
+        } else {
+            Ok(())
+        }
+    };
+    let is_given = reader.names(&[top, below]).iter().any(|name| name == key);
+    let secret: Option<Secret> = reader.find(&path, not_nothing);
+    let file: Option<String> = reader.find(&[top, below, file_key], not_empty);
+    let Some(file) = file.map(PathBuf::from) else {
+        return (secret, None);
+    };
+    if is_given {
+        reader.problem(format!(
+            "{section}.{key}: is given, and {section}.{file_key} too; give one of them"
+        ));
+    }
+    match Secret::read(Path::new(&file)) {
+        Ok(secret) => (Some(secret), Some(file)),
+        Err(reason) => {
+            reader.problem(format!("{section}.{file_key}: {reason}"));
+            (None, Some(file))
+        }
+    }
+}
+
+#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
+fn is_url(text: &String) -> Result<(), String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),
+        _ => Err("is not a URL such as https://login.example.com/oauth2/token".into()),
+    }
+}
+
+#[cfg(test)]
+#[path = "kafka_tests.rs"]
+mod tests;

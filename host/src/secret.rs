@@ -1,0 +1,67 @@
+//! A secret among the settings. It is never printed: not by `saga config`, not by `Debug`, not in what is
+//! said of a bad value.
+
+use std::fmt;
+use std::path::Path;
+
+/// A text that nobody may see but who needs it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text for a secret.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Reads it from a file; a newline at its end does not belong to it.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in words that follow the name of the setting.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{shown} can't be read: {error}"))?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(format!("{shown} is empty; write the secret into it")),
+            text => Ok(Self::new(text)),
+        }
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(not shown)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_holds_it_with_or_without_a_newline() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        for text in ["hunter2", "hunter2\n", "hunter2\r\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(Secret::read(&path).unwrap().reveal(), "hunter2");
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(Secret::read(&path).unwrap_err().contains("is empty"));
+        let missing = Secret::read(&directory.path().join("none")).unwrap_err();
+        assert!(missing.contains("none can't be read"), "{missing}");
+    }
+
+    #[test]
+    fn it_is_not_shown() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(not shown)");
+    }
+}
