@@ -63,6 +63,7 @@ fn a_record(value: &[u8], attributes: Attributes) -> Record {
     Record {
         position: Position {
             topic: Arc::from("broker.first"),
+            incarnation: None,
             partition: 3,
             offset: 41,
         },

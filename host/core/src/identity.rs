@@ -48,9 +48,13 @@ pub fn event_id(participant: &str, cause: &Identity, made_at: u64, index: usize)
 /// The identity of a record that names none: the place where it was read.
 #[must_use]
 pub fn of_position(position: &crate::record::Position) -> Identity {
+    let place = position.to_string();
     Identity {
         source: format!("/topics/{}", position.topic),
-        id: position.to_string(),
+        id: match &position.incarnation {
+            None => place,
+            Some(incarnation) => format!("{place}@{incarnation}"),
+        },
     }
 }
 
@@ -116,6 +120,22 @@ mod tests {
         ]
         .into();
         assert_eq!(ids.len(), 5);
+    }
+
+    #[test]
+    fn the_same_place_in_another_topic_of_the_name_is_another_record() {
+        let first = crate::record::Position {
+            topic: "t".into(),
+            incarnation: None,
+            partition: 1,
+            offset: 7,
+        };
+        assert_eq!(of_position(&first).id, "t/1/7");
+        let other = crate::record::Position {
+            incarnation: Some("Zm9v".into()),
+            ..first
+        };
+        assert_eq!(of_position(&other).id, "t/1/7@Zm9v");
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub struct Record {
 pub struct Position {
     /// Topic.
     pub topic: std::sync::Arc<str>,
+    /// Which topic of this name, by the id that the brokers gave it; none for the first one that was read. In another one, the
+    /// same offset is another record.
+    pub incarnation: Option<std::sync::Arc<str>>,
     /// Partition, from 0.
     pub partition: i32,
     /// Offset, from 0.

@@ -12,6 +12,7 @@
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
 //! - [`tally`]: how often each build was asked what
+//! - [`topic_ids`]: which topics were read, by the ids that brokers give them
 //! - [`prune`]: what is old goes, so that no table grows without end
 //!
 //! Must not know: components, Kafka, HTTP, what a participant is about. Invariants 1, 2, 3 and 10
@@ -28,6 +29,7 @@ pub mod read;
 pub mod registry;
 pub mod schema;
 pub mod tally;
+pub mod topic_ids;
 pub mod writer;
 
 pub use apply::write_offset;

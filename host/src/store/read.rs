@@ -201,6 +201,7 @@ fn record(row: &rusqlite::Row<'_>, topic: &Arc<str>, partition: i32) -> rusqlite
     Ok(Record {
         position: Position {
             topic: topic.clone(),
+            incarnation: None,
             partition,
             offset: row.get(0)?,
         },

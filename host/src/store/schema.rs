@@ -185,10 +185,18 @@ CREATE TABLE quarantine (
 ) WITHOUT ROWID;
 ";
 
-/// Version 3: by which name others know this store.
+/// Version 3: by which name others know this store, and which topics it has read.
 const IDENTITY: &str = "
 CREATE TABLE identity (
     id TEXT NOT NULL
 );
 INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+-- The topic that a consumer of Kafka reads under a name; a topic that is made anew has another id.
+CREATE TABLE topic_ids (
+    consumer TEXT NOT NULL,
+    topic    INTEGER NOT NULL,
+    id       TEXT NOT NULL,
+    is_first INTEGER NOT NULL,
+    PRIMARY KEY (consumer, topic)
+) WITHOUT ROWID;
 ";

@@ -351,6 +351,7 @@ pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
         record.position,
         Position {
             topic: rig.source.topic.clone(),
+            incarnation: None,
             partition: 0,
             offset: 0
         }

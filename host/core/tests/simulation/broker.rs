@@ -58,6 +58,7 @@ impl Broker {
         } = fresh;
         let position = Position {
             topic: Arc::from(topic),
+            incarnation: None,
             partition,
             offset,
         };

@@ -117,6 +117,7 @@ impl Entry {
         let (session, offset) = self.taken.as_ref()?;
         Some(Position {
             topic: Arc::from(session.topic),
+            incarnation: None,
             partition: session.partition,
             offset: *offset,
         })

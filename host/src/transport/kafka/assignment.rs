@@ -20,11 +20,13 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use saga_core::record::{Position, Record};
 use tokio_util::sync::CancellationToken;
 
+use super::remedy::brief;
 use super::topics::Watched;
 use super::trouble::Troubles;
 use super::{client, headers};
 use crate::signal::Signal;
 use crate::store::Reader;
+use crate::store::topic_ids::{KnownTopic, known_topic};
 use crate::transport::{Delivery, Session, Sink, Source, WINDOW};
 
 /// Records of one partition that are delivered before the next has its turn.
@@ -45,6 +47,10 @@ pub(super) struct Assignment {
     reader: Mutex<Reader>,
     places: Mutex<BTreeMap<i32, Place>>,
     client: OnceLock<Weak<BaseConsumer<Self>>>,
+    /// The topic that is read, as far as it is known.
+    known: Mutex<Option<KnownTopic>>,
+    /// Whether Kafka has not answered the last commit yet.
+    is_committing: AtomicBool,
     /// Whether the client is being closed: what it still complains of is of no interest.
     is_over: AtomicBool,
     /// Whether the group has agreed anew on who reads what, and nobody has looked yet who is in it.
@@ -82,25 +88,31 @@ enum Reading {
 
 impl Assignment {
     /// No partitions yet.
+    ///
+    /// # Errors
+    /// When the store can't be read.
     pub(super) fn new(
         source: Arc<Source>,
         reader: Reader,
         topics: Arc<Watched>,
         troubles: Arc<Troubles>,
-    ) -> Self {
+    ) -> rusqlite::Result<Self> {
         let part = format!("consumer of {} in {}", source.topic, source.group);
-        Self {
+        let known = known_topic(reader.connection(), &source.consumer, source.topic_row)?;
+        Ok(Self {
+            known: Mutex::new(known),
             source,
             reader: Mutex::new(reader),
             places: Mutex::default(),
             client: OnceLock::new(),
+            is_committing: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             is_new: AtomicBool::new(false),
             bell: Signal::default(),
             topics,
             troubles,
             part,
-        }
+        })
     }
 
     /// Makes the client known whose assignment this is. Before its first poll.
@@ -127,6 +139,34 @@ impl Assignment {
     /// The partitions may be read.
     pub(super) fn confirm(&self) {
         self.is_new.store(false, Ordering::Relaxed);
+    }
+
+    /// The topic that is read, as far as it is known.
+    pub(super) fn known(&self) -> Option<KnownTopic> {
+        self.lock_known().clone()
+    }
+
+    /// Takes down which topic is read. If it is another one than before, its partitions start where the store now says.
+    pub(super) fn know(&self, topic: KnownTopic) {
+        let before = self.lock_known().replace(topic);
+        if before.is_some() {
+            for place in self.places().values_mut() {
+                place.reading = Reading::Begins {
+                    at: Instant::now(),
+                    fallback: None,
+                };
+            }
+        }
+    }
+
+    fn incarnation(&self) -> Option<Arc<str>> {
+        let known = self.lock_known();
+        let later = known.as_ref().filter(|known| !known.is_first)?;
+        Some(later.id.as_str().into())
+    }
+
+    fn lock_known(&self) -> std::sync::MutexGuard<'_, Option<KnownTopic>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of all partitions, for their queues hold the client, and says no more of troubles.
@@ -185,6 +225,11 @@ impl Assignment {
     /// How far the store is, where that is not what Kafka was told last.
     pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
+        // One that waits for its broker is sent when that is back, and then comes from a member that the group knows by
+        // another name by now. No second one need be so.
+        if self.is_committing.load(Ordering::Relaxed) {
+            return offsets;
+        }
         for (partition, place) in self.places().iter_mut() {
             let Ok(Some(stored)) = self.stored(*partition) else {
                 continue;
@@ -197,7 +242,17 @@ impl Assignment {
                 place.committed = Some(stored);
             }
         }
+        self.is_committing
+            .store(offsets.count() > 0, Ordering::Relaxed);
         offsets
+    }
+
+    /// What was to be committed was not.
+    pub(super) fn not_committed(&self) {
+        self.is_committing.store(false, Ordering::Relaxed);
+        for place in self.places().values_mut() {
+            place.committed = None;
+        }
     }
 
     fn deliver_page(
@@ -381,6 +436,7 @@ impl Assignment {
         Record {
             position: Position {
                 topic: self.source.topic.clone(),
+                incarnation: self.incarnation(),
                 partition: message.partition(),
                 offset: message.offset(),
             },
@@ -484,6 +540,8 @@ impl ClientContext for Assignment {
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
             Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
+            // So is whether they let this host in.
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.topics.doubt(),
             None
             | Some(
                 RDKafkaErrorCode::BrokerTransportFailure
@@ -491,7 +549,11 @@ impl ClientContext for Assignment {
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::PartitionEOF,
             ) => {}
+            // Said where the client is made anew.
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId) => {}
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                // If it comes back, it may be another one.
+                self.is_new.store(true, Ordering::Relaxed);
                 self.topics.doubt_topic(&self.source.topic);
             }
             Some(RDKafkaErrorCode::PollExceeded) => tracing::warn!(
@@ -501,8 +563,10 @@ impl ClientContext for Assignment {
             Some(_) => self.troubles.warn(
                 &self.part,
                 format!(
-                    "topic {} can't be read in group {}: {reason}",
-                    self.source.topic, self.source.group
+                    "topic {} can't be read in group {}: {}",
+                    self.source.topic,
+                    self.source.group,
+                    brief(reason)
                 ),
             ),
         }
@@ -539,7 +603,9 @@ impl ConsumerContext for Assignment {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        self.is_committing.store(false, Ordering::Relaxed);
         if let Err(error) = result {
+            self.not_committed();
             tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
         }
     }

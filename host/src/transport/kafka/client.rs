@@ -14,12 +14,17 @@ const CLOSING: Duration = Duration::from_millis(600);
 
 /// Passes on a line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
-    // Each attempt to connect, each second, is one of these; that brokers can't be reached is said
-    // once, by us. No news either: a property that is for the other kind of client, and an offset that
+    // Each attempt to connect, each second, is one of these; that brokers can't be reached, and that a client
+    // came to its end, is said once, by us. No news either: a property that is for the other kind of client, and an offset that
     // was not committed because the group was just changing.
-    let repeated = matches!(facility, "FAIL" | "ERROR" | "CONFWARN" | "COMMITFAIL");
+    let repeated = matches!(
+        facility,
+        "FAIL" | "ERROR" | "FATAL" | "CONFWARN" | "COMMITFAIL"
+    );
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical
+            if !repeated =>
+        {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }
         RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if !repeated => {

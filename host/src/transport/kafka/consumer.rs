@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::Assignment;
 use super::group::{self, Readers};
 use super::settings::describe;
+use super::topic_id::topic_id;
 use super::{Parts, client};
+use crate::store::topic_ids::{KnownTopic, first_topic, next_topic};
 use crate::transport::{Sink, Source};
 
 /// How often offsets are committed to Kafka.
@@ -27,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Silence after which an error that Kafka reported counts as over.
 const OVER: Duration = Duration::from_secs(90);
+
+/// Longest time that the brokers have to say which topic it is.
+const QUESTION: Duration = Duration::from_secs(1);
 
 /// How often the brokers are asked in vain who reads in the group.
 const UNANSWERED: u32 = 3;
@@ -62,19 +67,28 @@ impl Consumer {
     /// Delivers records until `stop`, then leaves the group.
     pub(super) fn run(mut self, stop: &CancellationToken) {
         self.parts.topics.need(&self.source.topic);
-        if self.parts.topics.wait_for(&self.source.topic, stop) {
+        if self.wait_for_topic(stop) {
+            let mut ended: Option<Instant> = None;
             while let Err(error) = self.read_alone(stop) {
-                // The client can't be used any more, e.g. another process took its `instance` name.
-                self.parts.troubles.error(
-                    self.client.context().part(),
-                    format!(
-                        "the consumer of topic {} in group {} was ended by Kafka ({}); it starts again",
-                        self.source.topic,
-                        self.source.group,
-                        describe(&error)
-                    ),
+                let told = format!(
+                    "the consumer of topic {} in group {} was ended by Kafka ({}); it starts again",
+                    self.source.topic,
+                    self.source.group,
+                    describe(&error)
                 );
-                if !self.begin_again(stop) {
+                // Once may be a broker that came back and mistook what the client had sent before for somebody else's.
+                // Again may be a process that was given the same `group.instance.id`, and the two would go on like this.
+                let is_once = ended.is_none_or(|ended| ended.elapsed() >= OVER);
+                ended = Some(Instant::now());
+                let pause = if is_once {
+                    tracing::warn!("{told}");
+                    Duration::ZERO
+                } else {
+                    let part = self.client.context().part();
+                    self.parts.troubles.error(part, told);
+                    self.parts.retry
+                };
+                if !self.begin_again(pause, stop) {
                     break;
                 }
             }
@@ -88,9 +102,25 @@ impl Consumer {
         client::close(self.client);
     }
 
+    /// Waits until the topic is there; false where `stop` came first.
+    fn wait_for_topic(&self, stop: &CancellationToken) -> bool {
+        let found = self.parts.topics.found();
+        while !stop.is_cancelled() {
+            let seen = found.rings();
+            if self.parts.topics.exists(&self.source.topic) {
+                return true;
+            }
+            // What the client complains of by then must not be taken for news later. It can't have come to its end yet.
+            let _ = self.serve_events();
+            found.wait(seen, PATIENCE);
+        }
+        false
+    }
+
     /// Reads whenever nobody else does, until `stop`, or until the client can't be used any more.
     fn read_alone(&self, stop: &CancellationToken) -> KafkaResult<()> {
         while self.wait_until_alone(stop)? {
+            self.recognise();
             self.read(stop)?;
             // Others have come, and go first.
             self.client.unsubscribe();
@@ -171,10 +201,12 @@ impl Consumer {
                 if !self.may_go_on() {
                     return Ok(());
                 }
+                self.recognise();
                 assignment.confirm();
             }
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
+                self.recognise();
                 self.commit();
                 self.parts.troubles.clear_after(assignment.part(), OVER);
             }
@@ -188,6 +220,52 @@ impl Consumer {
         Ok(())
     }
 
+    /// Makes sure that the topic is the one that was read before. Where it is another one of the same name, what is stored of
+    /// the first is put aside, and this one is read from its beginning.
+    fn recognise(&self) {
+        if self.parts.topics.is_unreachable() {
+            return;
+        }
+        let (assignment, source) = (self.client.context(), &self.source);
+        let id = match topic_id(self.client.client(), &source.topic, QUESTION) {
+            Ok(id) => id,
+            Err(reason) => {
+                tracing::debug!(topic = %source.topic, reason, "the topic's id is not known");
+                return;
+            }
+        };
+        let known = assignment.known();
+        if known.as_ref().is_some_and(|known| known.id == id) {
+            return;
+        }
+        let is_first = known.is_none();
+        if !is_first {
+            // What was read of the first must not be stored as read of this one.
+            source.readings.cancel();
+        }
+        let (consumer, row, written) = (source.consumer.clone(), source.topic_row, id.clone());
+        let result = self.parts.store.run(move |sql| {
+            let write = if is_first { first_topic } else { next_topic };
+            write(sql, &consumer, row, &written)
+        });
+        if let Err(error) = result {
+            tracing::error!(topic = %source.topic, %error, "the topic's id can't be stored; it is tried again");
+            return;
+        }
+        assignment.know(KnownTopic { id, is_first });
+        if !is_first {
+            self.parts.troubles.error(
+                &format!("{}, another topic", assignment.part()),
+                format!(
+                    "topic {} is another one than the one that was read before in group {}: it was deleted and made anew, or \
+                     this is another cluster. It is read from its beginning; events that were applied are known by their ids \
+                     and not applied again. What was in the first and had not been read is gone: find out who waits for it",
+                    source.topic, source.group
+                ),
+            );
+        }
+    }
+
     /// Tells lag monitors how far the store is.
     fn commit(&self) {
         let offsets = self.client.context().offsets_to_commit();
@@ -196,15 +274,17 @@ impl Consumer {
                 .client
                 .commit(&offsets, rdkafka::consumer::CommitMode::Async)
         {
+            self.client.context().not_committed();
             tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
         }
     }
 
-    /// Makes a new client; false where `stop` came first.
-    fn begin_again(&mut self, stop: &CancellationToken) -> bool {
+    /// Makes a new client after a pause; false where `stop` came first.
+    fn begin_again(&mut self, mut pause: Duration, stop: &CancellationToken) -> bool {
         self.client.context().forget();
         loop {
-            let until = Instant::now() + self.parts.retry;
+            let until = Instant::now() + pause;
+            pause = self.parts.retry;
             while Instant::now() < until {
                 if stop.is_cancelled() {
                     return false;
@@ -231,7 +311,7 @@ fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsum
         parts.store.reader()?,
         parts.topics.clone(),
         parts.troubles.clone(),
-    );
+    )?;
     let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
     let mut client: BaseConsumer<Assignment> = parts
         .settings

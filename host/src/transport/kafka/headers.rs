@@ -122,6 +122,7 @@ mod tests {
         Record {
             position: Position {
                 topic: Arc::from("t"),
+                incarnation: None,
                 partition: 0,
                 offset: 0,
             },

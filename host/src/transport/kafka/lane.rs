@@ -50,6 +50,15 @@ struct Blocked {
     until: Instant,
 }
 
+/// Who refuses a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refuses {
+    /// The client, before it is sent.
+    Client,
+    /// The broker.
+    Broker,
+}
+
 /// What a lane sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -171,7 +180,7 @@ impl Lane {
                 Err(RDKafkaErrorCode::QueueFull) if !self.under_way.is_empty() => break,
                 Err(RDKafkaErrorCode::Fatal) => return Sent::ProducerBroken,
                 Err(code) => {
-                    self.block(offset, code, troubles);
+                    self.block(offset, code, Refuses::Client, troubles);
                     break;
                 }
             }
@@ -193,9 +202,21 @@ impl Lane {
     }
 
     /// Kafka refuses a record: nothing after it is sent until it goes through.
-    pub(super) fn block(&mut self, offset: i64, code: RDKafkaErrorCode, troubles: &Troubles) {
+    pub(super) fn block(
+        &mut self,
+        offset: i64,
+        code: RDKafkaErrorCode,
+        who: Refuses,
+        troubles: &Troubles,
+    ) {
         let topic = self.topic();
         let remedy = match code {
+            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize
+                if who == Refuses::Broker =>
+            {
+                "it is too large for the topic: raise `max.message.bytes` of the topic on the broker; it then goes \
+                 through by itself"
+            }
             RDKafkaErrorCode::MessageSizeTooLarge
             | RDKafkaErrorCode::InvalidMessageSize
             | RDKafkaErrorCode::QueueFull => {

@@ -7,8 +7,9 @@
 //! - `group`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`: whether brokers answer and topics exist; missing topics are created
+//! - `topic_id`: whether a topic is still the same
 //! - `headers`: record headers to attributes and back
-//! - `trouble`, `client`: what is said of failures; what all clients have in common
+//! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
 //!
 //! Invariants that live here: 1 (a partition is read on from where the store says), 4 (the relay keeps the
 //! order), 5 (an unreachable broker is a trouble that is said and tried again, never an error of the
@@ -22,9 +23,11 @@ mod headers;
 mod lane;
 mod published;
 mod relay;
+mod remedy;
 mod reports;
 pub mod security;
 pub mod settings;
+mod topic_id;
 mod topics;
 mod trouble;
 

@@ -12,7 +12,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::producer::ThreadedProducer;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{self, Lane, Sent, is_unknown};
+use super::lane::{self, Lane, Refuses, Sent, is_unknown};
 use super::reports::Reports;
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client};
@@ -189,7 +189,7 @@ impl Relay {
                 Some(_) if refused => {}
                 Some(code) => {
                     refused = true;
-                    lane.block(report.offset, code, &self.parts.troubles);
+                    lane.block(report.offset, code, Refuses::Broker, &self.parts.troubles);
                     if is_unknown(code) {
                         self.parts.topics.doubt_topic(lane.topic());
                     }

@@ -27,6 +27,11 @@ const CLIENT: &str = "client.id";
 
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
 
+/// So long, a client takes a topic that a broker does not know for one that it does not know yet. Clients come when the watch
+/// has seen the topic, so this is for clusters whose brokers learn of it one after the other.
+const PROPAGATION: &str = "topic.metadata.propagation.max.ms";
+const PROPAGATES: &str = "5000";
+
 /// Properties that can't be set from outside, and why.
 const RESERVED: [(&str, &str); 13] = [
     ("bootstrap.servers", "use `bootstrap`"),
@@ -239,6 +244,7 @@ impl KafkaSettings {
                 // Who takes over with another store waits so long after a crash.
                 (SESSION_TIMEOUT, "10000"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
+                (PROPAGATION, PROPAGATES),
             ],
             &[
                 ("group.id", group),
@@ -285,6 +291,7 @@ impl KafkaSettings {
                 // What is under way is bounded (invariant 9): 64 MiB.
                 ("queue.buffering.max.kbytes", "65536"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
+                (PROPAGATION, PROPAGATES),
             ],
             &[
                 ("enable.idempotence", "true"),

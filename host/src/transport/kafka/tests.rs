@@ -541,16 +541,24 @@ fn a_consumer_that_kafka_ends_starts_again() {
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "0")]);
     rig.settle(&consumer.next());
-    // As if another process had taken the name.
-    cluster.mock().request_errors(
-        RDKafkaApiKey::Heartbeat,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID],
-    );
+    // As if another process had taken the name, and took it again.
+    let fence = || {
+        cluster.mock().request_errors(
+            RDKafkaApiKey::Heartbeat,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID],
+        );
+    };
+    fence();
+    rig.publish(vec![rig.row("k", "1")]);
+    let again = consumer.next();
+    assert_eq!(value(&again.record), "1");
+    rig.settle(&again);
+    fence();
     until("it is said", || {
         trouble(&rig).contains("was ended by Kafka")
     });
-    rig.publish(vec![rig.row("k", "1")]);
-    assert_eq!(consumer.values(1), ["1"]);
+    rig.publish(vec![rig.row("k", "2")]);
+    assert_eq!(consumer.values(1), ["2"]);
     until("it is over", || rig.transport.trouble().is_none());
 }
 

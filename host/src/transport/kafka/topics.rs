@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{self, LastError};
+use super::remedy::{brief, remedy};
 use super::settings::{KafkaSettings, describe};
 use super::trouble::Troubles;
 use crate::signal::Signal;
@@ -36,9 +37,6 @@ const SOON: Duration = Duration::from_millis(250);
 /// Questions in a row without an answer, after which brokers count as unreachable: one may be lost
 /// on a busy machine.
 const UNANSWERED: u32 = 2;
-
-/// How long the wait for a topic goes without looking whether to stop.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The part of the transport that is in trouble while no broker answers.
 const BROKERS: &str = "brokers";
@@ -125,18 +123,9 @@ impl Topics {
             .is_some_and(|need| need.known == known)
     }
 
-    /// Waits until a topic is known to exist; false where `stop` came first.
-    pub(super) fn wait_for(&self, topic: &str, stop: &CancellationToken) -> bool {
-        loop {
-            let seen = self.found.rings();
-            if stop.is_cancelled() {
-                return false;
-            }
-            if self.exists(topic) {
-                return true;
-            }
-            self.found.wait(seen, PATIENCE);
-        }
+    /// Rings when a topic is known to exist.
+    pub(super) fn found(&self) -> &Signal {
+        &self.found
     }
 
     /// A client has lost its brokers: the watch asks at once.
@@ -255,17 +244,18 @@ impl Watch {
         client::close(self.client);
     }
 
-    /// All topics are there: only whether brokers still answer.
+    /// All topics are there: only whether they still are, and whether brokers still answer.
     fn ask_for_any(&mut self) -> Duration {
         self.admin = None;
-        let any = self.topics.lock().keys().next().cloned();
-        match any {
-            Some(topic) => match self.question(&topic) {
-                Some(_) => CALM,
-                None => SOON,
-            },
-            None => CALM,
+        let needed: Vec<_> = self.topics.lock().keys().cloned().collect();
+        for topic in needed {
+            match self.question(&topic) {
+                Some(Found::Missing { .. }) => self.topics.doubt_topic(&topic),
+                Some(_) => {}
+                None => return SOON,
+            }
         }
+        CALM
     }
 
     fn ask_for(&mut self, missing: &[Arc<str>], stop: &CancellationToken) -> Duration {
@@ -386,14 +376,18 @@ impl Watch {
                 .context()
                 .take()
                 .unwrap_or_else(|| describe(error));
-            self.troubles.warn(
-                BROKERS,
-                format!(
-                    "Kafka at {} can't be reached ({reason}); nothing is lost, it is tried again; check `bootstrap` \
-                     and that the broker runs",
-                    self.settings.bootstrap
-                ),
+            let remedy = remedy(&reason, &self.settings);
+            let text = format!(
+                "Kafka at {} can't be reached ({}); nothing is lost, it is tried again; {}",
+                self.settings.bootstrap,
+                brief(&reason),
+                remedy.text
             );
+            if remedy.is_for_operator {
+                self.troubles.error(BROKERS, text);
+            } else {
+                self.troubles.warn(BROKERS, text);
+            }
         }
     }
 

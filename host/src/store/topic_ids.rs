@@ -1,0 +1,95 @@
+//! Which topics consumers have read: a topic that was made anew under the same name is another one, and what is stored
+//! of the first (offsets, identities made from positions) must not be taken for it.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// The topic that a consumer reads under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownTopic {
+    /// The id that the brokers gave it.
+    pub id: String,
+    /// Whether it is the first one of its name that the consumer has read.
+    pub is_first: bool,
+}
+
+/// What a consumer is known to read under the name in this row.
+///
+/// # Errors
+/// What SQLite said.
+pub fn known_topic(
+    sql: &Connection,
+    consumer: &str,
+    topic: i64,
+) -> rusqlite::Result<Option<KnownTopic>> {
+    sql.query_row(
+        "SELECT id, is_first FROM topic_ids WHERE consumer = ?1 AND topic = ?2",
+        params![consumer, topic],
+        |row| {
+            Ok(KnownTopic {
+                id: row.get(0)?,
+                is_first: row.get(1)?,
+            })
+        },
+    )
+    .optional()
+}
+
+/// A consumer reads its first topic of this name.
+///
+/// # Errors
+/// What SQLite said.
+pub fn first_topic(sql: &Connection, consumer: &str, topic: i64, id: &str) -> rusqlite::Result<()> {
+    sql.execute(
+        "INSERT INTO topic_ids (consumer, topic, id, is_first) VALUES (?1, ?2, ?3, 1)",
+        params![consumer, topic, id],
+    )
+    .map(drop)
+}
+
+/// A consumer reads another topic of this name, from its beginning.
+///
+/// # Errors
+/// What SQLite said.
+pub fn next_topic(sql: &Connection, consumer: &str, topic: i64, id: &str) -> rusqlite::Result<()> {
+    sql.execute(
+        "UPDATE topic_ids SET id = ?3, is_first = 0 WHERE consumer = ?1 AND topic = ?2",
+        params![consumer, topic, id],
+    )?;
+    sql.execute(
+        "UPDATE offsets SET next_offset = 0 WHERE consumer = ?1 AND topic = ?2",
+        params![consumer, topic],
+    )
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{schema, write_offset};
+    use super::*;
+
+    #[test]
+    fn another_topic_of_the_name_is_read_from_its_beginning() {
+        let sql = Connection::open_in_memory().unwrap();
+        schema::upgrade(&sql, 0).unwrap();
+        let offset = |consumer: &str| -> i64 {
+            let query = "SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = 7";
+            sql.query_row(query, [consumer], |row| row.get(0)).unwrap()
+        };
+        for consumer in ["a", "b"] {
+            assert_eq!(known_topic(&sql, consumer, 7).unwrap(), None);
+            first_topic(&sql, consumer, 7, "one").unwrap();
+            write_offset(&sql, consumer, 7, 0, 100).unwrap();
+        }
+        next_topic(&sql, "a", 7, "two").unwrap();
+        let known = |id: &str, is_first| KnownTopic {
+            id: id.into(),
+            is_first,
+        };
+        assert_eq!(
+            known_topic(&sql, "a", 7).unwrap(),
+            Some(known("two", false))
+        );
+        assert_eq!(known_topic(&sql, "b", 7).unwrap(), Some(known("one", true)));
+        assert_eq!((offset("a"), offset("b")), (0, 100));
+    }
+}

@@ -1,0 +1,145 @@
+//! Why brokers can't be reached, in librdkafka's words, and what to do about it, in ours.
+
+use super::settings::KafkaSettings;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remedy {
+    /// The words.
+    pub(super) text: String,
+    /// Whether somebody has to act: it does not pass by itself.
+    pub(super) is_for_operator: bool,
+}
+
+/// The reason without what is different each time: how long it took, and how often it was the same.
+pub(super) fn brief(reason: &str) -> &str {
+    reason
+        .rfind(" (after ")
+        .and_then(|at| reason.get(..at))
+        .unwrap_or(reason)
+}
+
+/// What to do about this reason.
+pub(super) fn remedy(reason: &str, settings: &KafkaSettings) -> Remedy {
+    let is_tls = settings.tls.as_ref().is_some_and(|tls| tls.enabled);
+    let act = |text: &str| Remedy {
+        text: text.to_owned(),
+        is_for_operator: true,
+    };
+    let says = |words: &[&str]| {
+        let reason = reason.to_ascii_lowercase();
+        words.iter().any(|word| reason.contains(word))
+    };
+    if says(&[
+        "sasl authentication error",
+        "authentication failed",
+        "invalid credentials",
+    ]) {
+        return act(
+            "the login is refused: check `username` and the password, or `client_id` and its secret, in `[kafka.sasl]`",
+        );
+    }
+    if says(&["mechanism"]) {
+        return act("the broker knows other ways to log in: check `mechanism` in `[kafka.sasl]`");
+    }
+    if says(&["oauthbearer", "token"]) {
+        return act(
+            "no token is had: check `token_endpoint`, `client_id`, its secret and `token_ca_file` in `[kafka.sasl]`",
+        );
+    }
+    if says(&[
+        "certificate verify failed",
+        "certificate could not be verified",
+    ]) {
+        return act(
+            "the broker's certificate is not trusted: it has expired, or is of an authority that `ca_file` in `[kafka.tls]` \
+             does not hold, or is for another name than the one in `bootstrap`; `openssl s_client -connect HOST:PORT \
+             -verify_hostname HOST -CAfile FILE` says which",
+        );
+    }
+    if says(&["alert"]) && is_tls {
+        return act(
+            "the broker does not take this host's certificate, or wants one: check `certificate_file` and `key_file` in \
+             `[kafka.tls]`, that it has not expired, and that the broker trusts its authority",
+        );
+    }
+    let mut text = "check `bootstrap` and that the broker runs".to_owned();
+    if settings.tls.is_none() && settings.sasl.is_none() && settings.properties.is_empty() {
+        text.push_str("; if it wants encryption or a login, give `[kafka.tls]` or `[kafka.sasl]`");
+    } else if is_tls && says(&["wrong version", "packet length", "disconnected"]) {
+        text.push_str("; and whether that is its port for TLS");
+    }
+    Remedy {
+        text,
+        is_for_operator: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::security::TlsSettings;
+    use super::*;
+
+    fn tls() -> KafkaSettings {
+        KafkaSettings {
+            tls: Some(TlsSettings {
+                enabled: true,
+                ..TlsSettings::default()
+            }),
+            ..KafkaSettings::default()
+        }
+    }
+
+    #[test]
+    fn each_reason_has_its_remedy() {
+        for (reason, expected) in [
+            (
+                "SASL authentication error: Authentication failed: Invalid username or password",
+                "`username`",
+            ),
+            (
+                "Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-512",
+                "`mechanism`",
+            ),
+            (
+                "Failed to acquire SASL OAUTHBEARER token: 401",
+                "`token_endpoint`",
+            ),
+            (
+                "SSL handshake failed: certificate verify failed: broker certificate could not be verified",
+                "`ca_file`",
+            ),
+            (
+                "ssl/tls alert bad certificate: SSL alert number 42",
+                "`certificate_file`",
+            ),
+        ] {
+            let remedy = remedy(reason, &tls());
+            assert!(
+                remedy.text.contains(expected) && remedy.is_for_operator,
+                "{reason}: {remedy:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_without_security_is_told_of_it() {
+        let away = remedy("Connection refused", &KafkaSettings::default());
+        assert!(
+            away.text.contains("[kafka.tls]") && !away.is_for_operator,
+            "{away:?}"
+        );
+        let away = remedy("Connection refused", &tls());
+        assert!(
+            !away.text.contains("[kafka.tls]") && away.text.contains("`bootstrap`"),
+            "{away:?}"
+        );
+    }
+
+    #[test]
+    fn what_differs_each_time_is_left_out() {
+        let reason = "SASL authentication error: no (after 147ms in state AUTH_REQ, 1 identical error(s) suppressed)";
+        assert_eq!(brief(reason), "SASL authentication error: no");
+        assert_eq!(brief("Connection refused"), "Connection refused");
+    }
+}
