@@ -19,7 +19,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     // was not committed because the group was just changing.
     let repeated = matches!(
         facility,
-        "FAIL" | "ERROR" | "FATAL" | "CONFWARN" | "COMMITFAIL"
+        "FAIL" | "ERROR" | "FATAL" | "OIDC" | "CONFWARN" | "COMMITFAIL"
     );
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical

@@ -17,6 +17,7 @@ use super::assignment::Assignment;
 use super::group::{self, Readers};
 use super::settings::describe;
 use super::topic_id::topic_id;
+use super::topics::Use;
 use super::{Parts, client};
 use crate::store::topic_ids::{KnownTopic, first_topic, next_topic};
 use crate::transport::{Sink, Source};
@@ -66,7 +67,7 @@ impl Consumer {
 
     /// Delivers records until `stop`, then leaves the group.
     pub(super) fn run(mut self, stop: &CancellationToken) {
-        self.parts.topics.need(&self.source.topic);
+        self.parts.topics.need(&self.source.topic, Use::Read);
         if self.wait_for_topic(stop) {
             let mut ended: Option<Instant> = None;
             while let Err(error) = self.read_alone(stop) {
@@ -98,7 +99,7 @@ impl Consumer {
         self.parts.troubles.forget(self.client.context().part());
         self.parts
             .topics
-            .need_no_more(&self.source.topic, &self.parts.troubles);
+            .read_no_more(&self.source.topic, &self.parts.troubles);
         client::close(self.client);
     }
 
@@ -311,6 +312,7 @@ fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsum
         parts.store.reader()?,
         parts.topics.clone(),
         parts.troubles.clone(),
+        parts.settings.clone(),
     )?;
     let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
     let mut client: BaseConsumer<Assignment> = parts

@@ -11,7 +11,9 @@ use saga_core::window::Window;
 
 use super::headers;
 use super::relay::RELAY;
+use super::remedy::allow;
 use super::reports::{Reports, Ticket};
+use super::settings::KafkaSettings;
 use super::trouble::Troubles;
 use crate::store::{Reader, Store};
 
@@ -52,11 +54,11 @@ struct Blocked {
 
 /// Who refuses a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refuses {
+pub(super) enum Refuses<'s> {
     /// The client, before it is sent.
     Client,
-    /// The broker.
-    Broker,
+    /// The broker that these settings lead to.
+    Broker(&'s KafkaSettings),
 }
 
 /// What a lane sent.
@@ -206,13 +208,14 @@ impl Lane {
         &mut self,
         offset: i64,
         code: RDKafkaErrorCode,
-        who: Refuses,
+        who: Refuses<'_>,
         troubles: &Troubles,
     ) {
         let topic = self.topic();
+        let allowed;
         let remedy = match code {
             RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize
-                if who == Refuses::Broker =>
+                if who != Refuses::Client =>
             {
                 "it is too large for the topic: raise `max.message.bytes` of the topic on the broker; it then goes \
                  through by itself"
@@ -225,7 +228,11 @@ impl Lane {
             }
             RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-                "allow this user to write to the topic"
+                allowed = match who {
+                    Refuses::Broker(settings) => allow(settings, &["Write"], "topic", topic),
+                    Refuses::Client => String::new(),
+                };
+                &allowed
             }
             code if is_unknown(code) => {
                 "the topic was deleted: it is created anew, if this user may do that"

@@ -6,7 +6,7 @@
 //! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
 //! - `group`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
-//! - `topics`: whether brokers answer and topics exist; missing topics are created
+//! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
 //! - `topic_id`: whether a topic is still the same
 //! - `headers`: record headers to attributes and back
 //! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
@@ -30,6 +30,7 @@ pub mod settings;
 mod topic_id;
 mod topics;
 mod trouble;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -49,8 +50,9 @@ use client::LastError;
 use consumer::Consumer;
 use published::Published;
 use relay::Relay;
-use topics::Watched;
+use topics::Use;
 use trouble::Troubles;
+use watch::Watched;
 
 /// Wait before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -160,7 +162,7 @@ impl Transport for Kafka {
 
     fn publish_too(&self, topics: Vec<(Arc<str>, i64)>) {
         for name in self.0.published.add(topics) {
-            self.0.topics.need(&name);
+            self.0.topics.need(&name, Use::Write);
         }
         // The relay sleeps on it.
         self.0.store.published().ring();

@@ -189,7 +189,8 @@ impl Relay {
                 Some(_) if refused => {}
                 Some(code) => {
                     refused = true;
-                    lane.block(report.offset, code, Refuses::Broker, &self.parts.troubles);
+                    let who = Refuses::Broker(&self.parts.settings);
+                    lane.block(report.offset, code, who, &self.parts.troubles);
                     if is_unknown(code) {
                         self.parts.topics.doubt_topic(lane.topic());
                     }

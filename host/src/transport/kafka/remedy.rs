@@ -1,5 +1,6 @@
 //! Why brokers can't be reached, in librdkafka's words, and what to do about it, in ours.
 
+use super::security::SaslSettings;
 use super::settings::KafkaSettings;
 
 /// What to do.
@@ -75,6 +76,22 @@ pub(super) fn remedy(reason: &str, settings: &KafkaSettings) -> Remedy {
     }
 }
 
+/// How an operator gives this host's user rights on a topic or a group.
+pub(super) fn allow(settings: &KafkaSettings, rights: &[&str], kind: &str, name: &str) -> String {
+    let user = match &settings.sasl {
+        Some(SaslSettings::Password(login)) => &login.username,
+        // What brokers make of a certificate or a token is their affair.
+        Some(SaslSettings::Token(_)) | None => "NAME",
+    };
+    let operations: String = rights
+        .iter()
+        .map(|right| format!(" --operation {right}"))
+        .collect();
+    format!(
+        "allow this user to do so: `kafka-acls --add --allow-principal User:{user}{operations} --{kind} {name}`"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::security::TlsSettings;
@@ -133,6 +150,17 @@ mod tests {
         assert!(
             !away.text.contains("[kafka.tls]") && away.text.contains("`bootstrap`"),
             "{away:?}"
+        );
+    }
+
+    #[test]
+    fn rights_are_named_as_the_tools_call_them() {
+        let said = allow(&tls(), &["Read", "Write"], "topic", "orders");
+        assert!(
+            said.contains(
+                "--allow-principal User:NAME --operation Read --operation Write --topic orders"
+            ),
+            "{said}"
         );
     }
 

@@ -10,7 +10,7 @@ use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProdu
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client;
-use super::topics::Watched;
+use super::watch::Watched;
 use crate::signal::Signal;
 
 /// The reports of one producer.

@@ -1,49 +1,18 @@
-//! Whether the brokers can be reached and the topics exist; topics that are missing are created.
+//! The topics that are needed, and what is known of them.
 //!
-//! One thread with one client asks, so that an unreachable broker is said once and not by every consumer.
 //! Consumers and the relay wait until their topic is known to exist: by asking for it themselves they could
-//! have it created with the broker's defaults instead of the configured ones.
+//! have it created with the broker's defaults instead of the configured ones. [`super::watch`] finds it out.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode;
-use tokio_util::sync::CancellationToken;
-
-use super::client::{self, LastError};
-use super::remedy::{brief, remedy};
-use super::settings::{KafkaSettings, describe};
 use super::trouble::Troubles;
 use crate::signal::Signal;
 
-/// Longest time that one question may take.
-const QUESTION: Duration = Duration::from_millis(700);
-
-/// Longest time that the creation of a topic may take before it is tried again.
-const CREATION: Duration = Duration::from_secs(3);
-
-/// Time between questions while all is well.
-const CALM: Duration = Duration::from_secs(5);
-
-/// Time between questions while something is missing.
-const SOON: Duration = Duration::from_millis(250);
-
-/// Questions in a row without an answer, after which brokers count as unreachable: one may be lost
-/// on a busy machine.
-const UNANSWERED: u32 = 2;
-
-/// The part of the transport that is in trouble while no broker answers.
-const BROKERS: &str = "brokers";
-
 /// What is known of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+pub(super) enum Known {
     /// Nothing yet.
     Nothing,
     /// It exists.
@@ -53,12 +22,23 @@ enum Known {
 }
 
 /// A topic that is needed.
-struct Need {
-    known: Known,
+pub(super) struct Need {
+    pub(super) known: Known,
     /// Whether it was there already.
-    was_there: bool,
-    /// How many consumers and relays need it.
-    count: usize,
+    pub(super) was_there: bool,
+    /// How many consumers read it.
+    readers: usize,
+    /// Whether the relay writes it.
+    is_written: bool,
+}
+
+/// What a topic is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A consumer reads it.
+    Read,
+    /// The relay writes it, for as long as this process runs.
+    Write,
 }
 
 /// What is known of the topics that are needed.
@@ -66,33 +46,38 @@ struct Need {
 pub(super) struct Topics {
     needed: Mutex<BTreeMap<Arc<str>, Need>>,
     /// Rings when there is a reason to ask now, and when the watch is to end.
-    asked: Signal,
+    pub(super) asked: Signal,
     /// Rings when a topic is known to exist.
-    found: Signal,
-    unreachable: AtomicBool,
+    pub(super) found: Signal,
+    pub(super) unreachable: AtomicBool,
 }
 
 impl Topics {
     /// A topic is needed, by one more.
-    pub(super) fn need(&self, topic: &Arc<str>) {
+    pub(super) fn need(&self, topic: &Arc<str>, what_for: Use) {
         let unknown = || Need {
             known: Known::Nothing,
             was_there: false,
-            count: 0,
+            readers: 0,
+            is_written: false,
         };
-        self.lock()
-            .entry(topic.clone())
-            .or_insert_with(unknown)
-            .count += 1;
+        {
+            let mut needed = self.lock();
+            let need = needed.entry(topic.clone()).or_insert_with(unknown);
+            match what_for {
+                Use::Read => need.readers += 1,
+                Use::Write => need.is_written = true,
+            }
+        }
         self.asked.ring();
     }
 
-    /// One who needed a topic is gone; with the last one goes what was in its way.
-    pub(super) fn need_no_more(&self, topic: &str, troubles: &Troubles) {
+    /// One who read a topic is gone; with the last one who needed it goes what was in its way.
+    pub(super) fn read_no_more(&self, topic: &str, troubles: &Troubles) {
         let mut needed = self.lock();
         if let Some(need) = needed.get_mut(topic) {
-            need.count -= 1;
-            if need.count == 0 {
+            need.readers -= 1;
+            if need.readers == 0 && !need.is_written {
                 needed.remove(topic);
                 troubles.forget(&part(topic));
             }
@@ -117,6 +102,17 @@ impl Topics {
         self.is_known(topic, Known::Failing)
     }
 
+    /// The rights that are needed on a topic, as Kafka calls them.
+    pub(super) fn rights(&self, topic: &str) -> Vec<&'static str> {
+        let needed = self.lock();
+        let Some(need) = needed.get(topic) else {
+            return Vec::new();
+        };
+        let rights = [(need.readers > 0, "Read"), (need.is_written, "Write")];
+        let wanted = rights.into_iter().filter(|(is_wanted, _)| *is_wanted);
+        wanted.map(|(_, right)| right).collect()
+    }
+
     fn is_known(&self, topic: &str, known: Known) -> bool {
         self.lock()
             .get(topic)
@@ -138,7 +134,8 @@ impl Topics {
         self.unreachable.load(Ordering::Relaxed)
     }
 
-    fn missing(&self) -> Vec<Arc<str>> {
+    /// Those that are not known to exist.
+    pub(super) fn missing(&self) -> Vec<Arc<str>> {
         self.lock()
             .iter()
             .filter(|(_, need)| need.known != Known::Exists)
@@ -146,319 +143,12 @@ impl Topics {
             .collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Need>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Need>> {
         self.needed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps the watch going for as long as somebody has it.
-pub(super) struct Watched {
-    topics: Arc<Topics>,
-    stop: CancellationToken,
-}
-
-impl Watched {
-    /// Starts the thread that asks.
-    ///
-    /// # Errors
-    /// When the client can't be made with these settings, or the thread.
-    pub(super) fn start(
-        settings: &KafkaSettings,
-        troubles: Arc<Troubles>,
-    ) -> anyhow::Result<Arc<Self>> {
-        let topics = Arc::new(Topics::default());
-        let watch = Watch::new(settings, topics.clone(), troubles)
-            .map_err(|error| anyhow::anyhow!("kafka: {}", describe(&error)))?;
-        let watched = Arc::new(Self {
-            topics,
-            stop: CancellationToken::new(),
-        });
-        let stop = watched.stop.clone();
-        std::thread::Builder::new()
-            .name("kafka-watch".into())
-            .spawn(move || watch.run(&stop))?;
-        Ok(watched)
-    }
-}
-
-impl std::ops::Deref for Watched {
-    type Target = Topics;
-
-    fn deref(&self) -> &Topics {
-        &self.topics
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        // The thread has nothing to finish, so nobody waits for it.
-        self.stop.cancel();
-        self.topics.asked.ring();
-    }
-}
-
-/// The thread that asks.
-struct Watch {
-    client: BaseConsumer<LastError>,
-    admin: Option<AdminClient<DefaultClientContext>>,
-    settings: KafkaSettings,
-    topics: Arc<Topics>,
-    troubles: Arc<Troubles>,
-    unanswered: u32,
-}
-
-impl Watch {
-    fn new(
-        settings: &KafkaSettings,
-        topics: Arc<Topics>,
-        troubles: Arc<Troubles>,
-    ) -> KafkaResult<Self> {
-        let client = settings
-            .watch_config()
-            .create_with_context(LastError::default())?;
-        Ok(Self {
-            client,
-            admin: None,
-            settings: settings.clone(),
-            topics,
-            troubles,
-            unanswered: 0,
-        })
-    }
-
-    /// Asks until `stop`.
-    fn run(mut self, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
-            let seen = self.topics.asked.rings();
-            let missing = self.topics.missing();
-            let pause = if missing.is_empty() {
-                self.ask_for_any()
-            } else {
-                self.ask_for(&missing, stop)
-            };
-            self.topics.asked.wait(seen, pause);
-        }
-        if let Some(admin) = self.admin.take() {
-            client::close(admin);
-        }
-        client::close(self.client);
-    }
-
-    /// All topics are there: only whether they still are, and whether brokers still answer.
-    fn ask_for_any(&mut self) -> Duration {
-        self.admin = None;
-        let needed: Vec<_> = self.topics.lock().keys().cloned().collect();
-        for topic in needed {
-            match self.question(&topic) {
-                Some(Found::Missing { .. }) => self.topics.doubt_topic(&topic),
-                Some(_) => {}
-                None => return SOON,
-            }
-        }
-        CALM
-    }
-
-    fn ask_for(&mut self, missing: &[Arc<str>], stop: &CancellationToken) -> Duration {
-        for topic in missing {
-            if stop.is_cancelled() {
-                break;
-            }
-            let Some(found) = self.question(topic) else {
-                break;
-            };
-            let known = match found {
-                Found::Exists { partitions } => {
-                    tracing::info!(%topic, partitions, "topic is there");
-                    Ok(Known::Exists)
-                }
-                Found::Missing { brokers } => {
-                    self.say_if_deleted(topic);
-                    self.create(topic, brokers, stop).map(|()| Known::Nothing)
-                }
-                Found::Refused(code) => Err(format!(
-                    "topic {topic} can't be used: {code}; allow this user to describe, read and write it"
-                )),
-            };
-            self.note(topic, known);
-        }
-        if self.topics.missing().is_empty() {
-            Duration::ZERO
-        } else {
-            SOON
-        }
-    }
-
-    /// Says that a topic is gone that was there. That is over once it is there again, but not made good, so it is said until
-    /// the next start.
-    fn say_if_deleted(&self, topic: &str) {
-        let mut needed = self.topics.lock();
-        let Some(need) = needed.get_mut(topic).filter(|need| need.was_there) else {
-            return;
-        };
-        need.was_there = false;
-        self.troubles.error(
-            &format!("topic {topic}, deleted"),
-            format!(
-                "topic {topic} was deleted while this host used it; it is created anew. What was in it and had not been read \
-                 by then is gone: find out who waits for it, and have it sent again"
-            ),
-        );
-    }
-
-    /// Keeps what was found out of a topic, if it is still needed.
-    fn note(&self, topic: &str, known: Result<Known, String>) {
-        // Held until it is said: what is said of a topic must not outlast the need for it.
-        let mut needed = self.topics.lock();
-        let Some(need) = needed.get_mut(topic) else {
-            return;
-        };
-        match known {
-            Ok(known) => {
-                need.known = known;
-                if known == Known::Exists {
-                    need.was_there = true;
-                    self.troubles.clear(&part(topic));
-                    self.topics.found.ring();
-                }
-            }
-            Err(reason) => {
-                need.known = Known::Failing;
-                self.troubles.error(&part(topic), reason);
-            }
-        }
-    }
-
-    /// Asks for a topic; none where no broker answers.
-    fn question(&mut self, topic: &str) -> Option<Found> {
-        let answer = self.client.fetch_metadata(Some(topic), QUESTION);
-        // Serves log lines and errors; there is nothing else to come.
-        for _ in 0..8 {
-            drop(self.client.poll(Duration::ZERO));
-        }
-        let metadata = match answer {
-            Ok(metadata) => metadata,
-            Err(error) => {
-                self.no_answer(&error);
-                return None;
-            }
-        };
-        self.unanswered = 0;
-        self.topics.unreachable.store(false, Ordering::Relaxed);
-        self.troubles.clear(BROKERS);
-        let brokers = metadata.brokers().len();
-        let Some(found) = metadata.topics().first() else {
-            return Some(Found::Missing { brokers });
-        };
-        match found.error().map(RDKafkaErrorCode::from) {
-            _ if !found.partitions().is_empty() => Some(Found::Exists {
-                partitions: found.partitions().len(),
-            }),
-            None
-            | Some(
-                RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::LeaderNotAvailable,
-            ) => Some(Found::Missing { brokers }),
-            Some(code) => Some(Found::Refused(code)),
-        }
-    }
-
-    fn no_answer(&mut self, error: &KafkaError) {
-        self.unanswered = self.unanswered.saturating_add(1);
-        if self.unanswered < UNANSWERED {
-            return;
-        }
-        self.topics.unreachable.store(true, Ordering::Relaxed);
-        // The first reason stays: the next ones differ in wording only, and each would be a line in the log.
-        if self.unanswered == UNANSWERED {
-            let reason = self
-                .client
-                .context()
-                .take()
-                .unwrap_or_else(|| describe(error));
-            let remedy = remedy(&reason, &self.settings);
-            let text = format!(
-                "Kafka at {} can't be reached ({}); nothing is lost, it is tried again; {}",
-                self.settings.bootstrap,
-                brief(&reason),
-                remedy.text
-            );
-            if remedy.is_for_operator {
-                self.troubles.error(BROKERS, text);
-            } else {
-                self.troubles.warn(BROKERS, text);
-            }
-        }
-    }
-
-    fn create(
-        &mut self,
-        topic: &str,
-        brokers: usize,
-        stop: &CancellationToken,
-    ) -> Result<(), String> {
-        let (partitions, replication) = (self.settings.partitions, self.settings.replication);
-        let failed = |reason: String| {
-            format!(
-                "topic {topic} does not exist and can't be created with {partitions} partition(s) and replication \
-                 factor {replication}: {reason}; it is tried again"
-            )
-        };
-        let admin = match self.admin.take() {
-            Some(admin) => admin,
-            None => self
-                .settings
-                .watch_config()
-                .create()
-                .map_err(|error| failed(describe(&error)))?,
-        };
-        let admin = self.admin.insert(admin);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| failed(error.to_string()))?;
-        let wanted = [NewTopic::new(
-            topic,
-            partitions,
-            TopicReplication::Fixed(replication),
-        )];
-        let options = AdminOptions::new().request_timeout(Some(CREATION));
-        let answer = runtime.block_on(async {
-            tokio::select! {
-                answer = admin.create_topics(&wanted, &options) => Some(answer),
-                () = stop.cancelled() => None,
-            }
-        });
-        match answer {
-            None => Ok(()),
-            Some(Err(error)) => Err(failed(format!(
-                "{error}; create it by hand if this user or broker does not allow it"
-            ))),
-            Some(Ok(results)) => match results.into_iter().next() {
-                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
-                Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => Err(failed(format!(
-                    "the cluster has {brokers} broker(s); set `replication` to at most that, or start more brokers"
-                ))),
-                Some(Err((_, code))) => Err(failed(format!(
-                    "{code}; create it by hand if this user or broker does not allow it"
-                ))),
-                Some(Ok(_)) | None => {
-                    tracing::info!(topic, partitions, replication, "topic created");
-                    Ok(())
-                }
-            },
-        }
-    }
-}
-
 /// The part of the transport that is in trouble while a topic can't be used.
-fn part(topic: &str) -> String {
+pub(super) fn part(topic: &str) -> String {
     format!("topic {topic}")
-}
-
-/// What a broker says of a topic.
-enum Found {
-    Exists { partitions: usize },
-    Missing { brokers: usize },
-    Refused(RDKafkaErrorCode),
 }

@@ -5,25 +5,25 @@
 //! the rebalance itself: a moment later its first records would already be in the common queue, and
 //! a slow partition would hold up the others.
 
+mod callbacks;
+mod gaps;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use saga_core::record::{Position, Record};
 use tokio_util::sync::CancellationToken;
 
-use super::remedy::brief;
-use super::topics::Watched;
+use super::headers;
+use super::settings::KafkaSettings;
 use super::trouble::Troubles;
-use super::{client, headers};
+use super::watch::Watched;
 use crate::signal::Signal;
 use crate::store::Reader;
 use crate::store::topic_ids::{KnownTopic, known_topic};
@@ -59,6 +59,7 @@ pub(super) struct Assignment {
     bell: Signal,
     topics: Arc<Watched>,
     troubles: Arc<Troubles>,
+    settings: KafkaSettings,
     part: String,
 }
 
@@ -96,6 +97,7 @@ impl Assignment {
         reader: Reader,
         topics: Arc<Watched>,
         troubles: Arc<Troubles>,
+        settings: KafkaSettings,
     ) -> rusqlite::Result<Self> {
         let part = format!("consumer of {} in {}", source.topic, source.group);
         let known = known_topic(reader.connection(), &source.consumer, source.topic_row)?;
@@ -111,6 +113,7 @@ impl Assignment {
             bell: Signal::default(),
             topics,
             troubles,
+            settings,
             part,
         })
     }
@@ -390,48 +393,6 @@ impl Assignment {
         }
     }
 
-    /// Says what happened where a partition does not go on at the stored offset.
-    fn starts_elsewhere(
-        &self,
-        client: &BaseConsumer<Self>,
-        partition: i32,
-        expected: i64,
-        found: i64,
-    ) {
-        let topic = &self.source.topic;
-        if found < expected {
-            tracing::warn!(
-                %topic, partition, stored = expected, found,
-                "the stored offset is beyond the end of the partition: the topic was probably deleted and made anew; \
-                 it is read from its beginning, and events with ids that were applied before are not applied again; records without an id are told by topic, \
-                 partition and offset, and pass for those that were there before"
-            );
-            return;
-        }
-        // Offsets may have gaps (compaction, transaction markers), which are no loss.
-        match client.fetch_watermarks(topic, partition, QUESTION) {
-            Ok((begin, _)) if begin <= expected => {}
-            Err(error) => tracing::warn!(
-                %topic, partition, expected, found, %error,
-                "offsets are missing, and the broker does not say whether their records were deleted"
-            ),
-            Ok(_) => {
-                let missing = found - expected;
-                // It is over, and not made good: said until somebody who can has started the host again.
-                self.troubles.error(
-                    &format!("{}, partition {partition}", self.part),
-                    format!(
-                        "topic {topic}, partition {partition}: {missing} record(s) from offset {expected} on were deleted \
-                         (retention, or a deletion by hand) before they were read in group {}; it was read on from \
-                         offset {found}. What they said is lost to this host: keep records for longer than the longest \
-                         outage, and have them sent again if you can",
-                        self.source.group
-                    ),
-                );
-            }
-        }
-    }
-
     fn record(&self, message: &BorrowedMessage<'_>) -> Record {
         Record {
             position: Position {
@@ -525,88 +486,4 @@ impl Assignment {
 fn partitions(list: &TopicPartitionList) -> Vec<i32> {
     let elements = list.elements();
     elements.iter().map(|element| element.partition()).collect()
-}
-
-impl ClientContext for Assignment {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        client::log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", topic = %self.source.topic, %error, reason, "consumer error");
-        if self.is_over.load(Ordering::Relaxed) {
-            return;
-        }
-        match error.rdkafka_error_code() {
-            // Whether brokers answer is watched elsewhere, and said once.
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
-            // So is whether they let this host in.
-            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.topics.doubt(),
-            None
-            | Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::PartitionEOF,
-            ) => {}
-            // Said where the client is made anew.
-            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId) => {}
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                // If it comes back, it may be another one.
-                self.is_new.store(true, Ordering::Relaxed);
-                self.topics.doubt_topic(&self.source.topic);
-            }
-            Some(RDKafkaErrorCode::PollExceeded) => tracing::warn!(
-                topic = %self.source.topic, group = %self.source.group,
-                "the rules took longer than max.poll.interval.ms for a record; the partitions are read again when they are done"
-            ),
-            Some(_) => self.troubles.warn(
-                &self.part,
-                format!(
-                    "topic {} can't be read in group {}: {}",
-                    self.source.topic,
-                    self.source.group,
-                    brief(reason)
-                ),
-            ),
-        }
-    }
-}
-
-impl ConsumerContext for Assignment {
-    fn rebalance(
-        &self,
-        client: &BaseConsumer<Self>,
-        event: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let answer = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.assigned(list);
-            if cooperative {
-                client.incremental_assign(list)
-            } else {
-                client.assign(list)
-            }
-        } else {
-            self.revoked(list);
-            if cooperative {
-                client.incremental_unassign(list)
-            } else {
-                client.unassign()
-            }
-        };
-        if let Err(error) = answer {
-            tracing::error!(topic = %self.source.topic, %error, "Kafka's assignment of partitions could not be followed");
-        }
-        self.bell.ring();
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.is_committing.store(false, Ordering::Relaxed);
-        if let Err(error) = result {
-            self.not_committed();
-            tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
-        }
-    }
 }

@@ -1,0 +1,102 @@
+//! What librdkafka calls: partitions come and go, errors, log lines.
+
+use std::sync::atomic::Ordering;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::{ClientContext, TopicPartitionList};
+
+use super::Assignment;
+use crate::transport::kafka::client;
+use crate::transport::kafka::remedy::{allow, brief};
+
+impl ClientContext for Assignment {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        client::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", topic = %self.source.topic, %error, reason, "consumer error");
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        match error.rdkafka_error_code() {
+            // Whether brokers answer is watched elsewhere, and said once.
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
+            // So is whether they let this host in.
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.topics.doubt(),
+            None
+            | Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::PartitionEOF,
+            ) => {}
+            // Said where the client is made anew.
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId) => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                // If it comes back, it may be another one.
+                self.is_new.store(true, Ordering::Relaxed);
+                self.topics.doubt_topic(&self.source.topic);
+            }
+            Some(RDKafkaErrorCode::PollExceeded) => tracing::warn!(
+                topic = %self.source.topic, group = %self.source.group,
+                "the rules took longer than max.poll.interval.ms for a record; the partitions are read again when they are done"
+            ),
+            Some(code) => {
+                let (topic, group) = (&self.source.topic, &self.source.group);
+                let text = format!(
+                    "topic {topic} can't be read in group {group}: {}",
+                    brief(reason)
+                );
+                let refused = match code {
+                    RDKafkaErrorCode::TopicAuthorizationFailed => ("topic", topic),
+                    RDKafkaErrorCode::GroupAuthorizationFailed => ("group", group),
+                    _ => return self.troubles.warn(&self.part, text),
+                };
+                let remedy = allow(&self.settings, &["Read"], refused.0, refused.1);
+                self.troubles.error(&self.part, format!("{text}; {remedy}"));
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Assignment {
+    fn rebalance(
+        &self,
+        client: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let answer = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assigned(list);
+            if cooperative {
+                client.incremental_assign(list)
+            } else {
+                client.assign(list)
+            }
+        } else {
+            self.revoked(list);
+            if cooperative {
+                client.incremental_unassign(list)
+            } else {
+                client.unassign()
+            }
+        };
+        if let Err(error) = answer {
+            tracing::error!(topic = %self.source.topic, %error, "Kafka's assignment of partitions could not be followed");
+        }
+        self.bell.ring();
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        self.is_committing.store(false, Ordering::Relaxed);
+        if let Err(error) = result {
+            self.not_committed();
+            tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
+        }
+    }
+}
