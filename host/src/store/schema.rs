@@ -190,7 +190,8 @@ const IDENTITY: &str = "
 CREATE TABLE identity (
     id TEXT NOT NULL
 );
-INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+-- Begins with the time (milliseconds, hexadecimal), so that of two stores the older one comes first.
+INSERT INTO identity VALUES (printf('%011x', CAST(unixepoch('subsec') * 1000 AS INTEGER)) || lower(hex(randomblob(4))));
 -- The topic that a consumer of Kafka reads under a name; a topic that is made anew has another id.
 CREATE TABLE topic_ids (
     consumer TEXT NOT NULL,

@@ -7,14 +7,17 @@
 //! the store has one (invariant 1).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
 use super::group::{self, Readers};
+use super::pulse::Pulse;
 use super::settings::describe;
 use super::topic_id::topic_id;
 use super::topics::Use;
@@ -72,7 +75,7 @@ impl Consumer {
             let mut ended: Option<Instant> = None;
             while let Err(error) = self.read_alone(stop) {
                 let told = format!(
-                    "the consumer of topic {} in group {} was ended by Kafka ({}); it starts again",
+                    "the consumer of topic {} in group {} came to its end ({}); it starts again",
                     self.source.topic,
                     self.source.group,
                     describe(&error)
@@ -96,7 +99,7 @@ impl Consumer {
         }
         self.client.context().forget();
         // What a source that is gone had to complain of must not last.
-        self.parts.troubles.forget(self.client.context().part());
+        self.client.context().forget_troubles();
         self.parts
             .topics
             .read_no_more(&self.source.topic, &self.parts.troubles);
@@ -134,10 +137,27 @@ impl Consumer {
     fn wait_until_alone(&self, stop: &CancellationToken) -> KafkaResult<bool> {
         let assignment = self.client.context();
         let mut unanswered = 0;
+        // Who has read here before may just have lost the brokers for as long as this host did, and comes back within so long.
+        let patience = if self.is_newcomer() {
+            self.parts.settings.group_patience()
+        } else {
+            Duration::ZERO
+        };
+        let mut empty_since = None;
         while !stop.is_cancelled() {
             self.serve_events()?;
-            let pause = match self.readers() {
-                Readers::OwnOnly => return Ok(true),
+            let readers = self.readers();
+            if !matches!(readers, Readers::OwnOnly) {
+                empty_since = None;
+            }
+            let pause = match readers {
+                Readers::NotTold => return Ok(true),
+                Readers::OwnOnly => {
+                    if empty_since.get_or_insert_with(Instant::now).elapsed() >= patience {
+                        return Ok(true);
+                    }
+                    group::AGAIN
+                }
                 Readers::Unknown(reason) if unanswered < UNANSWERED => {
                     unanswered += 1;
                     tracing::debug!(group = %self.source.group, reason, "the brokers did not say who reads");
@@ -162,9 +182,16 @@ impl Consumer {
         Ok(false)
     }
 
+    /// Whether others may have read this source for long while this host never did, and could not see them at its start.
+    fn is_newcomer(&self) -> bool {
+        !self.parts.is_claimed.load(Ordering::Relaxed)
+            && !self.parts.settings.allow_split_state
+            && self.client.context().known().is_none()
+    }
+
     fn readers(&self) -> Readers {
         if self.parts.settings.allow_split_state {
-            return Readers::OwnOnly;
+            return Readers::NotTold;
         }
         let identity = self.parts.store.identity();
         group::readers(&self.client, &self.source, identity)
@@ -173,7 +200,7 @@ impl Consumer {
     /// Whether this host may go on in a group that has just shared its partitions out anew.
     fn may_go_on(&self) -> bool {
         match self.readers() {
-            Readers::OwnOnly | Readers::Unknown(_) => true,
+            Readers::OwnOnly | Readers::NotTold | Readers::Unknown(_) => true,
             Readers::Others(others) => group::stays(self.parts.store.identity(), &others),
         }
     }
@@ -195,9 +222,13 @@ impl Consumer {
         let assignment = self.client.context();
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
+        let mut pulse = Pulse::new();
         while !stop.is_cancelled() {
             let seen = assignment.bell().rings();
             self.serve_events()?;
+            if !pulse.beats(self.client.client(), &self.source.topic, &self.parts.topics) {
+                return Err(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure));
+            }
             if assignment.is_new() {
                 if !self.may_go_on() {
                     return Ok(());

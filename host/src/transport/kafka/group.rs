@@ -25,6 +25,8 @@ pub(super) const AGAIN: Duration = Duration::from_millis(250);
 pub(super) enum Readers {
     /// Nobody who has another store.
     OwnOnly,
+    /// The brokers have no such question, and won't have.
+    NotTold,
     /// Others too: who, and where.
     Others(Vec<Other>),
     /// The brokers did not say.
@@ -53,8 +55,7 @@ pub(super) fn readers<C: ConsumerContext>(
 ) -> Readers {
     match members(client, source) {
         Ok(members) => sort_out(members, identity),
-        // It has no such question, so there is no use in asking again.
-        Err(KafkaError::GroupListFetch(RDKafkaErrorCode::UnsupportedFeature)) => Readers::OwnOnly,
+        Err(KafkaError::GroupListFetch(RDKafkaErrorCode::UnsupportedFeature)) => Readers::NotTold,
         Err(error) => Readers::Unknown(error.to_string()),
     }
 }
@@ -78,33 +79,34 @@ fn names(others: &[Other]) -> String {
     names.join(", ")
 }
 
-/// Whether this host goes on where others read too. Of two hosts that came at the same time one does, and both agree which;
-/// who is no host would never give way.
+/// Whether this host goes on where others read too. Of two hosts one does, and both agree which: that with the older store, for it
+/// knows more. Who is no host would never give way.
 pub(super) fn stays(identity: &str, others: &[Other]) -> bool {
     others
         .iter()
         .all(|other| store_of(&other.client).is_some_and(|other| identity < other))
 }
 
-/// Waits until a group has no members of other stores; at most `patience`.
+/// Waits until a group has no members of other stores; at most `patience`. Says whether that is known: that brokers don't answer is
+/// no error.
 ///
 /// # Errors
-/// What is said of the group. That brokers don't answer is no error.
+/// What is said of the group.
 pub(super) fn wait_until_own<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     source: &Source,
     identity: &str,
     patience: Duration,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     let group = &*source.group;
     let until = Instant::now() + patience;
     let mut is_said = false;
     loop {
         let others = match readers(client, source, identity) {
-            Readers::OwnOnly => return Ok(()),
+            Readers::OwnOnly | Readers::NotTold => return Ok(true),
             Readers::Unknown(reason) => {
                 tracing::debug!(group, reason, "the brokers did not say who reads");
-                return Ok(());
+                return Ok(false);
             }
             Readers::Others(others) => others,
         };

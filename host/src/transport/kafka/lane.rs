@@ -268,6 +268,11 @@ impl Lane {
         }
     }
 
+    /// Whether records are under way.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     /// Whether Kafka has everything that it would take.
     pub(super) fn is_drained(&self) -> bool {
         (self.is_at_end || self.blocked.is_some()) && self.under_way.is_empty()

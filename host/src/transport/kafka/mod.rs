@@ -7,7 +7,7 @@
 //! - `group`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
-//! - `topic_id`: whether a topic is still the same
+//! - `topic_id`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
 //! - `headers`: record headers to attributes and back
 //! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
 //!
@@ -22,6 +22,7 @@ mod group;
 mod headers;
 mod lane;
 mod published;
+mod pulse;
 mod relay;
 mod remedy;
 mod reports;
@@ -36,6 +37,7 @@ mod watch;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -57,9 +59,6 @@ use watch::Watched;
 /// Wait before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Time that a broker takes to notice that a session is over.
-const GOODBYE: Duration = Duration::from_secs(2);
-
 /// Partitions of the outbox for each topic: one lane. Kafka's own partitions follow from the keys.
 const OUTBOX_PARTITIONS: i32 = 1;
 
@@ -75,6 +74,8 @@ struct Parts {
     topics: Arc<Watched>,
     published: Arc<Published>,
     troubles: Arc<Troubles>,
+    /// Whether, at the start, nobody else was seen in the groups.
+    is_claimed: Arc<AtomicBool>,
     /// Wait before something that failed is tried again.
     retry: Duration,
 }
@@ -102,6 +103,7 @@ impl Kafka {
             topics,
             published: Arc::default(),
             troubles,
+            is_claimed: Arc::default(),
             retry: RETRY,
         }))
     }
@@ -125,12 +127,15 @@ impl Transport for Kafka {
             .watch_config()
             .create_with_context(LastError::default())
             .map_err(|error| settings::describe(&error))?;
-        let patience = settings.session_timeout() + GOODBYE;
+        let patience = settings.group_patience();
         let identity = self.0.store.identity();
-        let claimed = (sources.iter())
-            .try_for_each(|source| group::wait_until_own(&client, source, identity, patience));
+        let claimed: Result<bool, String> = sources.iter().try_fold(true, |are_known, source| {
+            let is_known = group::wait_until_own(&client, source, identity, patience)?;
+            Ok(are_known && is_known)
+        });
         client::close(client);
-        claimed
+        self.0.is_claimed.store(claimed?, Ordering::Relaxed);
+        Ok(())
     }
 
     fn consume(

@@ -9,10 +9,11 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
-use rdkafka::producer::ThreadedProducer;
+use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{self, Lane, Refuses, Sent, is_unknown};
+use super::pulse::Pulse;
 use super::reports::Reports;
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client};
@@ -100,10 +101,17 @@ impl Relay {
     fn publish(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> End {
         let bell = self.parts.store.published().clone();
         let mut written = Instant::now();
+        let mut pulse = Pulse::new();
         let mut drain_until = None;
         loop {
             let seen = bell.rings();
             let stopping = stop.is_cancelled();
+            if !self.has_pulse(producer, &mut pulse) {
+                tracing::warn!(
+                    "the relay's producer hears no broker any more, though there are some; it starts again"
+                );
+                return End::Broken;
+            }
             if let Some(end) = self.collect(producer, stop) {
                 self.write_progress();
                 return end;
@@ -148,6 +156,18 @@ impl Relay {
             }
             if !any {
                 bell.wait(seen, PATIENCE);
+            }
+        }
+    }
+
+    /// Whether the producer hears its brokers; asked only where something waits for them.
+    fn has_pulse(&self, producer: &ThreadedProducer<Reports>, pulse: &mut Pulse) -> bool {
+        let waiting = self.lanes.iter().find(|lane| lane.is_waiting());
+        match waiting {
+            Some(lane) => pulse.beats(producer.client(), lane.topic(), &self.parts.topics),
+            None => {
+                *pulse = Pulse::new();
+                true
             }
         }
     }

@@ -27,6 +27,9 @@ const CLIENT: &str = "client.id";
 
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
 
+/// Time that a broker takes to notice that a session is over.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// So long, a client takes a topic that a broker does not know for one that it does not know yet. Clients come when the watch
 /// has seen the topic, so this is for clusters whose brokers learn of it one after the other.
 const PROPAGATION: &str = "topic.metadata.propagation.max.ms";
@@ -267,8 +270,12 @@ impl KafkaSettings {
         !is_encrypted && self.sasl.as_ref().is_some_and(SaslSettings::is_open)
     }
 
-    /// Time after which a member of a group that is not heard of any more counts as gone.
-    pub(super) fn session_timeout(&self) -> Duration {
+    /// Time after which who was in a group, and is not heard of any more, is not in it.
+    pub(super) fn group_patience(&self) -> Duration {
+        self.session_timeout() + GOODBYE
+    }
+
+    fn session_timeout(&self) -> Duration {
         let config = self.consumer_config("", "", "");
         let millis = config
             .get(SESSION_TIMEOUT)

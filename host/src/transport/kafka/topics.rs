@@ -4,7 +4,7 @@
 //! have it created with the broker's defaults instead of the configured ones. [`super::watch`] finds it out.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::trouble::Troubles;
@@ -50,6 +50,8 @@ pub(super) struct Topics {
     /// Rings when a topic is known to exist.
     pub(super) found: Signal,
     pub(super) unreachable: AtomicBool,
+    /// How many of the watch's questions were answered.
+    pub(super) answers: AtomicU64,
 }
 
 impl Topics {
@@ -127,6 +129,11 @@ impl Topics {
     /// A client has lost its brokers: the watch asks at once.
     pub(super) fn doubt(&self) {
         self.asked.ring();
+    }
+
+    /// How many of the watch's questions were answered.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Whether brokers have not answered for a while.

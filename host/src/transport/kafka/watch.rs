@@ -35,6 +35,9 @@ const SOON: Duration = Duration::from_millis(250);
 /// on a busy machine.
 const UNANSWERED: u32 = 2;
 
+/// Questions in a row without an answer, after which the client is made anew, each time.
+const GIVEN_UP: u32 = 6;
+
 /// The part of the transport that is in trouble while no broker answers.
 const BROKERS: &str = "brokers";
 
@@ -100,9 +103,7 @@ impl Watch {
         topics: Arc<Topics>,
         troubles: Arc<Troubles>,
     ) -> KafkaResult<Self> {
-        let client = settings
-            .watch_config()
-            .create_with_context(LastError::default())?;
+        let client = watch_client(settings)?;
         Ok(Self {
             client,
             admin: None,
@@ -231,6 +232,7 @@ impl Watch {
             }
         };
         self.unanswered = 0;
+        self.topics.answers.fetch_add(1, Ordering::Relaxed);
         // Whatever it was, it is over, and not why brokers are lost the next time.
         self.client.context().take();
         self.topics.unreachable.store(false, Ordering::Relaxed);
@@ -255,6 +257,12 @@ impl Watch {
 
     fn no_answer(&mut self, error: &KafkaError) {
         self.unanswered = self.unanswered.saturating_add(1);
+        // It may be the client itself that hears nobody any more; see [`super::pulse`].
+        if self.unanswered.is_multiple_of(GIVEN_UP)
+            && let Ok(client) = watch_client(&self.settings)
+        {
+            client::close(std::mem::replace(&mut self.client, client));
+        }
         if self.unanswered < UNANSWERED {
             return;
         }
@@ -339,6 +347,12 @@ impl Watch {
             },
         }
     }
+}
+
+fn watch_client(settings: &KafkaSettings) -> KafkaResult<BaseConsumer<LastError>> {
+    settings
+        .watch_config()
+        .create_with_context(LastError::default())
 }
 
 /// What a broker says of a topic.

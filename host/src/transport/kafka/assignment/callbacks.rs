@@ -57,7 +57,10 @@ impl ClientContext for Assignment {
                     _ => return self.troubles.warn(&self.part, text),
                 };
                 let remedy = allow(&self.settings, &["Read"], refused.0, refused.1);
-                self.troubles.error(&self.part, format!("{text}; {remedy}"));
+                self.lacks_rights.store(true, Ordering::Relaxed);
+                self.troubles
+                    .error(&self.rights_part(), format!("{text}; {remedy}"));
+                self.topics.doubt_topic(topic);
             }
         }
     }

@@ -53,6 +53,8 @@ pub(super) struct Assignment {
     is_committing: AtomicBool,
     /// Whether the client is being closed: what it still complains of is of no interest.
     is_over: AtomicBool,
+    /// Whether Kafka said that this user may not read. It says so once.
+    lacks_rights: AtomicBool,
     /// Whether the group has agreed anew on who reads what, and nobody has looked yet who is in it.
     is_new: AtomicBool,
     /// Rings when there may be something to do.
@@ -109,6 +111,7 @@ impl Assignment {
             client: OnceLock::new(),
             is_committing: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            lacks_rights: AtomicBool::new(false),
             is_new: AtomicBool::new(false),
             bell: Signal::default(),
             topics,
@@ -162,6 +165,17 @@ impl Assignment {
         }
     }
 
+    /// The user may read, whatever was said before.
+    fn has_rights(&self) {
+        if self.lacks_rights.swap(false, Ordering::Relaxed) {
+            self.troubles.clear(&self.rights_part());
+        }
+    }
+
+    fn rights_part(&self) -> String {
+        format!("{}, rights", self.part)
+    }
+
     fn incarnation(&self) -> Option<Arc<str>> {
         let known = self.lock_known();
         let later = known.as_ref().filter(|known| !known.is_first)?;
@@ -176,6 +190,12 @@ impl Assignment {
     pub(super) fn forget(&self) {
         self.is_over.store(true, Ordering::Relaxed);
         self.release();
+    }
+
+    /// What stood in the way of reading is of no interest any more.
+    pub(super) fn forget_troubles(&self) {
+        self.troubles.forget(&self.part);
+        self.troubles.forget(&self.rights_part());
     }
 
     /// Lets go of all partitions.
@@ -335,6 +355,7 @@ impl Assignment {
             }
         };
         self.troubles.clear(&self.part);
+        self.has_rights();
         let may_repeat = session.take(offset);
         sink.deliver(Delivery {
             session,
@@ -432,6 +453,9 @@ impl Assignment {
             "partitions assigned"
         );
         self.is_new.store(true, Ordering::Relaxed);
+        if list.count() > 0 {
+            self.has_rights();
+        }
         for mut element in list.elements() {
             let partition = element.partition();
             let reading = match self.stored(partition) {
