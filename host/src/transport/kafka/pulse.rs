@@ -15,10 +15,10 @@ use super::topics::Topics;
 const CALM: Duration = Duration::from_secs(5);
 
 /// Time between two questions while they are not.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_millis(250);
 
 /// Longest time that one question may take.
-const QUESTION: Duration = Duration::from_secs(1);
+const QUESTION: Duration = Duration::from_millis(700);
 
 /// Questions in a row without an answer, while the watch got its own answered, after which a client is given up.
 const UNANSWERED: u32 = 3;

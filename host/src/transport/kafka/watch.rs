@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{self, LastError};
-use super::remedy::{allow, brief, remedy};
+use super::remedy::{Remedy, allow, brief, remedy};
 use super::settings::{KafkaSettings, describe};
 use super::topics::{Known, Topics, part};
 use super::trouble::Troubles;
@@ -95,6 +95,8 @@ struct Watch {
     topics: Arc<Topics>,
     troubles: Arc<Troubles>,
     unanswered: u32,
+    /// What was said to do about brokers that don't answer.
+    said: Option<Remedy>,
 }
 
 impl Watch {
@@ -111,6 +113,7 @@ impl Watch {
             topics,
             troubles,
             unanswered: 0,
+            said: None,
         })
     }
 
@@ -232,6 +235,7 @@ impl Watch {
             }
         };
         self.unanswered = 0;
+        self.said = None;
         self.topics.answers.fetch_add(1, Ordering::Relaxed);
         // Whatever it was, it is over, and not why brokers are lost the next time.
         self.client.context().take();
@@ -257,8 +261,13 @@ impl Watch {
 
     fn no_answer(&mut self, error: &KafkaError) {
         self.unanswered = self.unanswered.saturating_add(1);
-        // It may be the client itself that hears nobody any more; see [`super::pulse`].
-        if self.unanswered.is_multiple_of(GIVEN_UP)
+        let reason = self
+            .client
+            .context()
+            .take()
+            .unwrap_or_else(|| describe(error));
+        // It may be the client itself that hears nobody any more (see `pulse`). Before anything is said, another one is asked.
+        if (self.unanswered == 1 || self.unanswered.is_multiple_of(GIVEN_UP))
             && let Ok(client) = watch_client(&self.settings)
         {
             client::close(std::mem::replace(&mut self.client, client));
@@ -267,26 +276,27 @@ impl Watch {
             return;
         }
         self.topics.unreachable.store(true, Ordering::Relaxed);
-        // The first reason stays: the next ones differ in wording only, and each would be a line in the log.
-        if self.unanswered == UNANSWERED {
-            let reason = self
-                .client
-                .context()
-                .take()
-                .unwrap_or_else(|| describe(error));
-            let remedy = remedy(&reason, &self.settings);
-            let text = format!(
-                "Kafka at {} can't be reached ({}); nothing is lost, it is tried again; {}",
-                self.settings.bootstrap,
-                brief(&reason),
-                remedy.text
-            );
-            if remedy.is_for_operator {
-                self.troubles.error(BROKERS, text);
-            } else {
-                self.troubles.warn(BROKERS, text);
-            }
+        let remedy = remedy(&reason, &self.settings);
+        // Reasons with the same remedy differ in wording only, and each would be a line in the log. What somebody has to put
+        // right comes with time-outs in between, which say less.
+        let is_news = self.said.as_ref().is_none_or(|said| {
+            *said != remedy && (remedy.is_for_operator || !said.is_for_operator)
+        });
+        if !is_news {
+            return;
         }
+        let text = format!(
+            "Kafka at {} can't be reached ({}); nothing is lost, it is tried again; {}",
+            self.settings.bootstrap,
+            brief(&reason),
+            remedy.text
+        );
+        if remedy.is_for_operator {
+            self.troubles.error(BROKERS, text);
+        } else {
+            self.troubles.warn(BROKERS, text);
+        }
+        self.said = Some(remedy);
     }
 
     fn create(
