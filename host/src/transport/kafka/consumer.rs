@@ -153,7 +153,14 @@ impl Consumer {
             let pause = match readers {
                 Readers::NotTold => return Ok(true),
                 Readers::OwnOnly => {
+                    if empty_since.is_none() && !patience.is_zero() {
+                        tracing::info!(
+                            group = %self.source.group, ?patience,
+                            "nobody reads in this group at the moment; who has read there before is given time to come back"
+                        );
+                    }
                     if empty_since.get_or_insert_with(Instant::now).elapsed() >= patience {
+                        self.parts.troubles.clear(assignment.part());
                         return Ok(true);
                     }
                     group::AGAIN
