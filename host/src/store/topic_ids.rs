@@ -34,16 +34,28 @@ pub fn known_topic(
     .optional()
 }
 
-/// A consumer reads its first topic of this name.
+/// A consumer reads its first topic of this name, the partitions from where `starts` says unless it is known better.
 ///
 /// # Errors
 /// What SQLite said.
-pub fn first_topic(sql: &Connection, consumer: &str, topic: i64, id: &str) -> rusqlite::Result<()> {
+pub fn first_topic(
+    sql: &Connection,
+    consumer: &str,
+    topic: i64,
+    id: &str,
+    starts: &[(i32, i64)],
+) -> rusqlite::Result<()> {
     sql.execute(
         "INSERT INTO topic_ids (consumer, topic, id, is_first) VALUES (?1, ?2, ?3, 1)",
         params![consumer, topic, id],
-    )
-    .map(drop)
+    )?;
+    for (partition, offset) in starts {
+        sql.execute(
+            "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            params![consumer, topic, partition, offset],
+        )?;
+    }
+    Ok(())
 }
 
 /// A consumer reads another topic of this name, from its beginning.
@@ -68,6 +80,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn partitions_of_which_nothing_is_known_start_where_they_were_first_seen() {
+        let sql = Connection::open_in_memory().unwrap();
+        schema::upgrade(&sql, 0).unwrap();
+        write_offset(&sql, "a", 7, 0, 100).unwrap();
+        first_topic(&sql, "a", 7, "one", &[(0, 90), (1, 30)]).unwrap();
+        let mut query = sql
+            .prepare("SELECT partition, next_offset FROM offsets ORDER BY partition")
+            .unwrap();
+        let offsets = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let offsets: Vec<(i32, i64)> = offsets.unwrap().map(Result::unwrap).collect();
+        assert_eq!(offsets, [(0, 100), (1, 30)]);
+    }
+
+    #[test]
     fn another_topic_of_the_name_is_read_from_its_beginning() {
         let sql = Connection::open_in_memory().unwrap();
         schema::upgrade(&sql, 0).unwrap();
@@ -77,8 +103,8 @@ mod tests {
         };
         for consumer in ["a", "b"] {
             assert_eq!(known_topic(&sql, consumer, 7).unwrap(), None);
-            first_topic(&sql, consumer, 7, "one").unwrap();
             write_offset(&sql, consumer, 7, 0, 100).unwrap();
+            first_topic(&sql, consumer, 7, "one", &[(0, 90)]).unwrap();
         }
         next_topic(&sql, "a", 7, "two").unwrap();
         let known = |id: &str, is_first| KnownTopic {

@@ -18,11 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::Assignment;
 use super::group::{self, Readers};
 use super::pulse::Pulse;
+use super::recognition::recognise;
 use super::settings::describe;
-use super::topic_id::topic_id;
 use super::topics::Use;
 use super::{Parts, client};
-use crate::store::topic_ids::{KnownTopic, first_topic, next_topic};
 use crate::transport::{Sink, Source};
 
 /// How often offsets are committed to Kafka.
@@ -33,9 +32,6 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Silence after which an error that Kafka reported counts as over.
 const OVER: Duration = Duration::from_secs(90);
-
-/// Longest time that the brokers have to say which topic it is.
-const QUESTION: Duration = Duration::from_secs(1);
 
 /// How often the brokers are asked in vain who reads in the group.
 const UNANSWERED: u32 = 3;
@@ -253,67 +249,27 @@ impl Consumer {
                 assignment.bell().wait(seen, PATIENCE);
             }
         }
-        if !self.parts.topics.is_unreachable() {
-            self.commit();
-        }
+        self.commit();
         Ok(())
     }
 
-    /// Makes sure that the topic is the one that was read before. Where it is another one of the same name, what is stored of
-    /// the first is put aside, and this one is read from its beginning.
     fn recognise(&self) {
-        if self.parts.topics.is_unreachable() {
-            return;
-        }
-        let (assignment, source) = (self.client.context(), &self.source);
-        let id = match topic_id(self.client.client(), &source.topic, QUESTION) {
-            Ok(id) => id,
-            Err(reason) => {
-                tracing::debug!(topic = %source.topic, reason, "the topic's id is not known");
-                return;
-            }
-        };
-        let known = assignment.known();
-        if known.as_ref().is_some_and(|known| known.id == id) {
-            return;
-        }
-        let is_first = known.is_none();
-        if !is_first {
-            // What was read of the first must not be stored as read of this one.
-            source.readings.cancel();
-        }
-        let (consumer, row, written) = (source.consumer.clone(), source.topic_row, id.clone());
-        let result = self.parts.store.run(move |sql| {
-            let write = if is_first { first_topic } else { next_topic };
-            write(sql, &consumer, row, &written)
-        });
-        if let Err(error) = result {
-            tracing::error!(topic = %source.topic, %error, "the topic's id can't be stored; it is tried again");
-            return;
-        }
-        assignment.know(KnownTopic { id, is_first });
-        if !is_first {
-            self.parts.troubles.error(
-                &format!("{}, another topic", assignment.part()),
-                format!(
-                    "topic {} is another one than the one that was read before in group {}: it was deleted and made anew, or \
-                     this is another cluster. It is read from its beginning; events that were applied are known by their ids \
-                     and not applied again. What was in the first and had not been read is gone: find out who waits for it",
-                    source.topic, source.group
-                ),
-            );
-        }
+        recognise(&self.client, &self.parts, &self.source);
     }
 
     /// Tells lag monitors how far the store is.
     fn commit(&self) {
+        // What waits for a broker is sent when that is back, and then comes from a member that the group knows by another
+        // name by now.
+        if self.parts.topics.is_unreachable() {
+            return;
+        }
         let offsets = self.client.context().offsets_to_commit();
         if offsets.count() > 0
             && let Err(error) = self
                 .client
                 .commit(&offsets, rdkafka::consumer::CommitMode::Async)
         {
-            self.client.context().not_committed();
             tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
         }
     }

@@ -7,7 +7,7 @@
 //! - `group`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
-//! - `topic_id`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
+//! - `recognition`, `topic_id`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
 //! - `headers`: record headers to attributes and back
 //! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
 //!
@@ -23,6 +23,7 @@ mod headers;
 mod lane;
 mod published;
 mod pulse;
+mod recognition;
 mod relay;
 mod remedy;
 mod reports;

@@ -96,9 +96,7 @@ impl ConsumerContext for Assignment {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.is_committing.store(false, Ordering::Relaxed);
         if let Err(error) = result {
-            self.not_committed();
             tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
         }
     }

@@ -35,6 +35,9 @@ const PAGE: usize = 256;
 /// Wait before a partition is read anew: the store has just failed.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Wait before brokers are asked again for what they did not answer.
+const LATER: Duration = Duration::from_secs(60);
+
 /// How often it is asked, at most, why offsets of a partition are missing.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -49,8 +52,8 @@ pub(super) struct Assignment {
     client: OnceLock<Weak<BaseConsumer<Self>>>,
     /// The topic that is read, as far as it is known.
     known: Mutex<Option<KnownTopic>>,
-    /// Whether Kafka has not answered the last commit yet.
-    is_committing: AtomicBool,
+    /// Before then, brokers are not asked which topic it is.
+    ask_from: Mutex<Instant>,
     /// Whether the client is being closed: what it still complains of is of no interest.
     is_over: AtomicBool,
     /// Whether Kafka said that this user may not read. It says so once.
@@ -109,7 +112,7 @@ impl Assignment {
             reader: Mutex::new(reader),
             places: Mutex::default(),
             client: OnceLock::new(),
-            is_committing: AtomicBool::new(false),
+            ask_from: Mutex::new(Instant::now()),
             is_over: AtomicBool::new(false),
             lacks_rights: AtomicBool::new(false),
             is_new: AtomicBool::new(false),
@@ -150,6 +153,16 @@ impl Assignment {
     /// The topic that is read, as far as it is known.
     pub(super) fn known(&self) -> Option<KnownTopic> {
         self.lock_known().clone()
+    }
+
+    /// Whether brokers are to be asked which topic it is.
+    pub(super) fn may_ask(&self) -> bool {
+        Instant::now() >= *self.ask_from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brokers don't answer that for now, though they answer.
+    pub(super) fn ask_later(&self) {
+        *self.ask_from.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + LATER;
     }
 
     /// Takes down which topic is read. If it is another one than before, its partitions start where the store now says.
@@ -248,11 +261,6 @@ impl Assignment {
     /// How far the store is, where that is not what Kafka was told last.
     pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
-        // One that waits for its broker is sent when that is back, and then comes from a member that the group knows by
-        // another name by now. No second one need be so.
-        if self.is_committing.load(Ordering::Relaxed) {
-            return offsets;
-        }
         for (partition, place) in self.places().iter_mut() {
             let Ok(Some(stored)) = self.stored(*partition) else {
                 continue;
@@ -265,17 +273,7 @@ impl Assignment {
                 place.committed = Some(stored);
             }
         }
-        self.is_committing
-            .store(offsets.count() > 0, Ordering::Relaxed);
         offsets
-    }
-
-    /// What was to be committed was not.
-    pub(super) fn not_committed(&self) {
-        self.is_committing.store(false, Ordering::Relaxed);
-        for place in self.places().values_mut() {
-            place.committed = None;
-        }
     }
 
     fn deliver_page(
@@ -464,7 +462,14 @@ impl Assignment {
                         stored: Some(offset),
                     }
                 }
-                Ok(_) => Reading::Awaits { stored: None },
+                Ok(_) => {
+                    // It was not there when the others were written down.
+                    if self.lock_known().is_some() {
+                        // Only a partition's own number could be refused, and that came from the client.
+                        let _ = element.set_offset(Offset::Beginning);
+                    }
+                    Reading::Awaits { stored: None }
+                }
                 Err(error) => {
                     tracing::error!(topic = %self.source.topic, partition, %error, "the store can't be read; it is tried again");
                     Reading::Begins {
