@@ -6,8 +6,8 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once test bench bench-swaps build components fixtures lint
-.PHONY: wasm-target first-build-note tools
+.PHONY: help demo demo-once demo-kafka demo-kafka-once test bench bench-swaps bench-kafka
+.PHONY: build components fixtures lint wasm-target first-build-note tools
 
 WASM := cargo build --release --target wasm32-wasip2
 ARGS ?=
@@ -16,13 +16,19 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 
 help: ## Print this list
 	@echo "make TARGET, where TARGET is one of:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 demo: components build ## Run the saga on ports 8081 and 8082 and explain it; Ctrl-C ends it
 	target/release/saga-demo walk $(ARGS)
 
 demo-once: components build ## The same, but end after the walk; fails if any state was wrong
 	target/release/saga-demo walk --once $(ARGS)
+
+demo-kafka: components build ## Run it as two hosts over a real Kafka, which is fetched and started (needs Java 17 and Maven)
+	target/release/saga-demo walk --kafka $(ARGS)
+
+demo-kafka-once: components build ## The same, but end after the walk; fails if anything was wrong
+	target/release/saga-demo walk --kafka --once $(ARGS)
 
 test: fixtures first-build-note ## Run all tests
 	cargo test --release --workspace
@@ -32,6 +38,9 @@ bench: components build ## Measure throughput and latency on this machine (minut
 
 bench-swaps: components build ## Swap rules under load and measure what requests notice of it (minutes)
 	target/release/saga-demo swaps $(ARGS)
+
+bench-kafka: components build ## Measure two hosts over a real Kafka, next to bare clients (minutes; leave it idle)
+	target/release/saga-demo bench --kafka $(ARGS)
 
 build: first-build-note ## Build the host and the demo
 	cargo build --release --workspace
@@ -51,10 +60,13 @@ wasm-target: tools
 
 first-build-note: tools
 	@test -e target/release/saga || \
-		echo "The first build compiles wasmtime, SQLite and librdkafka: 5 to 10 minutes on two cores."
+		echo "The first build compiles wasmtime, OpenSSL, SQLite and librdkafka: about 10 minutes on two cores."
 
-# SQLite and librdkafka are compiled from bundled C and C++ sources.
+# SQLite, OpenSSL, zstd, curl and librdkafka are compiled from bundled sources: C and C++, with cmake (librdkafka)
+# and perl (OpenSSL).
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust (stable), for example with rustup."; exit 1; } >&2
 	@test -n "$$CC$$CXX" || { command -v cc && command -v c++; } >/dev/null || { \
 		echo "A C or C++ compiler is missing: install gcc and g++ (Debian, Ubuntu: build-essential) or clang."; exit 1; } >&2
+	@command -v cmake >/dev/null || { echo "cmake is missing: install it (the package is called cmake everywhere)."; exit 1; } >&2
+	@command -v perl >/dev/null || { echo "perl is missing: install it (Debian, Ubuntu: perl; Fedora: perl-core)."; exit 1; } >&2

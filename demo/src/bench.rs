@@ -9,39 +9,26 @@
 //! Must not know: host internals. Both hosts are told apart by their binary only.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::cents::Cents;
-use crate::check::Ledger;
-use crate::customers;
+use crate::candidate::Candidate;
 use crate::floor;
-use crate::host::{Host, Launch};
-use crate::load::shown;
+use crate::hosts::Hosts;
+use crate::launch::{Binaries, Ports};
 use crate::report::{Level, Report, Startup};
-use crate::rounds::{Measured, Round};
+use crate::rounds::median;
 use crate::scratch::Scratch;
 
-/// Customers that the orders are spread over.
-const CUSTOMERS: usize = 1_000;
-/// Far more than all rounds can spend.
-const LIMIT: Cents = Cents::whole(1_000_000);
-/// Connections for registering and reading back.
-const CONNECTIONS: usize = 16;
 /// Rounds of each host when two are compared; the median counts.
 const ROUNDS: usize = 3;
-/// The warm-up is this part of a window.
-const WARM_UP_PART: u32 = 5;
-/// Every run draws the same orders.
-const SEED: u64 = 1;
 
 /// What a benchmark is to do.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    /// The host; its data directory and ports are chosen here.
-    pub(crate) launch: Launch,
+    /// What the host is made of.
+    pub(crate) binaries: Binaries,
     /// A host with the same command line that calls the rules natively.
     pub(crate) native: Option<PathBuf>,
     /// Where the directory for the run's state is made.
@@ -60,14 +47,14 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
     let scratch = Scratch::make(&bench.scratch, "bench-data")?;
     eprintln!("measuring the floor (fsync)");
     let floor = floor::measure(&scratch.path)?;
-    let mut component = Candidate::start("component", &bench.launch, &scratch.path).await?;
-    let mut native = match &bench.native {
+    let (component, startup) = start("component", &bench.binaries, &scratch.path).await?;
+    let native = match &bench.native {
         Some(saga) => {
-            let launch = Launch {
+            let binaries = Binaries {
                 saga: saga.clone(),
-                ..bench.launch.clone()
+                ..bench.binaries.clone()
             };
-            Some(Candidate::start("native", &launch, &scratch.path).await?)
+            Some(start("native", &binaries, &scratch.path).await?)
         }
         None => None,
     };
@@ -76,7 +63,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
         let (mut own, mut natively) = (Vec::new(), Vec::new());
         for round in 1..=if native.is_some() { ROUNDS } else { 1 } {
             own.push(component.measure(*connections, round, bench.window).await?);
-            if let Some(native) = &mut native {
+            if let Some((native, _)) = &native {
                 natively.push(native.measure(*connections, round, bench.window).await?);
             }
         }
@@ -87,10 +74,10 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
             native: median(natively),
         });
     }
-    let startup = component.startup;
     component.close().await?;
-    let native_startup = native.as_ref().map(|native| native.startup);
-    if let Some(native) = native {
+    let mut native_startup = None;
+    if let Some((native, startup)) = native {
+        native_startup = Some(startup);
         native.close().await?;
     }
     Ok(Report {
@@ -101,111 +88,36 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
     })
 }
 
-struct Candidate {
+/// Starts a host with nothing cached, and again.
+async fn start(
     name: &'static str,
-    host: Host,
-    startup: Startup,
-    ledger: Arc<Ledger>,
-}
-
-impl Candidate {
-    async fn start(name: &'static str, launch: &Launch, scratch: &Path) -> Result<Self> {
-        let data = scratch.join(name);
-        let launch = Launch {
-            data,
-            customer_port: 0,
-            order_port: 0,
-            ..launch.clone()
-        };
-        eprintln!("{name}: starting with nothing cached, then again");
-        let host = Host::start(&launch).await?;
-        let cold = host.ready_after;
-        host.drain(std::future::pending()).await?;
-        let host = Host::start(&launch).await?;
-        let startup = Startup {
-            cold,
-            cached: host.ready_after,
-        };
-        let limits = vec![LIMIT; CUSTOMERS];
-        let ids = customers::register_all(&host.customer, &limits, CONNECTIONS, false)
-            .await
-            .with_context(|| host.log_tail())?;
-        let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
-        Ok(Self {
-            name,
-            host,
-            startup,
-            ledger,
-        })
-    }
-
-    async fn measure(
-        &mut self,
-        connections: usize,
-        round: usize,
-        window: Duration,
-    ) -> Result<Measured> {
-        eprintln!(
-            "{}: {connections} connections, round {round}, {:.0} s",
-            self.name,
-            window.as_secs_f64()
-        );
-        let round = Round {
-            order: &self.host.order,
-            pid: self.host.pid(),
-            ledger: &self.ledger,
-            connections,
-            warm_up: window / WARM_UP_PART,
-            window,
-            seed: SEED,
-        };
-        let measured = round.run().await.with_context(|| self.host.log_tail())?;
-        ensure!(!self.ledger.hopeless(), "{}", self.violations());
-        Ok(measured)
-    }
-
-    async fn close(self) -> Result<()> {
-        eprintln!(
-            "{}: reading back what is left of {CUSTOMERS} limits",
-            self.name
-        );
-        customers::compare_all(&self.host.customer, &self.ledger, CONNECTIONS, false).await?;
-        let violations = self.violations();
-        ensure!(violations.is_empty(), "{violations}");
-        self.host.drain(std::future::pending()).await
-    }
-
-    fn violations(&self) -> String {
-        let violations = self.ledger.close();
-        if violations.is_empty() {
-            return String::new();
-        }
-        let lines: Vec<String> = shown(&violations).collect();
-        format!(
-            "the books of the {} host are wrong:\n{}",
-            self.name,
-            lines.join("\n")
-        )
-    }
-}
-
-/// The round in the middle by sagas per second; none of none.
-fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
-    rounds.sort_by(|one, other| one.sagas_per_second.total_cmp(&other.sagas_per_second));
-    rounds.get(rounds.len() / 2).copied()
+    binaries: &Binaries,
+    scratch: &Path,
+) -> Result<(Candidate, Startup)> {
+    let launch = [binaries.together(&scratch.join(name), Ports::default())];
+    eprintln!("{name}: starting with nothing cached, then again");
+    let hosts = Hosts::start(&launch).await?;
+    let cold = hosts.ready_after();
+    hosts.drain(std::future::pending()).await?;
+    let hosts = Hosts::start(&launch).await?;
+    let startup = Startup {
+        cold,
+        cached: hosts.ready_after(),
+    };
+    Ok((Candidate::new(name, hosts, &[]).await?, startup))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::tests::launch;
+    use crate::launch::tests::binaries;
     use crate::mock::{Fault, Mock};
 
     /// The host is a script that points at a mock in this process.
     async fn bench(fault: Fault, native: bool) -> Result<Report> {
         let mock = Mock::start(fault).await;
         let directory = tempfile::tempdir().unwrap();
-        let launch = launch(directory.path());
+        let binaries = binaries();
         let says = format!(
             "listening customer {}\nlistening order {}\n",
             mock.customer, mock.order
@@ -220,8 +132,8 @@ mod tests {
             std::fs::write(data.join("stdout"), &says).unwrap();
         }
         let bench = Bench {
-            native: native.then(|| launch.saga.clone()),
-            launch,
+            native: native.then(|| binaries.saga.clone()),
+            binaries,
             scratch: directory.path().to_owned(),
             connections: vec![1, 4],
             window: Duration::from_millis(200),
@@ -260,7 +172,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("books of the component host are wrong"),
+            error.contains("books of the component are wrong"),
             "{error}"
         );
         assert!(error.contains("but the service says"), "{error}");

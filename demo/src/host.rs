@@ -1,54 +1,38 @@
-//! The host as a child process: started, waited for until it is ready, and drained.
+//! One host as a child process: started, waited for until it is ready, and asked to end.
 //!
-//! Owns: the command line, what stdout promises (`listening NAME URL` and `admin URL`, then `ready`), the
-//! log file that stderr goes to, and the signals. The child gets a process group of its own: Ctrl-C in a
-//! terminal goes to the whole group, and would otherwise reach the host twice, which means "end now".
+//! Owns: what stdout promises (`listening NAME URL` and `admin URL`, then `ready`), the log file that
+//! stderr goes to, and the signals. The child gets a process group of its own: Ctrl-C in a terminal
+//! goes to the whole group, and would otherwise reach the host twice, which means "end now".
 //!
-//! Must not know: anything of the host but its command line and these promises.
+//! Must not know: anything of the host but its command line (`launch`) and these promises, or how
+//! many hosts there are (`hosts`).
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::{mpsc, watch};
 
 use crate::http::Endpoint;
+use crate::launch::Launch;
 use crate::log::Log;
+use crate::procfs;
 
 /// A host that compiles its components anew takes about a second; slow machines take longer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// A drain finishes what is under way; it is not supposed to take this long.
-const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
-/// How to start a host.
-#[derive(Debug, Clone)]
-pub(crate) struct Launch {
-    /// The host's binary.
-    pub(crate) saga: PathBuf,
-    /// The component with the customer's rules.
-    pub(crate) customer: PathBuf,
-    /// The component with the order's rules.
-    pub(crate) order: PathBuf,
-    /// Directory for the state and the log; made if missing.
-    pub(crate) data: PathBuf,
-    /// Port of the customer service; 0 takes a free one.
-    pub(crate) customer_port: u16,
-    /// Port of the order service; 0 takes a free one.
-    pub(crate) order_port: u16,
-}
-
-/// A host that is ready. Dropped without [`Host::drain`], it is killed.
+/// A host that is ready. Dropped while it runs, it is killed.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// The customer service.
-    pub(crate) customer: Endpoint,
-    /// The order service.
-    pub(crate) order: Endpoint,
+    /// What it is called: `the host`, `the order host`.
+    pub(crate) title: String,
+    /// Its participants and where they listen.
+    pub(crate) services: Vec<(&'static str, Endpoint)>,
     /// The admin interface, where the host has one.
     pub(crate) admin: Option<Endpoint>,
     /// From the start of the process to `ready`.
@@ -57,101 +41,72 @@ pub(crate) struct Host {
     log: Log,
 }
 
-impl Launch {
-    /// The command line, for people.
-    pub(crate) fn command_line(&self) -> String {
-        let mut words = vec![self.saga.display().to_string()];
-        words.extend(self.arguments());
-        words.join(" ")
-    }
-
-    /// The state of an earlier run may be there, and the rules of this one are to decide all the same: hence `--apply`.
-    fn arguments(&self) -> [String; 12] {
-        let Self {
-            customer,
-            order,
-            data,
-            customer_port,
-            order_port,
-            ..
-        } = self;
-        [
-            "run".to_owned(),
-            "--apply".to_owned(),
-            "--plugin".to_owned(),
-            format!("customer={}", customer.display()),
-            "--plugin".to_owned(),
-            format!("order={}", order.display()),
-            "--data".to_owned(),
-            data.display().to_string(),
-            "--listen".to_owned(),
-            format!("customer=127.0.0.1:{customer_port}"),
-            "--listen".to_owned(),
-            format!("order=127.0.0.1:{order_port}"),
-        ]
-    }
-}
-
 impl Host {
     /// Starts the process and waits until it is ready.
     ///
     /// # Errors
-    /// A file is missing, a port is in use, or the host ended or did not get ready; the error then holds the
-    /// end of its log.
+    /// The host ended or did not get ready; the error says which host and holds the end of its log.
     pub(crate) async fn start(launch: &Launch) -> Result<Self> {
-        check_files(launch)?;
-        for (port, flag) in [
-            (launch.customer_port, "customer"),
-            (launch.order_port, "order"),
-        ] {
-            check_port(port, flag)?;
+        let title = launch.title();
+        let data = &launch.data;
+        std::fs::create_dir_all(data)
+            .with_context(|| format!("can't make the data directory {}", data.display()))?;
+        if !launch.settings.is_empty() {
+            let path = launch.settings_file();
+            std::fs::write(&path, &launch.settings)
+                .with_context(|| format!("can't write {}", path.display()))?;
         }
-        std::fs::create_dir_all(&launch.data)
-            .with_context(|| format!("can't make the data directory {}", launch.data.display()))?;
-        let log = Log::open(&launch.data.join("host.log"))?;
-        let (mut process, mut lines) = Process::spawn(launch, &log)?;
+        let log = Log::open(&data.join("host.log"))?;
+        let (process, mut lines) = Process::spawn(launch, &log)?;
         let start = Instant::now();
-        let (mut customer, mut order, mut admin) = (None, None, None);
-        let ready = async {
-            while let Some(line) = lines.recv().await {
-                match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-                    ["listening", "customer", url] => customer = Some(Endpoint::parse(url)?),
-                    ["listening", "order", url] => order = Some(Endpoint::parse(url)?),
-                    ["admin", url] => admin = Some(Endpoint::parse(url)?),
-                    ["ready"] => return Ok(()),
-                    _ => {}
-                }
+        let says = match tokio::time::timeout(READY_WITHIN, Says::read(&mut lines)).await {
+            Ok(Ok(Some(says))) => Ok(says),
+            Ok(Ok(None)) => {
+                let status = process.exited().await;
+                Err(anyhow!("{title} ended before it was ready ({status})"))
             }
-            let status = process.exited().await;
-            bail!("the host ended before it was ready ({status})")
-        };
-        let ready = match tokio::time::timeout(READY_WITHIN, ready).await {
-            Ok(ready) => ready,
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(anyhow!(
-                "the host was not ready within {} s",
+                "{title} was not ready within {} s",
                 READY_WITHIN.as_secs()
             )),
         };
         let ready_after = start.elapsed();
-        ready.map_err(|error: anyhow::Error| anyhow!("{error:#}\n{}", log.tail()))?;
-        let endpoint = |endpoint: Option<Endpoint>, name: &str| {
-            endpoint.with_context(|| {
-                format!("the host is ready but did not say `listening {name} URL`")
-            })
-        };
+        let says = says.map_err(|error| anyhow!("{error:#}\n{}", log.tail()))?;
+        let mut services = Vec::new();
+        for participant in &launch.participants {
+            let name = participant.name;
+            let Some(endpoint) = says.endpoint(name) else {
+                bail!("{title} is ready but did not say `listening {name} URL`");
+            };
+            services.push((name, endpoint));
+        }
         Ok(Self {
-            customer: endpoint(customer, "customer")?,
-            order: endpoint(order, "order")?,
-            admin,
+            title,
+            services,
+            admin: says.admin,
             ready_after,
             process,
             log,
         })
     }
 
-    /// Process id, for `/proc`.
-    pub(crate) fn pid(&self) -> i32 {
-        self.process.pid.as_raw_nonzero().get()
+    /// Its process, which is called after the participant, where it has only one.
+    pub(crate) fn in_system(&self) -> procfs::Process {
+        let name = match self.services.as_slice() {
+            [(only, _)] => only,
+            _ => "host",
+        };
+        procfs::Process {
+            name,
+            pid: self.process.pid.as_raw_nonzero().get().unsigned_abs(),
+        }
+    }
+
+    /// Where a participant listens, if the host serves it.
+    pub(crate) fn service(&self, name: &str) -> Option<&Endpoint> {
+        let found = self.services.iter().find(|(service, _)| *service == name);
+        found.map(|(_, endpoint)| endpoint)
     }
 
     /// Where the host's log goes.
@@ -164,66 +119,50 @@ impl Host {
         self.log.tail()
     }
 
-    /// Returns when the process has ended by itself.
-    pub(crate) async fn exited(&mut self) -> ExitStatus {
+    /// Asks it to finish what is under way and end; asked a second time, it ends at once.
+    pub(crate) fn ask_to_end(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Returns when the process has ended, whatever made it. Giving up the wait loses nothing.
+    pub(crate) async fn exited(&self) -> ExitStatus {
         self.process.exited().await
     }
 
-    /// Drains the host and waits for its end; when `again` completes first, the host is asked a
-    /// second time, which ends it at once.
-    ///
-    /// # Errors
-    /// It did not end in time (it is then killed), or not with exit code 0.
-    pub(crate) async fn drain(mut self, again: impl Future<Output = ()>) -> Result<()> {
-        self.process.signal(Signal::TERM);
-        let process = &mut self.process;
-        let exited = async {
-            tokio::select! {
-                biased;
-                status = process.exited() => return status,
-                () = again => {}
+    /// How the process ended; none while it runs.
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        *self.process.status.borrow()
+    }
+}
+
+/// What a host has said of itself by the time it is ready.
+#[derive(Debug, Default)]
+struct Says {
+    listening: Vec<(String, Endpoint)>,
+    admin: Option<Endpoint>,
+}
+
+impl Says {
+    /// None where the lines end before `ready`.
+    async fn read(lines: &mut mpsc::Receiver<String>) -> Result<Option<Self>> {
+        let mut says = Self::default();
+        while let Some(line) = lines.recv().await {
+            match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                ["listening", name, url] => {
+                    let endpoint = Endpoint::parse(url)?;
+                    says.listening.push(((*name).to_owned(), endpoint));
+                }
+                ["admin", url] => says.admin = Some(Endpoint::parse(url)?),
+                ["ready"] => return Ok(Some(says)),
+                _ => {}
             }
-            process.signal(Signal::TERM);
-            process.exited().await
-        };
-        match tokio::time::timeout(DRAIN_WITHIN, exited).await {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => bail!(
-                "the host ended with {status} when it was asked to drain\n{}",
-                self.log.tail()
-            ),
-            Err(_) => bail!(
-                "the host did not end within {} s of being asked to, and was killed\n{}",
-                DRAIN_WITHIN.as_secs(),
-                self.log.tail()
-            ),
         }
+        Ok(None)
     }
-}
 
-fn check_files(launch: &Launch) -> Result<()> {
-    for (path, flag, build) in [
-        (&launch.saga, "--saga", "make build"),
-        (&launch.customer, "--customer", "make components"),
-        (&launch.order, "--order", "make components"),
-    ] {
-        ensure!(
-            path.is_file(),
-            "{} does not exist: build it with `{build}`, or say with {flag} where it is",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
-/// The host would say it too, but in its own words and in a log.
-fn check_port(port: u16, name: &str) -> Result<()> {
-    match std::net::TcpListener::bind(("127.0.0.1", port)) {
-        Ok(_) => Ok(()),
-        Err(error) => bail!(
-            "port {port} for the {name} service can't be used ({error}): end the program that listens there \
-             (`ss -ltnp 'sport = :{port}'` names it), or choose another with --{name}-port"
-        ),
+    fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        let found = self.listening.iter().find(|(said, _)| said == name);
+        found.map(|(_, endpoint)| endpoint.clone())
     }
 }
 
@@ -264,8 +203,8 @@ impl Process {
         Ok((Self { pid, status }, lines))
     }
 
-    async fn exited(&mut self) -> ExitStatus {
-        match self.status.wait_for(Option::is_some).await {
+    async fn exited(&self) -> ExitStatus {
+        match self.status.clone().wait_for(Option::is_some).await {
             Ok(status) => status.unwrap_or_default(),
             Err(_) => ExitStatus::default(),
         }
@@ -291,38 +230,37 @@ impl Drop for Process {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// A launch of the script that stands in for a host.
-    pub(crate) fn launch(data: &Path) -> Launch {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/host.sh");
-        Launch {
-            saga: script.clone(),
-            customer: script.clone(),
-            order: script,
-            data: data.to_owned(),
-            customer_port: 0,
-            order_port: 0,
-        }
-    }
+    use crate::launch::tests::launch;
 
     const LISTENING: &str =
         "listening customer http://127.0.0.1:1/c\nlistening order http://127.0.0.1:2/o\n";
 
     #[tokio::test]
-    async fn a_host_is_started_waited_for_and_drained() {
+    async fn a_host_is_started_waited_for_and_asked_to_end() {
         let data = tempfile::tempdir().unwrap();
         let says = format!("{LISTENING}admin http://127.0.0.1:3\n");
         std::fs::write(data.path().join("stdout"), says).unwrap();
-        let host = Host::start(&launch(data.path())).await.unwrap();
-        assert_eq!(host.customer.to_string(), "http://127.0.0.1:1/c");
-        assert_eq!(host.order.to_string(), "http://127.0.0.1:2/o");
-        let admin = host.admin.as_ref().map(ToString::to_string);
+        let settings = "[log]\n".to_owned();
+        let launch = Launch {
+            settings,
+            ..launch(data.path())
+        };
+        let host = Host::start(&launch).await.unwrap();
+        let text = |endpoint: Option<&Endpoint>| endpoint.map(ToString::to_string);
+        let customer = text(host.service("customer"));
+        assert_eq!(customer.as_deref(), Some("http://127.0.0.1:1/c"));
+        let order = text(host.service("order"));
+        assert_eq!(order.as_deref(), Some("http://127.0.0.1:2/o"));
+        let admin = text(host.admin.as_ref());
         assert_eq!(admin.as_deref(), Some("http://127.0.0.1:3"));
-        let log = host.log().to_owned();
-        host.drain(std::future::pending()).await.unwrap();
-        assert!(std::fs::read_to_string(log).unwrap().contains("drained"));
+        let settings = std::fs::read_to_string(data.path().join("settings.toml")).unwrap();
+        assert_eq!(settings, "[log]\n");
+        assert!(host.status().is_none());
+        host.ask_to_end();
+        assert!(host.exited().await.success());
+        assert!(host.log_tail().contains("drained"), "{}", host.log_tail());
     }
 
     #[tokio::test]
@@ -332,7 +270,7 @@ pub(crate) mod tests {
         std::fs::write(data.path().join("host.log"), "an older failure\n").unwrap();
         let error = format!("{:#}", Host::start(&launch(data.path())).await.unwrap_err());
         assert!(
-            error.contains("before it was ready (exit status: 3)"),
+            error.contains("the host ended before it was ready (exit status: 3)"),
             "{error}"
         );
         assert!(error.contains("| the store is broken"), "{error}");
@@ -352,30 +290,6 @@ pub(crate) mod tests {
             error.to_string().contains("listening customer URL"),
             "{error}"
         );
-    }
-
-    #[tokio::test]
-    async fn what_is_missing_and_what_to_do_is_said() {
-        let data = tempfile::tempdir().unwrap();
-        let missing = Launch {
-            saga: data.path().join("no-saga"),
-            ..launch(data.path())
-        };
-        let error = Host::start(&missing).await.unwrap_err().to_string();
-        assert!(
-            error.contains("no-saga does not exist") && error.contains("--saga"),
-            "{error}"
-        );
-
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let customer_port = taken.local_addr().unwrap().port();
-        let in_use = Launch {
-            customer_port,
-            ..launch(data.path())
-        };
-        let error = Host::start(&in_use).await.unwrap_err().to_string();
-        assert!(error.contains(&format!("port {customer_port}")), "{error}");
-        assert!(error.contains("--customer-port"), "{error}");
     }
 
     #[tokio::test]

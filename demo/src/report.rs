@@ -127,8 +127,8 @@ impl Level {
         });
         json!({
             "connections": self.connections,
-            "component": self.component.json(),
-            "native": self.native.map(|native| native.json()),
+            "component": measured_json(&self.component),
+            "native": self.native.as_ref().map(measured_json),
             "component_to_native": ratios,
         })
     }
@@ -137,9 +137,20 @@ impl Level {
     fn ratios(&self, native: &Measured) -> (f64, f64) {
         (
             self.component.sagas_per_second / native.sagas_per_second.max(f64::EPSILON),
-            self.component.host_cpu / native.host_cpu.max(f64::EPSILON),
+            self.component.cpu() / native.cpu().max(f64::EPSILON),
         )
     }
+}
+
+fn measured_json(measured: &Measured) -> Value {
+    json!({
+        "sagas_per_second": measured.sagas_per_second,
+        "post": measured.posted.json(),
+        "decided": measured.decided.json(),
+        "host_cpu_seconds_per_10000_sagas": measured.cpu(),
+        "generator_cpu_seconds_per_10000_sagas": measured.own_cpu,
+        "host_peak_mib": measured.peak_mib(),
+    })
 }
 
 fn measured_row(name: &str, connections: usize, measured: &Measured) -> String {
@@ -149,9 +160,9 @@ fn measured_row(name: &str, connections: usize, measured: &Measured) -> String {
         &format!("{:.0}", measured.sagas_per_second),
         &measured.posted.text(),
         &measured.decided.text(),
-        &format!("{:.2}", measured.host_cpu),
+        &format!("{:.2}", measured.cpu()),
         &format!("{:.2}", measured.own_cpu),
-        &format!("{:.0}", measured.peak_mib),
+        &format!("{:.0}", measured.peak_mib()),
     ])
 }
 

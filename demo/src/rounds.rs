@@ -1,4 +1,4 @@
-//! One round of the benchmark: a closed loop of sagas against one host for a fixed time.
+//! One round of the benchmark: a closed loop of sagas for a fixed time.
 //!
 //! Owns: the loop, its warm-up, and what is read before and after the measured window. A saga is a
 //! POST and the wait until a GET shows it decided; each connection has one at a time. Only sagas that
@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::cents::Cents;
@@ -21,7 +20,7 @@ use crate::http::{Client, Endpoint, TransportError};
 use crate::latency::{Latency, Times};
 use crate::pace::Pace;
 use crate::plan::PlannedOrder;
-use crate::procfs;
+use crate::procfs::Process;
 use crate::random::Random;
 use crate::saga::{self, Waiting};
 use crate::timer::Timer;
@@ -36,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Round<'a> {
     /// The order service.
     pub(crate) order: &'a Endpoint,
-    /// Process id of the host.
-    pub(crate) pid: i32,
+    /// The processes that serve it.
+    pub(crate) processes: &'a [Process],
     /// The books that the orders are entered into.
     pub(crate) ledger: &'a Arc<Ledger>,
     /// Connections, each with one saga at a time.
@@ -51,7 +50,7 @@ pub(crate) struct Round<'a> {
 }
 
 /// What one round measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Measured {
     /// Sagas that ended within the window, per second.
     pub(crate) sagas_per_second: f64,
@@ -59,26 +58,40 @@ pub(crate) struct Measured {
     pub(crate) posted: Latency,
     /// POST sent to the answer that said APPROVED.
     pub(crate) decided: Latency,
-    /// Processor seconds of the host per 10,000 sagas.
-    pub(crate) host_cpu: f64,
+    /// What each process used, in the order of [`Round::processes`].
+    pub(crate) used: Vec<Used>,
     /// Processor seconds of this program per 10,000 sagas.
     pub(crate) own_cpu: f64,
-    /// Peak memory of the host since its start, MiB.
+}
+
+/// What a process used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Used {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// Processor seconds per 10,000 sagas.
+    pub(crate) cpu: f64,
+    /// Peak memory since its start, MiB.
     pub(crate) peak_mib: f64,
 }
 
 impl Measured {
-    /// For `--json`.
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "sagas_per_second": self.sagas_per_second,
-            "post": self.posted.json(),
-            "decided": self.decided.json(),
-            "host_cpu_seconds_per_10000_sagas": self.host_cpu,
-            "generator_cpu_seconds_per_10000_sagas": self.own_cpu,
-            "host_peak_mib": self.peak_mib,
-        })
+    /// Processor seconds per 10,000 sagas, all processes together but this one.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.used.iter().map(|used| used.cpu).sum()
     }
+
+    /// Peak memory in MiB, all processes together but this one.
+    pub(crate) fn peak_mib(&self) -> f64 {
+        self.used.iter().map(|used| used.peak_mib).sum()
+    }
+}
+
+/// The round in the middle by sagas per second; none of none.
+pub(crate) fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
+    rounds.sort_by(|one, other| one.sagas_per_second.total_cmp(&other.sagas_per_second));
+    let middle = rounds.len() / 2;
+    rounds.into_iter().nth(middle)
 }
 
 impl Round<'_> {
@@ -110,9 +123,9 @@ impl Round<'_> {
             ));
         }
         tokio::time::sleep_until(shared.from.into()).await;
-        let (before, from) = (Cpu::read(self.pid)?, Instant::now());
+        let (before, from) = (Cpu::read(self.processes)?, Instant::now());
         tokio::time::sleep_until(shared.until.into()).await;
-        let (after, until) = (Cpu::read(self.pid)?, Instant::now());
+        let (after, until) = (Cpu::read(self.processes)?, Instant::now());
         while let Some(ended) = tasks.join_next().await {
             ended.context("a connection's task broke")?;
         }
@@ -124,13 +137,21 @@ impl Round<'_> {
         );
         let sagas = f64::from(u32::try_from(sagas).unwrap_or(u32::MAX));
         let per_10000 = |time: Duration| time.as_secs_f64() * 10_000.0 / sagas;
+        let mut used = Vec::new();
+        let times = before.processes.iter().zip(&after.processes);
+        for (process, (before, after)) in self.processes.iter().zip(times) {
+            used.push(Used {
+                name: process.name,
+                cpu: per_10000(after.saturating_sub(*before)),
+                peak_mib: process.peak_memory_mib()?,
+            });
+        }
         Ok(Measured {
             sagas_per_second: sagas / (until - from).as_secs_f64(),
             posted,
             decided,
-            host_cpu: per_10000(after.host.saturating_sub(before.host)),
+            used,
             own_cpu: per_10000(after.own.saturating_sub(before.own)),
-            peak_mib: procfs::peak_memory_mib(&self.pid.to_string())?,
         })
     }
 }
@@ -144,16 +165,18 @@ struct Shared {
 }
 
 struct Cpu {
-    host: Duration,
+    processes: Vec<Duration>,
     own: Duration,
 }
 
 impl Cpu {
-    fn read(pid: i32) -> Result<Self> {
-        let host = procfs::cpu_time(&pid.to_string()).context("is the host still running?")?;
+    fn read(processes: &[Process]) -> Result<Self> {
         Ok(Self {
-            host,
-            own: procfs::cpu_time("self")?,
+            processes: processes
+                .iter()
+                .map(Process::cpu_time)
+                .collect::<Result<_>>()?,
+            own: Process::own().cpu_time()?,
         })
     }
 }
@@ -216,7 +239,7 @@ mod tests {
         let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
         let round = Round {
             order: &mock.order,
-            pid: i32::try_from(std::process::id()).unwrap(),
+            processes: &[Process::own()],
             ledger: &ledger,
             connections: 4,
             warm_up: Duration::from_millis(50),
@@ -229,7 +252,7 @@ mod tests {
             .unwrap();
         assert_eq!(ledger.close().len(), 0);
         assert!(
-            measured.sagas_per_second > 0.0 && measured.peak_mib > 0.0,
+            measured.sagas_per_second > 0.0 && measured.peak_mib() > 0.0,
             "{measured:?}"
         );
         assert!(measured.posted.p50 <= measured.decided.p50, "{measured:?}");

@@ -18,11 +18,11 @@ use crate::admin::{AdminService, Generations, Swapped};
 use crate::cents::Cents;
 use crate::check::Ledger;
 use crate::customers;
-use crate::host::{Host, Launch};
+use crate::hosts::Hosts;
 use crate::http::Client;
+use crate::launch::{Binaries, Ports};
 use crate::load::shown;
 use crate::overlap::{Swap, Window, groups};
-use crate::procfs;
 use crate::scratch::Scratch;
 use crate::swaps_report::{Memory, Report};
 use crate::traffic::Traffic;
@@ -47,8 +47,8 @@ const SEED: u64 = 1;
 /// What a run is to do.
 #[derive(Debug)]
 pub(crate) struct Swaps {
-    /// The host, with the first build; its data directory and ports are chosen here.
-    pub(crate) launch: Launch,
+    /// What the host is made of, with the first build.
+    pub(crate) binaries: Binaries,
     /// The second build of the customer's rules.
     pub(crate) cautious: PathBuf,
     /// Where the directory for the run's state is made.
@@ -66,18 +66,13 @@ pub(crate) struct Swaps {
 /// # Errors
 /// The host can't be started, has no admin interface, or went away. What is wrong is in the report.
 pub(crate) async fn run(swaps: &Swaps) -> Result<Report> {
-    let builds = [read(&swaps.launch.customer)?, read(&swaps.cautious)?];
+    let builds = [read(&swaps.binaries.customer)?, read(&swaps.cautious)?];
     let scratch = Scratch::make(&swaps.scratch, "swaps-data")?;
-    let launch = Launch {
-        data: scratch.path.join("host"),
-        customer_port: 0,
-        order_port: 0,
-        ..swaps.launch.clone()
-    };
-    let host = Host::start(&launch).await?;
-    let report = on(&host, swaps, builds).await;
-    let report = report.map_err(|error| anyhow!("{error:#}\n{}", host.log_tail()))?;
-    host.drain(std::future::pending()).await?;
+    let data = scratch.path.join("host");
+    let hosts = Hosts::start(&[swaps.binaries.together(&data, Ports::default())]).await?;
+    let report = on(&hosts, swaps, builds).await;
+    let report = report.map_err(|error| anyhow!("{error:#}\n{}", hosts.log_tails()))?;
+    hosts.drain(std::future::pending()).await?;
     Ok(report)
 }
 
@@ -91,15 +86,16 @@ fn read(path: &Path) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-async fn on(host: &Host, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> {
-    let admin = host.admin.clone().context(
+async fn on(hosts: &Hosts, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> {
+    let admin = hosts.admin(PARTICIPANT).cloned().context(
         "the host did not say `admin URL`: its admin interface is off, or it is older than this program",
     )?;
-    let pid = host.pid().to_string();
+    let process = hosts.processes().into_iter().next();
+    let process = process.context("there is no host")?;
     let limits = vec![LIMIT; CUSTOMERS];
-    let ids = customers::register_all(&host.customer, &limits, CONNECTIONS, false).await?;
+    let ids = customers::register_all(&hosts.customer, &limits, CONNECTIONS, false).await?;
     let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
-    let traffic = Traffic::start(&host.order, &ledger, swaps.connections, SEED).await?;
+    let traffic = Traffic::start(&hosts.order, &ledger, swaps.connections, SEED).await?;
     let mut swapping = Swapping {
         admin: AdminService(Client::new(admin, false)),
         builds,
@@ -113,7 +109,7 @@ async fn on(host: &Host, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> {
     let first = FIRST_SWAPS.min(swaps.swaps / 2);
     eprintln!("{first} swaps, which compile both builds");
     swapping.repeat(first).await;
-    let after_first = procfs::resident_memory_mib(&pid)?;
+    let after_first = process.resident_memory_mib()?;
 
     let remaining = swaps.swaps.saturating_sub(first);
     let each = swapping.typical() + swaps.every;
@@ -123,19 +119,19 @@ async fn on(host: &Host, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> {
     tokio::time::sleep(length).await;
     let until = traffic.now();
     let quiet = Window { from, until };
-    let after_quiet = procfs::resident_memory_mib(&pid)?;
+    let after_quiet = process.resident_memory_mib()?;
 
     eprintln!("{remaining} swaps");
     let from = traffic.now();
     swapping.repeat(remaining).await;
     let until = traffic.now();
     let busy = Window { from, until };
-    let at_end = procfs::resident_memory_mib(&pid)?;
+    let at_end = process.resident_memory_mib()?;
     let (done, mut wrong, mut admin) = (swapping.done, swapping.wrong, swapping.admin);
 
     let samples = traffic.stop().await?;
     eprintln!("reading back what is left of {CUSTOMERS} limits");
-    customers::compare_all(&host.customer, &ledger, CONNECTIONS, false).await?;
+    customers::compare_all(&hosts.customer, &ledger, CONNECTIONS, false).await?;
     let counts = ledger.counts();
     let orders = counts.approved + counts.rejected;
     wrong.extend(shown(&ledger.close()).map(|line| line.trim_start().to_owned()));
@@ -286,7 +282,7 @@ fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::tests::launch;
+    use crate::launch::tests::binaries;
     use crate::mock::{Fault, Mock};
 
     /// The host is a script that points at a mock in this process.
@@ -314,9 +310,9 @@ mod tests {
         });
         let [customer, cautious] = builds;
         let report = run(&Swaps {
-            launch: Launch {
+            binaries: Binaries {
                 customer,
-                ..launch(directory.path())
+                ..binaries()
             },
             cautious,
             scratch: directory.path().to_owned(),

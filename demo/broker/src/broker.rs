@@ -32,6 +32,15 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 /// What a broker says when it takes requests.
 const READY: &str = "Kafka Server started";
 
+/// What it says of each network thread that takes another certificate.
+const CERTIFIED: &str = "Created new SERVER SSL engine builder";
+
+/// That takes a second.
+const CERTIFIED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The listeners with TLS.
+const LISTENERS: [&str; 3] = ["tls", "mutual", "sasltls"];
+
 /// What it says when somebody else has one of its ports.
 const IN_USE: &str = "Address already in use";
 
@@ -122,7 +131,7 @@ impl Broker {
         let mut command = self.java.class("kafka.Kafka", &options);
         command.arg(self.home.join(PROPERTIES));
         let mut started = Process::start(&command, &self.home.join(LOG))?;
-        started.until_it_says(READY, READY_WITHIN)?;
+        started.until_it_says(READY, 1, READY_WITHIN)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.plain));
         TcpStream::connect(address).map_err(|source| Error::Io {
             what: format!("the broker says that it is ready, and {address} can't be connected to"),
@@ -186,24 +195,30 @@ impl Broker {
     pub fn certify(&self, validity: Validity) -> Result<(), Error> {
         let file = self.home.join(SERVER);
         self.authority()?.server(&file, validity)?;
-        if self.pid().is_none() {
+        let taken = |process: &Process| process.times_it_said(CERTIFIED);
+        let Some(before) = self.lock().as_ref().map(taken) else {
             return Ok(());
+        };
+        let places = LISTENERS.map(|listener| {
+            format!(
+                "listener.name.{listener}.ssl.keystore.location={}",
+                file.display()
+            )
+        });
+        let config = places.join(",");
+        let broker = ["--entity-type", "brokers", "--entity-name", "1"];
+        let change = ["--alter", "--add-config", &config];
+        self.tool("kafka-configs", &[broker.as_slice(), &change].concat(), "")?;
+        // The tool is done when it is written down; each network thread of each listener takes it later.
+        let threads = self.settings.properties.get("num.network.threads");
+        let threads = threads
+            .and_then(|threads| threads.parse().ok())
+            .unwrap_or(properties::NETWORK_THREADS);
+        let times = before + LISTENERS.len() * threads;
+        match self.lock().as_mut() {
+            Some(process) => process.until_it_says(CERTIFIED, times, CERTIFIED_WITHIN),
+            None => Ok(()),
         }
-        for listener in ["tls", "mutual", "sasltls"] {
-            let name = format!("listener.name.{listener}.ssl.keystore.location");
-            let (entity, config) = ("--entity-name", format!("{name}={}", file.display()));
-            let arguments = [
-                "--alter",
-                "--entity-type",
-                "brokers",
-                entity,
-                "1",
-                "--add-config",
-                &config,
-            ];
-            self.tool("kafka-configs", &arguments, "")?;
-        }
-        Ok(())
     }
 
     /// Ends it at once, as a crash would.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// There is no `java`.
-    #[error("no Java 17 found; install a JDK of version 17 or later, and Maven")]
+    #[error("no Java 17 found; install a JDK (17 or later) and Maven")]
     NoJava,
     /// It is too old, or does not say its version.
     #[error(

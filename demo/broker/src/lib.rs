@@ -13,12 +13,14 @@
 //! - [`settings`]: what can be chosen of a broker; `properties`: its configuration file
 //! - [`broker`]: a broker's life; `process`: its JVM; `ports`: where it listens
 //! - [`certificates`]: an authority for its TLS listeners, and certificates of clients
+//! - [`issuer`]: an issuer of tokens, for OAUTHBEARER
 //! - [`tools`]: Kafka's own command line tools
 //! - [`error`]: what can go wrong
 
 pub mod broker;
 pub mod certificates;
 pub mod error;
+pub mod issuer;
 pub mod jars;
 mod ports;
 mod process;
@@ -29,5 +31,6 @@ pub mod tools;
 pub use broker::Broker;
 pub use certificates::{Authority, Certificate, Validity};
 pub use error::{Error, Unavailable};
+pub use issuer::{Client, Issuer};
 pub use jars::available;
-pub use settings::{Security, Settings, User};
+pub use settings::{Security, Settings, Tokens, User};

@@ -59,24 +59,36 @@ impl Process {
         })
     }
 
-    /// Waits until its log holds this text.
+    /// Waits until its log, since it was started, holds this text so many times.
     ///
     /// # Errors
     /// It ended, or the time is over; with the end of its log.
-    pub(crate) fn until_it_says(&mut self, text: &str, within: Duration) -> Result<(), Error> {
+    pub(crate) fn until_it_says(
+        &mut self,
+        text: &str,
+        times: usize,
+        within: Duration,
+    ) -> Result<(), Error> {
         let until = Instant::now() + within;
         loop {
-            if self.said().contains(text) {
+            if self.times_it_said(text) >= times {
                 return Ok(());
             }
             if let Some(status) = self.ended() {
-                return Err(self.failure(format!("ended ({status}) before it was ready")));
+                return Err(self.failure(format!("ended ({status}) before it said `{text}`")));
             }
             if Instant::now() > until {
-                return Err(self.failure(format!("was not ready within {} s", within.as_secs())));
+                let within = within.as_secs();
+                return Err(self.failure(format!("did not say `{text}` within {within} s")));
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// How often its log, since it was started, holds this text.
+    pub(crate) fn times_it_said(&self, text: &str) -> usize {
+        let said = read_from(&self.log, self.begins).unwrap_or_default();
+        said.matches(text).count()
     }
 
     /// Asks it to end, and waits.
@@ -114,11 +126,6 @@ impl Process {
 
     fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
-    }
-
-    /// What this start has logged.
-    fn said(&self) -> String {
-        read_from(&self.log, self.begins).unwrap_or_default()
     }
 
     fn failure(&self, what: String) -> Error {
@@ -223,7 +230,7 @@ mod tests {
         command.args(["-c", "echo broken; exit 3"]);
         let mut process = Process::start(&command, &log).unwrap();
         let error = process
-            .until_it_says("ready", Duration::from_secs(30))
+            .until_it_says("ready", 1, Duration::from_secs(30))
             .unwrap_err()
             .to_string();
         assert!(
@@ -237,7 +244,7 @@ mod tests {
         let asked = std::thread::spawn(|| shell("echo ready; while :; do sleep 0.01; done"));
         let (mut process, _directory) = asked.join().unwrap();
         process
-            .until_it_says("ready", Duration::from_secs(30))
+            .until_it_says("ready", 1, Duration::from_secs(30))
             .unwrap();
         assert_eq!(process.ended(), None);
         process.signal(Signal::STOP);
@@ -249,7 +256,7 @@ mod tests {
         let (mut process, _directory) =
             shell("trap '' TERM; echo ready; while :; do sleep 0.01; done");
         process
-            .until_it_says("ready", Duration::from_secs(30))
+            .until_it_says("ready", 1, Duration::from_secs(30))
             .unwrap();
         let error = process.stop(Duration::from_millis(100)).unwrap_err();
         assert!(error.to_string().contains("did not stop"), "{error}");

@@ -38,6 +38,12 @@ const SECURED: [(&str, &str, &str); 4] = [
     ("SASLTLS", "SASL_SSL", "none"),
 ];
 
+/// Where Kafka's classes for logging in are.
+const PACKAGE: &str = "org.apache.kafka.common.security";
+
+/// Threads of each listener; Kafka's default.
+pub(crate) const NETWORK_THREADS: usize = 3;
+
 /// What suits a node alone and tests: no waits, no replicas, few files.
 const ALONE: [(&str, &str); 17] = [
     ("process.roles", "broker,controller"),
@@ -74,6 +80,7 @@ pub(crate) fn text(
     for (name, value) in ALONE {
         set(name, value.to_owned());
     }
+    set("num.network.threads", NETWORK_THREADS.to_string());
     let controller = format!("127.0.0.1:{}", ports.controller);
     set("controller.quorum.voters", format!("1@{controller}"));
     set("log.dirs", data.display().to_string());
@@ -137,6 +144,11 @@ fn secured(security: &Security, stores: &Stores<'_>) -> Vec<(String, String)> {
         }
     }
     if let Some(tokens) = &security.tokens {
+        // The default one of Kafka 4.1 takes whatever looks like a token, whoever signed it.
+        properties.push((
+            "sasl.oauthbearer.jwt.validator.class".to_owned(),
+            format!("{PACKAGE}.oauthbearer.BrokerJwtValidator"),
+        ));
         for (property, value) in [
             ("jwks.endpoint.url", &tokens.keys),
             ("expected.issuer", &tokens.issuer),
@@ -150,7 +162,6 @@ fn secured(security: &Security, stores: &Stores<'_>) -> Vec<(String, String)> {
 
 /// What a SASL listener takes, and whom.
 fn mechanisms(security: &Security, prefix: &str) -> Vec<(String, String)> {
-    const PACKAGE: &str = "org.apache.kafka.common.security";
     let mut users = String::new();
     for User { name, password } in &security.users {
         let _ = write!(users, " user_{name}=\"{password}\"");

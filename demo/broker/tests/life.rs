@@ -7,7 +7,15 @@
     reason = "a test may stop at the first surprise"
 )]
 
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use saga_broker::{Broker, Error, Settings};
+
+/// Longest wait for the broker to take a record.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether the tests can run here; says why not.
 fn can_run() -> bool {
@@ -24,17 +32,14 @@ fn can_run() -> bool {
     }
 }
 
-fn produce(broker: &Broker, line: &str) {
-    broker
-        .tool("kafka-console-producer", &["--topic", "t"], line)
-        .unwrap();
-}
-
-fn consume(broker: &Broker, count: &str) -> String {
-    let arguments = ["--topic", "t", "--from-beginning", "--max-messages", count];
-    broker
-        .tool("kafka-console-consumer", &arguments, "")
-        .unwrap()
+/// Publishes a record, and waits until the broker has it.
+fn publish(broker: &Broker, value: &str) {
+    let mut config = ClientConfig::new();
+    let config = config.set("bootstrap.servers", broker.bootstrap());
+    let producer: BaseProducer = config.create().unwrap();
+    let record = BaseRecord::<(), str>::to("t").payload(value);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
 }
 
 #[test]
@@ -49,49 +54,44 @@ fn what_it_has_survives_a_crash_a_stop_a_pause_and_another_program() {
         ..Settings::default()
     };
     let broker = Broker::start(&settings).unwrap();
-    broker
-        .tool("kafka-topics", &["--create", "--topic", "t"], "")
-        .unwrap();
-    let described = broker
-        .tool("kafka-topics", &["--describe", "--topic", "t"], "")
-        .unwrap();
+    let topics = |arguments: &[&str]| broker.tool("kafka-topics", arguments, "");
+    topics(&["--create", "--topic", "t"]).unwrap();
+    let described = topics(&["--describe", "--topic", "t"]).unwrap();
     assert!(described.contains("PartitionCount: 3"), "{described}");
-    produce(&broker, "one");
+    // What can't be is said.
+    let failed = topics(&["--describe", "--topic", "none"]).unwrap_err();
+    assert!(failed.to_string().contains("none"), "{failed}");
+    let unknown = broker.tool("kafka-unknown", &[], "");
+    assert!(matches!(unknown, Err(Error::UnknownTool(_))), "{unknown:?}");
+    assert!(matches!(broker.tls(), Err(Error::NotConfigured(_))));
+
+    let producer = ["--topic", "t"];
+    broker
+        .tool("kafka-console-producer", &producer, "one")
+        .unwrap();
     let first = broker.pid().unwrap();
     broker.kill();
     assert_eq!(broker.pid(), None);
     broker.start_again().unwrap();
     assert_ne!(broker.pid(), Some(first));
-    produce(&broker, "two");
+    publish(&broker, "two");
     broker.stop().unwrap();
     broker.start_again().unwrap();
     broker.pause();
     broker.resume();
-    produce(&broker, "three");
+    publish(&broker, "three");
     let address = broker.bootstrap().to_owned();
     drop(broker);
-    assert!(
-        std::net::TcpStream::connect(address).is_err(),
-        "it still runs"
-    );
+    assert!(TcpStream::connect(address).is_err(), "it still runs");
 
     let broker = Broker::start(&settings).unwrap();
-    let mut heard: Vec<_> = consume(&broker, "3").lines().map(str::to_owned).collect();
+    let consumer = ["--topic", "t", "--from-beginning", "--max-messages", "3"];
+    let heard = broker
+        .tool("kafka-console-consumer", &consumer, "")
+        .unwrap();
+    let mut heard: Vec<_> = heard.lines().collect();
     heard.sort_unstable();
     assert_eq!(heard, ["one", "three", "two"]);
-}
-
-#[test]
-fn a_tool_that_fails_or_is_unknown_says_so() {
-    if !can_run() {
-        return;
-    }
-    let broker = Broker::start(&Settings::default()).unwrap();
-    let failed = broker.tool("kafka-topics", &["--describe", "--topic", "none"], "");
-    assert!(failed.unwrap_err().to_string().contains("none"));
-    let unknown = broker.tool("kafka-unknown", &[], "");
-    assert!(matches!(unknown, Err(Error::UnknownTool(_))), "{unknown:?}");
-    assert!(matches!(broker.tls(), Err(Error::NotConfigured(_))));
 }
 
 #[test]

@@ -15,12 +15,17 @@
     reason = "everything here is for the tests of this binary"
 )]
 
-mod aftermath;
+#[path = "../support/builds.rs"]
 mod builds;
+#[path = "../support/expect.rs"]
 mod expect;
-mod kafka;
+#[path = "../support/store_file.rs"]
 mod store_file;
+#[path = "../support/host.rs"]
 mod support;
+
+mod aftermath;
+mod kafka;
 
 mod admin;
 mod bad_input;

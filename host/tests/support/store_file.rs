@@ -120,6 +120,15 @@ pub fn publish(data: &Path, topic: &str, records: &[Foreign]) {
     sql.commit().unwrap();
 }
 
+/// Changes the store of a host that is stopped; gives how many rows were affected.
+#[allow(
+    dead_code,
+    reason = "not every test binary that shares this file uses it"
+)]
+pub fn execute(data: &Path, statement: &str) -> usize {
+    open(data).execute(statement, []).unwrap()
+}
+
 /// What a query gives, as text.
 pub fn rows(data: &Path, query: &str) -> Vec<Vec<String>> {
     let sql = open(data);

@@ -50,6 +50,11 @@ impl<W: Write> Page<W> {
         self.line(DIM, &format!("   $ {command}"))
     }
 
+    /// Where a record was found.
+    pub(crate) fn record(&mut self, place: &str) -> io::Result<()> {
+        self.line(GREEN, &format!("   {place}"))
+    }
+
     /// What came back, and after how long if that is of interest.
     pub(crate) fn answer(&mut self, answer: &Answer, after: Option<Duration>) -> io::Result<()> {
         let after = after.map(|after| format!("   (after {:.1} ms)", after.as_secs_f64() * 1e3));

@@ -1,4 +1,7 @@
 //! Starting the program, talking to it, waiting for what it does.
+//!
+//! This folder is shared by the test binaries `it` and `kafka`, each of which compiles what it needs of it, as
+//! `crate::support` and its neighbours.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -52,6 +55,7 @@ pub struct Host {
 /// How a host is started.
 pub struct Start {
     participants: Vec<String>,
+    port: u16,
     data: PathBuf,
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
@@ -62,10 +66,18 @@ impl Start {
     pub fn new(participants: &[&str], data: &Path) -> Self {
         Self {
             participants: participants.iter().map(|name| (*name).to_owned()).collect(),
+            port: 0,
             data: data.to_owned(),
             arguments: Vec::new(),
             settings: Vec::new(),
         }
+    }
+
+    /// With its only participant on this port.
+    #[allow(dead_code, reason = "one of the test binaries has no need of it")]
+    pub fn port(self, port: u16) -> Self {
+        assert_eq!(self.participants.len(), 1);
+        Self { port, ..self }
     }
 
     /// With a setting in the environment: `store.max_bytes`.
@@ -89,7 +101,9 @@ impl Start {
             command
                 .arg("--plugin")
                 .arg(format!("{name}={}", component(name).display()));
-            command.arg("--listen").arg(format!("{name}=127.0.0.1:0"));
+            command
+                .arg("--listen")
+                .arg(format!("{name}=127.0.0.1:{}", self.port));
         }
         command
             .args(&self.arguments)

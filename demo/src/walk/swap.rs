@@ -11,12 +11,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 
+use super::call;
+use super::page::Page;
 use crate::admin;
 use crate::cents::Cents;
-use crate::contract::{self, OrderState};
+use crate::contract::OrderState;
 use crate::http::{Client, Endpoint};
-use crate::page::Page;
-use crate::walk::{get, place, post};
 
 /// What the customer may spend.
 const LIMIT: Cents = Cents::whole(100_000);
@@ -27,7 +27,7 @@ const LARGE: Cents = Cents::whole(20_000);
 ///
 /// # Errors
 /// A service can't be reached, or the component can't be read.
-pub(crate) async fn walk<W: Write>(
+pub(super) async fn walk<W: Write>(
     customer: &Endpoint,
     order: &Endpoint,
     admin: &Endpoint,
@@ -45,14 +45,10 @@ pub(crate) async fn walk<W: Write>(
     let mut operator = Client::new(admin.clone(), false);
 
     page.heading("The customer's rules are swapped while the host runs")?;
-    let path = contract::customers_path(customer);
-    let body = contract::registration("Carl", LIMIT);
-    let answer = post(&mut customers, &path, body, page).await?;
-    let registered = contract::read_registered(&answer.body, "Carl", LIMIT);
-    let Some(customer_id) = page.check("the customer is registered", &answer, registered)? else {
+    let Some(customer_id) = call::register(&mut customers, "Carl", LIMIT, page).await? else {
         return Ok(());
     };
-    place(&mut orders, customer_id, LARGE, OrderState::Approved, page).await?;
+    call::place(&mut orders, customer_id, LARGE, OrderState::Approved, page).await?;
     page.say(&format!(
         "An order of {LARGE} by a customer with a limit of {LIMIT}: approved, as one would expect."
     ))?;
@@ -74,7 +70,7 @@ pub(crate) async fn walk<W: Write>(
          turns. Nothing was restarted, and no state was touched.",
         swapped.version, swapped.probe.inputs, swapped.probe.decided_otherwise
     ))?;
-    place(&mut orders, customer_id, LARGE, OrderState::Rejected, page).await?;
+    call::place(&mut orders, customer_id, LARGE, OrderState::Rejected, page).await?;
     page.say(
         "The same order once more, and now it is rejected: the cautious build approves no single order above \
          10000, whatever credit is left.",
@@ -90,12 +86,10 @@ pub(crate) async fn walk<W: Write>(
         page.must_be("the build that decides", swapped.previous, back.digest)?;
     }
     page.say("One step back: the host kept the build that it ran before.")?;
-    place(&mut orders, customer_id, LARGE, OrderState::Approved, page).await?;
-    let path = contract::customer_path(customer, customer_id);
-    let answer = get(&mut customers, &path, page).await?;
-    let left = contract::read_credit_left(&answer.body, customer_id);
-    if let Some(left) = page.check("the customer is known", &answer, left)? {
-        page.must_be("credit left", Cents(LIMIT.0 - 2 * LARGE.0), left)?;
+    call::place(&mut orders, customer_id, LARGE, OrderState::Approved, page).await?;
+    let left = Cents(LIMIT.0 - 2 * LARGE.0);
+    let left = call::credit_left(&mut customers, customer_id, left, page).await?;
+    if let Some(left) = left {
         page.say(&format!(
             "Approved again. {left} of the limit of {LIMIT} is left: two orders were taken off, the rejected \
              one was not."

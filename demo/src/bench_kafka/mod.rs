@@ -1,0 +1,97 @@
+//! `saga-demo bench --kafka`: the saga over a real broker, with a process for each service; and what the hosts
+//! relay and take in, next to bare clients of Kafka on the same broker in the same run.
+//!
+//! Owns: the order of the benchmark. A broker and all state in a directory that is removed at the end.
+//!
+//! # Layout
+//! - `sagas`: sagas per second, latency and processor time, as `bench` measures them;
+//! - `produce`: a backlog that a host publishes; `consume`: waiting records that a host takes in;
+//! - `bare`: the clients that they are compared with;
+//! - `flow`: records per second by the broker's clock; `stage`: a host with a state that is prepared once;
+//! - `report`: tables and JSON.
+//!
+//! Must not know: host internals.
+
+mod bare;
+mod consume;
+mod flow;
+mod produce;
+mod report;
+mod sagas;
+mod stage;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::floor;
+use crate::kafka::cluster::{Cluster, Wanted};
+use crate::launch::Binaries;
+use crate::procfs::Process;
+use crate::scratch::Scratch;
+use report::Report;
+
+/// What a benchmark over Kafka is to do.
+#[derive(Debug)]
+pub(crate) struct BenchKafka {
+    /// What the hosts are made of.
+    pub(crate) binaries: Binaries,
+    /// Where the directory for the run's state is made.
+    pub(crate) scratch: PathBuf,
+    /// Numbers of connections to measure at.
+    pub(crate) connections: Vec<usize>,
+    /// The measured window of a round.
+    pub(crate) window: Duration,
+    /// Rounds of everything; the median counts.
+    pub(crate) rounds: usize,
+    /// Records that wait to be relayed, and to be taken in.
+    pub(crate) records: u32,
+}
+
+/// Runs the benchmark.
+///
+/// # Errors
+/// A broker can't be had here, something failed, or the books are not right.
+pub(crate) async fn run(bench: &BenchKafka) -> Result<Report> {
+    saga_broker::available().context("a broker can't be started for the benchmark")?;
+    let scratch = Scratch::make(&bench.scratch, "bench-kafka-data")?;
+    eprintln!("measuring the floor (fsync)");
+    let floor = floor::measure(&scratch.path)?;
+    eprintln!("starting Apache Kafka (the first time, its libraries are fetched)");
+    let cluster = Cluster::open(&Wanted::Own {
+        directory: scratch.path.join("broker"),
+        for_speed: true,
+    })
+    .await?;
+    let own = cluster.own.as_ref().context("the broker is not ours")?;
+    let broker_ready_after = own.ready_after;
+    let run = Run {
+        bench,
+        scratch: &scratch,
+        bootstrap: &cluster.bootstrap,
+        broker: own.process,
+    };
+    let sagas = sagas::measure(&run).await?;
+    let (produced, backlog) = produce::measure(&run).await?;
+    let consumed = consume::measure(&run, backlog).await?;
+    cluster.stop().await?;
+    Ok(Report {
+        floor,
+        broker_ready_after,
+        rounds: bench.rounds,
+        records: bench.records,
+        sagas,
+        produced,
+        consumed,
+    })
+}
+
+/// What all parts of a run share.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    bench: &'a BenchKafka,
+    scratch: &'a Scratch,
+    bootstrap: &'a str,
+    broker: Process,
+}

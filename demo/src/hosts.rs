@@ -1,0 +1,277 @@
+//! The hosts of a run: one with both participants, or one for each over Kafka. The walk and the benchmark
+//! do not care which.
+//!
+//! Owns: starting them one after the other, knowing which of them serves what, noticing that one has
+//! ended, and draining all at once. What fails is said with the name of the host and the end of its log.
+//!
+//! Must not know: what is asked of the services.
+
+use std::fmt::Write as _;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::host::Host;
+use crate::http::Endpoint;
+use crate::launch::Launch;
+use crate::procfs::Process;
+
+/// A drain finishes what is under way; it is not supposed to take this long.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Hosts that are ready and together serve both participants. Dropped without [`Hosts::drain`], they are
+/// killed.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    /// The customer service.
+    pub(crate) customer: Endpoint,
+    /// The order service.
+    pub(crate) order: Endpoint,
+    hosts: Vec<Host>,
+}
+
+impl Hosts {
+    /// Starts them, in this order. If one fails, those that were started are drained.
+    ///
+    /// # Errors
+    /// A file is missing, a port is taken, or a host did not get ready; see [`Host::start`].
+    pub(crate) async fn start(launches: &[Launch]) -> Result<Self> {
+        for launch in launches {
+            launch.check()?;
+        }
+        let mut hosts = Vec::new();
+        for launch in launches {
+            match Host::start(launch).await {
+                Ok(host) => hosts.push(host),
+                Err(error) => {
+                    // What is reported is why the other one failed.
+                    let _ = drain(hosts, std::future::pending()).await;
+                    return Err(error);
+                }
+            }
+        }
+        let service = |name: &str| {
+            let found = hosts.iter().find_map(|host| host.service(name));
+            found
+                .cloned()
+                .with_context(|| format!("no host serves {name}"))
+        };
+        Ok(Self {
+            customer: service("customer")?,
+            order: service("order")?,
+            hosts,
+        })
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The admin interface of the host that serves a participant, where it has one.
+    pub(crate) fn admin(&self, participant: &str) -> Option<&Endpoint> {
+        let host = self
+            .hosts
+            .iter()
+            .find(|host| host.service(participant).is_some());
+        host.and_then(|host| host.admin.as_ref())
+    }
+
+    /// From the start of the first to `ready` of the last.
+    pub(crate) fn ready_after(&self) -> Duration {
+        self.hosts.iter().map(|host| host.ready_after).sum()
+    }
+
+    /// Their processes, by name.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        self.hosts.iter().map(Host::in_system).collect()
+    }
+
+    /// The ends of their logs, with the names of the hosts where there are several.
+    pub(crate) fn log_tails(&self) -> String {
+        match self.hosts.as_slice() {
+            [only] => only.log_tail(),
+            hosts => {
+                let tail = |host: &Host| format!("{}: {}", host.title, host.log_tail());
+                hosts.iter().map(tail).collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+
+    /// Returns when one of them has ended by itself, and says which. Giving up the wait loses nothing.
+    pub(crate) async fn exited(&self) -> String {
+        let ends: Vec<_> = self
+            .hosts
+            .iter()
+            .map(|host| {
+                Box::pin(async {
+                    let status = host.exited().await;
+                    format!("{} ended ({status})\n{}", host.title, host.log_tail())
+                })
+            })
+            .collect();
+        first(ends).await
+    }
+
+    /// Drains all and waits for their ends; when `again` completes first, they are asked a second time,
+    /// which ends them at once.
+    ///
+    /// # Errors
+    /// One did not end in time (it is then killed), or not with exit code 0.
+    pub(crate) async fn drain(self, again: impl Future<Output = ()>) -> Result<()> {
+        drain(self.hosts, again).await
+    }
+}
+
+/// Drains hosts; see [`Hosts::drain`].
+///
+/// # Errors
+/// One did not end in time (it is then killed), or not with exit code 0.
+pub(crate) async fn drain(hosts: Vec<Host>, again: impl Future<Output = ()>) -> Result<()> {
+    hosts.iter().for_each(Host::ask_to_end);
+    let until = Instant::now() + DRAIN_WITHIN;
+    let mut again = pin!(again);
+    let mut asked_again = false;
+    loop {
+        let all_ended = async {
+            for host in &hosts {
+                host.exited().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = all_ended => break,
+            () = &mut again, if !asked_again => {
+                asked_again = true;
+                hosts.iter().for_each(Host::ask_to_end);
+            }
+            () = tokio::time::sleep_until(until.into()) => break,
+        }
+    }
+    let mut problems = String::new();
+    for host in &hosts {
+        let how = match host.status() {
+            Some(status) if status.success() => continue,
+            Some(status) => format!("ended with {status} when it was asked to drain"),
+            None => format!(
+                "did not end within {} s of being asked to, and was killed",
+                DRAIN_WITHIN.as_secs()
+            ),
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(problems, "{} {how}\n{}", host.title, host.log_tail());
+    }
+    if !problems.is_empty() {
+        bail!("{}", problems.trim_end());
+    }
+    Ok(())
+}
+
+/// What the first of these futures to complete gives.
+async fn first<F: Future + Unpin>(mut futures: Vec<F>) -> F::Output {
+    std::future::poll_fn(|context| {
+        for future in &mut futures {
+            let ready = std::pin::Pin::new(future).poll(context);
+            if ready.is_ready() {
+                return ready;
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::launch::Ports;
+    use crate::launch::tests::{binaries, launch};
+
+    /// Two directories in which the script plays one participant each.
+    fn two(data: &Path) -> [Launch; 2] {
+        for (name, port) in [("customer", 1), ("order", 2)] {
+            let data = data.join(name);
+            std::fs::create_dir_all(&data).unwrap();
+            let says = format!(
+                "listening {name} http://127.0.0.1:{port}/{name}\nadmin http://127.0.0.1:1{port}\n"
+            );
+            std::fs::write(data.join("stdout"), says).unwrap();
+        }
+        binaries().apart(data, Ports::default())
+    }
+
+    #[tokio::test]
+    async fn two_hosts_serve_as_one_and_drain_together() {
+        let data = tempfile::tempdir().unwrap();
+        let hosts = Hosts::start(&two(data.path())).await.unwrap();
+        assert_eq!(hosts.customer.to_string(), "http://127.0.0.1:1/customer");
+        assert_eq!(hosts.order.to_string(), "http://127.0.0.1:2/order");
+        let admin = hosts.admin("customer").map(ToString::to_string);
+        assert_eq!(admin.as_deref(), Some("http://127.0.0.1:11"));
+        let names: Vec<_> = hosts
+            .processes()
+            .iter()
+            .map(|process| process.name)
+            .collect();
+        assert_eq!(names, ["customer", "order"]);
+        hosts.drain(std::future::pending()).await.unwrap();
+        for name in ["customer", "order"] {
+            let log = std::fs::read_to_string(data.path().join(name).join("host.log")).unwrap();
+            assert!(log.contains("drained"), "{name}: {log}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_host_that_fails_is_named_and_the_other_one_drained() {
+        let data = tempfile::tempdir().unwrap();
+        let launches = two(data.path());
+        std::fs::write(data.path().join("order/fail"), "").unwrap();
+        let error = Hosts::start(&launches).await.unwrap_err().to_string();
+        assert!(
+            error.contains("the order host ended") && error.contains("order/host.log"),
+            "{error}"
+        );
+        let log = std::fs::read_to_string(data.path().join("customer/host.log")).unwrap();
+        assert!(log.contains("drained"), "{log}");
+    }
+
+    #[tokio::test]
+    async fn the_host_that_ends_by_itself_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let hosts = Hosts::start(&two(data.path())).await.unwrap();
+        hosts.hosts[1].ask_to_end();
+        let said = hosts.exited().await;
+        assert!(
+            said.starts_with("the order host ended (exit status: 0)") && said.contains("| drained"),
+            "{said}"
+        );
+        hosts.drain(std::future::pending()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_host_that_does_not_drain_is_asked_again_and_reported() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(
+            data.path().join("stdout"),
+            "listening customer http://127.0.0.1:1/c\nlistening order http://127.0.0.1:2/o\n",
+        )
+        .unwrap();
+        let stubborn = data.path().join("stubborn");
+        std::fs::write(&stubborn, "").unwrap();
+        let hosts = Hosts::start(&[launch(data.path())]).await.unwrap();
+        // The script removes the file when it was asked for the first time.
+        let again = async {
+            while stubborn.exists() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let error = hosts.drain(again).await.unwrap_err().to_string();
+        assert!(
+            error.contains("the host ended with exit status: 143"),
+            "{error}"
+        );
+    }
+}

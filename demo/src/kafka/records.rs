@@ -1,0 +1,276 @@
+//! Records on topics, read and written as any Kafka client does.
+//!
+//! Owns: reading what came since an earlier look, waiting for one record, and writing one without key and
+//! headers, as the article's services do.
+//!
+//! Must not know: what a record means.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::topics::Ends;
+use super::{ANSWERED_WITHIN, client, off_thread};
+
+/// One wait for a record; in between, the time is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A record as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Topic.
+    pub(crate) topic: String,
+    /// Partition.
+    pub(crate) partition: i32,
+    /// Offset.
+    pub(crate) offset: i64,
+    /// Milliseconds since the Unix epoch; whose clock that is depends on the topic.
+    pub(crate) timestamp: i64,
+    /// Key.
+    pub(crate) key: Option<Vec<u8>>,
+    /// Headers in their order; a value that is no text is shown with replacement characters.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Value.
+    pub(crate) value: Vec<u8>,
+}
+
+impl Record {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(header, _)| header == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The key, for people; `-` for none.
+    pub(crate) fn key_text(&self) -> String {
+        self.key.as_ref().map_or_else(
+            || "-".to_owned(),
+            |key| String::from_utf8_lossy(key).into_owned(),
+        )
+    }
+
+    /// The value, for people.
+    pub(crate) fn value_text(&self) -> String {
+        String::from_utf8_lossy(&self.value).into_owned()
+    }
+
+    /// Takes everything over.
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
+        let header = |header: rdkafka::message::Header<'_, &[u8]>| {
+            let value = String::from_utf8_lossy(header.value.unwrap_or_default());
+            (header.key.to_owned(), value.into_owned())
+        };
+        Self {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis().unwrap_or(0),
+            key: message.key().map(<[u8]>::to_vec),
+            headers: message
+                .headers()
+                .map(|headers| headers.iter().map(header).collect())
+                .unwrap_or_default(),
+            value: message.payload().unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+/// What a producer was told of records that were not taken.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<Option<String>>);
+
+impl Refusals {
+    /// Why the first of them was not taken; none where all were.
+    pub(crate) fn first(&self) -> Option<String> {
+        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.clone()
+    }
+}
+
+impl ClientContext for Refusals {}
+
+impl ProducerContext for Refusals {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
+/// Reads the records from `from` up to `until`, each by `of`; of one partition they come in their order.
+///
+/// # Errors
+/// The broker does not answer, or records are missing.
+pub(crate) async fn read<T: Send + 'static>(
+    bootstrap: &str,
+    from: Ends,
+    until: Ends,
+    of: impl Fn(&BorrowedMessage<'_>) -> T + Send + 'static,
+) -> Result<Vec<T>> {
+    let bootstrap = bootstrap.to_owned();
+    off_thread(move || {
+        let mut records = Vec::new();
+        for ((topic, partition), end) in until {
+            let key = (topic, partition);
+            let start = from.get(&key).copied().unwrap_or(0);
+            if start >= end {
+                continue;
+            }
+            let consumer = reader(&bootstrap, &Ends::from([(key, start)]))?;
+            let mut next = start;
+            while next < end {
+                let within = Instant::now() + ANSWERED_WITHIN;
+                let read = poll(&consumer, within, |message| (message.offset(), of(message)))?;
+                let (offset, record) =
+                    read.context("records that were there can't be read any more")?;
+                next = offset + 1;
+                records.push(record);
+            }
+        }
+        Ok(records)
+    })
+    .await
+}
+
+/// Waits for the first record from `from` on that `is_wanted`; none within ten seconds.
+///
+/// # Errors
+/// The broker does not answer.
+pub(crate) async fn find(
+    bootstrap: &str,
+    from: Ends,
+    is_wanted: impl Fn(&Record) -> bool + Send + 'static,
+) -> Result<Option<Record>> {
+    let bootstrap = bootstrap.to_owned();
+    off_thread(move || {
+        let consumer = reader(&bootstrap, &from)?;
+        let until = Instant::now() + ANSWERED_WITHIN;
+        while let Some(record) = poll(&consumer, until, Record::of)? {
+            if is_wanted(&record) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    })
+    .await
+}
+
+/// Writes a value without key and headers.
+///
+/// # Errors
+/// The broker does not take it within ten seconds.
+pub(crate) async fn write(bootstrap: &str, topic: &str, value: String) -> Result<()> {
+    let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+    off_thread(move || {
+        let producer: BaseProducer<Refusals> = client(&bootstrap)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "0")
+            .create_with_context(Refusals::default())?;
+        let record: BaseRecord<'_, (), String> = BaseRecord::to(&topic).payload(&value);
+        producer.send(record).map_err(|(error, _)| error)?;
+        let flushed = producer.flush(ANSWERED_WITHIN);
+        flushed.with_context(|| format!("Kafka does not take a record for {topic}"))?;
+        if let Some(reason) = producer.context().first() {
+            bail!("Kafka does not take a record for {topic}: {reason}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A consumer without a group that reads these partitions from these offsets on.
+///
+/// # Errors
+/// The client can't be made.
+pub(crate) fn reader(bootstrap: &str, from: &Ends) -> Result<BaseConsumer> {
+    // A group is not joined, but the client wants a name for one.
+    let consumer: BaseConsumer = client(bootstrap)
+        .set("group.id", "saga-demo")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .create()?;
+    let mut partitions = TopicPartitionList::new();
+    for ((topic, partition), start) in from {
+        partitions.add_partition_offset(topic, *partition, Offset::Offset(*start))?;
+    }
+    consumer.assign(&partitions)?;
+    Ok(consumer)
+}
+
+/// The next record, read by `of`; none until then. What is there already is given even if `until` is over.
+///
+/// # Errors
+/// The broker refuses to have the topic read. That it is away for a moment is none.
+pub(crate) fn poll<T>(
+    consumer: &BaseConsumer,
+    until: Instant,
+    of: impl Fn(&BorrowedMessage<'_>) -> T,
+) -> Result<Option<T>> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match consumer.poll(POLL.min(left)) {
+            Some(Ok(message)) => return Ok(Some(of(&message))),
+            Some(Err(KafkaError::MessageConsumption(code))) if is_passing(code) => {}
+            Some(Err(error)) => bail!("can't read from Kafka: {error}"),
+            None if left.is_zero() => return Ok(None),
+            None => {}
+        }
+    }
+}
+
+fn is_passing(code: rdkafka::types::RDKafkaErrorCode) -> bool {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::Resolve
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::super::topics;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_by_hand_is_read_without_key_and_headers() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let bootstrap = cluster.bootstrap_servers();
+        let before = topics::ends(&bootstrap, &["t"]).await.unwrap();
+        for value in ["one", "two"] {
+            write(&bootstrap, "t", value.to_owned()).await.unwrap();
+        }
+        let after = topics::ends(&bootstrap, &["t"]).await.unwrap();
+        let records = read(&bootstrap, before.clone(), after.clone(), Record::of)
+            .await
+            .unwrap();
+        let values: Vec<_> = records.iter().map(Record::value_text).collect();
+        assert_eq!(values, ["one", "two"]);
+        let last = records.last().unwrap();
+        assert_eq!((last.offset, last.key_text().as_str()), (1, "-"));
+        assert_eq!((last.headers.len(), last.header("ce_id")), (0, None));
+
+        let is_two = |record: &Record| record.value == b"two";
+        let found = find(&bootstrap, before, is_two).await.unwrap();
+        assert_eq!(found.as_ref(), Some(last));
+        let none = read(&bootstrap, after.clone(), after, Record::of)
+            .await
+            .unwrap();
+        assert_eq!(none, []);
+    }
+}

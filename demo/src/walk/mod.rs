@@ -1,0 +1,208 @@
+//! `saga-demo walk`: the saga step by step, for a reader.
+//!
+//! Owns: the order of a walk. One host with both participants over the embedded log, or two hosts over
+//! Kafka; the same steps either way. State is kept in files, so that a second walk finds the ids of the
+//! first one taken and goes on from there. Everything that must be so is checked; what is not is printed as
+//! expected and found.
+//!
+//! # Layout
+//! - `stage`: what it happens on, and what one can do with it afterwards;
+//! - `orders`, `records` (over Kafka), `swap`: the steps;
+//! - `call`: a request, on the page;
+//! - `page`: what is printed, and whether all of it is right.
+//!
+//! Must not know: host internals; it sees the HTTP contract, the records and the processes.
+
+mod call;
+mod orders;
+pub(crate) mod page;
+mod records;
+mod stage;
+mod swap;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+
+use crate::hosts::Hosts;
+use crate::interrupt::Interrupt;
+use crate::kafka::GROUPS;
+use crate::kafka::cluster::{Cluster, Wanted};
+use crate::kafka::topics;
+use crate::launch::{Binaries, Launch, Ports};
+use page::Page;
+use stage::Carrier;
+
+/// What a walk is to do.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// What the hosts are made of.
+    pub(crate) binaries: Binaries,
+    /// The build of the customer's rules that is swapped to at the end.
+    pub(crate) cautious: PathBuf,
+    /// Where the state is.
+    pub(crate) data: PathBuf,
+    /// Where the services listen.
+    pub(crate) ports: Ports,
+    /// The Kafka between two hosts; none for one host.
+    pub(crate) kafka: Option<Wanted>,
+    /// End after the walk.
+    pub(crate) once: bool,
+}
+
+/// Starts Kafka where it is wanted, and the hosts; walks through the saga; and, unless [`Walk::once`], leaves the
+/// services up until Ctrl-C. Exit code 0 means that everything was as it must be.
+///
+/// # Errors
+/// A host or Kafka did not start, went away, or did not end as it should.
+pub(crate) async fn run<W: Write>(task: &Walk, page: &mut Page<W>) -> Result<ExitCode> {
+    let mut interrupt = Interrupt::new()?;
+    let launches = match task.kafka {
+        Some(_) => task.binaries.apart(&task.data, task.ports).to_vec(),
+        None => vec![task.binaries.together(&task.data, task.ports)],
+    };
+    for launch in &launches {
+        launch.check()?;
+    }
+    let Some(wanted) = &task.kafka else {
+        return over(task, &launches, None, &mut interrupt, page).await;
+    };
+    let cluster = tokio::select! {
+        cluster = stage::open(wanted, page) => cluster?,
+        () = interrupt.recv() => return Err(anyhow!("interrupted before Kafka answered")),
+    };
+    let launches: Vec<Launch> = launches
+        .into_iter()
+        .map(|launch| launch.over(&cluster.bootstrap))
+        .collect();
+    let walked = over(task, &launches, Some(&cluster), &mut interrupt, page).await;
+    let is_own = cluster.own.is_some();
+    let stopped = cluster.stop().await;
+    let code = walked?;
+    stopped?;
+    if is_own {
+        page.say("Kafka has stopped; its records are kept")?;
+    }
+    Ok(code)
+}
+
+/// The walk itself, when Kafka is there if it is wanted.
+async fn over<W: Write>(
+    task: &Walk,
+    launches: &[Launch],
+    cluster: Option<&Cluster>,
+    interrupt: &mut Interrupt,
+    page: &mut Page<W>,
+) -> Result<ExitCode> {
+    let ready = async {
+        let carrier = match cluster {
+            Some(cluster) => Some(stage::create_topics(cluster, launches, page).await?),
+            None => None,
+        };
+        let hosts = stage::start(launches, page).await?;
+        Ok::<_, anyhow::Error>((carrier, hosts))
+    };
+    let (carrier, hosts) = tokio::select! {
+        ready = ready => ready?,
+        () = interrupt.recv() => return Err(anyhow!("interrupted before the walk began")),
+    };
+    let walked = tokio::select! {
+        walked = walk(task, &hosts, carrier, page) => {
+            walked.map_err(|error| anyhow!("{error:#}\n{}", hosts.log_tails()))
+        }
+        ended = hosts.exited() => Err(anyhow!(ended)),
+        () = interrupt.recv() => Err(anyhow!("interrupted before the walk was over")),
+    };
+    if let Err(error) = walked {
+        // Why the walk broke off says more than what a host that failed makes of the drain.
+        let _ = hosts.drain(interrupt.recv()).await;
+        return Err(error);
+    }
+    page.verdict()?;
+    if !task.once {
+        stage::invite(&hosts, cluster, page)?;
+        let ended = tokio::select! {
+            () = interrupt.recv() => None,
+            ended = hosts.exited() => Some(ended),
+        };
+        if let Some(ended) = ended {
+            let _ = hosts.drain(interrupt.recv()).await;
+            return Err(anyhow!(ended));
+        }
+        page.say("\ndraining: what is under way is finished; Ctrl-C again ends at once")?;
+    }
+    hosts.drain(interrupt.recv()).await?;
+    page.say(match launches {
+        [_] => "the host has ended; its state is kept",
+        _ => "the hosts have ended; their state is kept",
+    })?;
+    Ok(if page.right() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// All steps, and what is not as it must be goes to the page.
+async fn walk<W: Write>(
+    task: &Walk,
+    hosts: &Hosts,
+    carrier: Option<Carrier<'_>>,
+    page: &mut Page<W>,
+) -> Result<()> {
+    let (customer, order) = (&hosts.customer, &hosts.order);
+    if let Some(carrier) = &carrier {
+        topics::groups_are_complete(&carrier.cluster.bootstrap, &GROUPS).await?;
+        page.say("\nboth consumer groups have their partitions")?;
+    }
+    let placed = orders::walk(customer, order, page).await?;
+    if let Some(Carrier { cluster, before }) = carrier {
+        records::show(cluster, before, &placed, page).await?;
+        records::by_hand(cluster, customer, page).await?;
+    }
+    if let Some(admin) = hosts.admin("customer") {
+        swap::walk(customer, order, admin, &task.cautious, page).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::tests::binaries;
+    use crate::mock::{Fault, Mock};
+
+    #[tokio::test]
+    async fn the_whole_walk_starts_and_drains_a_host() {
+        let mock = Mock::start(Fault::None).await;
+        let data = tempfile::tempdir().unwrap();
+        let says = format!(
+            "listening customer {}\nlistening order {}\nadmin {}\n",
+            mock.customer, mock.order, mock.admin
+        );
+        std::fs::write(data.path().join("stdout"), says).unwrap();
+        let cautious = data.path().join("cautious");
+        std::fs::write(&cautious, "0.2.0").unwrap();
+        let task = Walk {
+            binaries: binaries(),
+            cautious,
+            data: data.path().to_owned(),
+            ports: Ports::default(),
+            kafka: None,
+            once: true,
+        };
+        let mut page = Page::new(Vec::new(), false);
+        let code = run(&task, &mut page).await.unwrap();
+        let text = page.text();
+        assert_eq!(
+            format!("{code:?}"),
+            format!("{:?}", ExitCode::SUCCESS),
+            "{text}"
+        );
+        assert!(text.contains("6. The customer's rules"), "{text}");
+        let log = std::fs::read_to_string(data.path().join("host.log")).unwrap();
+        assert!(log.contains("drained"), "{log}");
+    }
+}

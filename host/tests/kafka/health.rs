@@ -1,0 +1,114 @@
+//! What a host says of its health: `/readyz`, and its log.
+//!
+//! Must not know: what is wrong, or why.
+
+use crate::support::{Host, Response, request};
+
+/// What a host says of its readiness.
+#[derive(Debug)]
+pub struct Health {
+    /// The state in one word.
+    pub status: String,
+    /// Why records don't flow, if they don't.
+    pub transport: String,
+}
+
+/// Asks a host, which must take requests.
+pub fn health(host: &Host) -> Health {
+    let answer: Response = request("GET", &format!("{}/readyz", host.admin()), &[], b"");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let told = answer.json();
+    let text = |field: &str| told[field].as_str().unwrap_or_default().to_owned();
+    Health {
+        status: text("status"),
+        transport: text("transport"),
+    }
+}
+
+/// Waits until all of these hosts have nothing to complain of.
+pub fn until_ready(hosts: &[&Host]) {
+    for host in hosts {
+        let mut last = String::new();
+        until_so(host, || {
+            let health = health(host);
+            last = format!("ready; it is {health:?}");
+            (
+                health.status == "ready" && health.transport.is_empty(),
+                last.clone(),
+            )
+        });
+    }
+}
+
+/// Waits until a host is degraded, and says all of this of why.
+pub fn until_degraded(host: &Host, words: &[&str]) {
+    until_so(host, || {
+        let health = health(host);
+        let is_said = words.iter().all(|word| health.transport.contains(word));
+        (
+            health.status == "degraded" && is_said,
+            format!("degraded with {words:?}; it is {health:?}"),
+        )
+    });
+}
+
+fn until_so(host: &Host, mut is_so: impl FnMut() -> (bool, String)) {
+    let start = std::time::Instant::now();
+    loop {
+        let (is_so, what) = is_so();
+        if is_so {
+            return;
+        }
+        assert!(
+            start.elapsed() < crate::support::PATIENCE,
+            "a host does not come to be {what}. Its log:\n{}",
+            host.log()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// What a host logs from some moment on.
+pub struct Since<'h> {
+    host: &'h Host,
+    begins: usize,
+}
+
+impl<'h> Since<'h> {
+    /// From now on.
+    pub fn now(host: &'h Host) -> Self {
+        let begins = host.log().len();
+        Self { host, begins }
+    }
+
+    /// What it has logged.
+    pub fn text(&self) -> String {
+        self.host.log().split_off(self.begins)
+    }
+
+    /// How many lines hold this.
+    pub fn count(&self, text: &str) -> usize {
+        let said = self.text();
+        said.lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Checks that no warning and no error was said twice, whatever times stood in it.
+    pub fn nothing_is_said_again_and_again(&self) {
+        let said = self.text();
+        let is_number = |word: &&str| word.chars().all(|sign| sign.is_ascii_digit());
+        let mut told: Vec<Vec<&str>> = said
+            .lines()
+            .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
+            // The first word is the time.
+            .map(|line| {
+                line.split(' ')
+                    .skip(1)
+                    .filter(|word| !is_number(word))
+                    .collect()
+            })
+            .collect();
+        told.sort();
+        let again = told.windows(2).find(|pair| pair[0] == pair[1]);
+        assert_eq!(again, None, "said again:\n{said}");
+    }
+}

@@ -1,0 +1,105 @@
+//! The host on a real Kafka: real processes, a real broker, Kafka's own tools.
+//!
+//! Where KAFKA_BOOTSTRAP names a cluster (`HOST:PORT`, plain), the tests run on it with topics and groups of their own, and
+//! those that must control the broker are left out. Otherwise brokers are started on this
+//! machine's Java: one that tests share, and one for each test that stops, secures or starves it. Where neither can
+//! be, one line says what is missing; on CI that is a failure.
+//!
+//! `cargo test --release --workspace --test kafka -- FILTER` works as with any other test binary. The components must
+//! have been built; `make test` does.
+//!
+//! # Layout
+//!
+//! - `harness`: what a test needs, and how its failure is shown
+//! - `cluster`: where the broker is
+//! - `saga`: the two services over it; `peer`: a program that is none of ours
+//! - `secure`: a broker that asks who comes
+//! - the rest: tests, each file with what it proves
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "everything here is for the tests of this binary"
+)]
+
+#[path = "../support/builds.rs"]
+#[allow(dead_code, reason = "the other test binary uses more of it")]
+mod builds;
+#[path = "../it/chameleon.rs"]
+#[allow(dead_code, reason = "the other test binary uses more of it")]
+mod chameleon;
+#[path = "../support/expect.rs"]
+#[allow(dead_code, reason = "the other test binary uses more of it")]
+mod expect;
+#[path = "../support/store_file.rs"]
+#[allow(dead_code, reason = "the other test binary uses more of it")]
+mod store_file;
+#[path = "../support/host.rs"]
+#[allow(dead_code, reason = "the other test binary uses more of it")]
+mod support;
+
+mod cluster;
+mod harness;
+mod peer;
+mod saga;
+
+mod health;
+mod load;
+mod said;
+mod secure;
+
+mod authorized;
+mod faults_broker;
+mod faults_log;
+mod faults_size;
+mod groups;
+mod kills;
+mod one_host;
+mod partitions;
+mod secured;
+mod swap;
+mod wire;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+/// Tests that run at once: each waits for others most of the time.
+const THREADS: usize = 3;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    if let Err(missing) = cluster::find() {
+        eprintln!("real Kafka: left out ({missing}, or set KAFKA_BOOTSTRAP)");
+        let must_run = std::env::var_os("CI").is_some();
+        return if must_run {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    let tests = [
+        wire::tests(),
+        groups::tests(),
+        partitions::tests(),
+        faults_broker::tests(),
+        faults_log::tests(),
+        faults_size::tests(),
+        kills::tests(),
+        swap::tests(),
+        one_host::tests(),
+        secured::tests(),
+        authorized::tests(),
+    ];
+    let conclusion = harness::run(&arguments, tests.into_iter().flatten());
+    secure::end();
+    cluster::end();
+    conclusion.exit_code()
+}
