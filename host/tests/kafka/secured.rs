@@ -274,6 +274,16 @@ fn secrets_are_seen_nowhere() {
     ]);
     assert_eq!(code, Some(64), "{said}");
     hidden("the error", &said);
+
+    // The quote at its end is missing.
+    let broken = saga.data("broken.toml");
+    let text = format!("[kafka.sasl]\npassword = \"{PASSWORD}\n");
+    std::fs::write(&broken, text).unwrap();
+    let broken = broken.display().to_string();
+    let (code, said) = call(support::saga().args(["config", "--config", &broken]));
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains(&broken) && said.contains("line 2"), "{said}");
+    hidden("the error", &said);
 }
 
 fn a_broker_with_a_bad_certificate_is_told_of_until_it_has_a_good_one() {

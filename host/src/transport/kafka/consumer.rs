@@ -36,9 +36,6 @@ const OVER: Duration = Duration::from_secs(90);
 /// How often the brokers are asked in vain who reads in the group.
 const UNANSWERED: u32 = 3;
 
-/// Events that are served between two looks at the records.
-const EVENTS: usize = 4;
-
 /// A consumer in its thread.
 pub(super) struct Consumer {
     client: Arc<BaseConsumer<Assignment>>,
@@ -209,7 +206,7 @@ impl Consumer {
     }
 
     fn serve_events(&self) -> KafkaResult<()> {
-        for _ in 0..EVENTS {
+        for _ in 0..self.parts.settings.events_at_once() {
             match self.client.poll(Duration::ZERO) {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
                 // Other errors were told to the assignment, and the client goes on by itself.

@@ -264,6 +264,15 @@ impl KafkaSettings {
         config
     }
 
+    /// Events of a client that are served at once. Each line of its log is one.
+    pub(super) fn events_at_once(&self) -> usize {
+        if self.wants_debug_lines() { 512 } else { 8 }
+    }
+
+    fn wants_debug_lines(&self) -> bool {
+        self.properties.contains_key("debug")
+    }
+
     /// Whether who listens to the connection learns what he needs to log in himself.
     pub(super) fn shows_its_secret(&self) -> bool {
         let is_encrypted = self.tls.as_ref().is_some_and(|tls| tls.enabled);
@@ -314,8 +323,7 @@ impl KafkaSettings {
     /// Our defaults, then what was set from outside, then what must be so.
     fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        let wants_all = self.properties.contains_key("debug");
-        config.set_log_level(if wants_all {
+        config.set_log_level(if self.wants_debug_lines() {
             RDKafkaLogLevel::Debug
         } else {
             RDKafkaLogLevel::Info

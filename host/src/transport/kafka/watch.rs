@@ -224,7 +224,7 @@ impl Watch {
     fn question(&mut self, topic: &str) -> Option<Found> {
         let answer = self.client.fetch_metadata(Some(topic), QUESTION);
         // Serves log lines and errors; there is nothing else to come.
-        for _ in 0..8 {
+        for _ in 0..self.settings.events_at_once() {
             drop(self.client.poll(Duration::ZERO));
         }
         let metadata = match answer {
