@@ -133,10 +133,7 @@ impl Config {
             None => toml::Table::new(),
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| error.to_string())
-                .and_then(|text| {
-                    text.parse()
-                        .map_err(|error: toml::de::Error| error.to_string())
-                })
+                .and_then(|text| text.parse().map_err(|error| misspelt(&text, &error)))
                 .map_err(|reason| {
                     ConfigError(vec![format!("{}: {}", path.display(), reason.trim_end())])
                 })?,
@@ -171,6 +168,19 @@ impl Config {
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string_pretty(self)
     }
+}
+
+/// What is wrong with a file that is no TOML, and where. The line itself is not quoted: it may hold a secret.
+fn misspelt(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let place = before.map(|before| {
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        format!(
+            "line {}, column {column}: ",
+            before.matches('\n').count() + 1
+        )
+    });
+    format!("{}{}", place.unwrap_or_default(), error.message())
 }
 
 /// `SAGA__KAFKA__BOOTSTRAP` → `kafka.bootstrap`.

@@ -39,6 +39,17 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn a_line_that_is_no_toml_is_named_and_not_quoted() {
+    let text = "[kafka.sasl]\nusername = 'ann'\npassword = \"hunter2\n";
+    let ConfigError(problems) = load(text, &[]).unwrap_err();
+    let said = problems.join("\n");
+    assert!(
+        said.contains("line 3, column ") && !said.contains("hunter2"),
+        "{said}"
+    );
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let text = "
         dta_dir = 'x'

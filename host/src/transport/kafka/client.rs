@@ -19,7 +19,16 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     // was not committed because the group was just changing.
     let repeated = matches!(
         facility,
-        "FAIL" | "ERROR" | "FATAL" | "OIDC" | "CONFWARN" | "COMMITFAIL"
+        "FAIL"
+            | "ERROR"
+            | "FATAL"
+            | "OIDC"
+            | "CONFWARN"
+            | "COMMITFAIL"
+            | "METADATAUPDATE"
+            | "SESSTMOUT"
+            | "REQTMOUT"
+            | "GETPID"
     );
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical

@@ -76,6 +76,26 @@ pub(super) fn remedy(reason: &str, settings: &KafkaSettings) -> Remedy {
     }
 }
 
+/// What to do about a file that a client was not made with.
+pub(super) fn of_files(reason: &str) -> Option<&'static str> {
+    let remedies = [
+        (
+            "ssl.key.location failed",
+            "`key_file` in `[kafka.tls]` is encrypted with another `key_password`, or is not the key of `certificate_file`",
+        ),
+        (
+            "ssl.certificate.location failed",
+            "`certificate_file` in `[kafka.tls]` holds no certificate (PEM)",
+        ),
+        (
+            "ssl.ca.location failed",
+            "`ca_file` in `[kafka.tls]` holds no certificate (PEM)",
+        ),
+    ];
+    let found = remedies.iter().find(|(words, _)| reason.contains(words));
+    found.map(|(_, remedy)| *remedy)
+}
+
 /// How an operator gives this host's user rights on a topic or a group.
 pub(super) fn allow(settings: &KafkaSettings, rights: &[&str], kind: &str, name: &str) -> String {
     let user = match &settings.sasl {
@@ -162,6 +182,21 @@ mod tests {
             ),
             "{said}"
         );
+    }
+
+    #[test]
+    fn files_that_can_not_be_used_are_called_as_in_the_settings() {
+        for (name, expected) in [
+            ("key", "`key_file`"),
+            ("certificate", "`certificate_file`"),
+            ("ca", "`ca_file`"),
+        ] {
+            let said = of_files(&format!(
+                "Client creation error: ssl.{name}.location failed: error:0A08"
+            ));
+            assert!(said.unwrap().starts_with(expected), "{said:?}");
+        }
+        assert_eq!(of_files("Client creation error: no memory"), None);
     }
 
     #[test]

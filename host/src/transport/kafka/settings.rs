@@ -14,6 +14,7 @@ use rdkafka::error::KafkaError;
 use serde::{Serialize, Serializer};
 
 use super::group;
+use super::remedy;
 use super::security::{self, SaslSettings, TlsSettings};
 
 /// What stands in the place of a secret.
@@ -366,7 +367,13 @@ pub(super) fn describe(error: &KafkaError) -> String {
             };
             format!("`{name}` = `{value}`: {reason}")
         }
-        other => other.to_string(),
+        other => {
+            let text = other.to_string();
+            match remedy::of_files(&text) {
+                Some(remedy) => format!("{text}; {remedy}"),
+                None => text,
+            }
+        }
     }
 }
 
