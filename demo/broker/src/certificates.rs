@@ -15,14 +15,18 @@ use rcgen::{
 
 use crate::error::Error;
 
-/// When a certificate is good.
+/// What a certificate is good for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Validity {
-    /// From 2020 to 2120.
+    /// All it should be, from 2020 to 2120.
     #[default]
     Valid,
-    /// During 2020.
+    /// Nothing any more: it was good during 2020.
     Expired,
+    /// Another host than this one. A client's is good all the same: clients are known by their names.
+    OtherName,
+    /// Nothing: an authority signed it that nobody knows.
+    OtherAuthority,
 }
 
 /// Two PEM files.
@@ -56,9 +60,7 @@ impl Authority {
     /// # Errors
     /// The files can't be written.
     pub fn make(directory: &Path, name: &str) -> Result<Self, Error> {
-        let mut params = params(name, Validity::Valid);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = authority(name);
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         let file = directory.join(format!("{name}.pem"));
@@ -83,7 +85,7 @@ impl Authority {
     pub fn client(&self, name: &str, validity: Validity) -> Result<Certificate, Error> {
         let mut params = params(name, validity);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let (certificate, key) = self.sign(params)?;
+        let (certificate, key) = self.sign(params, validity)?;
         let files = Certificate {
             certificate: self.directory.join(format!("{name}.pem")),
             key: self.directory.join(format!("{name}.key")),
@@ -98,22 +100,45 @@ impl Authority {
     /// # Errors
     /// The file can't be written.
     pub(crate) fn server(&self, file: &Path, validity: Validity) -> Result<(), Error> {
-        let mut params = params("localhost", validity);
+        let host = match validity {
+            Validity::OtherName => "elsewhere.example",
+            _ => "localhost",
+        };
+        let mut params = params(host, validity);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.subject_alt_names = vec![
-            SanType::DnsName("localhost".try_into()?),
-            SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        ];
-        let (certificate, key) = self.sign(params)?;
+        params.subject_alt_names = vec![SanType::DnsName(host.try_into()?)];
+        if validity != Validity::OtherName {
+            let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            params.subject_alt_names.push(SanType::IpAddress(address));
+        }
+        let (certificate, key) = self.sign(params, validity)?;
         write(file, &(key + &certificate))
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Result<(String, String), Error> {
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        validity: Validity,
+    ) -> Result<(String, String), Error> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let certificate = if validity == Validity::OtherAuthority {
+            params.signed_by(
+                &key,
+                &Issuer::new(authority("unknown"), KeyPair::generate()?),
+            )?
+        } else {
+            params.signed_by(&key, &self.issuer)?
+        };
         Ok((certificate.pem(), key.serialize_pem()))
     }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = params(name, Validity::Valid);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 fn params(name: &str, validity: Validity) -> CertificateParams {
@@ -124,8 +149,10 @@ fn params(name: &str, validity: Validity) -> CertificateParams {
         .push(DnType::CommonName, DnValue::Utf8String(name.to_owned()));
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = match validity {
-        Validity::Valid => date_time_ymd(2120, 1, 1),
         Validity::Expired => date_time_ymd(2021, 1, 1),
+        Validity::Valid | Validity::OtherName | Validity::OtherAuthority => {
+            date_time_ymd(2120, 1, 1)
+        }
     };
     params
 }

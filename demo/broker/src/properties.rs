@@ -119,6 +119,9 @@ fn secured(security: &Security, stores: &Stores<'_>) -> Vec<(String, String)> {
             "RULE:^CN=([^,]+).*$/$1/,DEFAULT".to_owned(),
         ),
         ("super.users".to_owned(), "User:ANONYMOUS".to_owned()),
+        // A broker that runs takes a certificate for another host too.
+        ("ssl.allow.dn.changes".to_owned(), "true".to_owned()),
+        ("ssl.allow.san.changes".to_owned(), "true".to_owned()),
     ];
     if security.authorize {
         properties.push((

@@ -140,8 +140,14 @@ fn tls_asks_for_trust_and_mutual_tls_for_a_certificate_that_is_good() {
         }
     }
 
-    broker.certify(Validity::Expired).unwrap();
-    is_turned_away(&broker.tls().unwrap(), &[ssl, trust]);
+    for validity in [
+        Validity::OtherName,
+        Validity::OtherAuthority,
+        Validity::Expired,
+    ] {
+        broker.certify(validity).unwrap();
+        is_turned_away(&broker.tls().unwrap(), &[ssl, trust]);
+    }
     broker.kill();
     broker.start_again().unwrap();
     is_turned_away(&broker.tls().unwrap(), &[ssl, trust]);

@@ -17,6 +17,8 @@
 
 #[path = "../support/builds.rs"]
 mod builds;
+#[path = "../support/chameleon.rs"]
+mod chameleon;
 #[path = "../support/expect.rs"]
 mod expect;
 #[path = "../support/store_file.rs"]
@@ -30,7 +32,6 @@ mod kafka;
 mod admin;
 mod bad_input;
 mod bad_records;
-mod chameleon;
 mod components;
 mod crash;
 mod crash_points;

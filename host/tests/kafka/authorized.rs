@@ -13,6 +13,8 @@
 //! And `Create` on each topic that the host is to create. Nothing on the cluster: since Kafka 3.0 an idempotent producer
 //! needs no more than `Write`.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::expect::until;
@@ -111,7 +113,8 @@ fn each_right_that_is_missing_is_said_and_made_good() {
     const USER: &str = "newcomer";
     let secured = shared();
     // The order service has all topics to create but the one that it reads.
-    let saga = Saga::without_topics(&secured.cluster);
+    // A host that does not learn at its start who reads waits for so long for them, when it may.
+    let saga = Saga::without_topics(&secured.cluster).session(Duration::from_secs(3));
     secured.cluster.create(&saga.customer_topic, 1);
     let dead = format!("{}.{}.dlq", saga.customer_topic, saga.customer_group);
     let add = |right: Right<'_>| change(&secured, "--add", USER, right);

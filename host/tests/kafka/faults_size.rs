@@ -21,8 +21,8 @@ const LARGE: usize = 5_000;
 /// Bytes that are allowed.
 const ALLOWED: &str = "2000";
 
-/// Twice the wait before a record is tried again.
-const TRIES: Duration = Duration::from_secs(10);
+/// Longer than the wait before a record is tried again.
+const TRIES: Duration = Duration::from_secs(6);
 
 pub fn tests() -> Vec<Test> {
     tests![

@@ -29,7 +29,7 @@ const ROUNDS: u64 = 100;
 const BROKER_ROUNDS: u64 = 30;
 
 /// Longest life of a host, in microseconds.
-const LIFE: u64 = 600_000;
+const LIFE: u64 = 500_000;
 
 /// Longest life of one that is killed while it starts.
 const SHORT_LIFE: u64 = 60_000;

@@ -14,6 +14,7 @@
 //! - `cluster`: where the broker is
 //! - `saga`: the two services over it; `peer`: a program that is none of ours
 //! - `secure`: a broker that asks who comes
+//! - `health`: what a host says of itself; `load`: orders while something happens, and the books
 //! - the rest: tests, each file with what it proves
 
 #![allow(
@@ -31,7 +32,7 @@
 #[path = "../support/builds.rs"]
 #[allow(dead_code, reason = "the other test binary uses more of it")]
 mod builds;
-#[path = "../it/chameleon.rs"]
+#[path = "../support/chameleon.rs"]
 #[allow(dead_code, reason = "the other test binary uses more of it")]
 mod chameleon;
 #[path = "../support/expect.rs"]
@@ -85,15 +86,16 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         };
     }
+    // The longest first, so that none is left alone at the end.
     let tests = [
+        kills::tests(),
+        faults_broker::tests(),
+        swap::tests(),
+        faults_log::tests(),
+        faults_size::tests(),
         wire::tests(),
         groups::tests(),
         partitions::tests(),
-        faults_broker::tests(),
-        faults_log::tests(),
-        faults_size::tests(),
-        kills::tests(),
-        swap::tests(),
         one_host::tests(),
         secured::tests(),
         authorized::tests(),

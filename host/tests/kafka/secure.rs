@@ -21,7 +21,7 @@ pub const CLIENT_SECRET: &str = "Long-Client-Secret-Of-Ann";
 
 /// Seconds for which a token is good. It is renewed when four fifths of them are over. Kafka lets nobody log in anew
 /// twice within a second, so that what is left then must be more than that.
-pub const LIFETIME_S: u64 = 8;
+pub const LIFETIME_S: u64 = 6;
 
 /// Who may do nothing, each for one test.
 const OTHERS: [&str; 5] = ["customers", "orders", "newcomer", "forgetful", "forgotten"];
