@@ -183,7 +183,9 @@ impl Peer {
 /// Where the consumer's group reads on, by the broker, in the partitions of which it has read something.
 fn read_until(consumer: &BaseConsumer, topic: &str) -> Vec<Offset> {
     let mut partitions = TopicPartitionList::new();
-    (0..3).for_each(|partition| drop(partitions.add_partition(topic, partition)));
+    for partition in 0..3 {
+        partitions.add_partition(topic, partition);
+    }
     let committed = consumer.committed_offsets(partitions, PATIENCE).unwrap();
     let offsets = committed.elements().into_iter().map(|part| part.offset());
     offsets
