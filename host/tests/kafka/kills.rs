@@ -35,7 +35,7 @@ const LIFE: u64 = 500_000;
 const SHORT_LIFE: u64 = 60_000;
 
 /// Orders of one run of the load generator.
-const ORDERS: &str = "3000";
+const ORDERS: &str = "5000";
 
 pub fn tests() -> Vec<Test> {
     tests![own: the_load_generator_finds_nothing_wrong_after_100_kills]
@@ -101,7 +101,7 @@ impl Run {
         let mut command = Command::new(load_generator());
         command.args(["load", "--retry", "--json", "--customer-url", customers]);
         command.args(["--order-url", orders, "--orders", ORDERS]);
-        command.args(["--customers", "50", "--connections", "8"]);
+        command.args(["--customers", "50", "--connections", "32"]);
         command.args(["--patience", "60", "--seed", &seed.to_string()]);
         let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
