@@ -30,7 +30,7 @@ demo-kafka: components build ## Run it as two hosts over a real Kafka, which is 
 demo-kafka-once: components build ## The same, but end after the walk; fails if anything was wrong
 	target/release/saga-demo walk --kafka --once $(ARGS)
 
-test: fixtures first-build-note ## Run all tests
+test: fixtures build ## Run all tests
 	cargo test --release --workspace
 
 bench: components build ## Measure throughput and latency on this machine (minutes; leave it idle)

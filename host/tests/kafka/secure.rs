@@ -1,8 +1,8 @@
 //! A broker that asks who comes, which tests share, and the ways to it.
 //!
 //! All listeners are there, with users, client certificates and tokens, and a user may do only what it is
-//! allowed. Exempt from that are the plain listener, the user `ann` (by certificate or by password) and the client
-//! `ann` of the issuer of tokens: those tests are about who comes, not about what for.
+//! allowed. Exempt from that are the plain listener, `ann` (by a password or by a token) and two clients with
+//! certificates: those tests are about who comes, not about what for.
 //!
 //! Must not know: what is tested.
 
@@ -22,6 +22,9 @@ pub const CLIENT_SECRET: &str = "Long-Client-Secret-Of-Ann";
 /// Seconds for which a token is good. It is renewed when four fifths of them are over. Kafka lets nobody log in anew
 /// twice within a second, so that what is left then must be more than that.
 pub const LIFETIME_S: u64 = 6;
+
+/// Who may do everything by a certificate.
+pub const CERTIFIED: [&str; 2] = ["certified-1", "certified-2"];
 
 /// Who may do nothing, each for one test.
 const OTHERS: [&str; 5] = ["customers", "orders", "newcomer", "forgetful", "forgotten"];
@@ -63,9 +66,12 @@ fn start() -> Secured {
     let issuer = issuer.unwrap();
     let mut users = vec![User::new(ANN, PASSWORD)];
     users.extend(OTHERS.map(|name| User::new(name, &password(name))));
+    let exempt = ["ANONYMOUS", ANN].into_iter().chain(CERTIFIED);
+    let exempt: Vec<_> = exempt.map(|name| format!("User:{name}")).collect();
+    let exempt = exempt.join(";");
     // Who does not come with a new token when the old one is over is hung up on, at once.
     let properties = [
-        ("super.users", "User:ANONYMOUS;User:ann"),
+        ("super.users", exempt.as_str()),
         ("sasl.oauthbearer.clock.skew.seconds", "0"),
         (
             "listener.name.sasl.oauthbearer.connections.max.reauth.ms",
@@ -117,18 +123,10 @@ impl Secured {
         }
     }
 
-    /// A certificate of `ann`, in files of its own.
-    pub fn certificate(&self, file: &str, validity: Validity) -> Certificate {
-        let made = self.broker.authority().unwrap().client(ANN, validity);
-        let (made, directory) = (made.unwrap(), self.broker.directory());
-        let place = |ending| directory.join(format!("{file}.{ending}"));
-        let files = Certificate {
-            certificate: place("pem"),
-            key: place("key"),
-        };
-        std::fs::rename(&made.certificate, &files.certificate).unwrap();
-        std::fs::rename(&made.key, &files.key).unwrap();
-        files
+    /// A certificate of a client, for one test each. Those in [`CERTIFIED`] may do everything.
+    pub fn certificate(&self, client: &str, validity: Validity) -> Certificate {
+        let authority = self.broker.authority().unwrap();
+        authority.client(client, validity).unwrap()
     }
 
     /// With a login that the caller completes, over TLS or without.

@@ -20,7 +20,9 @@ use crate::harness::{Test, tests};
 use crate::health::until_ready;
 use crate::saga::{Saga, decided, place, register, state};
 use crate::said::{lines, until_said};
-use crate::secure::{ANN, CLIENT_SECRET, LIFETIME_S, PASSWORD, Secured, Way, shared, tls};
+use crate::secure::{
+    ANN, CERTIFIED, CLIENT_SECRET, LIFETIME_S, PASSWORD, Secured, Way, shared, tls,
+};
 use crate::support::{self, Host, request};
 
 /// What is said where whoever listens to the connection learns the password or the token.
@@ -71,7 +73,7 @@ fn walk(secured: &Secured, ways: [&Way; 2]) -> Walked {
 fn certificates_of_a_broker_and_of_a_client() {
     let secured = shared();
     walk(&secured, [&secured.tls(), &secured.tls()]);
-    let certificate = secured.certificate("both", Validity::Valid);
+    let certificate = secured.certificate(CERTIFIED[0], Validity::Valid);
     let way = secured.mutual(Some(&certificate));
     walk(&secured, [&way, &way]);
 }
@@ -79,7 +81,7 @@ fn certificates_of_a_broker_and_of_a_client() {
 fn a_client_without_a_good_certificate_is_told_so_and_loses_nothing() {
     let secured = shared();
     let saga = Saga::new(&secured.cluster, 1).session(SESSION);
-    let good = secured.certificate("good", Validity::Valid);
+    let good = secured.certificate(CERTIFIED[1], Validity::Valid);
     let expired = secured.certificate("expired", Validity::Expired);
     let mut placed = Vec::new();
     for certificate in [None, Some(&expired)] {
@@ -235,9 +237,12 @@ fn secrets_are_seen_nowhere() {
     let (customers, orders) = (customers.start(), orders.start());
     let ann = register(&customers, json!(100));
     assert_eq!(decided(&orders, place(&orders, ann, json!(10))), "APPROVED");
-    for host in [&customers, &orders] {
+    for (host, property) in [
+        (&customers, "sasl.oauthbearer.client.secret"),
+        (&orders, "sasl.password"),
+    ] {
         // So that it is worth looking.
-        host.log_until("sasl");
+        host.log_until(&format!("{property} = [redacted]"));
         hidden("the log", &host.log());
         let readiness = request("GET", &format!("{}/readyz", host.admin()), &[], b"");
         hidden("/readyz", &readiness.text());
@@ -249,15 +254,16 @@ fn secrets_are_seen_nowhere() {
         let mut command = support::saga();
         command.args(["config", "--kafka", "localhost:9092"]);
         for (name, value) in settings {
-            command.env(format!("SAGA__KAFKA__SASL__{name}"), value);
+            command.env(format!("SAGA__KAFKA__{name}"), value);
         }
         call(&mut command)
     };
     let file = file.display().to_string();
-    let user = [("MECHANISM", "PLAIN"), ("USERNAME", ANN)];
-    let given = ("PASSWORD", PASSWORD);
-    let from_file = ("PASSWORD_FILE", file.as_str());
-    let (code, said) = config(&[user[0], user[1], given]);
+    let user = [("SASL__MECHANISM", "PLAIN"), ("SASL__USERNAME", ANN)];
+    let given = ("SASL__PASSWORD", PASSWORD);
+    let from_file = ("SASL__PASSWORD_FILE", file.as_str());
+    let of_a_key = ("TLS__KEY_PASSWORD", PASSWORD);
+    let (code, said) = config(&[user[0], user[1], given, of_a_key]);
     assert_eq!(code, Some(0), "{said}");
     hidden("saga config", &said);
     let (code, said) = config(&[user[0], user[1], from_file]);
@@ -269,13 +275,14 @@ fn secrets_are_seen_nowhere() {
     assert!(said.contains("password_file"), "{said}");
     hidden("the error", &said);
     let (code, said) = config(&[
-        ("MECHANISM", "OAUTHBEARER"),
-        ("CLIENT_ID", ANN),
-        ("CLIENT_SECRET", CLIENT_SECRET),
-        ("TOKEN_ENDPOINT", "no URL"),
+        ("SASL__MECHANISM", "OAUTHBEARER"),
+        ("SASL__CLIENT_ID", ANN),
+        ("SASL__CLIENT_SECRET", CLIENT_SECRET),
+        ("SASL__TOKEN_ENDPOINT", "no URL"),
         given,
     ]);
     assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("token_endpoint"), "{said}");
     hidden("the error", &said);
 
     // The quote at its end is missing.

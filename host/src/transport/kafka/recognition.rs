@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Parts;
 use super::assignment::Assignment;
-use super::topic_id::topic_id;
+use super::topic_id::{NoId, topic_id};
 use crate::store::topic_ids::{KnownTopic, first_topic, next_topic};
 use crate::transport::Source;
 
@@ -34,14 +35,25 @@ pub(super) fn recognise(client: &BaseConsumer<Assignment>, parts: &Parts, source
     let id = match topic_id(client.client(), &source.topic, QUESTION) {
         Ok(id) => id,
         Err(reason) => {
-            tracing::debug!(topic = %source.topic, reason, "the topic's id is not known");
-            if client.fetch_metadata(Some(&source.topic), QUESTION).is_ok() {
-                // It is this question that is not answered, and each costs time.
+            tracing::debug!(topic = %source.topic, %reason, "the topic's id is not known");
+            // A topic that is gone may be back, as another one, at the next question.
+            let is_never_told = match reason {
+                NoId::Said(code) => code == RDKafkaErrorCode::UnsupportedFeature,
+                NoId::NoneGiven => true,
+                // Where brokers answer others, it is this question that they don't answer, and each costs time.
+                NoId::Unanswered => {
+                    client.fetch_metadata(Some(&source.topic), QUESTION).is_ok()
+                        && assignment.is_unanswered_again()
+                }
+                NoId::NotAsked(_) => false,
+            };
+            if is_never_told {
                 assignment.ask_later();
             }
             return;
         }
     };
+    assignment.is_answered();
     let known = assignment.known();
     let result = match known {
         Some(known) if known.id == id => return,

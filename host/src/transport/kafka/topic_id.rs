@@ -12,21 +12,38 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::bindings as native;
 use rdkafka::client::Client;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 /// Longest error text of librdkafka that is read.
 const TEXT: usize = 256;
 
+/// Why the id of a topic is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoId {
+    /// Nobody answered in time.
+    #[error("no broker has answered")]
+    Unanswered,
+    /// What a broker said: that there is no such topic, for example.
+    #[error("{0}")]
+    Said(RDKafkaErrorCode),
+    /// The brokers are older than topic ids (2.8).
+    #[error("the brokers give topics no ids")]
+    NoneGiven,
+    /// The client could not ask, or what came was no answer.
+    #[error("{0}")]
+    NotAsked(&'static str),
+}
+
 /// Asks the brokers for the id of a topic. Takes up to `timeout`.
 ///
 /// # Errors
-/// Why it is not known: no broker answers, the topic is not there, or the brokers are older than topic ids (2.8).
+/// Why it is not known.
 pub(super) fn topic_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,
-) -> Result<String, String> {
-    let name = CString::new(topic).map_err(|error| error.to_string())?;
+) -> Result<String, NoId> {
+    let name = CString::new(topic).map_err(|_| NoId::NotAsked("a name with a zero in it"))?;
     let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     let rk = client.native_ptr();
     let mut names = [name.as_ptr()];
@@ -62,16 +79,16 @@ pub(super) fn topic_id<C: ClientContext>(
             native::rd_kafka_queue_poll(queue.pointer, millis),
             native::rd_kafka_event_destroy,
         )
-        .map_err(|_| "no broker has answered".to_owned())?;
+        .map_err(|_| NoId::Unanswered)?;
         check(native::rd_kafka_event_error(event.pointer))?;
         let result = native::rd_kafka_event_DescribeTopics_result(event.pointer);
         if result.is_null() {
-            return Err("librdkafka has answered another question".into());
+            return Err(NoId::NotAsked("librdkafka has answered another question"));
         }
         let mut count = 0;
         let found = native::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         if count == 0 || found.is_null() {
-            return Err("the brokers said nothing of it".into());
+            return Err(NoId::NotAsked("the brokers said nothing of it"));
         }
         let description = *found;
         check(native::rd_kafka_error_code(
@@ -83,18 +100,18 @@ pub(super) fn topic_id<C: ClientContext>(
             native::rd_kafka_Uuid_least_significant_bits(id),
         );
         if (high, low) == (0, 0) {
-            return Err("the brokers give topics no ids".into());
+            return Err(NoId::NoneGiven);
         }
         let text = native::rd_kafka_Uuid_base64str(id);
         Ok(CStr::from_ptr(text).to_string_lossy().into_owned())
     }
 }
 
-fn check(code: RDKafkaRespErr) -> Result<(), String> {
+fn check(code: RDKafkaRespErr) -> Result<(), NoId> {
     if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Ok(());
     }
-    Err(rdkafka::types::RDKafkaErrorCode::from(code).to_string())
+    Err(NoId::Said(code.into()))
 }
 
 /// Something that librdkafka has made and that is to be given back.
@@ -104,9 +121,9 @@ struct Owned<T> {
 }
 
 impl<T> Owned<T> {
-    fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, String> {
+    fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, NoId> {
         if pointer.is_null() {
-            return Err("librdkafka gave nothing".into());
+            return Err(NoId::NotAsked("librdkafka gave nothing"));
         }
         Ok(Self { pointer, destroy })
     }

@@ -9,7 +9,7 @@ mod callbacks;
 mod gaps;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,9 @@ const PAGE: usize = 256;
 /// Wait before a partition is read anew: the store has just failed.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Questions that may be lost on a busy machine.
+const UNANSWERED: u32 = 2;
+
 /// Wait before brokers are asked again for what they did not answer.
 const LATER: Duration = Duration::from_secs(60);
 
@@ -54,6 +57,8 @@ pub(super) struct Assignment {
     known: Mutex<Option<KnownTopic>>,
     /// Before then, brokers are not asked which topic it is.
     ask_from: Mutex<Instant>,
+    /// How often in a row they did not answer that, though they answered others.
+    unanswered: AtomicU32,
     /// Whether the client is being closed: what it still complains of is of no interest.
     is_over: AtomicBool,
     /// Whether Kafka said that this user may not read. It says so once.
@@ -113,6 +118,7 @@ impl Assignment {
             places: Mutex::default(),
             client: OnceLock::new(),
             ask_from: Mutex::new(Instant::now()),
+            unanswered: AtomicU32::new(0),
             is_over: AtomicBool::new(false),
             lacks_rights: AtomicBool::new(false),
             is_new: AtomicBool::new(false),
@@ -158,6 +164,16 @@ impl Assignment {
     /// Whether brokers are to be asked which topic it is.
     pub(super) fn may_ask(&self) -> bool {
         Instant::now() >= *self.ask_from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brokers have said which topic it is.
+    pub(super) fn is_answered(&self) {
+        self.unanswered.store(0, Ordering::Relaxed);
+    }
+
+    /// Brokers have not said which topic it is, though they answer others; says whether that is no chance any more.
+    pub(super) fn is_unanswered_again(&self) -> bool {
+        self.unanswered.fetch_add(1, Ordering::Relaxed) >= UNANSWERED
     }
 
     /// Brokers don't answer that for now, though they answer.
