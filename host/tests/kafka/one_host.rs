@@ -37,6 +37,8 @@ const WAITS: &str = "waiting for it to go";
 
 pub fn tests() -> Vec<Test> {
     tests![
+        // The longest one first: it stops a broker of its own.
+        own: who_comes_while_the_broker_is_away_does_not_take_over;
         any: a_data_directory_is_for_one_process,
             a_second_host_of_a_participant_is_refused_and_says_why,
             who_waits_for_another_to_go_ends_when_it_is_asked_to,
@@ -44,8 +46,7 @@ pub fn tests() -> Vec<Test> {
             of_two_that_start_at_once_one_reads_and_no_record_is_decided_by_both,
             a_foreign_reader_is_treated_like_a_second_host,
             split_state_is_shared_if_it_is_allowed,
-            hosts_of_different_participants_are_not_in_each_others_way;
-        own: who_comes_while_the_broker_is_away_does_not_take_over,
+            hosts_of_different_participants_are_not_in_each_others_way,
     ]
 }
 
