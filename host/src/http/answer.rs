@@ -2,9 +2,11 @@
 //!
 //! Must not know: what is served, to whom, at which paths.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
@@ -12,8 +14,17 @@ use hyper::{Method, Response, StatusCode};
 
 use super::problem::{self, Problem};
 
-/// An answer, its body whole.
-pub type Answered = Response<Full<Bytes>>;
+/// The body of an answer: whole, or a stream that goes on for a while.
+pub type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// An answer.
+pub type Answered = Response<AnswerBody>;
+
+/// A body that is there already.
+#[must_use]
+pub fn whole(body: impl Into<Bytes>) -> AnswerBody {
+    UnsyncBoxBody::new(Full::new(body.into()))
+}
 
 /// Reads a body of at most so many bytes, which has to arrive within this time.
 ///
@@ -44,7 +55,7 @@ pub async fn read_body(body: Incoming, bytes: usize, time: Duration) -> Result<B
 /// A response with a body of this media type.
 #[must_use]
 pub fn json_response(status: StatusCode, media_type: &'static str, body: String) -> Answered {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(whole(body));
     *response.status_mut() = status;
     response
         .headers_mut()

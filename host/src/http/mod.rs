@@ -4,7 +4,9 @@
 //!
 //! - [`server`]: the listeners: bounded connections, graceful drain
 //! - [`answer`]: what every service does alike with bodies and answers
-//! - [`service`]: one request: route, body, schema, command, answer
+//! - [`service`]: one request: route, command, answer
+//! - `request`: what a request says: body, key, trace context
+//! - `reply`: what is answered once the rules have decided
 //! - [`routes`]: the routes of a participant, from its description
 //! - [`schema`]: bodies checked against the description's schemas before a turn is spent
 //! - [`problem`]: what is wrong, as RFC 9457 problem details
@@ -13,6 +15,8 @@
 
 pub mod answer;
 pub mod problem;
+mod reply;
+mod request;
 pub mod routes;
 pub mod schema;
 pub mod server;

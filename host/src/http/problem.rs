@@ -97,6 +97,12 @@ impl Problem {
     }
 }
 
+/// The problem of a request that can't be taken at the moment.
+#[must_use]
+pub fn try_later(detail: String) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", detail).retry_after(1)
+}
+
 /// `credit-limit-exceeded` → `Credit limit exceeded`.
 fn title(word: &str) -> String {
     let mut title = word.replace(['-', '_'], " ");

@@ -8,26 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
-use saga_core::admit;
-use saga_core::description::KeySource;
-use saga_core::outcome::Reply;
-use serde_json::Value;
 use tokio::sync::watch;
 
-use super::answer::{
-    Answered, json_response, method_not_allowed, nothing_at, problem_response, read_body,
-};
-use super::problem::{Place, Problem};
-use super::routes::{self, Found, Route, Routes};
+use super::answer::{Answered, method_not_allowed, nothing_at, problem_response};
+use super::problem::{Problem, try_later};
+use super::reply::response;
+use super::request::{Body, checked_body, key, traceparent};
+use super::routes::{Found, Routes};
 use super::server::Answers;
-use crate::panics;
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
-
-/// Longest time that a client may take to send a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Longest time that the routes may be behind the rules.
 const FOLLOW: Duration = Duration::from_secs(5);
@@ -46,14 +37,6 @@ pub struct Service {
 pub struct Serving {
     active: Arc<Active>,
     routes: Routes,
-}
-
-/// The body of a request, which can be read from the client once.
-enum Body {
-    Unread(Incoming),
-    Read(String),
-    /// It is on its way to the rules, or could not be read.
-    Gone,
 }
 
 impl Serving {
@@ -127,8 +110,8 @@ impl Service {
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
             }
         };
-        let (text, value) = self.body(route, head, body).await?;
-        let key = self.key(route, &parameters, &value)?;
+        let (text, value) = checked_body(route, head, body, self.body_bytes).await?;
+        let key = key(route, &parameters, &value, self.participant.limits())?;
         let call = CommandCall {
             under: serving.active.clone(),
             command: route.command.clone(),
@@ -147,177 +130,4 @@ impl Service {
             answer => response(route, answer).map(Some),
         }
     }
-
-    /// The body as text and as a value, checked against the route's schema.
-    async fn body(
-        &self,
-        route: &Route,
-        head: &Parts,
-        body: &mut Body,
-    ) -> Result<(String, Value), Problem> {
-        let Some(schema) = &route.request else {
-            return Ok(("null".into(), Value::Null));
-        };
-        check_media_type(&head.headers)?;
-        let text = match std::mem::replace(body, Body::Gone) {
-            Body::Unread(incoming) => {
-                let bytes = read_body(incoming, self.body_bytes, BODY_TIME).await?;
-                String::from_utf8(bytes.into())
-                    .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?
-            }
-            Body::Read(text) => text,
-            Body::Gone => return Err(try_later("the body can't be read twice".into())),
-        };
-        if text.trim_start().is_empty() {
-            return Err(bad_json(
-                "the body is empty; a JSON object is expected".into(),
-            ));
-        }
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|error| bad_json(format!("the body is not JSON: {error}")))?;
-        // What checks the body is a library, and the body comes from a stranger.
-        let checked = panics::caught(|| schema.check(&value)).ok_or_else(|| {
-            let detail = "the body could not be checked";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "check-failed", detail)
-        })?;
-        checked.map_err(|places| {
-            let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
-                .with_errors(places)
-        })?;
-        Ok((text, value))
-    }
-
-    /// The key of the aggregate; none where the host generates it.
-    fn key(
-        &self,
-        route: &Route,
-        parameters: &[(String, String)],
-        body: &Value,
-    ) -> Result<Option<String>, Problem> {
-        let limits = self.participant.limits();
-        match &route.key {
-            KeySource::Generated => Ok(None),
-            KeySource::PathParameter(name) => {
-                let found = parameters.iter().find(|(parameter, _)| parameter == name);
-                let key = found.map(|(_, value)| value.clone()).unwrap_or_default();
-                admit::check_key(&key, limits).map_err(|reason| {
-                    Problem::new(
-                        StatusCode::BAD_REQUEST,
-                        "bad-path",
-                        format!("path parameter {name} {reason}"),
-                    )
-                })?;
-                Ok(Some(key))
-            }
-            KeySource::Body(pointer) => {
-                admit::key_at(body, pointer, limits)
-                    .map(Some)
-                    .map_err(|reason| {
-                        Problem::new(
-                            StatusCode::UNPROCESSABLE_ENTITY,
-                            "invalid-body",
-                            format!("the body {reason}"),
-                        )
-                        .with_errors(vec![Place {
-                            pointer: pointer.clone(),
-                            detail: reason,
-                        }])
-                    })
-            }
-        }
-    }
-}
-
-fn describe(place: &Place) -> String {
-    match place.pointer.as_str() {
-        "" => place.detail.clone(),
-        pointer => format!("{pointer}: {}", place.detail),
-    }
-}
-
-fn bad_json(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
-}
-
-fn try_later(detail: String) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", detail).retry_after(1)
-}
-
-fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let text = value.to_str().unwrap_or_default();
-    let essence = text
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if essence == "application/json" || essence.ends_with("+json") {
-        return Ok(());
-    }
-    let detail =
-        format!("the body is announced as `{text}`; send it with content-type: application/json");
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported-media-type",
-        detail,
-    ))
-}
-
-/// A W3C trace context, if the client sent one of the known form.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let wanted = [2, 32, 16, 2];
-    let lengths = text.split('-').map(str::len);
-    let is_hex = text
-        .bytes()
-        .all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    (lengths.eq(wanted) && is_hex).then(|| text.to_owned())
-}
-
-fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
-    let (reply, key) = match answer {
-        Answer::Replied(reply, key) => (reply, key),
-        Answer::Malformed(reason) => {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason));
-        }
-        Answer::TryLater(reason) => return Err(try_later(reason)),
-        Answer::CheckAgain(_) => return Err(try_later("the rules were swapped".into())),
-        Answer::StoreFailed(fault) => {
-            let detail = format!("the store failed and nothing was changed: {fault}");
-            return Err(
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail)
-                    .retry_after(1),
-            );
-        }
-        Answer::Broke(fault) => {
-            let detail = format!("the rules broke and nothing was changed: {fault}");
-            return Err(Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "rules-broke",
-                detail,
-            ));
-        }
-    };
-    let (body, settled) = match reply {
-        Reply::Done(body) => (body, true),
-        Reply::Pending(body) => (body, false),
-        Reply::Refused(refusal) => return Err(Problem::refused(refusal)),
-    };
-    let status = match (route.creates, settled) {
-        (true, _) => StatusCode::CREATED,
-        (false, true) => StatusCode::OK,
-        (false, false) if route.method == hyper::Method::GET => StatusCode::OK,
-        (false, false) => StatusCode::ACCEPTED,
-    };
-    let mut response = json_response(status, "application/json", body);
-    if let Some(template) = &route.location
-        && let Ok(location) = HeaderValue::from_str(&routes::location(template, &key))
-    {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
 }

@@ -1,0 +1,153 @@
+//! What a request says: its body, the key of the aggregate that it is about, its trace context.
+//!
+//! Must not know: who decides, what is answered.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use hyper::http::request::Parts;
+use saga_core::admit;
+use saga_core::description::KeySource;
+use saga_core::limits::TurnLimits;
+use serde_json::Value;
+
+use super::answer::read_body;
+use super::problem::{Place, Problem, try_later};
+use super::routes::Route;
+use crate::panics;
+
+/// Longest time that a client may take to send a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// The body of a request, which can be read from the client once.
+pub(super) enum Body {
+    Unread(Incoming),
+    Read(String),
+    /// It is on its way to the rules, or could not be read.
+    Gone,
+}
+
+/// The body as text and as a value, checked against the route's schema; at most so many bytes of it.
+pub(super) async fn checked_body(
+    route: &Route,
+    head: &Parts,
+    body: &mut Body,
+    bytes: usize,
+) -> Result<(String, Value), Problem> {
+    let Some(schema) = &route.request else {
+        return Ok(("null".into(), Value::Null));
+    };
+    check_media_type(&head.headers)?;
+    let text = match std::mem::replace(body, Body::Gone) {
+        Body::Unread(incoming) => {
+            let read = read_body(incoming, bytes, BODY_TIME).await?;
+            String::from_utf8(read.into())
+                .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?
+        }
+        Body::Read(text) => text,
+        Body::Gone => return Err(try_later("the body can't be read twice".into())),
+    };
+    if text.trim_start().is_empty() {
+        return Err(bad_json(
+            "the body is empty; a JSON object is expected".into(),
+        ));
+    }
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|error| bad_json(format!("the body is not JSON: {error}")))?;
+    // What checks the body is a library, and the body comes from a stranger.
+    let checked = panics::caught(|| schema.check(&value)).ok_or_else(|| {
+        let detail = "the body could not be checked";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "check-failed", detail)
+    })?;
+    checked.map_err(|places| {
+        let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail).with_errors(places)
+    })?;
+    Ok((text, value))
+}
+
+/// The key of the aggregate; none where the host generates it.
+pub(super) fn key(
+    route: &Route,
+    parameters: &[(String, String)],
+    body: &Value,
+    limits: &TurnLimits,
+) -> Result<Option<String>, Problem> {
+    match &route.key {
+        KeySource::Generated => Ok(None),
+        KeySource::PathParameter(name) => {
+            let found = parameters.iter().find(|(parameter, _)| parameter == name);
+            let key = found.map(|(_, value)| value.clone()).unwrap_or_default();
+            admit::check_key(&key, limits).map_err(|reason| {
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad-path",
+                    format!("path parameter {name} {reason}"),
+                )
+            })?;
+            Ok(Some(key))
+        }
+        KeySource::Body(pointer) => {
+            admit::key_at(body, pointer, limits)
+                .map(Some)
+                .map_err(|reason| {
+                    Problem::new(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        "invalid-body",
+                        format!("the body {reason}"),
+                    )
+                    .with_errors(vec![Place {
+                        pointer: pointer.clone(),
+                        detail: reason,
+                    }])
+                })
+        }
+    }
+}
+
+fn describe(place: &Place) -> String {
+    match place.pointer.as_str() {
+        "" => place.detail.clone(),
+        pointer => format!("{pointer}: {}", place.detail),
+    }
+}
+
+fn bad_json(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let text = value.to_str().unwrap_or_default();
+    let essence = text
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if essence == "application/json" || essence.ends_with("+json") {
+        return Ok(());
+    }
+    let detail =
+        format!("the body is announced as `{text}`; send it with content-type: application/json");
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        detail,
+    ))
+}
+
+/// A W3C trace context, if the client sent one of the known form.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let wanted = [2, 32, 16, 2];
+    let lengths = text.split('-').map(str::len);
+    let is_hex = text
+        .bytes()
+        .all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    (lengths.eq(wanted) && is_hex).then(|| text.to_owned())
+}
