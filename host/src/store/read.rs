@@ -1,5 +1,7 @@
 //! Reading, on a connection of one's own: committed rows only.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -8,8 +10,22 @@ use saga_core::record::{Attributes, Position, Record};
 
 use super::entry::FiredTimer;
 
+/// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
+const AUTHORS: usize = 64;
+
 /// A connection that only reads, for one thread.
-pub struct Reader(Connection);
+pub struct Reader {
+    sql: Connection,
+    /// The builds whose records were read, by their rows.
+    authors: RefCell<HashMap<i64, Author>>,
+}
+
+/// What a record says of the build that made it.
+#[derive(Debug, Clone)]
+struct Author {
+    source: String,
+    digest: String,
+}
 
 /// An aggregate as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,13 +59,16 @@ pub struct StoredTimer {
 
 impl Reader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self(connection)
+        Self {
+            sql: connection,
+            authors: RefCell::default(),
+        }
     }
 
     /// The connection, for what is read seldom; see [`super::history`].
     #[must_use]
     pub fn connection(&self) -> &Connection {
-        &self.0
+        &self.sql
     }
 
     /// The aggregate of this key.
@@ -58,7 +77,7 @@ impl Reader {
     /// What SQLite said.
     pub fn aggregate(&self, participant: i64, key: &str) -> rusqlite::Result<StoredAggregate> {
         let found = self
-            .0
+            .sql
             .prepare_cached(
                 "SELECT state, revision, state_version FROM aggregates WHERE participant = ?1 AND key = ?2",
             )?
@@ -78,7 +97,7 @@ impl Reader {
     /// # Errors
     /// What SQLite said.
     pub fn was_applied(&self, participant: i64, identity: &Identity) -> rusqlite::Result<bool> {
-        self.0
+        self.sql
             .prepare_cached(
                 "SELECT 1 FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
             )?
@@ -90,7 +109,7 @@ impl Reader {
     /// # Errors
     /// What SQLite said.
     pub fn is_quarantined(&self, participant: i64, key: &str) -> rusqlite::Result<bool> {
-        self.0
+        self.sql
             .prepare_cached("SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2")?
             .exists(params![participant, key])
     }
@@ -105,7 +124,7 @@ impl Reader {
         topic: i64,
         partition: i32,
     ) -> rusqlite::Result<Option<i64>> {
-        self.0
+        self.sql
             .prepare_cached("SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = ?2 AND partition = ?3")?
             .query_row(params![consumer, topic, partition], |row| row.get(0))
             .optional()
@@ -116,7 +135,7 @@ impl Reader {
     /// # Errors
     /// What SQLite said.
     pub fn partitions(&self, topic: i64) -> rusqlite::Result<i32> {
-        self.0
+        self.sql
             .prepare_cached(
                 "SELECT coalesce(max(partition) + 1, 0) FROM partitions WHERE topic = ?1",
             )?
@@ -134,18 +153,80 @@ impl Reader {
         from: i64,
         most: usize,
     ) -> rusqlite::Result<Vec<Record>> {
-        self.0
+        self.sql
             .prepare_cached(
-                "SELECT o.offset, o.key, o.value, o.time, o.event_type, o.event_id, o.correlation, o.causation,
-                        o.traceparent, o.extra, p.name, g.digest
-                 FROM outbox o
-                 LEFT JOIN generations g ON g.id = o.generation
-                 LEFT JOIN participants p ON p.id = g.participant
-                 WHERE o.topic = ?1 AND o.partition = ?2 AND o.offset >= ?3
-                 ORDER BY o.offset LIMIT ?4",
+                "SELECT offset, key, value, time, event_type, event_id, correlation, causation, traceparent, extra, generation
+                 FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3
+                 ORDER BY offset LIMIT ?4",
             )?
-            .query_map(params![topic.0, partition, from, most as i64], |row| record(row, &topic.1, partition))?
+            .query_map(params![topic.0, partition, from, most as i64], |row| {
+                self.record(row, &topic.1, partition)
+            })?
             .collect()
+    }
+
+    fn record(
+        &self,
+        row: &rusqlite::Row<'_>,
+        topic: &Arc<str>,
+        partition: i32,
+    ) -> rusqlite::Result<Record> {
+        let author = match row.get(10)? {
+            Some(generation) => self.author(generation)?,
+            None => None,
+        };
+        let (source, digest) = author.map(|author| (author.source, author.digest)).unzip();
+        let extra: Option<String> = row.get(9)?;
+        Ok(Record {
+            position: Position {
+                topic: topic.clone(),
+                incarnation: None,
+                partition,
+                offset: row.get(0)?,
+            },
+            key: row.get(1)?,
+            value: row.get(2)?,
+            timestamp: row.get::<_, i64>(3)? as u64,
+            attributes: Attributes {
+                event_type: row.get(4)?,
+                id: row.get(5)?,
+                source,
+                correlation: row.get(6)?,
+                causation: row.get(7)?,
+                digest,
+                traceparent: row.get(8)?,
+                extra: extra
+                    .and_then(|text| serde_json::from_str(&text).ok())
+                    .unwrap_or_default(),
+            },
+        })
+    }
+
+    fn author(&self, generation: i64) -> rusqlite::Result<Option<Author>> {
+        let mut authors = self.authors.borrow_mut();
+        if let Some(author) = authors.get(&generation) {
+            return Ok(Some(author.clone()));
+        }
+        let found = self
+            .sql
+            .prepare_cached(
+                "SELECT p.name, g.digest FROM generations g JOIN participants p ON p.id = g.participant WHERE g.id = ?1",
+            )?
+            .query_row([generation], |row| {
+                let participant: String = row.get(0)?;
+                Ok(Author {
+                    source: identity::source_of(&participant),
+                    digest: row.get(1)?,
+                })
+            })
+            .optional()?;
+        if let Some(author) = &found {
+            if authors.len() >= AUTHORS {
+                authors.clear();
+            }
+            authors.insert(generation, author.clone());
+        }
+        Ok(found)
     }
 
     /// Whether a timer is set, and for that time.
@@ -153,7 +234,7 @@ impl Reader {
     /// # Errors
     /// What SQLite said.
     pub fn timer_is_set(&self, participant: i64, timer: &FiredTimer) -> rusqlite::Result<bool> {
-        self.0
+        self.sql
             .prepare_cached("SELECT 1 FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4")?
             .exists(params![participant, timer.key, timer.name, timer.due as i64])
     }
@@ -170,7 +251,7 @@ impl Reader {
         most: usize,
     ) -> rusqlite::Result<(Vec<StoredTimer>, Option<u64>)> {
         let due = self
-            .0
+            .sql
             .prepare_cached(
                 "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
                  WHERE participant = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
@@ -188,37 +269,9 @@ impl Reader {
             })?
             .collect::<rusqlite::Result<_>>()?;
         let next: Option<i64> = self
-            .0
+            .sql
             .prepare_cached("SELECT min(due) FROM timers WHERE participant = ?1 AND due > ?2")?
             .query_row(params![participant, now as i64], |row| row.get(0))?;
         Ok((due, next.map(|next| next as u64)))
     }
-}
-
-fn record(row: &rusqlite::Row<'_>, topic: &Arc<str>, partition: i32) -> rusqlite::Result<Record> {
-    let participant: Option<String> = row.get(10)?;
-    let extra: Option<String> = row.get(9)?;
-    Ok(Record {
-        position: Position {
-            topic: topic.clone(),
-            incarnation: None,
-            partition,
-            offset: row.get(0)?,
-        },
-        key: row.get(1)?,
-        value: row.get(2)?,
-        timestamp: row.get::<_, i64>(3)? as u64,
-        attributes: Attributes {
-            event_type: row.get(4)?,
-            id: row.get(5)?,
-            source: participant.as_deref().map(identity::source_of),
-            correlation: row.get(6)?,
-            causation: row.get(7)?,
-            digest: row.get(11)?,
-            traceparent: row.get(8)?,
-            extra: extra
-                .and_then(|text| serde_json::from_str(&text).ok())
-                .unwrap_or_default(),
-        },
-    })
 }
