@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// What one thread allocates, another one frees: records, entries and answers go from thread to thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     saga_host::program::main(saga_host::app::Rules::Components)
 }

@@ -19,6 +19,10 @@ use saga_host::config::Config;
 use saga_host::generation::Build;
 use saga_sdk::{Participant, native};
 
+/// The one of the host that it is compared with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     saga_host::program::main(saga_host::app::Rules::CompiledIn(load))
 }
