@@ -65,6 +65,11 @@ impl Window {
 
     /// Notes that a record is settled and gives the offset that may be stored with it.
     pub fn settle(&mut self, offset: i64) -> i64 {
+        if self.settled.is_empty() && self.taken.front() == Some(&offset) {
+            self.taken.pop_front();
+            self.next = offset + 1;
+            return self.next;
+        }
         self.settled.insert(offset);
         while let Some(first) = self.taken.front().copied() {
             if !self.settled.remove(&first) {

@@ -171,6 +171,15 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreFault> {
+        let result = self.hand_in(work).recv();
+        result.unwrap_or_else(|_| Err(StoreFault("the store is closed".into())))
+    }
+
+    /// The same without waiting: the result comes by the channel, which is closed without one if the store is.
+    pub fn hand_in<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Receiver<Result<T, StoreFault>> {
         let (give, take) = bounded(1);
         self.send(Request::Run(Box::new(move |connection| {
             let result = match connection {
@@ -178,11 +187,10 @@ impl Store {
                     .map_err(|error| StoreFault(error.to_string().into())),
                 None => Err(StoreFault("was not tried".into())),
             };
-            // The caller waits below; if it is gone, so is the need for the result.
+            // If the caller is gone, so is the need for the result.
             Box::new(move |committed| drop(give.send(committed.and(result))))
         })));
-        take.recv()
-            .unwrap_or_else(|_| Err(StoreFault("the store is closed".into())))
+        take
     }
 
     /// Blocks until everything handed over before is committed or has failed.

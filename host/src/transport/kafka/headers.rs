@@ -41,21 +41,20 @@ pub(super) fn read(headers: Option<&BorrowedHeaders>) -> Attributes {
 pub(super) fn write(record: &Record) -> OwnedHeaders {
     let attributes = &record.attributes;
     let mut headers = OwnedHeaders::new_with_capacity(10 + attributes.extra.len());
-    let mut add = |name: &str, value: &str| {
-        let empty = OwnedHeaders::new_with_capacity(0);
-        headers = std::mem::replace(&mut headers, empty).insert(Header {
+    let with = |headers: OwnedHeaders, name: &str, value: &str| {
+        headers.insert(Header {
             key: name,
             value: Some(value),
-        });
+        })
     };
     // Without an id it is no CloudEvent, and must not claim to be one.
     if let Some(id) = &attributes.id {
         if record.value.is_some() {
-            add(header::CONTENT_TYPE, JSON);
+            headers = with(headers, header::CONTENT_TYPE, JSON);
         }
-        add(header::SPEC_VERSION, "1.0");
-        add(header::ID, id);
-        add(header::TIME, &rfc3339(record.timestamp));
+        headers = with(headers, header::SPEC_VERSION, "1.0");
+        headers = with(headers, header::ID, id);
+        headers = with(headers, header::TIME, &rfc3339(record.timestamp));
     }
     for (name, value) in [
         (header::SOURCE, &attributes.source),
@@ -66,11 +65,11 @@ pub(super) fn write(record: &Record) -> OwnedHeaders {
         (header::TRACEPARENT, &attributes.traceparent),
     ] {
         if let Some(value) = value {
-            add(name, value);
+            headers = with(headers, name, value);
         }
     }
     for (name, value) in &attributes.extra {
-        add(name, value);
+        headers = with(headers, name, value);
     }
     headers
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use saga_core::record::Record;
 use saga_core::window::Window;
@@ -17,8 +17,9 @@ use super::settings::KafkaSettings;
 use super::trouble::Troubles;
 use crate::store::{Reader, Store};
 
-/// Records of a lane that are under way at most (invariant 9).
-const UNDER_WAY: usize = 4_096;
+/// Records of a lane that are under way at most (invariant 9): several requests' worth, so that the next one is full when one
+/// is answered. Their bytes are bounded for all lanes together, by the producer.
+const UNDER_WAY: usize = 16_384;
 
 /// Records read from the outbox at once.
 const PAGE: usize = 512;
@@ -179,7 +180,8 @@ impl Lane {
                     self.next = Some(offset + 1);
                     sent = Sent::Some;
                 }
-                Err(RDKafkaErrorCode::QueueFull) if !self.under_way.is_empty() => break,
+                // Others fill it; where nobody does, the record is larger than all of it.
+                Err(RDKafkaErrorCode::QueueFull) if producer.in_flight_count() > 0 => break,
                 Err(RDKafkaErrorCode::Fatal) => return Sent::ProducerBroken,
                 Err(code) => {
                     self.block(offset, code, Refuses::Client, troubles);

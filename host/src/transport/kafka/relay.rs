@@ -8,8 +8,10 @@
 
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{self, Lane, Refuses, Sent, is_unknown};
@@ -17,11 +19,14 @@ use super::pulse::Pulse;
 use super::reports::Reports;
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client};
-use crate::store::Reader;
+use crate::store::{Reader, StoreFault};
 
 /// The relay's name among the consumers of the outbox. The prefix keeps what it has not read from
 /// being pruned.
 pub(super) const RELAY: &str = "log:relay";
+
+/// The part that is in trouble when Kafka ends the producer.
+const PRODUCER: &str = "the relay's producer";
 
 /// How often progress is written to the store. More often would cost the rules commits; what a crash
 /// repeats is known to consumers by its id.
@@ -29,6 +34,9 @@ const PROGRESS: Duration = Duration::from_millis(200);
 
 /// Longest sleep: a bell that was missed is noticed after it, and so is `stop`.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Longest wait for the report of the record that ended a producer; it comes a moment after the end itself.
+const LAST_REPORT: Duration = Duration::from_millis(500);
 
 /// Time to publish what was committed before `stop`. What is left goes out at the next start.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -42,6 +50,14 @@ pub(super) struct Relay {
     lanes: Vec<Lane>,
     /// How many of the published topics have their lanes.
     taken_up: usize,
+    /// Progress that the store was given and has not written yet.
+    being_written: Option<BeingWritten>,
+}
+
+/// Progress of lanes on its way to the store: row of the topic, partition, offset.
+struct BeingWritten {
+    progress: Vec<(i64, i32, i64)>,
+    result: Receiver<Result<(), StoreFault>>,
 }
 
 /// How a producer's life ended.
@@ -50,6 +66,16 @@ enum End {
     Stopped,
     /// The producer can't be used any more.
     Broken,
+}
+
+/// What Kafka reported.
+enum Reported {
+    /// What it has, or nothing.
+    Progress,
+    /// A record that it refuses; its lane knows.
+    Refusal,
+    /// That the producer is of no more use, and why.
+    TheEnd(String),
 }
 
 impl Relay {
@@ -66,6 +92,7 @@ impl Relay {
             reader,
             lanes: Vec::new(),
             taken_up: 0,
+            being_written: None,
         })
     }
 
@@ -112,9 +139,10 @@ impl Relay {
                 );
                 return End::Broken;
             }
-            if let Some(end) = self.collect(producer, stop) {
-                self.write_progress();
-                return end;
+            match self.collect(producer) {
+                Reported::Progress => {}
+                Reported::Refusal => return End::Broken,
+                Reported::TheEnd(_) => return self.ended(producer, stop),
             }
             self.take_up_topics();
             let mut any = false;
@@ -128,14 +156,7 @@ impl Relay {
                     match lane.send(index, &self.reader, producer, &self.parts.troubles) {
                         Sent::Some => any = true,
                         Sent::Nothing => {}
-                        Sent::ProducerBroken => {
-                            self.write_progress();
-                            return if self.pause(stop) {
-                                End::Broken
-                            } else {
-                                End::Stopped
-                            };
-                        }
+                        Sent::ProducerBroken => return self.ended(producer, stop),
                     }
                 }
             }
@@ -143,18 +164,22 @@ impl Relay {
                 written = Instant::now();
                 self.write_progress();
             }
+            self.note_written(None);
             if stopping {
                 let until = *drain_until.get_or_insert_with(|| Instant::now() + DRAIN);
                 if self.is_drained()
                     || self.parts.topics.is_unreachable()
                     || Instant::now() >= until
                 {
-                    self.write_progress();
+                    self.write_all_progress();
                     self.say_what_is_left();
                     return End::Stopped;
                 }
             }
             if !any {
+                if self.is_drained() {
+                    self.parts.troubles.clear(PRODUCER);
+                }
                 bell.wait(seen, PATIENCE);
             }
         }
@@ -191,13 +216,12 @@ impl Relay {
         }
     }
 
-    /// Takes in what Kafka reported; says if the producer has to end.
-    fn collect(
-        &mut self,
-        producer: &ThreadedProducer<Reports>,
-        stop: &CancellationToken,
-    ) -> Option<End> {
+    /// Takes in what Kafka reported.
+    fn collect(&mut self, producer: &ThreadedProducer<Reports>) -> Reported {
         let (reports, fatal) = Reports::take(producer);
+        if reports.iter().any(|report| report.failure.is_none()) {
+            self.parts.troubles.clear(PRODUCER);
+        }
         let mut refused = false;
         for report in reports {
             let Some(lane) = self.lanes.get_mut(report.lane) else {
@@ -205,8 +229,9 @@ impl Relay {
             };
             match report.failure {
                 None => lane.delivered(report.offset, &self.parts.troubles),
-                // Those after the first failed because of it.
+                // Those after the first failed because of it, and so did those that say no more than that it is over.
                 Some(_) if refused => {}
+                Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue) => {}
                 Some(code) => {
                     refused = true;
                     let who = Refuses::Broker(&self.parts.settings);
@@ -217,48 +242,102 @@ impl Relay {
                 }
             }
         }
-        if refused {
-            return Some(End::Broken);
+        match fatal {
+            _ if refused => Reported::Refusal,
+            Some(reason) => Reported::TheEnd(reason),
+            None => Reported::Progress,
         }
-        let reason = fatal?;
+    }
+
+    /// Kafka has ended the producer. Which record it refused comes in a report a moment after; where none comes, the end
+    /// itself is all there is to say.
+    fn ended(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> End {
+        let until = Instant::now() + LAST_REPORT;
+        let bell = self.parts.store.published().clone();
+        let mut last_words = String::from("it takes no more records");
+        loop {
+            let seen = bell.rings();
+            match self.collect(producer) {
+                Reported::Refusal => return End::Broken,
+                Reported::TheEnd(reason) => last_words = reason,
+                Reported::Progress => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || stop.is_cancelled() {
+                break;
+            }
+            bell.wait(seen, left);
+        }
         self.parts.troubles.error(
-            RELAY,
-            format!("the relay's producer was ended by Kafka ({reason}); it starts again"),
+            PRODUCER,
+            format!("the relay's producer was ended by Kafka ({last_words}); it starts again"),
         );
-        Some(if self.pause(stop) {
+        if self.pause(stop) {
             End::Broken
         } else {
             End::Stopped
-        })
+        }
     }
 
+    /// Gives the store the progress that it does not know, unless it is still busy with what it was given before.
     fn write_progress(&mut self) {
+        if self.being_written.is_some() {
+            return;
+        }
         let progress: Vec<_> = self.lanes.iter().filter_map(Lane::unwritten).collect();
         if progress.is_empty() {
             return;
         }
         let rows = progress.clone();
-        let result = self.parts.store.run(move |sql| {
+        let result = self.parts.store.hand_in(move |sql| {
             for (topic, partition, next) in rows {
                 crate::store::write_offset(sql, RELAY, topic, partition, next)?;
             }
             Ok(())
         });
+        self.being_written = Some(BeingWritten { progress, result });
+    }
+
+    /// Takes in what became of the progress that the store was given; with `patience`, waits for it.
+    fn note_written(&mut self, patience: Option<Duration>) {
+        let Some(given) = self.being_written.take() else {
+            return;
+        };
+        let result = match patience {
+            None => given
+                .result
+                .try_recv()
+                .map_err(|error| error == TryRecvError::Empty),
+            Some(patience) => (given.result.recv_timeout(patience))
+                .map_err(|error| error == RecvTimeoutError::Timeout),
+        };
         match result {
-            Ok(()) => {
+            Ok(Ok(())) => {
                 for lane in &mut self.lanes {
-                    lane.written(&progress);
+                    lane.written(&given.progress);
                 }
                 self.parts.troubles.clear(RELAY);
             }
             // Publishing goes on: what is repeated after a crash is known by its id.
-            Err(error) => {
+            Ok(Err(error)) => {
                 self.parts.troubles.warn(
                     RELAY,
                     format!("the relay's progress can't be stored ({error}); it is tried again"),
                 );
             }
+            Err(is_still_written) => {
+                self.being_written = Some(given).filter(|_| is_still_written);
+            }
         }
+    }
+
+    /// Has all progress written before the end.
+    fn write_all_progress(&mut self) {
+        for _ in 0..2 {
+            self.note_written(Some(DRAIN));
+            self.write_progress();
+        }
+        self.note_written(Some(DRAIN));
     }
 
     /// Whether nothing is left that could be published now.
