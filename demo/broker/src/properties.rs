@@ -59,8 +59,8 @@ const ALONE: [(&str, &str); 17] = [
     ("share.coordinator.state.topic.min.isr", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("group.min.session.timeout.ms", "1000"),
-    // A topic is there because somebody created it.
-    ("auto.create.topics.enable", "false"),
+    // As Kafka has it where nobody says otherwise: clients must not make use of it.
+    ("auto.create.topics.enable", "true"),
     ("log.retention.check.interval.ms", "500"),
     ("log.initial.task.delay.ms", "500"),
     ("file.delete.delay.ms", "500"),

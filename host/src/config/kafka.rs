@@ -1,9 +1,12 @@
 //! The settings of Kafka, of TLS and SASL among them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::reader::Reader;
-use super::{in_range, not_empty, one_of, read_texts};
+use toml::Value;
+
+use super::reader::{Reader, Setting};
+use super::{in_range, not_empty, one_of};
 use crate::secret::Secret;
 use crate::transport::kafka::security::{
     MECHANISMS, PasswordLogin, SaslSettings, TOKEN_MECHANISM, TlsSettings, TokenLogin,
@@ -46,7 +49,7 @@ pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
             default.allow_split_state,
             |_| Ok(()),
         ),
-        properties: read_texts(reader, &["kafka", "properties"]),
+        properties: read_properties(reader),
         tls: read_tls(reader),
         sasl: read_sasl(reader),
     };
@@ -59,6 +62,40 @@ pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
             .for_each(|problem| reader.problem(format!("kafka: {problem}")));
     }
     given.then_some(settings)
+}
+
+/// The value of a property of librdkafka. Which of them are secrets is known by their names only, so none is quoted.
+struct Property(String);
+
+impl Setting for Property {
+    const EXPECTED: &'static str =
+        "a text or a number; a name with dots in it is quoted, as in \"sasl.password\" = \"…\"";
+    const IS_SECRET: bool = true;
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self(text.clone())),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => {
+                Some(Self(value.to_string()))
+            }
+            Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
+        }
+    }
+}
+
+fn read_properties(reader: &mut Reader) -> BTreeMap<String, String> {
+    let mut properties = BTreeMap::new();
+    for name in reader.names(&["kafka", "properties"]) {
+        let is_given = |Property(text): &Property| not_empty(text);
+        if let Some(Property(text)) = reader.find(&["kafka", "properties", &name], is_given) {
+            properties.insert(name, text);
+        }
+    }
+    properties
 }
 
 fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {

@@ -143,6 +143,21 @@ fn the_same_thing_cannot_be_said_twice() {
 }
 
 #[test]
+fn a_property_that_is_misspelt_is_not_quoted() {
+    // Without quotes, a name with dots in it is a table of TOML.
+    let said = problems(&format!("[kafka.properties]\nsasl.password = '{SECRET}'\n"));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with("kafka.properties.sasl: the value is not")
+            && said[0].contains("\"sasl.password\"")
+            && !said[0].contains(SECRET),
+        "{said:?}"
+    );
+    let settings = load("[kafka.properties]\n\"linger.ms\" = 5\n", &[]).unwrap();
+    assert_eq!(settings.properties["linger.ms"], "5");
+}
+
+#[test]
 fn what_is_printed_can_be_read_again() {
     let (_secret, path) = file(SECRET);
     let text = format!(

@@ -53,6 +53,7 @@ use client::LastError;
 use consumer::Consumer;
 use published::Published;
 use relay::Relay;
+use security::SaslSettings;
 use topics::Use;
 use trouble::Troubles;
 use watch::Watched;
@@ -94,6 +95,16 @@ impl Kafka {
             tracing::warn!(
                 "the connection to Kafka is not encrypted, and whoever listens to it learns the password or the token: use \
                  `[kafka.tls]`, or a SCRAM mechanism"
+            );
+        }
+        if settings
+            .sasl
+            .as_ref()
+            .is_some_and(SaslSettings::asks_in_the_clear)
+        {
+            tracing::warn!(
+                "tokens are asked for without encryption, and whoever listens to it learns the client secret: use an \
+                 https:// `token_endpoint`"
             );
         }
         let troubles = Arc::new(Troubles::default());

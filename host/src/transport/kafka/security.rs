@@ -99,6 +99,12 @@ impl SaslSettings {
         }
     }
 
+    /// Whether the secret that tokens are asked for with is sent in the clear.
+    #[must_use]
+    pub fn asks_in_the_clear(&self) -> bool {
+        matches!(self, Self::Token(login) if login.token_endpoint.starts_with("http://"))
+    }
+
     /// Whether who listens to the connection learns what he needs to log in himself.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -37,7 +37,7 @@ const PROPAGATION: &str = "topic.metadata.propagation.max.ms";
 const PROPAGATES: &str = "5000";
 
 /// Properties that can't be set from outside, and why.
-const RESERVED: [(&str, &str); 13] = [
+const RESERVED: [(&str, &str); 18] = [
     ("bootstrap.servers", "use `bootstrap`"),
     ("metadata.broker.list", "use `bootstrap`"),
     (
@@ -72,13 +72,27 @@ const RESERVED: [(&str, &str); 13] = [
     ("delivery.timeout.ms", "the relay never gives an event up"),
     ("transactional.id", "the relay uses no transactions"),
     ("log.queue", "log lines go through the host's log"),
+    (
+        "auto.offset.reset",
+        "a group that is new reads from the beginning, and nothing is ever passed over",
+    ),
+    (
+        "allow.auto.create.topics",
+        "topics are created with `partitions` and `replication`",
+    ),
+    (
+        "group.protocol",
+        "who reads in a group is looked up by the classic protocol",
+    ),
+    (IN_FLIGHT, ONE_REQUEST),
+    ("max.in.flight", ONE_REQUEST),
 ];
 
+const IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
+const ONE_REQUEST: &str = "with more than one request under way the order of events could be lost";
+
 /// Other names of properties that have a default here. Under both names at once it would be chance which counts.
-const ALIASES: [(&str, &str); 2] = [
-    ("queue.buffering.max.ms", "linger.ms"),
-    ("max.in.flight", "max.in.flight.requests.per.connection"),
-];
+const ALIASES: [(&str, &str); 1] = [("queue.buffering.max.ms", "linger.ms")];
 
 /// How to talk to Kafka.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -222,8 +236,7 @@ impl KafkaSettings {
 
     /// For the client that asks whether brokers and topics are there, and creates topics.
     pub(super) fn watch_config(&self) -> ClientConfig {
-        // Kafka is asked whether a topic exists; asking must not create it with the broker's defaults.
-        self.config(&[("allow.auto.create.topics", "false")], &[])
+        self.config(&[], &[])
     }
 
     /// For the consumer of a group. `member` tells the consumers of one process apart, `identity` its store from others.
@@ -235,7 +248,6 @@ impl KafkaSettings {
     ) -> ClientConfig {
         let mut config = self.config(
             &[
-                ("auto.offset.reset", "earliest"),
                 ("partition.assignment.strategy", "cooperative-sticky"),
                 // A waiting fetch is answered as soon as there is anything.
                 ("fetch.min.bytes", "1"),
@@ -252,6 +264,7 @@ impl KafkaSettings {
             ],
             &[
                 ("group.id", group),
+                ("auto.offset.reset", "earliest"),
                 ("enable.auto.commit", "false"),
                 ("enable.auto.offset.store", "false"),
             ],
@@ -301,10 +314,6 @@ impl KafkaSettings {
                 ("linger.ms", &linger),
                 // The same key goes to the same partition as from a Java producer.
                 ("partitioner", "murmur2_random"),
-                // One request at a time for each broker: a broker that does not know a producer yet takes its second
-                // request even though it refused the first, and order would be lost (invariant 4). Whatever gathers
-                // meanwhile goes into the next request, so that this costs latency under load, not throughput.
-                ("max.in.flight.requests.per.connection", "1"),
                 // What is under way is bounded (invariant 9): 64 MiB.
                 ("queue.buffering.max.kbytes", "65536"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
@@ -317,6 +326,10 @@ impl KafkaSettings {
                 // final no stops the producer, and the relay starts again from what is acknowledged.
                 ("message.timeout.ms", "0"),
                 ("enable.gapless.guarantee", "true"),
+                // One request at a time for each broker: a broker that does not know a producer yet takes its second
+                // request even though it refused the first, and order would be lost (invariant 4). Whatever gathers
+                // meanwhile goes into the next request, so that this costs latency under load, not throughput.
+                (IN_FLIGHT, "1"),
             ],
         )
     }
@@ -349,6 +362,8 @@ impl KafkaSettings {
         for (name, value) in fixed {
             config.set(*name, *value);
         }
+        // A producer too would otherwise create a topic anew, with the broker's defaults, by asking where it is.
+        config.set("allow.auto.create.topics", "false");
         config.set("bootstrap.servers", &self.bootstrap);
         config
     }

@@ -102,13 +102,23 @@ fn invariants_1_and_4_rest_on_properties_that_nobody_can_change() {
         ("enable.gapless.guarantee", "true"),
         ("message.timeout.ms", "0"),
         ("acks", "all"),
+        ("max.in.flight.requests.per.connection", "1"),
+        ("allow.auto.create.topics", "false"),
     ] {
         assert_eq!(producer.get(name), Some(value), "{name}");
         assert_eq!(with(name, value).problems().len(), 1, "{name}");
     }
     let consumer = KafkaSettings::default().consumer_config("group", "member", "id");
-    for name in ["enable.auto.commit", "enable.auto.offset.store"] {
-        assert_eq!(consumer.get(name), Some("false"), "{name}");
-        assert_eq!(with(name, "true").problems().len(), 1, "{name}");
+    for (name, value, other) in [
+        ("enable.auto.commit", "false", "true"),
+        ("enable.auto.offset.store", "false", "true"),
+        ("auto.offset.reset", "earliest", "latest"),
+        ("allow.auto.create.topics", "false", "true"),
+    ] {
+        assert_eq!(consumer.get(name), Some(value), "{name}");
+        assert_eq!(with(name, other).problems().len(), 1, "{name}");
+    }
+    for (name, value) in [("max.in.flight", "5"), ("group.protocol", "consumer")] {
+        assert_eq!(with(name, value).problems().len(), 1, "{name}");
     }
 }

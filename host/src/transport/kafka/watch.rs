@@ -137,7 +137,9 @@ impl Watch {
 
     /// All topics are there: only whether they still are, and whether brokers still answer.
     fn ask_for_any(&mut self) -> Duration {
-        self.admin = None;
+        if let Some(admin) = self.admin.take() {
+            client::close(admin);
+        }
         let needed: Vec<_> = self.topics.lock().keys().cloned().collect();
         for topic in needed {
             match self.question(&topic) {
@@ -163,8 +165,13 @@ impl Watch {
                     Ok(Known::Exists)
                 }
                 Found::Missing { brokers } => {
-                    self.say_if_deleted(topic);
-                    self.create(topic, brokers, stop).map(|()| Known::Nothing)
+                    self.create(topic, brokers, stop).map(|is_created| {
+                        // A broker that is behind does not know a topic that another one knows.
+                        if is_created {
+                            self.say_if_deleted(topic);
+                        }
+                        Known::Nothing
+                    })
                 }
                 Found::Refused(code) => Err(format!(
                     "topic {topic} can't be used: {code}; {}",
@@ -299,12 +306,13 @@ impl Watch {
         self.said = Some(remedy);
     }
 
+    /// Creates a topic; says whether it was not there.
     fn create(
         &mut self,
         topic: &str,
         brokers: usize,
         stop: &CancellationToken,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let (partitions, replication) = (self.settings.partitions, self.settings.replication);
         let failed = |reason: String| {
             format!(
@@ -342,17 +350,17 @@ impl Watch {
             allow(&self.settings, &["Create"], "topic", topic)
         );
         match answer {
-            None => Ok(()),
+            None => Ok(false),
             Some(Err(error)) => Err(failed(format!("{error}; {by_hand}"))),
             Some(Ok(results)) => match results.into_iter().next() {
-                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
                 Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => Err(failed(format!(
                     "the cluster has {brokers} broker(s); set `replication` to at most that, or start more brokers"
                 ))),
                 Some(Err((_, code))) => Err(failed(format!("{code}; {by_hand}"))),
                 Some(Ok(_)) | None => {
                     tracing::info!(topic, partitions, replication, "topic created");
-                    Ok(())
+                    Ok(true)
                 }
             },
         }
