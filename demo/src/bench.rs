@@ -37,6 +37,8 @@ pub(crate) struct Bench {
     pub(crate) connections: Vec<usize>,
     /// The measured window of a round.
     pub(crate) window: Duration,
+    /// Whether every POST carries an idempotency key of its own.
+    pub(crate) idempotency_keys: bool,
 }
 
 /// Runs the benchmark.
@@ -47,14 +49,20 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
     let scratch = Scratch::make(&bench.scratch, "bench-data")?;
     eprintln!("measuring the floor (fsync)");
     let floor = floor::measure(&scratch.path)?;
-    let (component, startup) = start("component", &bench.binaries, &scratch.path).await?;
+    let (component, startup) = start(
+        "component",
+        &bench.binaries,
+        &scratch.path,
+        bench.idempotency_keys,
+    )
+    .await?;
     let native = match &bench.native {
         Some(saga) => {
             let binaries = Binaries {
                 saga: saga.clone(),
                 ..bench.binaries.clone()
             };
-            Some(start("native", &binaries, &scratch.path).await?)
+            Some(start("native", &binaries, &scratch.path, bench.idempotency_keys).await?)
         }
         None => None,
     };
@@ -93,13 +101,17 @@ async fn start(
     name: &'static str,
     binaries: &Binaries,
     scratch: &Path,
+    idempotency_keys: bool,
 ) -> Result<(Candidate, Startup)> {
     let launch = [binaries.together(&scratch.join(name), Ports::default())];
     eprintln!("{name}: starting with nothing cached, then again");
     let hosts = Hosts::start(&launch).await?;
     let cold = hosts.ready_after();
     hosts.drain(std::future::pending()).await?;
-    let hosts = Hosts::start(&launch).await?;
+    let mut hosts = Hosts::start(&launch).await?;
+    if idempotency_keys {
+        hosts.order = hosts.order.with_fresh_keys();
+    }
     let startup = Startup {
         cold,
         cached: hosts.ready_after(),
@@ -137,6 +149,7 @@ mod tests {
             scratch: directory.path().to_owned(),
             connections: vec![1, 4],
             window: Duration::from_millis(200),
+            idempotency_keys: false,
         };
         let report = run(&bench).await;
         assert_eq!(

@@ -11,6 +11,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::TcpStream;
+
+use crate::random::Random;
 
 /// An answer that takes longer is a failure: nothing in the contract is slow.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,6 +44,14 @@ pub(crate) struct Endpoint {
     authority: String,
     host: HeaderValue,
     base_path: String,
+    keys: Option<Arc<FreshKeys>>,
+}
+
+/// Idempotency keys, each given once. Those of two runs differ.
+#[derive(Debug)]
+struct FreshKeys {
+    run: u64,
+    next: AtomicU64,
 }
 
 /// A URL that names no HTTP service.
@@ -82,7 +94,27 @@ impl Endpoint {
             authority,
             host,
             base_path: uri.path().trim_end_matches('/').to_owned(),
+            keys: None,
         })
+    }
+
+    /// The same, where every POST is to carry an idempotency key of its own.
+    pub(crate) fn with_fresh_keys(self) -> Self {
+        let keys = FreshKeys {
+            run: Random::new(Random::fresh_seed()).bits(),
+            next: AtomicU64::new(0),
+        };
+        Self {
+            keys: Some(Arc::new(keys)),
+            ..self
+        }
+    }
+
+    fn fresh_key(&self) -> Option<HeaderValue> {
+        let keys = self.keys.as_ref()?;
+        let number = keys.next.fetch_add(1, Ordering::Relaxed);
+        // As long as a UUID, which is what clients send.
+        HeaderValue::from_str(&format!("{:016x}-load-{number:014}", keys.run)).ok()
     }
 
     /// The path of a resource below the base path; `resource` starts with `/`.
@@ -194,7 +226,7 @@ impl Client {
     pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, TransportError> {
         let mut tries = Tries::new(self.retry);
         loop {
-            let answer = self.once(&Method::GET, path, Bytes::new()).await;
+            let answer = self.once(&Method::GET, path, Bytes::new(), None).await;
             let settled = answer
                 .as_ref()
                 .is_ok_and(|answer| !answer.status.is_server_error());
@@ -210,8 +242,11 @@ impl Client {
     /// No answer; [`TransportError::Lost`] says that it may have taken effect all the same.
     pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Result<Answer, TransportError> {
         let mut tries = Tries::new(self.retry);
+        let key = self.endpoint.fresh_key();
         loop {
-            let answer = self.once(&Method::POST, path, body.clone()).await;
+            let answer = self
+                .once(&Method::POST, path, body.clone(), key.as_ref())
+                .await;
             let sent = !matches!(answer, Err(TransportError::NotSent { .. }));
             if sent || !tries.another().await {
                 return answer;
@@ -224,7 +259,7 @@ impl Client {
     /// # Errors
     /// No answer; [`TransportError::Lost`] says that it may have taken effect all the same.
     pub(crate) async fn put(&mut self, path: &str, body: Bytes) -> Result<Answer, TransportError> {
-        self.once(&Method::PUT, path, body).await
+        self.once(&Method::PUT, path, body, None).await
     }
 
     async fn once(
@@ -232,13 +267,14 @@ impl Client {
         method: &Method,
         path: &str,
         body: Bytes,
+        key: Option<&HeaderValue>,
     ) -> Result<Answer, TransportError> {
         loop {
             let (mut connection, fresh) = match self.connection.take() {
                 Some(connection) => (connection, false),
                 None => (Connection::open(&self.endpoint).await?, true),
             };
-            let request = self.request(method, path, body.clone())?;
+            let request = self.request(method, path, body.clone(), key)?;
             let exchange = connection.exchange(request);
             let failure = match tokio::time::timeout(REQUEST_TIMEOUT, exchange).await {
                 Ok(Ok(answer)) => {
@@ -265,6 +301,7 @@ impl Client {
         method: &Method,
         path: &str,
         body: Bytes,
+        key: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, TransportError> {
         let mut builder = Request::builder()
             .method(method.clone())
@@ -277,6 +314,9 @@ impl Client {
         };
         if let Some(content_type) = content_type {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if let Some(key) = key {
+            builder = builder.header("idempotency-key", key);
         }
         builder
             .body(Full::new(body))
@@ -492,6 +532,18 @@ mod tests {
             .unwrap_err();
         assert!(matches!(error, TransportError::NotSent { .. }), "{error}");
         assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+
+    #[test]
+    fn keys_are_given_once_and_only_where_they_are_wanted() {
+        let endpoint = Endpoint::parse("http://localhost").unwrap();
+        assert_eq!(endpoint.fresh_key(), None);
+        let keyed = endpoint.with_fresh_keys();
+        let keys = [keyed.fresh_key(), keyed.clone().fresh_key()].map(Option::unwrap);
+        assert_ne!(keys[0], keys[1]);
+        let client = Client::new(keyed, false);
+        let post = client.request(&Method::POST, "/x", Bytes::new(), Some(&keys[0]));
+        assert_eq!(post.unwrap().headers()["idempotency-key"], keys[0]);
     }
 
     #[test]

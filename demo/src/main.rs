@@ -61,6 +61,7 @@ use clap::Parser;
 use crate::bench::Bench;
 use crate::bench_kafka::BenchKafka;
 use crate::cli::{BenchArgs, Cli, LoadArgs, SwapsArgs, Task, WalkArgs};
+use crate::http::Endpoint;
 use crate::interrupt::Interrupt;
 use crate::load::Load;
 use crate::random::Random;
@@ -124,9 +125,14 @@ async fn walk(args: WalkArgs) -> Result<ExitCode> {
 }
 
 async fn load(args: LoadArgs) -> Result<ExitCode> {
+    let mut services = [args.customer_url, args.order_url];
+    if args.idempotency_keys {
+        services = services.map(Endpoint::with_fresh_keys);
+    }
+    let [customer, order] = services;
     let outcome = load::run(&Load {
-        customer: args.customer_url,
-        order: args.order_url,
+        customer,
+        order,
         customers: args.customers,
         orders: args.orders,
         beyond: args.beyond,
@@ -178,6 +184,7 @@ async fn bench(args: BenchArgs) -> Result<ExitCode> {
         scratch: target,
         connections: args.connections,
         window,
+        idempotency_keys: args.idempotency_keys,
     })
     .await?;
     if args.json {

@@ -110,7 +110,12 @@ pub fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
         None => OutboxReaders::Consumers,
         Some(_) => OutboxReaders::Relay,
     };
-    Ok(Arc::new(Store::start(file, config.store, readers)?))
+    Ok(Arc::new(Store::start(
+        file,
+        config.store,
+        config.http.idempotency(),
+        readers,
+    )?))
 }
 
 /// Starts everything. Must be called within a tokio runtime.

@@ -5,6 +5,7 @@
 //! - [`server`]: the listeners: bounded connections, graceful drain
 //! - [`answer`]: what every service does alike with bodies and answers
 //! - [`service`]: one request: route, command, answer
+//! - `idempotency`: commands that are sent again under the same key
 //! - `request`: what a request says: body, key, trace context
 //! - `reply`: what is answered once the rules have decided
 //! - [`routes`]: the routes of a participant, from its description
@@ -14,6 +15,7 @@
 //! Must not know: SQL, Kafka, components, or any participant by name.
 
 pub mod answer;
+mod idempotency;
 pub mod problem;
 mod reply;
 mod request;

@@ -29,32 +29,39 @@ pub(super) enum Body {
     Gone,
 }
 
-/// The body as text and as a value, checked against the route's schema; at most so many bytes of it.
-pub(super) async fn checked_body(
+/// The body as text, `null` where the route takes none; at most so many bytes of it.
+pub(super) async fn text(
     route: &Route,
     head: &Parts,
     body: &mut Body,
     bytes: usize,
-) -> Result<(String, Value), Problem> {
-    let Some(schema) = &route.request else {
-        return Ok(("null".into(), Value::Null));
-    };
+) -> Result<String, Problem> {
+    if route.request.is_none() {
+        return Ok("null".into());
+    }
     check_media_type(&head.headers)?;
-    let text = match std::mem::replace(body, Body::Gone) {
+    match std::mem::replace(body, Body::Gone) {
         Body::Unread(incoming) => {
             let read = read_body(incoming, bytes, BODY_TIME).await?;
             String::from_utf8(read.into())
-                .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?
+                .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))
         }
-        Body::Read(text) => text,
-        Body::Gone => return Err(try_later("the body can't be read twice".into())),
+        Body::Read(text) => Ok(text),
+        Body::Gone => Err(try_later("the body can't be read twice".into())),
+    }
+}
+
+/// The body as a value, checked against the route's schema.
+pub(super) fn checked(route: &Route, text: &str) -> Result<Value, Problem> {
+    let Some(schema) = &route.request else {
+        return Ok(Value::Null);
     };
     if text.trim_start().is_empty() {
         return Err(bad_json(
             "the body is empty; a JSON object is expected".into(),
         ));
     }
-    let value: Value = serde_json::from_str(&text)
+    let value: Value = serde_json::from_str(text)
         .map_err(|error| bad_json(format!("the body is not JSON: {error}")))?;
     // What checks the body is a library, and the body comes from a stranger.
     let checked = panics::caught(|| schema.check(&value)).ok_or_else(|| {
@@ -65,7 +72,7 @@ pub(super) async fn checked_body(
         let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail).with_errors(places)
     })?;
-    Ok((text, value))
+    Ok(value)
 }
 
 /// The key of the aggregate; none where the host generates it.

@@ -22,6 +22,8 @@ pub struct Route {
     pub key: KeySource,
     /// Path template of the created aggregate, base path included; none where nothing is created or it can't be read.
     pub location: Option<String>,
+    /// Whether it changes nothing.
+    pub reads: bool,
     /// Whether it makes a new aggregate.
     pub creates: bool,
     /// Schema of the body; none where it takes none.
@@ -125,6 +127,7 @@ fn route(command: &Command, base_path: &str) -> Result<Route, String> {
         command: command.name.clone(),
         key: command.key.clone(),
         location,
+        reads: matches!(command.kind, CommandKind::Read),
         creates: matches!(command.kind, CommandKind::Create(_)),
         request: command
             .request

@@ -13,12 +13,14 @@ use hyper::{Request, StatusCode};
 use tokio::sync::watch;
 
 use super::answer::{Answered, method_not_allowed, nothing_at, problem_response};
+use super::idempotency::answered_before;
 use super::problem::{Problem, try_later};
 use super::reply::response;
-use super::request::{Body, checked_body, key, traceparent};
+use super::request::{self, Body, checked, key, traceparent};
 use super::routes::{Found, Routes};
 use super::server::Answers;
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
+use crate::store::Claim;
 
 /// Longest time that the routes may be behind the rules.
 const FOLLOW: Duration = Duration::from_secs(5);
@@ -78,9 +80,14 @@ impl Service {
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let mut body = Body::Unread(body);
+        // Stays where the request is checked again, and with the turn where the client breaks off.
+        let mut claim = None;
         for _ in 0..CHECKS {
             let serving = self.serving.borrow().clone();
-            if let Some(answer) = self.serve_under(&serving, &head, &mut body).await? {
+            if let Some(answer) = self
+                .serve_under(&serving, &head, &mut body, &mut claim)
+                .await?
+            {
                 return Ok(answer);
             }
             let mut swaps = self.serving.subscribe();
@@ -98,6 +105,7 @@ impl Service {
         serving: &Serving,
         head: &Parts,
         body: &mut Body,
+        claim: &mut Option<Arc<Claim>>,
     ) -> Result<Option<Answered>, Problem> {
         let path = head.uri.path();
         let (route, parameters) = match serving.routes.find(&head.method, path) {
@@ -110,7 +118,12 @@ impl Service {
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
             }
         };
-        let (text, value) = checked_body(route, head, body, self.body_bytes).await?;
+        let text = request::text(route, head, body, self.body_bytes).await?;
+        // Before it is checked: what was taken once is answered alike, whatever the rules ask for by now.
+        if let Some(answer) = answered_before(&self.participant, route, head, &text, claim).await? {
+            return Ok(Some(answer));
+        }
+        let value = checked(route, &text)?;
         let key = key(route, &parameters, &value, self.participant.limits())?;
         let call = CommandCall {
             under: serving.active.clone(),
@@ -119,6 +132,7 @@ impl Service {
             body: text,
             key,
             traceparent: traceparent(&head.headers),
+            claim: claim.clone(),
         };
         match self.participant.command(call).await {
             Answer::CheckAgain(text) => {

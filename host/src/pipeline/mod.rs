@@ -16,6 +16,7 @@
 //! - `given_up`: what follows a message that was not decided
 //! - `outgoing`: what a turn publishes, as rows of the outbox
 //! - `recent`: the identities that are on their way to disk
+//! - [`repeats`]: commands that carry an idempotency key: is this the first, and what was replied to it
 //! - [`parked`]: the keys that wait for another attempt
 //! - [`timers`]: offers the timers that are due
 //!
@@ -30,6 +31,7 @@ mod outgoing;
 pub mod parked;
 pub mod participant;
 mod recent;
+pub mod repeats;
 pub mod succession;
 pub mod timers;
 pub mod turn;
@@ -38,5 +40,6 @@ pub mod worker;
 
 pub use active::{Active, Lane};
 pub use participant::{Participant, ParticipantSettings};
+pub use repeats::Met;
 pub use succession::{Retired, Successor, SwapError};
 pub use turn::{Answer, CommandCall};

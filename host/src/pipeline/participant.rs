@@ -16,6 +16,7 @@ use saga_core::rules::{Fault, FaultKind};
 use tokio::sync::oneshot;
 
 use super::active::Active;
+use super::repeats::Lookups;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Turn};
 use super::turnover::Slot;
 use super::worker::Worker;
@@ -55,6 +56,7 @@ pub struct Participant {
     pub(super) shared: Arc<Shared>,
     pub(super) active: RwLock<Arc<Active>>,
     last_key: AtomicI64,
+    pub(super) lookups: Lookups,
     /// Emptied when it is finished.
     pub(super) workers: RwLock<Vec<Line>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -111,6 +113,7 @@ impl Participant {
             shared,
             active: RwLock::new(active),
             last_key: AtomicI64::new(settings.last_key),
+            lookups: Lookups::default(),
             workers: RwLock::new(workers),
             threads: Mutex::new(threads),
         })
@@ -188,6 +191,7 @@ impl Participant {
             envelope,
             under: call.under,
             generated_key,
+            claim: call.claim,
             answer,
         });
         let turn = if read {
@@ -250,6 +254,7 @@ impl Participant {
 
     /// Lets the workers finish what they have, and ends them. What is offered afterwards is refused.
     pub fn finish(&self) {
+        self.lookups.close();
         self.workers
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -9,7 +9,7 @@ use saga_core::rules::Fault;
 use tokio::sync::oneshot;
 
 use super::active::Active;
-use crate::store::{FiredTimer, StoreFault, Taken};
+use crate::store::{Claim, FiredTimer, StoreFault, Taken};
 
 /// One message on its way through a worker.
 pub enum Turn {
@@ -44,6 +44,8 @@ pub struct CommandTurn {
     pub under: Arc<Active>,
     /// The number that was generated for its key.
     pub generated_key: Option<i64>,
+    /// The idempotency key that the client sent, to be released when the turn is over.
+    pub claim: Option<Arc<Claim>>,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer>,
 }
@@ -121,6 +123,8 @@ pub struct CommandCall {
     pub key: Option<String>,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
+    /// The idempotency key, where the client sent one.
+    pub claim: Option<Arc<Claim>>,
 }
 
 /// What became of a command.

@@ -8,6 +8,7 @@ use saga_core::outcome::{StateChange, TimerChange};
 use saga_core::settle::Settlement;
 
 use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Quarantine};
+use super::idempotency;
 use super::tally::Tallies;
 
 /// What became of an entry.
@@ -134,6 +135,9 @@ pub(super) fn apply(
         write_state(sql, entry, settlement)?;
         write_timers(sql, entry.participant, settlement)?;
         write_journal(sql, entry, settlement)?;
+        if let Some(kept) = &entry.kept_reply {
+            idempotency::write(sql, entry.participant, kept, &settlement.key, time)?;
+        }
     }
     if let Some(letter) = &entry.dead_letter {
         if !remember(

@@ -7,6 +7,7 @@ use saga_core::identity::Identity;
 use saga_core::record::Attributes;
 use saga_core::settle::Settlement;
 
+use super::idempotency::KeptReply;
 use super::tally::Tally;
 use super::writer::StoreFault;
 use crate::session::Session;
@@ -31,6 +32,8 @@ pub struct Entry {
     pub outbox: Vec<OutboxRow>,
     /// The generated key that the turn used.
     pub generated_key: Option<i64>,
+    /// The reply, where the client may repeat the command.
+    pub kept_reply: Option<KeptReply>,
     /// The record that the turn consumed.
     pub taken: Option<Taken>,
     /// The timer that the turn consumed.

@@ -8,6 +8,7 @@
 //! - [`writer`]: the one thread that writes; turns that wait share a commit
 //! - `batch`: what shares a commit
 //! - [`apply`]: one entry as SQL
+//! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
 //! - [`read`]: reading, on connections of their own
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
@@ -24,6 +25,7 @@ mod batch;
 pub mod entry;
 pub mod file;
 pub mod history;
+pub mod idempotency;
 pub mod prune;
 pub mod read;
 pub mod registry;
@@ -35,6 +37,7 @@ pub mod writer;
 pub use apply::write_offset;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
 pub use file::{OpenError, StoreFile, look};
+pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};

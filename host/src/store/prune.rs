@@ -2,10 +2,15 @@
 //!
 //! Deleting is spread over many small steps between commits. An event may go when it is older than
 //! the retention and every consumer of this store has read it; an identity when it is older than
-//! the retention, for that is how long a repeated event is recognised. Dead letters stay: they are an
+//! the retention, for that is how long a repeated event is recognised. Replies for repeated commands have a time of their
+//! own. Dead letters stay: they are an
 //! operator's to deal with. What bounds them, and everything, is the size that the file may grow to.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
+
+use super::idempotency::KnownKeys;
 
 /// Rows that one step looks at in each table. A step keeps the writer from committing for some milliseconds.
 const STEP: i64 = 2_000;
@@ -36,15 +41,21 @@ impl OutboxReaders {
 pub(super) struct Pruner {
     retention_ms: u64,
     readers: OutboxReaders,
+    known_keys: Arc<KnownKeys>,
     /// Where the sweep through the inbox goes on; the inbox has no order by time.
     inbox: (i64, String, String),
 }
 
 impl Pruner {
-    pub(super) fn new(retention_hours: u64, readers: OutboxReaders) -> Self {
+    pub(super) fn new(
+        retention_hours: u64,
+        readers: OutboxReaders,
+        known_keys: Arc<KnownKeys>,
+    ) -> Self {
         Self {
             retention_ms: retention_hours.saturating_mul(3_600_000),
             readers,
+            known_keys,
             inbox: Default::default(),
         }
     }
@@ -55,7 +66,8 @@ impl Pruner {
         let journal = prune_journal(sql, before)?;
         let outbox = self.prune_outbox(sql, before)?;
         let inbox = self.sweep_inbox(sql, before)?;
-        Ok(journal || outbox || inbox)
+        let keys = self.known_keys.prune(sql, now, STEP)?;
+        Ok(journal || outbox || inbox || keys)
     }
 
     fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
@@ -149,7 +161,7 @@ fn prune_journal(sql: &Connection, before: i64) -> rusqlite::Result<bool> {
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
-    use crate::store::schema;
+    use crate::store::{IdempotencySettings, schema};
 
     const HOUR: u64 = 3_600_000;
 
@@ -190,8 +202,13 @@ mod tests {
         .unwrap()
     }
 
+    fn pruner(sql: &Connection, readers: OutboxReaders) -> Pruner {
+        let known_keys = KnownKeys::load(sql, IdempotencySettings::default()).unwrap();
+        Pruner::new(2, readers, known_keys)
+    }
+
     fn prune(sql: &Connection, readers: OutboxReaders, now: u64) {
-        let mut pruner = Pruner::new(2, readers);
+        let mut pruner = pruner(sql, readers);
         while pruner.step(sql, now).unwrap() {}
     }
 
@@ -245,7 +262,7 @@ mod tests {
              SELECT 1, 'k', 0, '', '', 0, 0 FROM n",
         )
         .unwrap();
-        let mut pruner = Pruner::new(2, OutboxReaders::Consumers);
+        let mut pruner = pruner(&sql, OutboxReaders::Consumers);
         assert!(pruner.step(&sql, 6 * HOUR).unwrap());
         assert_eq!(left(&sql, "journal"), 5_000 - STEP);
     }

@@ -9,6 +9,7 @@ use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record};
 
 use super::entry::FiredTimer;
+use super::idempotency::{self, FirstReply};
 
 /// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
 const AUTHORS: usize = 64;
@@ -112,6 +113,14 @@ impl Reader {
         self.sql
             .prepare_cached("SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2")?
             .exists(params![participant, key])
+    }
+
+    /// What was replied to the command with this idempotency key; none where that was deleted.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn first_reply(&self, participant: i64, key: &str) -> rusqlite::Result<Option<FirstReply>> {
+        idempotency::read(&self.sql, participant, key)
     }
 
     /// Where a consumer reads on; none where it has never read.

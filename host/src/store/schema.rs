@@ -16,7 +16,7 @@ pub const APPLICATION_ID: i64 = 0x5341_4741;
 ///
 /// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
 /// builds) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
-const STEPS: [&str; 3] = [TURNS, GENERATIONS, IDENTITY];
+const STEPS: [&str; 4] = [TURNS, GENERATIONS, IDENTITY, IDEMPOTENCY];
 
 /// Brings a file from a version, 0 for an empty one, to [`VERSION`]. To be called in a transaction.
 ///
@@ -201,3 +201,52 @@ CREATE TABLE topic_ids (
     PRIMARY KEY (consumer, topic)
 ) WITHOUT ROWID;
 ";
+
+/// Version 4: what was replied to commands that may be repeated.
+const IDEMPOTENCY: &str = "
+-- In the order of their commits, so that the oldest go first and new ones lie side by side.
+CREATE TABLE idempotency_keys (
+    seq         INTEGER PRIMARY KEY,
+    participant INTEGER NOT NULL,
+    key         TEXT NOT NULL,        -- the client's
+    fingerprint BLOB NOT NULL,        -- of the request, SHA-256
+    aggregate   TEXT NOT NULL,        -- key of the aggregate
+    reply       TEXT NOT NULL,        -- JSON: done, pending, refused
+    time        INTEGER NOT NULL,
+    UNIQUE (participant, key)
+);
+";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn shape(sql: &Connection) -> Vec<(String, String)> {
+        sql.prepare("SELECT name, coalesce(sql, '') FROM sqlite_master ORDER BY name")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap()
+    }
+
+    #[test]
+    fn every_older_version_is_brought_to_the_same_shape() {
+        let new = Connection::open_in_memory().unwrap();
+        upgrade(&new, 0).unwrap();
+        for from in 1..=VERSION {
+            let old = Connection::open_in_memory().unwrap();
+            for step in STEPS.iter().take(from as usize) {
+                old.execute_batch(step).unwrap();
+            }
+            assert_eq!(shape(&old) == shape(&new), from == VERSION, "{from}");
+            upgrade(&old, from).unwrap();
+            assert_eq!(shape(&old), shape(&new), "{from}");
+            let version: i64 = old
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap();
+            assert_eq!(version, VERSION);
+        }
+    }
+}

@@ -23,6 +23,7 @@ use super::apply::Counters;
 use super::batch::{Applying, EndedRuns, Item, Step, in_savepoint, still_open, write_entry};
 use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
+use super::idempotency::{IdempotencySettings, Known, KnownKeys};
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
@@ -86,6 +87,7 @@ pub struct Store {
     /// Rings after every commit that set a timer.
     timers: Signal,
     is_failing: Arc<AtomicBool>,
+    known_keys: Arc<KnownKeys>,
 }
 
 impl Store {
@@ -96,10 +98,12 @@ impl Store {
     pub fn start(
         file: StoreFile,
         settings: StoreSettings,
+        idempotency: IdempotencySettings,
         readers: OutboxReaders,
     ) -> anyhow::Result<Self> {
         let connection = file.writing()?;
         bound_size(&connection, settings.max_bytes)?;
+        let known_keys = KnownKeys::load(&connection, idempotency)?;
         let file = Arc::new(file);
         let (requests, queue) = bounded(QUEUE);
         let published = Signal::default();
@@ -113,7 +117,7 @@ impl Store {
             is_failing: is_failing.clone(),
             counters: Counters::default(),
             uncommitted: Tallies::default(),
-            pruner: Pruner::new(settings.retention_hours, readers),
+            pruner: Pruner::new(settings.retention_hours, readers, known_keys.clone()),
             batch: settings.batch.max(1),
         };
         let thread = std::thread::Builder::new()
@@ -126,6 +130,7 @@ impl Store {
             published,
             timers,
             is_failing,
+            known_keys,
         })
     }
 
@@ -139,6 +144,12 @@ impl Store {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Claims an idempotency key of a participant for the request with this fingerprint.
+    #[must_use]
+    pub fn claim(&self, participant: i64, key: &str, fingerprint: [u8; 32]) -> Known {
+        self.known_keys.claim(participant, key, fingerprint)
     }
 
     /// Counts a message that leaves nothing to commit.
@@ -369,6 +380,9 @@ impl Writer {
                 Applying::Entry(entry, true) => {
                     rings.add(&entry);
                     entry.progress.set_committed(entry.ticket);
+                    if let Some(kept) = &entry.kept_reply {
+                        kept.claim.keep();
+                    }
                     (entry.done)(Ok(()));
                 }
                 Applying::Entry(entry, false) => {
@@ -443,7 +457,9 @@ impl Rings {
 }
 
 /// An entry that is not written: its record is read again.
-fn void(entry: Entry, fault: &StoreFault) {
+fn void(mut entry: Entry, fault: &StoreFault) {
+    // Before its client is told: it may repeat the command at once.
+    entry.kept_reply = None;
     if let Some(taken) = &entry.taken {
         taken.session.cancel();
     }
@@ -525,7 +541,13 @@ mod tests {
             ..StoreSettings::default()
         };
         let file = StoreFile::open(data.path()).unwrap();
-        let store = Store::start(file, settings, OutboxReaders::Consumers).unwrap();
+        let store = Store::start(
+            file,
+            settings,
+            IdempotencySettings::default(),
+            OutboxReaders::Consumers,
+        )
+        .unwrap();
         store
             .run(|sql| sql.execute_batch("CREATE TABLE notes (text)"))
             .unwrap();

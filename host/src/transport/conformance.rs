@@ -21,7 +21,8 @@ pub(super) use swap::*;
 use super::{Delivery, Readings, Sink, Source, Transport, WINDOW};
 use crate::clock::now_ms;
 use crate::store::{
-    Entry, OutboxReaders, OutboxRow, Progress, Store, StoreFile, StoreSettings, Taken, registry,
+    Entry, IdempotencySettings, OutboxReaders, OutboxRow, Progress, Store, StoreFile,
+    StoreSettings, Taken, registry,
 };
 
 /// By then an event has come, or never will. Kafka's group protocol alone takes seconds.
@@ -114,7 +115,15 @@ impl Rig {
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = StoreFile::open(directory.path()).unwrap();
-        let store = Arc::new(Store::start(file, StoreSettings::default(), readers).unwrap());
+        let store = Arc::new(
+            Store::start(
+                file,
+                StoreSettings::default(),
+                IdempotencySettings::default(),
+                readers,
+            )
+            .unwrap(),
+        );
         let name = topic.to_owned();
         let (participant, generation, topic_row) = store
             .run(move |sql| {
@@ -250,6 +259,7 @@ impl Rig {
             tally: None,
             outbox,
             generated_key: None,
+            kept_reply: None,
             taken,
             fired: None,
             put_aside: None,

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::aftermath::{Asked, decimal, look};
-use crate::support::{Host, PATIENCE, Start, try_request};
+use crate::support::{Host, PATIENCE, Response, Start, try_request};
 
 /// Every how many steps there is a crash where not every step is asked for.
 const STRIDE: u64 = 4;
@@ -21,6 +21,8 @@ const STRIDE: u64 = 4;
 const MOST: u64 = 2_000;
 /// Cents that the only customer may spend.
 const LIMIT: i64 = 1_000;
+/// Cents of the orders.
+const ORDERS: [i64; 3] = [400, 600, 1];
 
 /// The library, built once.
 pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -46,32 +48,34 @@ fn start(data: &Path) -> Start {
     Start::new(&["customer", "order"], data).setting("instances", 1)
 }
 
-/// The walk: a customer, orders within the limit, up to it and beyond, a clean end. Says whether it came to its end.
-fn walk(host: Host, asked: &mut Asked) -> bool {
-    let (customers, orders) = (
-        host.url("customer").to_owned(),
-        host.url("order").to_owned(),
-    );
-    let register = format!(
+/// Registers the customer.
+fn register(host: &Host) -> std::io::Result<Response> {
+    let body = format!(
         r#"{{"name": "c", "creditLimit": {{"amount": {}}}}}"#,
         decimal(LIMIT)
     );
-    match try_request(
-        "POST",
-        &format!("{customers}/customers"),
-        &[],
-        register.as_bytes(),
-    ) {
+    let url = format!("{}/customers", host.url("customer"));
+    try_request("POST", &url, &[("idempotency-key", "c")], body.as_bytes())
+}
+
+/// Places the order over so many cents, or says again that it is to be placed.
+fn place(host: &Host, cents: i64) -> std::io::Result<Response> {
+    let amount = decimal(cents);
+    let body = format!(r#"{{"customerId": 1, "orderTotal": {{"amount": {amount}}}}}"#);
+    let key = [("idempotency-key", amount.as_str())];
+    let url = format!("{}/orders", host.url("order"));
+    try_request("POST", &url, &key, body.as_bytes())
+}
+
+/// The walk: a customer, orders within the limit, up to it and beyond, a clean end. Says whether it came to its end.
+fn walk(host: Host, asked: &mut Asked) -> bool {
+    let orders = host.url("order").to_owned();
+    match register(&host) {
         Ok(registered) if registered.status == 201 => asked.limits.push(LIMIT),
         _ => return false,
     }
-    for cents in [400, 600, 1] {
-        let order = format!(
-            r#"{{"customerId": 1, "orderTotal": {{"amount": {}}}}}"#,
-            decimal(cents)
-        );
-        let Ok(placed) = try_request("POST", &format!("{orders}/orders"), &[], order.as_bytes())
-        else {
+    for cents in ORDERS {
+        let Ok(placed) = place(&host, cents) else {
             asked.broken_off += 1;
             return false;
         };
@@ -116,6 +120,7 @@ fn crash_at(step: u64, power: bool) -> bool {
             "the customer is lost, step {step}, power {power}"
         ),
     }
+    repeat(&host, &mut asked, step);
     let found = std::panic::catch_unwind(|| {
         let left = look(host, data.path(), asked, 5);
         left.invariant_1_every_event_is_decided_exactly_once();
@@ -131,6 +136,26 @@ fn crash_at(step: u64, power: bool) -> bool {
         data.keep().display()
     );
     finished
+}
+
+/// Sends again every order that was sent: those that were acknowledged are answered as they were, and the one whose answer
+/// did not come is acknowledged now, whether it was placed before the crash or not. There is one of each afterwards.
+fn repeat(host: &Host, asked: &mut Asked, step: u64) {
+    let sent = asked.acknowledged.len() + asked.broken_off;
+    for (number, cents) in ORDERS.into_iter().take(sent).enumerate() {
+        let again = place(host, cents).unwrap();
+        assert_eq!(again.status, 201, "{}", again.text());
+        let id = again.json()["orderId"].as_u64().unwrap();
+        match asked.acknowledged.get(number) {
+            Some(acknowledged) => {
+                assert_eq!(*acknowledged, (id, 1, cents), "step {step}");
+                let replayed = again.header("idempotency-replayed");
+                assert_eq!(replayed, Some("true"), "step {step}");
+            }
+            None => asked.acknowledged.push((id, 1, cents)),
+        }
+    }
+    asked.broken_off = 0;
 }
 
 fn every_step(power: bool) {

@@ -38,6 +38,7 @@ mod crash_points;
 mod documents;
 mod hostile;
 mod http;
+mod idempotency;
 mod isolation;
 mod journal;
 mod limits;

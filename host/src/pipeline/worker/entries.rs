@@ -91,6 +91,7 @@ impl Worker {
             tally: None,
             outbox: Vec::new(),
             generated_key: None,
+            kept_reply: None,
             taken: None,
             fired: None,
             put_aside: None,

@@ -1,5 +1,6 @@
 //! One turn of each kind: what is decided, and what becomes of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use saga_core::compatibility;
@@ -13,7 +14,7 @@ use super::super::decide::Undecided;
 use super::super::given_up::{self, Failure, GivenUp, STORE_RETRY, what_next};
 use super::super::turn::{Answer, CommandTurn, EventTurn, TimerTurn, Turn};
 use super::Worker;
-use crate::store::{Entry, StoreFault, Taken, Verdict};
+use crate::store::{Claim, Entry, KeptReply, StoreFault, Taken, Verdict};
 
 impl Worker {
     /// A span for the log: whose turn it is, on what, and which build decides.
@@ -52,6 +53,7 @@ impl Worker {
                 let reply = decided.settlement.reply.take();
                 let generated_key = turn.generated_key;
                 let answer = turn.answer;
+                let kept_reply = turn.claim.zip(reply.as_ref()).map(kept);
                 let verdict = match reply {
                     Some(Reply::Refused(_)) => Verdict::Refused,
                     _ => Verdict::Decided,
@@ -61,6 +63,7 @@ impl Worker {
                 self.commit(Entry {
                     tally: Some(tally),
                     generated_key,
+                    kept_reply,
                     done: Box::new(move |result| {
                         let answer_with = match (result, reply) {
                             (Ok(()), Some(reply)) => Answer::Replied(reply, key),
@@ -311,6 +314,16 @@ fn check_again(mut turn: CommandTurn) {
 
 /// Answers a command.
 pub(super) fn reply(turn: CommandTurn, answer: Answer) {
+    // Before its client is told: it may repeat the command at once.
+    drop(turn.claim);
     // A client that has gone needs no answer.
     let _ = turn.answer.send(answer);
+}
+
+fn kept((claim, reply): (Arc<Claim>, &Reply)) -> KeptReply {
+    KeptReply {
+        claim,
+        // Texts always have a form in JSON.
+        reply: serde_json::to_string(reply).unwrap_or_default(),
+    }
 }

@@ -568,6 +568,7 @@ fn wrong_settings_are_refused_all_at_once() {
         Store::start(
             file,
             crate::store::StoreSettings::default(),
+            crate::store::IdempotencySettings::default(),
             crate::store::OutboxReaders::Relay,
         )
         .unwrap(),

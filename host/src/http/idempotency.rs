@@ -1,0 +1,257 @@
+//! `Idempotency-Key`: a command that is sent again under the same key takes effect once, and is answered alike
+//! (draft-ietf-httpapi-idempotency-key-header).
+//!
+//! Owns the header and what is answered to it. Who comes first is decided in the pipeline, what is kept in the store: the
+//! rules' reply, from which the same answer is made again. What was not decided (a body that fails its check, a fault, a
+//! host that is busy) is not kept, and its key may be used again.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use sha2::{Digest as _, Sha256};
+
+use super::answer::{Answered, problem_response};
+use super::problem::Problem;
+use super::reply::response;
+use super::routes::Route;
+use crate::pipeline::{Answer, Met, Participant};
+use crate::store::Claim;
+
+/// The request's header.
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Says of an answer that it is that of an earlier request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Characters of a key at most.
+const LONGEST: usize = 255;
+
+/// Seconds after which to ask again while the first request is under way.
+const IN_USE_RETRY: u32 = 1;
+
+/// Seconds after which to ask again where no further key is taken: old ones go one by one.
+const FULL_RETRY: u32 = 60;
+
+/// Claims the key of a request that carries one; gives the answer where it was answered before. Reads are the same
+/// however often they are sent, so theirs means nothing.
+///
+/// # Errors
+/// The key is none, was used for another request or is in use; no further one is taken; the store failed.
+pub(super) async fn answered_before(
+    participant: &Participant,
+    route: &Route,
+    head: &Parts,
+    body: &str,
+    claim: &mut Option<Arc<Claim>>,
+) -> Result<Option<Answered>, Problem> {
+    if route.reads || claim.is_some() {
+        return Ok(None);
+    }
+    let Some(key) = key(&head.headers)? else {
+        return Ok(None);
+    };
+    let (status, word, detail, retry) = match participant.meet(key, fingerprint(head, body)).await {
+        Met::First(first) => {
+            *claim = Some(first);
+            return Ok(None);
+        }
+        Met::Replied(reply, aggregate) => {
+            let mut answered = response(route, Answer::Replied(reply, aggregate))
+                .unwrap_or_else(|problem| problem_response(&problem));
+            let replayed = HeaderValue::from_static("true");
+            answered.headers_mut().insert(REPLAYED, replayed);
+            return Ok(Some(answered));
+        }
+        Met::StoreFailed(fault) => return response(route, Answer::StoreFailed(fault)).map(Some),
+        Met::Reused => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "this Idempotency-Key was used for a request with another method, path or body; take a new key for a new request"
+                .to_owned(),
+            None,
+        ),
+        Met::InUse => (
+            StatusCode::CONFLICT,
+            "idempotency-key-in-use",
+            "the first request with this Idempotency-Key is not answered yet; send the same again in a moment"
+                .to_owned(),
+            Some(IN_USE_RETRY),
+        ),
+        Met::Full(most) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-idempotency-keys",
+            format!(
+                "all {most} Idempotency-Keys that are kept at a time ([http] idempotency_keys) are in use; send the \
+                 request later, or without a key"
+            ),
+            Some(FULL_RETRY),
+        ),
+    };
+    let problem = Problem::new(status, word, detail);
+    Err(match retry {
+        Some(seconds) => problem.retry_after(seconds),
+        None => problem,
+    })
+}
+
+/// The key that a request carries: a string of RFC 9651, or the bare characters.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(bad_key("is given several times"));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| bad_key("has characters that are not visible ASCII"))?;
+    let key = match text.strip_prefix('"') {
+        Some(quoted) => unquoted(quoted)
+            .ok_or_else(|| bad_key("begins with a quote, and is no string in quotes"))?,
+        // What a proxy makes of several headers is no key either.
+        None if text.contains(['"', ',']) => {
+            return Err(bad_key("has a quote or a comma; put it in quotes"));
+        }
+        None => text.to_owned(),
+    };
+    if key.is_empty() {
+        return Err(bad_key("is empty"));
+    }
+    if key.len() > LONGEST {
+        return Err(bad_key("is too long"));
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(bad_key("has a space"));
+    }
+    Ok(Some(key))
+}
+
+/// The content of a string, from behind its opening quote to its closing one, which must be the end.
+fn unquoted(text: &str) -> Option<String> {
+    let mut content = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(content),
+            '\\' => match characters.next()? {
+                escaped @ ('"' | '\\') => content.push(escaped),
+                _ => return None,
+            },
+            other => content.push(other),
+        }
+    }
+}
+
+fn bad_key(what: &str) -> Problem {
+    let detail = format!(
+        "the Idempotency-Key {what}; send one of 1 to {LONGEST} visible ASCII characters, such as a UUID"
+    );
+    Problem::new(StatusCode::BAD_REQUEST, "bad-idempotency-key", detail)
+}
+
+/// What tells requests apart: method, path and query, and body.
+fn fingerprint(head: &Parts, body: &str) -> [u8; 32] {
+    let target = head.uri.path_and_query();
+    let parts = [
+        head.method.as_str(),
+        target.map_or("", |target| target.as_str()),
+        body,
+    ];
+    let mut hash = Sha256::new();
+    for part in parts {
+        // No character of a method or a path.
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&[u8]]) -> Result<Option<String>, String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(KEY, HeaderValue::from_bytes(value).unwrap());
+        }
+        key(&headers).map_err(|problem| problem.detail)
+    }
+
+    #[test]
+    fn a_key_is_a_string_in_quotes_or_bare() {
+        assert_eq!(read(&[]), Ok(None));
+        let longest = "k".repeat(LONGEST);
+        let in_quotes = format!("\"{longest}\"");
+        for (sent, key) in [
+            (
+                "8e03978e-40d5-43e8-bc93-6894a57f9324",
+                "8e03978e-40d5-43e8-bc93-6894a57f9324",
+            ),
+            (
+                "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"",
+                "8e03978e-40d5-43e8-bc93-6894a57f9324",
+            ),
+            ("k", "k"),
+            ("a/b+c==;d:e", "a/b+c==;d:e"),
+            (r#""a\"b\\c,d""#, r#"a"b\c,d"#),
+            (&longest, &longest),
+            (&in_quotes, &longest),
+        ] {
+            assert_eq!(read(&[sent.as_bytes()]), Ok(Some(key.to_owned())), "{sent}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_the_reason() {
+        let too_long = "k".repeat(LONGEST + 1);
+        let quoted_too_long = format!("\"{too_long}\"");
+        for (sent, reason) in [
+            (&b""[..], "is empty"),
+            (b"\"\"", "is empty"),
+            (b"a b", "has a space"),
+            (b"\"a b\"", "has a space"),
+            (b"a\tb", "not visible ASCII"),
+            (b"k\xc3\xbc", "not visible ASCII"),
+            (b"a,b", "a quote or a comma"),
+            (b"a\"", "a quote or a comma"),
+            (b"\"a", "no string in quotes"),
+            (b"\"a\\", "no string in quotes"),
+            (b"\"a\\n\"", "no string in quotes"),
+            (b"\"a\"; p=1", "no string in quotes"),
+            (b"\"a\", \"b\"", "no string in quotes"),
+            (too_long.as_bytes(), "too long"),
+            (quoted_too_long.as_bytes(), "too long"),
+        ] {
+            let refused = read(&[sent]).unwrap_err();
+            assert!(refused.contains(reason), "{sent:?}: {refused}");
+        }
+        let twice = read(&[b"a", b"a"]).unwrap_err();
+        assert!(twice.contains("several times"), "{twice}");
+    }
+
+    #[test]
+    fn requests_differ_by_method_path_query_and_body() {
+        let requests = [
+            ("POST", "/a", "{}"),
+            ("PUT", "/a", "{}"),
+            ("POST", "/b", "{}"),
+            ("POST", "/a?b", "{}"),
+            ("POST", "/a", "{ }"),
+            ("POST", "/a{}", ""),
+        ];
+        let fingerprints: std::collections::HashSet<_> = requests
+            .iter()
+            .map(|(method, path, body)| {
+                let request = hyper::Request::builder().method(*method).uri(*path);
+                let (head, ()) = request.body(()).unwrap().into_parts();
+                fingerprint(&head, body)
+            })
+            .collect();
+        assert_eq!(fingerprints.len(), requests.len());
+    }
+}

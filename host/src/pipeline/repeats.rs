@@ -1,0 +1,113 @@
+//! Commands that carry an idempotency key: is this the first, and what was replied to it?
+//!
+//! A key that is new is claimed in memory. Only a repeated one costs a look into the store, on a thread where that may
+//! take its time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use saga_core::outcome::Reply;
+use tokio::sync::Semaphore;
+
+use super::participant::Participant;
+use crate::store::{Claim, FirstReply, Known, Reader, Store, StoreFault};
+
+/// Looks into the store at a time, of each participant. Further ones wait (invariant 9).
+const LOOKS: usize = 2;
+
+/// What a command meets that carries an idempotency key.
+#[derive(Debug)]
+pub enum Met {
+    /// It is the first, and has the key to itself as long as the claim is held.
+    First(Arc<Claim>),
+    /// The same request was answered before: the reply, and the key of the aggregate.
+    Replied(Reply, String),
+    /// Another request was answered under this key.
+    Reused,
+    /// The first command with this key is under way.
+    InUse,
+    /// So many keys are known, and no further one is taken.
+    Full(usize),
+    /// The store can't tell.
+    StoreFailed(StoreFault),
+}
+
+/// The connections by which replies are looked up.
+pub(super) struct Lookups {
+    places: Semaphore,
+    idle: Arc<Mutex<Vec<Reader>>>,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self {
+            places: Semaphore::new(LOOKS),
+            idle: Arc::default(),
+        }
+    }
+}
+
+impl Participant {
+    /// Looks whether a command with this idempotency key, of a request with this fingerprint, is the first. Where the
+    /// caller stops waiting, nothing is claimed.
+    pub async fn meet(&self, key: String, fingerprint: [u8; 32]) -> Met {
+        let shared = &self.shared;
+        match shared.store.claim(shared.row, &key, fingerprint) {
+            Known::Claimed(claim) => Met::First(claim),
+            Known::InUse => Met::InUse,
+            Known::Full(most) => Met::Full(most),
+            Known::Replied => match self.lookups.look(&shared.store, shared.row, key).await {
+                Ok(Some(first)) => compare(first, &fingerprint),
+                // It was deleted a moment ago, and can be claimed in the next one.
+                Ok(None) => Met::InUse,
+                Err(fault) => Met::StoreFailed(fault),
+            },
+        }
+    }
+}
+
+impl Lookups {
+    async fn look(
+        &self,
+        store: &Arc<Store>,
+        participant: i64,
+        key: String,
+    ) -> Result<Option<FirstReply>, StoreFault> {
+        let _place = self.places.acquire().await;
+        let (store, idle) = (store.clone(), self.idle.clone());
+        let look = move || -> rusqlite::Result<_> {
+            let known = lock(&idle).pop();
+            let reader = match known {
+                Some(reader) => reader,
+                None => store.reader()?,
+            };
+            let found = reader.first_reply(participant, &key)?;
+            lock(&idle).push(reader);
+            Ok(found)
+        };
+        match tokio::task::spawn_blocking(look).await {
+            Ok(found) => found.map_err(|error| StoreFault(error.to_string().into())),
+            Err(error) => Err(StoreFault(error.to_string().into())),
+        }
+    }
+
+    /// Closes the connections.
+    pub(super) fn close(&self) {
+        lock(&self.idle).clear();
+    }
+}
+
+fn lock(idle: &Mutex<Vec<Reader>>) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn compare(first: FirstReply, fingerprint: &[u8; 32]) -> Met {
+    if first.fingerprint != fingerprint {
+        return Met::Reused;
+    }
+    match serde_json::from_str(&first.reply) {
+        Ok(reply) => Met::Replied(reply, first.aggregate),
+        Err(error) => Met::StoreFailed(StoreFault(
+            format!("the first reply can't be read: {error}").into(),
+        )),
+    }
+}
