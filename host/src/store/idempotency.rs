@@ -24,7 +24,7 @@ pub struct IdempotencySettings {
     /// Hours after which a reply may be deleted.
     pub hours: u64,
     /// Keys at most: those with a reply, and those whose command is under way. A row takes what its key and its
-    /// reply take, and about 40 bytes of memory.
+    /// reply take, and about 50 bytes of memory.
     pub keys: usize,
 }
 
