@@ -7,6 +7,9 @@
 //! - [`service`]: one request: route, command, answer
 //! - `request`: what a request says: body, key, trace context
 //! - `reply`: what is answered once the rules have decided
+//! - [`waiting`]: requests that wait for what becomes of an aggregate; `prefer` for its decision, [`events`] for each change
+//! - [`conditional`]: ETags, and reads of what the client has already
+//! - [`cors`]: pages of other origins
 //! - [`routes`]: the routes of a participant, from its description
 //! - [`schema`]: bodies checked against the description's schemas before a turn is spent
 //! - [`problem`]: what is wrong, as RFC 9457 problem details
@@ -14,6 +17,10 @@
 //! Must not know: SQL, Kafka, components, or any participant by name.
 
 pub mod answer;
+pub mod conditional;
+pub mod cors;
+pub mod events;
+mod prefer;
 pub mod problem;
 mod reply;
 mod request;
@@ -21,3 +28,4 @@ pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod service;
+pub mod waiting;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
+use saga_core::outcome::StateChange;
 use saga_core::settle::Settlement;
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ use super::file::StoreFile;
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
+use crate::changes::Changes;
 use crate::clock::now_ms;
 use crate::signal::Signal;
 
@@ -85,6 +87,8 @@ pub struct Store {
     published: Signal,
     /// Rings after every commit that set a timer.
     timers: Signal,
+    /// Tells after every commit which aggregates it changed.
+    changes: Changes,
     is_failing: Arc<AtomicBool>,
 }
 
@@ -104,12 +108,14 @@ impl Store {
         let (requests, queue) = bounded(QUEUE);
         let published = Signal::default();
         let timers = Signal::default();
+        let changes = Changes::default();
         let is_failing = Arc::<AtomicBool>::default();
         let writer = Writer {
             connection,
             queue,
             published: published.clone(),
             timers: timers.clone(),
+            changes: changes.clone(),
             is_failing: is_failing.clone(),
             counters: Counters::default(),
             uncommitted: Tallies::default(),
@@ -125,6 +131,7 @@ impl Store {
             thread: std::sync::Mutex::new(Some(thread)),
             published,
             timers,
+            changes,
             is_failing,
         })
     }
@@ -225,6 +232,12 @@ impl Store {
         &self.timers
     }
 
+    /// Tells after every commit which aggregates it changed.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     /// Commits what is queued and ends the writer. Nothing may be handed over afterwards.
     pub fn close(&self) {
         self.send(Request::Stop);
@@ -242,6 +255,7 @@ struct Writer {
     queue: Receiver<Request>,
     published: Signal,
     timers: Signal,
+    changes: Changes,
     /// Whether the last commit failed.
     is_failing: Arc<AtomicBool>,
     counters: Counters,
@@ -369,6 +383,7 @@ impl Writer {
                 Applying::Entry(entry, true) => {
                     rings.add(&entry);
                     entry.progress.set_committed(entry.ticket);
+                    self.tell(&entry);
                     (entry.done)(Ok(()));
                 }
                 Applying::Entry(entry, false) => {
@@ -384,6 +399,14 @@ impl Writer {
         }
         if rings.timers {
             self.timers.ring();
+        }
+    }
+
+    fn tell(&self, entry: &Entry) {
+        if let Some(settlement) = &entry.settlement
+            && settlement.state != StateChange::Unchanged
+        {
+            self.changes.tell(entry.participant, &settlement.key);
         }
     }
 
