@@ -11,7 +11,7 @@
 //! - [`http`]: requests to commands and back
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`admin`]: the operator's interface
-//! - [`session`], [`generation`], [`signal`], [`clock`], [`panics`], [`secret`]: what several of them share
+//! - [`session`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
 //! - [`program`]: command line, logging, signals, exit codes
@@ -20,6 +20,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod changes;
 pub mod clock;
 pub mod config;
 pub mod generation;

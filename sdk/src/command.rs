@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::TypeId;
-use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
 
 pub use wit::Method;
 
@@ -37,8 +37,12 @@ pub struct Command<S> {
     request: Option<schema::Source>,
     reply: schema::Source,
     handler: Handler,
-    state: PhantomData<fn() -> S>,
+    /// When a read's answer is pending; nothing for never. The read's handler looks here.
+    pending: Pending<S>,
 }
+
+/// Says of a state whether the saga has yet to decide.
+type Pending<S> = Arc<OnceLock<Box<dyn Fn(&S) -> bool + Send + Sync>>>;
 
 impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
     /// A command that makes a new aggregate. Where the aggregate exists already, which only a key
@@ -126,25 +130,44 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         R: Serialize + JsonSchema,
     {
         let kind = wit::CommandKind::Read;
-        Self::build::<(), R>(
-            name,
-            Method::Get,
-            path,
-            kind,
-            move |present, message| match state::<S>(present) {
-                None => not_found(&message.key),
-                Some(state) => {
-                    let (turn, _) = Turn::split(message);
-                    let reply = handler(&state, &turn);
-                    Decision::<S>::unchanged().reply(reply).into_verdict()
-                }
-            },
-        )
-        .refuses(
+        let pending = Pending::<S>::default();
+        let is_pending = pending.clone();
+        let read =
+            Self::build::<(), R>(
+                name,
+                Method::Get,
+                path,
+                kind,
+                move |present, message| match state::<S>(present) {
+                    None => not_found(&message.key),
+                    Some(state) => {
+                        let (turn, _) = Turn::split(message);
+                        let reply = handler(&state, &turn);
+                        let decision = Decision::<S>::unchanged();
+                        match is_pending.get() {
+                            Some(is_pending) if is_pending(&state) => decision.pending(reply),
+                            _ => decision.reply(reply),
+                        }
+                        .into_verdict()
+                    }
+                },
+            );
+        Self { pending, ..read }.refuses(
             wit::RefusalKind::NotFound,
             NOT_FOUND,
             "There is nothing of this key.",
         )
+    }
+
+    /// Says for which states of the aggregate the saga has yet to decide. A read then answers `pending`, and who
+    /// waits for the decision (`Prefer: wait`, server-sent events) waits until it does not; a GET still
+    /// gets 200. Only for a [`read`](Self::read); other commands say so with
+    /// [`Decision::pending`](crate::Decision::pending). Said twice, the first counts.
+    #[must_use]
+    pub fn pending_while(self, is_pending: impl Fn(&S) -> bool + Send + Sync + 'static) -> Self {
+        // Where it was said before, that stays.
+        let _ = self.pending.set(Box::new(is_pending));
+        self
     }
 
     /// One sentence for the API document. Every command needs one.
@@ -207,6 +230,17 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         &self.description.name
     }
 
+    /// What is wrong with it that its description does not show.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let is_read = self.description.kind == wit::CommandKind::Read;
+        (!is_read && self.pending.get().is_some()).then(|| {
+            format!(
+                "command {:?} is no read, so pending_while means nothing: let its handler answer Decision::pending",
+                self.description.name
+            )
+        })
+    }
+
     pub(crate) fn handler(&self) -> &Handler {
         &self.handler
     }
@@ -237,7 +271,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
             request: has_body::<B>().then_some(schema::of_input::<B>),
             reply: schema::of_output::<R>,
             handler: Box::new(handler),
-            state: PhantomData,
+            pending: Pending::default(),
         }
     }
 }

@@ -216,6 +216,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = crate::check::problems(&self.describe());
         problems.extend(self.migrations.problems::<S>(self.state_version));
+        problems.extend(self.commands.iter().filter_map(Command::problem));
         problems
     }
 }

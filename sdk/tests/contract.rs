@@ -75,7 +75,8 @@ impl Participant for Tallies {
             )
             .command(
                 Command::read("get", "/{tally}", |tally: &Tally, _: &Turn| tally.clone())
-                    .summary("Tells a tally."),
+                    .summary("Tells a tally.")
+                    .pending_while(|tally: &Tally| tally.unit == "undecided"),
             )
             .on(Subscription::to(ADD, "tallies", "/tally", add))
             .publishes(ADDED)
@@ -170,6 +171,24 @@ fn the_sdk_answers_for_aggregates_that_are_there_or_not() {
         .when_command("set", &6)
         .state(&tally("6"))
         .replied(&true);
+}
+
+#[test]
+fn a_read_is_pending_for_as_long_as_the_author_says() {
+    let undecided = Tally {
+        unit: "undecided".to_owned(),
+        ..tally("1")
+    };
+    given::<Tallies>(undecided.clone())
+        .when_command("get", &())
+        .unchanged()
+        .replied_pending(&undecided);
+    given::<Tallies>(tally("1"))
+        .when_command("get", &())
+        .replied(&tally("1"));
+    given_nothing::<Tallies>()
+        .when_command("get", &())
+        .refused(RefusalKind::NotFound, NOT_FOUND);
 }
 
 #[test]
@@ -307,6 +326,11 @@ impl Participant for Muddled {
                     .key_parameter("key"),
             )
             .command(read("torn", "/torn/x{tally}").summary("Reads."))
+            .command(
+                Command::upsert("put", Method::Put, "/put/{tally}", set)
+                    .summary("Sets.")
+                    .pending_while(|_| true),
+            )
             .on(Subscription::to(ADD, "one", "tally", add).untyped())
             .on(Subscription::to(ADD, "two", "/tally", add).untyped())
             .publishes(ADDED)
@@ -326,6 +350,7 @@ fn mistakes_in_a_contract_are_listed_all_at_once() {
         "command \"bare\" has no key",
         "takes its key from {key}, which its path",
         "must have whole segments as parameters",
+        "command \"put\" is no read, so pending_while means nothing",
         "is no JSON pointer: \"tally\"",
         "is read in two groups, \"one\" and \"two\"",
         "two subscriptions are to \"add\"",

@@ -25,8 +25,10 @@ use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin};
 use crate::config::Config;
 use crate::generation::Build;
+use crate::http::cors::Cors;
 use crate::http::server;
 use crate::http::service::Service;
+use crate::http::waiting::Waiting;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
 use crate::reload::fit;
 use crate::reload::hosted::Hosted;
@@ -316,10 +318,18 @@ fn start_participant(
         prepared.active,
         store.clone(),
     )?);
+    let waiting = Waiting::new(
+        config.http.wait_seconds,
+        Duration::from_secs(config.http.heartbeat_seconds),
+        config.http.watchers,
+        stop.listening.clone(),
+    );
     let service = Arc::new(Service::new(
         participant.clone(),
         prepared.serving,
         config.http.body_bytes,
+        waiting,
+        Cors::new(&config.http.cors_origins),
     ));
     let address = prepared
         .listener

@@ -74,6 +74,25 @@ impl Setting for bool {
     }
 }
 
+impl Setting for Vec<String> {
+    const EXPECTED: &'static str = "a list of texts";
+
+    /// With commas between them; empty for none.
+    fn from_text(text: &str) -> Option<Self> {
+        let listed = text.split(',').map(|one| one.trim().to_owned());
+        Some(if text.trim().is_empty() {
+            Self::new()
+        } else {
+            listed.collect()
+        })
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        let listed = value.as_array()?.iter();
+        listed.map(|one| one.as_str().map(str::to_owned)).collect()
+    }
+}
+
 macro_rules! whole_number {
     ($($number:ty),*) => {$(
         impl Setting for $number {

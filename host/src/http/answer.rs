@@ -90,6 +90,17 @@ pub fn method_not_allowed(method: &Method, path: &str, methods: &[&str]) -> Answ
     response
 }
 
+/// The answer to who asks what may be done at a path: these methods.
+#[must_use]
+pub fn options(methods: &[&str]) -> Answered {
+    let mut response = Response::new(whole(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
 /// The problem of a path where there is nothing.
 #[must_use]
 pub fn nothing_at(path: &str) -> Problem {

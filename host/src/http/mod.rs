@@ -8,6 +8,9 @@
 //! - `idempotency`: commands that are sent again under the same key
 //! - `request`: what a request says: body, key, trace context
 //! - `reply`: what is answered once the rules have decided
+//! - [`waiting`]: requests that wait for what becomes of an aggregate; `prefer` for its decision, [`events`] for each change
+//! - [`conditional`]: ETags, and reads of what the client has already
+//! - [`cors`]: pages of other origins
 //! - [`routes`]: the routes of a participant, from its description
 //! - [`schema`]: bodies checked against the description's schemas before a turn is spent
 //! - [`problem`]: what is wrong, as RFC 9457 problem details
@@ -15,7 +18,11 @@
 //! Must not know: SQL, Kafka, components, or any participant by name.
 
 pub mod answer;
+pub mod conditional;
+pub mod cors;
+pub mod events;
 mod idempotency;
+mod prefer;
 pub mod problem;
 mod reply;
 mod request;
@@ -23,3 +30,4 @@ pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod service;
+pub mod waiting;

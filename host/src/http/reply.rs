@@ -1,39 +1,36 @@
 //! What a client is answered once the rules have decided, or could not.
 
-use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
+use hyper::{Method, StatusCode};
 use saga_core::outcome::Reply;
 
 use super::answer::{Answered, json_response};
+use super::conditional;
 use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
 use crate::pipeline::Answer;
 
-/// The answer to a command, or what is wrong.
-pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
-    let (reply, key) = match answer {
-        Answer::Replied(reply, key) => (reply, key),
-        Answer::Malformed(reason) => {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason));
-        }
-        Answer::TryLater(reason) => return Err(try_later(reason)),
-        Answer::CheckAgain(_) => return Err(try_later("the rules were swapped".into())),
+/// The reply and the key of its aggregate, or why there is none.
+pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
+    Err(match answer {
+        Answer::Replied(reply, key) => return Ok((reply, key)),
+        Answer::Malformed(reason) => Problem::new(StatusCode::BAD_REQUEST, "malformed", reason),
+        Answer::TryLater(reason) => try_later(reason),
+        Answer::CheckAgain(_) => try_later("the rules were swapped".into()),
         Answer::StoreFailed(fault) => {
             let detail = format!("the store failed and nothing was changed: {fault}");
-            return Err(
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail)
-                    .retry_after(1),
-            );
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail).retry_after(1)
         }
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
-            return Err(Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "rules-broke",
-                detail,
-            ));
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "rules-broke", detail)
         }
-    };
+    })
+}
+
+/// The answer to a command, or what is wrong.
+pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
+    let (reply, key) = replied(answer)?;
     let (body, settled) = match reply {
         Reply::Done(body) => (body, true),
         Reply::Pending(body) => (body, false),
@@ -42,10 +39,17 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
     let status = match (route.creates, settled) {
         (true, _) => StatusCode::CREATED,
         (false, true) => StatusCode::OK,
-        (false, false) if route.method == hyper::Method::GET => StatusCode::OK,
+        (false, false) if route.method == Method::GET => StatusCode::OK,
         (false, false) => StatusCode::ACCEPTED,
     };
+    let read = (route.method == Method::GET).then(|| conditional::tag(&body));
     let mut response = json_response(status, "application/json", body);
+    if let Some(tag) = read {
+        conditional::mark(&mut response, &tag);
+        // The same path gives events too.
+        let vary = HeaderValue::from_static("accept");
+        response.headers_mut().insert(header::VARY, vary);
+    }
     if let Some(template) = &route.location
         && let Ok(location) = HeaderValue::from_str(&routes::location(template, &key))
     {

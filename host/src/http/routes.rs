@@ -10,6 +10,8 @@ use super::schema::Schema;
 pub struct Routes {
     base_path: String,
     router: Router<Vec<Route>>,
+    /// The methods of all routes, and those that come with them.
+    methods: Vec<&'static str>,
 }
 
 /// A command and what is needed to take it.
@@ -26,6 +28,9 @@ pub struct Route {
     pub reads: bool,
     /// Whether it makes a new aggregate.
     pub creates: bool,
+    /// Path template, base path included, of the read that tells how far its aggregate is, with one parameter,
+    /// the key; none where there is no such read.
+    pub read_at: Option<String>,
     /// Schema of the body; none where it takes none.
     pub request: Option<Schema>,
 }
@@ -50,7 +55,7 @@ impl Routes {
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
         let mut by_path: Vec<(String, Vec<Route>)> = Vec::new();
         for command in &description.commands {
-            let route = route(command, base_path).map_err(|reason| {
+            let route = route(&description.commands, command, base_path).map_err(|reason| {
                 format!("command {} of {}: {reason}", command.name, description.name)
             })?;
             match by_path.iter_mut().find(|(path, _)| *path == command.path) {
@@ -67,7 +72,19 @@ impl Routes {
         Ok(Self {
             base_path: base_path.to_owned(),
             router,
+            methods: allowed(
+                description
+                    .commands
+                    .iter()
+                    .map(|command| command.method.as_str()),
+            ),
         })
+    }
+
+    /// The methods that are served at some path or other.
+    #[must_use]
+    pub fn methods(&self) -> &[&'static str] {
+        &self.methods
     }
 
     /// What a request's path and method lead to.
@@ -86,13 +103,8 @@ impl Routes {
             method
         };
         let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
-            return Found::OtherMethods(
-                matched
-                    .value
-                    .iter()
-                    .map(|route| route.method.as_str())
-                    .collect(),
-            );
+            let methods = matched.value.iter().map(|route| route.method.as_str());
+            return Found::OtherMethods(allowed(methods));
         };
         let mut parameters = Vec::new();
         for (name, value) in matched.params.iter() {
@@ -109,7 +121,22 @@ impl Routes {
     }
 }
 
-fn route(command: &Command, base_path: &str) -> Result<Route, String> {
+/// Each of these methods once, and those that come with them.
+fn allowed<'m>(served: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
+    let mut methods = Vec::new();
+    for method in served {
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    if let Some(get) = methods.iter().position(|method| *method == "GET") {
+        methods.insert(get + 1, "HEAD");
+    }
+    methods.push("OPTIONS");
+    methods
+}
+
+fn route(commands: &[Command], command: &Command, base_path: &str) -> Result<Route, String> {
     let location = match &command.kind {
         CommandKind::Create(location) if !location.is_empty() => {
             Some(format!("{base_path}{location}"))
@@ -129,6 +156,7 @@ fn route(command: &Command, base_path: &str) -> Result<Route, String> {
         location,
         reads: matches!(command.kind, CommandKind::Read),
         creates: matches!(command.kind, CommandKind::Create(_)),
+        read_at: read_at(commands, command).map(|path| format!("{base_path}{path}")),
         request: command
             .request
             .as_deref()
@@ -136,6 +164,32 @@ fn route(command: &Command, base_path: &str) -> Result<Route, String> {
             .transpose()
             .map_err(|reason| format!("request schema {reason}"))?,
     })
+}
+
+/// The path of the read that tells how far the command's aggregate is: for what is made the one at its location,
+/// else the only one that takes nothing but a key.
+fn read_at<'d>(commands: &'d [Command], command: &Command) -> Option<&'d str> {
+    let mut reads = commands.iter().filter(|read| {
+        matches!(read.kind, CommandKind::Read)
+            && read.method == description::Method::Get
+            && matches!(read.key, KeySource::PathParameter(_))
+            && description::path_parameters(&read.path).len() == 1
+    });
+    match &command.kind {
+        CommandKind::Read => None,
+        CommandKind::Create(location) => reads
+            .find(|read| location_of(&read.path) == location_of(location))
+            .map(|read| &*read.path),
+        CommandKind::Change => {
+            let read = reads.next()?;
+            reads.next().is_none().then_some(&*read.path)
+        }
+    }
+}
+
+/// What a path template with one parameter leads to, whatever its parameter is called.
+fn location_of(template: &str) -> String {
+    location(template, "")
 }
 
 /// Fills the one parameter of a location with a key.
@@ -188,8 +242,61 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
+
+    /// Commands, each as kind, method and path; the key is the path's only parameter.
+    fn commands(commands: &[(CommandKind, description::Method, &str)]) -> Vec<Command> {
+        let commands = commands.iter().map(|(kind, method, path)| Command {
+            name: (*path).to_owned(),
+            summary: String::new(),
+            method: *method,
+            path: (*path).to_owned(),
+            kind: kind.clone(),
+            key: match description::path_parameters(path).as_slice() {
+                [parameter] => KeySource::PathParameter((*parameter).to_owned()),
+                _ => KeySource::Generated,
+            },
+            request: None,
+            reply: "true".into(),
+            refusals: Vec::new(),
+        });
+        commands.collect()
+    }
+
+    #[test]
+    fn a_command_is_followed_by_the_read_of_its_aggregate_where_there_is_one_only() {
+        use description::Method::{Get, Post};
+        let create = |location: &str| CommandKind::Create(location.to_owned());
+        let one = commands(&[
+            (create("/orders/{id}"), Post, "/orders"),
+            (create("/none/{id}"), Post, "/lost"),
+            (create(""), Post, "/unreadable"),
+            (CommandKind::Change, Post, "/orders/{order}/pay"),
+            (CommandKind::Read, Get, "/orders/{order}"),
+        ]);
+        let there = Some("/orders/{order}");
+        let read_at_all: Vec<_> = one.iter().map(|command| read_at(&one, command)).collect();
+        assert_eq!(read_at_all, [there, None, None, there, None]);
+        let several = commands(&[
+            (CommandKind::Change, Post, "/orders/{order}/pay"),
+            (CommandKind::Read, Get, "/orders/{order}"),
+            (CommandKind::Read, Get, "/orders/{order}/total"),
+        ]);
+        assert_eq!(read_at(&several, several.first().unwrap()), None);
+    }
+
+    #[test]
+    fn a_path_has_the_methods_of_its_routes_and_those_that_come_with_them() {
+        let methods = |served: &[&'static str]| allowed(served.iter().copied()).join(", ");
+        assert_eq!(methods(&["DELETE", "GET"]), "DELETE, GET, HEAD, OPTIONS");
+        assert_eq!(
+            methods(&["POST", "GET", "POST"]),
+            "POST, GET, HEAD, OPTIONS"
+        );
+        assert_eq!(methods(&["PUT"]), "PUT, OPTIONS");
+    }
 
     #[test]
     fn locations_are_encoded_and_paths_decoded() {

@@ -9,36 +9,44 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
+use saga_core::outcome::Reply;
 use tokio::sync::watch;
 
-use super::answer::{Answered, method_not_allowed, nothing_at, problem_response};
+use super::answer::{Answered, method_not_allowed, nothing_at, options, problem_response};
+use super::conditional;
+use super::cors::Cors;
+use super::events;
 use super::idempotency::answered_before;
+use super::prefer;
 use super::problem::{Problem, try_later};
 use super::reply::response;
 use super::request::{self, Body, checked, key, traceparent};
-use super::routes::{Found, Routes};
+use super::routes::{self, Found, Route, Routes};
 use super::server::Answers;
+use super::waiting::{Reading, Waiting};
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
 use crate::store::Claim;
 
 /// Longest time that the routes may be behind the rules.
-const FOLLOW: Duration = Duration::from_secs(5);
+pub(super) const FOLLOW: Duration = Duration::from_secs(5);
 
 /// How often a request is checked again at most, because the rules were swapped meanwhile.
-const CHECKS: usize = 4;
+pub(super) const CHECKS: usize = 4;
 
 /// Answers the requests for one participant.
 pub struct Service {
     participant: Arc<Participant>,
     serving: watch::Sender<Arc<Serving>>,
     body_bytes: usize,
+    waiting: Waiting,
+    cors: Cors,
 }
 
 /// Routes, and the generation whose they are.
 pub struct Serving {
-    active: Arc<Active>,
-    routes: Routes,
+    pub(super) active: Arc<Active>,
+    pub(super) routes: Routes,
 }
 
 impl Serving {
@@ -55,20 +63,31 @@ impl Serving {
 /// If an answer is dropped, a command that was handed over takes place all the same.
 impl Answers for Service {
     async fn answer(&self, request: Request<Incoming>) -> Answered {
-        self.serve(request)
-            .await
-            .unwrap_or_else(|problem| problem_response(&problem))
+        let (head, body) = request.into_parts();
+        let served = self.serve(&head, body).await;
+        let response = served.unwrap_or_else(|problem| problem_response(&problem));
+        let mut response = conditional::answered(&head.method, &head.headers, response);
+        self.cors.allow(&head.method, &head.headers, &mut response);
+        response
     }
 }
 
 impl Service {
     /// A service for this participant.
     #[must_use]
-    pub fn new(participant: Arc<Participant>, serving: Serving, body_bytes: usize) -> Self {
+    pub fn new(
+        participant: Arc<Participant>,
+        serving: Serving,
+        body_bytes: usize,
+        waiting: Waiting,
+        cors: Cors,
+    ) -> Self {
         Self {
             participant,
             serving: watch::Sender::new(Arc::new(serving)),
             body_bytes,
+            waiting,
+            cors,
         }
     }
 
@@ -77,15 +96,14 @@ impl Service {
         self.serving.send_replace(Arc::new(serving))
     }
 
-    async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
-        let (head, body) = request.into_parts();
+    async fn serve(&self, head: &Parts, body: Incoming) -> Result<Answered, Problem> {
         let mut body = Body::Unread(body);
         // Stays where the request is checked again, and with the turn where the client breaks off.
         let mut claim = None;
         for _ in 0..CHECKS {
             let serving = self.serving.borrow().clone();
             if let Some(answer) = self
-                .serve_under(&serving, &head, &mut body, &mut claim)
+                .serve_under(&serving, head, &mut body, &mut claim)
                 .await?
             {
                 return Ok(answer);
@@ -108,8 +126,13 @@ impl Service {
         claim: &mut Option<Arc<Claim>>,
     ) -> Result<Option<Answered>, Problem> {
         let path = head.uri.path();
+        let asks_methods = head.method == Method::OPTIONS;
+        if asks_methods && path == "*" {
+            return Ok(Some(options(serving.routes.methods())));
+        }
         let (route, parameters) = match serving.routes.find(&head.method, path) {
             Found::Route(route, parameters) => (route, parameters),
+            Found::OtherMethods(methods) if asks_methods => return Ok(Some(options(&methods))),
             Found::OtherMethods(methods) => {
                 return Ok(Some(method_not_allowed(&head.method, path, &methods)));
             }
@@ -125,6 +148,15 @@ impl Service {
         }
         let value = checked(route, &text)?;
         let key = key(route, &parameters, &value, self.participant.limits())?;
+        if let Some(key) = &key
+            && events::are_wanted(&head.method, &head.headers)
+        {
+            let Some(reading) = self.reading(head, path.to_owned(), key) else {
+                return Err(too_many_wait());
+            };
+            let stream = events::open(reading, &head.headers, self.waiting.heartbeat).await;
+            return stream.map(Some);
+        }
         let call = CommandCall {
             under: serving.active.clone(),
             command: route.command.clone(),
@@ -141,7 +173,50 @@ impl Service {
                 }
                 Ok(None)
             }
-            answer => response(route, answer).map(Some),
+            answer => {
+                let (answer, waited) = self.decided(route, head, answer).await;
+                let mut response = response(route, answer)?;
+                if let Some(seconds) = waited {
+                    prefer::applied(&mut response, seconds);
+                }
+                Ok(Some(response))
+            }
         }
     }
+
+    /// The answer once the saga has decided, where the client waits for that and may; and for how many seconds it
+    /// might have.
+    async fn decided(&self, route: &Route, head: &Parts, answer: Answer) -> (Answer, Option<u64>) {
+        let wanted = prefer::wait(&head.headers).unwrap_or_default();
+        let seconds = wanted.min(self.waiting.seconds);
+        match (answer, &route.read_at) {
+            (Answer::Replied(Reply::Pending(body), key), Some(read_at)) if seconds > 0 => {
+                let path = routes::location(read_at, &key);
+                let Some(reading) = self.reading(head, path, &key) else {
+                    return (Answer::Replied(Reply::Pending(body), key), None);
+                };
+                let reply = prefer::decided(reading, body, seconds).await;
+                (Answer::Replied(reply, key), Some(seconds))
+            }
+            (answer, _) => (answer, None),
+        }
+    }
+
+    /// Begins to watch an aggregate; none where too many requests do.
+    fn reading(&self, head: &Parts, path: String, key: &str) -> Option<Reading> {
+        let (serving, traceparent) = (self.serving.subscribe(), traceparent(&head.headers));
+        self.waiting.reading(
+            &self.participant,
+            serving,
+            path,
+            key.to_owned(),
+            traceparent,
+        )
+    }
+}
+
+fn too_many_wait() -> Problem {
+    let detail =
+        "too many requests wait for changes already; close some streams, or read without them";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-wait", detail).retry_after(5)
 }

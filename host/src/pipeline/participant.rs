@@ -20,6 +20,7 @@ use super::repeats::Lookups;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Turn};
 use super::turnover::Slot;
 use super::worker::Worker;
+use crate::changes::Watch;
 use crate::clock::{now_ms, random_tail};
 use crate::store::read::StoredTimer;
 use crate::store::{FiredTimer, Store, Taken};
@@ -144,6 +145,12 @@ impl Participant {
     #[must_use]
     pub fn row(&self) -> i64 {
         self.shared.row
+    }
+
+    /// Watches one of its aggregates.
+    #[must_use]
+    pub fn watch(&self, key: &str) -> Watch {
+        self.shared.store.changes().watch(self.shared.row, key)
     }
 
     /// Asks the participant. The answer comes after the commit of what it decided. If the caller

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
+use saga_core::outcome::StateChange;
 use saga_core::settle::Settlement;
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ use super::idempotency::{IdempotencySettings, Known, KnownKeys};
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
+use crate::changes::Changes;
 use crate::clock::now_ms;
 use crate::signal::Signal;
 
@@ -86,6 +88,8 @@ pub struct Store {
     published: Signal,
     /// Rings after every commit that set a timer.
     timers: Signal,
+    /// Tells after every commit which aggregates it changed.
+    changes: Changes,
     is_failing: Arc<AtomicBool>,
     known_keys: Arc<KnownKeys>,
 }
@@ -108,12 +112,14 @@ impl Store {
         let (requests, queue) = bounded(QUEUE);
         let published = Signal::default();
         let timers = Signal::default();
+        let changes = Changes::default();
         let is_failing = Arc::<AtomicBool>::default();
         let writer = Writer {
             connection,
             queue,
             published: published.clone(),
             timers: timers.clone(),
+            changes: changes.clone(),
             is_failing: is_failing.clone(),
             counters: Counters::default(),
             uncommitted: Tallies::default(),
@@ -129,6 +135,7 @@ impl Store {
             thread: std::sync::Mutex::new(Some(thread)),
             published,
             timers,
+            changes,
             is_failing,
             known_keys,
         })
@@ -236,6 +243,12 @@ impl Store {
         &self.timers
     }
 
+    /// Tells after every commit which aggregates it changed.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     /// Commits what is queued and ends the writer. Nothing may be handed over afterwards.
     pub fn close(&self) {
         self.send(Request::Stop);
@@ -253,6 +266,7 @@ struct Writer {
     queue: Receiver<Request>,
     published: Signal,
     timers: Signal,
+    changes: Changes,
     /// Whether the last commit failed.
     is_failing: Arc<AtomicBool>,
     counters: Counters,
@@ -383,6 +397,7 @@ impl Writer {
                     if let Some(kept) = &entry.kept_reply {
                         kept.claim.keep();
                     }
+                    self.tell(&entry);
                     (entry.done)(Ok(()));
                 }
                 Applying::Entry(entry, false) => {
@@ -398,6 +413,14 @@ impl Writer {
         }
         if rings.timers {
             self.timers.ring();
+        }
+    }
+
+    fn tell(&self, entry: &Entry) {
+        if let Some(settlement) = &entry.settlement
+            && settlement.state != StateChange::Unchanged
+        {
+            self.changes.tell(entry.participant, &settlement.key);
         }
     }
 

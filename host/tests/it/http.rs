@@ -79,12 +79,12 @@ fn a_wrong_method_is_told_the_right_ones() {
     let cases = [
         (
             "/customers",
-            "POST",
+            "POST, OPTIONS",
             ["GET", "PUT", "PATCH", "DELETE", "BREW"],
         ),
         (
             "/customer/1",
-            "GET",
+            "GET, HEAD, OPTIONS",
             ["POST", "PUT", "PATCH", "DELETE", "BREW"],
         ),
     ];

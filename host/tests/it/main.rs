@@ -21,8 +21,12 @@ mod builds;
 mod chameleon;
 #[path = "../support/expect.rs"]
 mod expect;
+#[path = "../support/judge.rs"]
+mod judge;
 #[path = "../support/store_file.rs"]
 mod store_file;
+#[path = "../support/stream.rs"]
+mod stream;
 #[path = "../support/host.rs"]
 mod support;
 
@@ -36,6 +40,8 @@ mod components;
 mod crash;
 mod crash_points;
 mod documents;
+mod events;
+mod habits;
 mod hostile;
 mod http;
 mod idempotency;
@@ -44,6 +50,7 @@ mod journal;
 mod limits;
 mod operator;
 mod other_domain;
+mod prefer;
 mod reload_crash;
 mod reload_crash_points;
 mod reload_cut_short;

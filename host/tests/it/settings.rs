@@ -104,6 +104,7 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
                 toml::Value::String(text) if text == "text" => "json".to_owned(),
                 toml::Value::String(text) if text == "info" => "debug".to_owned(),
                 toml::Value::String(text) => format!("{text}-2"),
+                toml::Value::Array(_) => "https://shop.example".to_owned(),
                 other => panic!("{path} is {other}"),
             };
             let variable = format!("SAGA__{}", path.to_uppercase().replace('.', "__"));
@@ -112,6 +113,11 @@ fn every_setting_that_is_printed_can_be_given_in_the_environment() {
                 .split('.')
                 .fold(&toml::Value::Table(now), |value, key| &value[key])
                 .clone();
+            // A list of one is given as that one.
+            let found = match &found {
+                toml::Value::Array(list) => list.first().cloned().unwrap(),
+                found => found.clone(),
+            };
             let found = found
                 .as_str()
                 .map_or_else(|| found.to_string(), str::to_owned);

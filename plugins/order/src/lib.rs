@@ -49,7 +49,8 @@ impl Participant for OrderService {
         )
         .command(
             Command::read("get-order", "/orders/{orderId}", order_state)
-                .summary("Tells how far an order is."),
+                .summary("Tells how far an order is.")
+                .pending_while(|order: &Order| order.state == OrderState::Pending),
         )
         .on(Subscription::to(CREDIT_ANSWERED, saga_wire::CUSTOMER_GROUP, "/id", decide).untyped())
         .publishes(ORDER_CREATED)

@@ -155,6 +155,14 @@ fn an_order_is_shown_with_its_state() {
         .when_command("get-order", &())
         .unchanged()
         .replied(&progress);
+    let undecided = Progress {
+        order_state: OrderState::Pending,
+        ..progress
+    };
+    given::<OrderService>(order(OrderState::Pending))
+        .when_command("get-order", &())
+        .unchanged()
+        .replied_pending(&undecided);
     assert_eq!(
         serde_json::to_string(&progress).unwrap(),
         r#"{"orderId":1,"orderState":"APPROVED"}"#

@@ -1,0 +1,139 @@
+//! ETags and conditional reads (RFC 9110, 8.8.3 and 13.1.2).
+//!
+//! A read's tag is made from its body, so it is strong, is the same after a restart, and needs nothing stored.
+
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use sha2::{Digest as _, Sha256};
+
+use super::answer::{Answered, whole};
+
+/// Bytes of the digest in a tag: enough that two bodies never share one by chance.
+const TAG_BYTES: usize = 16;
+
+/// What tells this body from all others: hexadecimal, without the quotes that a tag has in a header.
+#[must_use]
+pub fn tag(body: &str) -> String {
+    let digest = Sha256::digest(body);
+    let bytes = digest.iter().take(TAG_BYTES);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Says of an answer whose body has this tag how it may be kept: as long as the tag is asked for each time.
+pub fn mark(response: &mut Answered, tag: &str) {
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
+/// Leaves out the body of an answer with a tag that the client has already: 304.
+#[must_use]
+pub fn answered(method: &Method, headers: &HeaderMap, response: Answered) -> Answered {
+    let is_read = *method == Method::GET || *method == Method::HEAD;
+    let tag = response.headers().get(header::ETAG);
+    let is_known = tag.is_some_and(|tag| is_listed(headers, tag));
+    if !is_read || response.status() != StatusCode::OK || !is_known {
+        return response;
+    }
+    let (mut head, _) = response.into_parts();
+    head.status = StatusCode::NOT_MODIFIED;
+    // They speak of the body that is left out.
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        let _: Option<HeaderValue> = head.headers.remove::<HeaderName>(name);
+    }
+    Answered::from_parts(head, whole(""))
+}
+
+/// Whether `If-None-Match` lists this tag. Weak ones match too, as the RFC says for this header.
+fn is_listed(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let Ok(tag) = tag.to_str().map(opaque) else {
+        return false;
+    };
+    let lists = headers.get_all(header::IF_NONE_MATCH).iter();
+    lists.filter_map(|list| list.to_str().ok()).any(|list| {
+        // Tags of this host have no comma; one of another's that has is none of ours in any of its parts.
+        let mut listed = list.split(',').map(str::trim);
+        listed.any(|listed| listed == "*" || opaque(listed) == tag)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::http::answer::json_response;
+
+    const BODY: &str = r#"{"id":1}"#;
+
+    fn read() -> Answered {
+        let mut response = json_response(StatusCode::OK, "application/json", BODY.into());
+        mark(&mut response, &tag(BODY));
+        response
+    }
+
+    fn asked(method: &Method, if_none_match: &[&str]) -> Answered {
+        let mut headers = HeaderMap::new();
+        for list in if_none_match {
+            headers.append(header::IF_NONE_MATCH, list.parse().unwrap());
+        }
+        answered(method, &headers, read())
+    }
+
+    #[test]
+    fn a_tag_follows_from_the_body_alone() {
+        assert_eq!(tag(BODY), tag(BODY));
+        assert_ne!(tag(BODY), tag(r#"{"id":2}"#));
+        assert_eq!(tag(BODY).len(), 2 * TAG_BYTES);
+    }
+
+    #[test]
+    fn a_tag_that_is_listed_in_any_way_answers_304() {
+        let own = format!("\"{}\"", tag(BODY));
+        for list in [
+            vec![own.clone()],
+            vec![format!("W/{own}")],
+            vec![format!("\"a\", {own} , \"b\"")],
+            vec!["\"a\"".to_owned(), own.clone()],
+            vec!["*".to_owned()],
+        ] {
+            let list: Vec<_> = list.iter().map(String::as_str).collect();
+            for method in [Method::GET, Method::HEAD] {
+                let response = asked(&method, &list);
+                assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{list:?}");
+                assert_eq!(response.headers()[header::ETAG], own.as_str());
+                assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache");
+                assert!(!response.headers().contains_key(header::CONTENT_TYPE));
+            }
+        }
+    }
+
+    #[test]
+    fn any_other_list_gets_the_whole_answer() {
+        let bare = tag(BODY);
+        for list in ["", "\"\"", "\"a\"", "W/", &bare, "\"a\", \"b\"", ","] {
+            assert_eq!(
+                asked(&Method::GET, &[list]).status(),
+                StatusCode::OK,
+                "{list}"
+            );
+        }
+        assert_eq!(asked(&Method::GET, &[]).status(), StatusCode::OK);
+        assert_eq!(asked(&Method::POST, &["*"]).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn what_went_wrong_or_has_no_tag_is_told_in_full() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::IF_NONE_MATCH, "*".parse().unwrap());
+        let mut created = read();
+        *created.status_mut() = StatusCode::CREATED;
+        let untagged = json_response(StatusCode::OK, "application/json", BODY.into());
+        for (response, expected) in [(created, 201), (untagged, 200)] {
+            let response = answered(&Method::GET, &headers, response);
+            assert_eq!(response.status().as_u16(), expected);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The state of one aggregate as it changes: server-sent events (`text/event-stream`, WHATWG HTML).
+//!
+//! A read that is asked for as events first gives its present answer, then a new one whenever it is another.
+//! What happens in between while a client is slow is left out: the newest state is all there is to know, and
+//! nothing is gathered for anybody.
+//!
+//! # When a stream ends
+//!
+//! Where the client has seen the saga undecided (the read answered `pending`), it ends with the decision.
+//! Rules whose read is never pending tell of something that goes on, and the stream goes on until the client
+//! leaves. What a client has seen is in the ids of the events, `TAG-PHASE`, which it brings back in
+//! `Last-Event-ID` when it comes again: if that was the decision, and it still holds, it is told to come no
+//! more (204). A stream also ends with the host's drain, and where the read can't be answered any more; who
+//! comes again then is told why.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::Frame;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use tokio::time::Instant;
+
+use super::answer::{AnswerBody, Answered, whole};
+use super::conditional;
+use super::problem::Problem;
+use super::waiting::{Reading, Seen};
+
+/// Media type of server-sent events.
+pub const MEDIA_TYPE: &str = "text/event-stream";
+
+/// The id of the event that a client has seen last.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Tells the proxies that gather answers, nginx before all, to pass each event on.
+const NO_GATHERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A sign of life: a line that clients pass over.
+const HEARTBEAT: &[u8] = b":\n\n";
+
+/// What an event says of the saga.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It has yet to decide.
+    Pending,
+    /// It has decided; the client has seen it undecided.
+    Decided,
+    /// There is nothing to decide, as far as the client has seen.
+    Current,
+}
+
+impl Phase {
+    const ALL: [Self; 3] = [Self::Pending, Self::Decided, Self::Current];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Decided => "decided",
+            Self::Current => "current",
+        }
+    }
+}
+
+/// Whether a request asks for events: it prefers them to JSON.
+pub(super) fn are_wanted(method: &Method, headers: &HeaderMap) -> bool {
+    let (events, json) = (
+        quality(headers, MEDIA_TYPE),
+        quality(headers, "application/json"),
+    );
+    *method == Method::GET && events > 0.0 && events > json
+}
+
+/// How much a media type is wanted that is listed by its name: from 0 to 1.
+fn quality(headers: &HeaderMap, media_type: &str) -> f32 {
+    let lists = headers.get_all(header::ACCEPT).iter();
+    let ranges = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','));
+    let wanted = ranges.filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_it = parts.next()?.eq_ignore_ascii_case(media_type);
+        let quality = parts.find_map(|part| part.strip_prefix("q="));
+        is_it.then(|| quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0)))
+    });
+    wanted.fold(0.0, f32::max)
+}
+
+/// Begins a stream; what is wrong with the read is answered like that of any other.
+pub(super) async fn open(
+    mut reading: Reading,
+    headers: &HeaderMap,
+    heartbeat: std::time::Duration,
+) -> Result<Answered, Problem> {
+    let seen = reading.ask().await?;
+    let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+    let mut stream = Stream {
+        reading,
+        heartbeat,
+        has_pended: last
+            .and_then(phase)
+            .is_some_and(|phase| phase != Phase::Current),
+        shown: last.unwrap_or_default().to_owned(),
+        is_over: false,
+    };
+    let first = match stream.event(&seen) {
+        Some(event) => event,
+        None if stream.is_over => return Ok(no_more()),
+        // It has seen this already; what it gets at once says that the stream is there.
+        None => Bytes::from_static(HEARTBEAT),
+    };
+    Ok(response(Events::begin(first, stream)))
+}
+
+fn response(events: Events) -> Answered {
+    let mut response = Answered::new(AnswerBody::new(events));
+    for (name, value) in [
+        (header::CONTENT_TYPE, MEDIA_TYPE),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "accept"),
+        (NO_GATHERING, "no"),
+    ] {
+        (response.headers_mut()).insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The answer by which a browser ends its `EventSource`.
+fn no_more() -> Answered {
+    let mut response = Answered::new(whole(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The phase of an event's id; none where it is not one of this host's.
+fn phase(id: &str) -> Option<Phase> {
+    let (_, word) = id.rsplit_once('-')?;
+    Phase::ALL.into_iter().find(|phase| phase.word() == word)
+}
+
+/// A stream as it stands between two events.
+struct Stream {
+    reading: Reading,
+    heartbeat: std::time::Duration,
+    /// Id of the event that the client has.
+    shown: String,
+    /// Whether the client has seen the saga undecided.
+    has_pended: bool,
+    /// Whether the event that it has is the last.
+    is_over: bool,
+}
+
+impl Stream {
+    /// The event for what was read; none where the client has it.
+    fn event(&mut self, seen: &Seen) -> Option<Bytes> {
+        self.has_pended |= seen.is_pending;
+        let phase = match (seen.is_pending, self.has_pended) {
+            (true, _) => Phase::Pending,
+            (false, true) => Phase::Decided,
+            (false, false) => Phase::Current,
+        };
+        self.is_over = phase == Phase::Decided;
+        let id = format!("{}-{}", conditional::tag(&seen.body), phase.word());
+        if self.shown == id {
+            return None;
+        }
+        // Between the tokens of a JSON text a line's end is as good as a space, and within none it can be.
+        let data = seen.body.replace(['\n', '\r'], " ");
+        let event = format!("event: state\nid: {id}\ndata: {data}\n\n");
+        self.shown = id;
+        Some(event.into())
+    }
+
+    /// What comes next, and the stream as it is then; none at its end.
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        if self.is_over {
+            return None;
+        }
+        let sign_of_life = Instant::now() + self.heartbeat;
+        loop {
+            tokio::select! {
+                is_so = self.reading.changed() => if !is_so { return None },
+                () = tokio::time::sleep_until(sign_of_life) => {
+                    return Some((Bytes::from_static(HEARTBEAT), self));
+                }
+            }
+            let seen = self.reading.ask().await.ok()?;
+            if let Some(event) = self.event(&seen) {
+                return Some((event, self));
+            }
+        }
+    }
+}
+
+/// What comes next, once it is there.
+type Next = Pin<Box<dyn Future<Output = Option<(Bytes, Stream)>> + Send>>;
+
+/// The body of a stream. Only who takes an event has the next one read.
+struct Events {
+    next: Option<Next>,
+}
+
+impl Events {
+    fn begin(first: Bytes, stream: Stream) -> Self {
+        Self {
+            next: Some(Box::pin(std::future::ready(Some((first, stream))))),
+        }
+    }
+}
+
+impl hyper::body::Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(next) = &mut self.next else {
+            return Poll::Ready(None);
+        };
+        let come = ready!(next.as_mut().poll(context));
+        let (event, next) = come
+            .map(|(event, stream)| (event, Box::pin(stream.next()) as Next))
+            .unzip();
+        self.next = next;
+        Poll::Ready(event.map(|event| Ok(Frame::data(event))))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn wanted(accept: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for list in accept {
+            headers.append(header::ACCEPT, list.parse().unwrap());
+        }
+        are_wanted(&Method::GET, &headers)
+    }
+
+    #[test]
+    fn events_are_for_those_who_prefer_them_to_json() {
+        for accept in [
+            vec!["text/event-stream"],
+            vec!["Text/Event-Stream; charset=utf-8"],
+            vec!["text/event-stream, */*;q=0.1"],
+            vec!["application/json;q=0.5, text/event-stream"],
+            vec!["text/html", "text/event-stream;q=0.1"],
+        ] {
+            assert!(wanted(&accept), "{accept:?}");
+        }
+        for accept in [
+            vec![],
+            vec!["*/*"],
+            vec!["text/*"],
+            vec!["application/json"],
+            vec!["application/json, text/event-stream"],
+            vec!["text/event-stream;q=0"],
+            vec!["text/event-stream;q=x"],
+            vec!["text/event-streams"],
+        ] {
+            assert!(!wanted(&accept), "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn only_ids_of_this_host_have_a_phase() {
+        let tag = conditional::tag("1");
+        for of in Phase::ALL {
+            assert_eq!(phase(&format!("{tag}-{}", of.word())), Some(of));
+        }
+        for other in ["", "17", "-", &tag, "decided", "x-Decided", "x-decided-"] {
+            assert_eq!(phase(other), None, "{other}");
+        }
+    }
+}

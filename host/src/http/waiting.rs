@@ -1,0 +1,155 @@
+//! Requests that wait for what becomes of an aggregate: how many may, for how long, and how they hear of it.
+//!
+//! They hear of commits (see [`crate::changes`]) and of swaps of the rules, and read then; nobody polls. Each
+//! holds a place, of which there are so many (invariant 9), until it is dropped. When the host is drained they
+//! are all over at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use saga_core::outcome::Reply;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::nothing_at;
+use super::problem::{Problem, try_later};
+use super::reply::replied;
+use super::request::key;
+use super::routes::Found;
+use super::service::{CHECKS, FOLLOW, Serving};
+use crate::changes::Watch;
+use crate::pipeline::{Answer, CommandCall, Participant};
+
+/// Bounds of what waits on one listener.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Longest wait that is granted, in seconds; 0 for none.
+    pub(super) seconds: u64,
+    /// Time after which a stream of events says that it is still there.
+    pub(super) heartbeat: Duration,
+    places: Arc<Semaphore>,
+    drain: CancellationToken,
+}
+
+/// What is read of an aggregate.
+pub(super) struct Seen {
+    /// JSON text.
+    pub(super) body: String,
+    /// Whether the saga has yet to decide.
+    pub(super) is_pending: bool,
+}
+
+/// A read of one aggregate that is asked again whenever its answer may be another.
+pub(super) struct Reading {
+    participant: Arc<Participant>,
+    serving: watch::Receiver<Arc<Serving>>,
+    watch: Watch,
+    /// Path of the read, base path included.
+    path: String,
+    key: String,
+    traceparent: Option<String>,
+    drain: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    /// So many seconds at most, a sign of life so often, in so many requests, until the drain.
+    #[must_use]
+    pub fn new(
+        seconds: u64,
+        heartbeat: Duration,
+        watchers: usize,
+        drain: CancellationToken,
+    ) -> Self {
+        Self {
+            seconds,
+            heartbeat,
+            places: Arc::new(Semaphore::new(watchers)),
+            drain,
+        }
+    }
+
+    /// Begins to watch an aggregate, that of this key, which is read at this path; none where no place is left.
+    pub(super) fn reading(
+        &self,
+        participant: &Arc<Participant>,
+        serving: watch::Receiver<Arc<Serving>>,
+        path: String,
+        key: String,
+        traceparent: Option<String>,
+    ) -> Option<Reading> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        Some(Reading {
+            watch: participant.watch(&key),
+            participant: participant.clone(),
+            serving,
+            path,
+            key,
+            traceparent,
+            drain: self.drain.clone(),
+            _place: place,
+        })
+    }
+}
+
+impl Reading {
+    /// Reads, under the rules that are active.
+    pub(super) async fn ask(&mut self) -> Result<Seen, Problem> {
+        for _ in 0..CHECKS {
+            let serving = self.serving.borrow_and_update().clone();
+            match self.participant.command(self.call(&serving)?).await {
+                Answer::CheckAgain(_) => {
+                    // Where the routes don't follow, the next check finds that out too.
+                    let _ = tokio::time::timeout(FOLLOW, self.serving.changed()).await;
+                }
+                answer => {
+                    return Ok(match replied(answer)? {
+                        (Reply::Done(body), _) => Seen {
+                            body,
+                            is_pending: false,
+                        },
+                        (Reply::Pending(body), _) => Seen {
+                            body,
+                            is_pending: true,
+                        },
+                        (Reply::Refused(refusal), _) => return Err(Problem::refused(refusal)),
+                    });
+                }
+            }
+        }
+        let detail = "the rules were swapped several times while the aggregate was read";
+        Err(try_later(detail.into()))
+    }
+
+    /// Returns true when the answer may be another, and false when the host is drained. Nothing is lost where the
+    /// caller stops waiting.
+    pub(super) async fn changed(&mut self) -> bool {
+        tokio::select! {
+            () = self.drain.cancelled() => false,
+            () = self.watch.changed() => true,
+            swap = self.serving.changed() => swap.is_ok(),
+        }
+    }
+
+    /// The read as a command, if these routes lead to it and to the same aggregate.
+    fn call(&self, serving: &Serving) -> Result<CommandCall, Problem> {
+        let gone = || nothing_at(&self.path);
+        let Found::Route(route, parameters) = serving.routes.find(&Method::GET, &self.path) else {
+            return Err(gone());
+        };
+        let key = key(route, &parameters, &Value::Null, self.participant.limits())?;
+        if key.as_ref() != Some(&self.key) {
+            return Err(gone());
+        }
+        Ok(CommandCall {
+            under: serving.active.clone(),
+            command: route.command.clone(),
+            parameters,
+            body: "null".into(),
+            key,
+            traceparent: self.traceparent.clone(),
+        })
+    }
+}
