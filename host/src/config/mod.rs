@@ -7,10 +7,12 @@
 //! # Layout
 //!
 //! - this file: what can be set, and the defaults
+//! - [`http`]: the participants' listeners
 //! - `kafka`: the way to the brokers
 //! - [`operator`]: the admin interface, and how rules are swapped
 //! - [`reader`]: how it is read
 
+pub mod http;
 mod kafka;
 pub mod operator;
 pub mod reader;
@@ -27,6 +29,7 @@ use serde::Serialize;
 use crate::plugin::GuestLimits;
 use crate::store::StoreSettings;
 use crate::transport::kafka::KafkaSettings;
+pub use http::HttpSettings;
 pub use operator::{AdminSettings, ReloadSettings, Token};
 use reader::{Override, Reader};
 
@@ -71,15 +74,6 @@ pub struct LogSettings {
     pub level: String,
     /// `text` for people, `json` for machines.
     pub format: String,
-}
-
-/// Bounds of the listeners.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HttpSettings {
-    /// Bytes of a request's body.
-    pub body_bytes: usize,
-    /// Connections of one listener.
-    pub connections: usize,
 }
 
 /// The embedded log.
@@ -218,10 +212,7 @@ fn read(reader: &mut Reader) -> Config {
                 one_of(&["text", "json"]),
             ),
         },
-        http: HttpSettings {
-            body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
-            connections: reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20)),
-        },
+        http: http::read_http(reader),
         admin: operator::read_admin(reader),
         reload: operator::read_reload(reader),
         store: read_store(reader),
