@@ -3,6 +3,8 @@
 //! # Layout
 //!
 //! - [`server`]: the listeners: bounded connections, graceful drain
+//! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, what a client may have under way
+//! - [`tls`]: the certificate that a listener shows
 //! - [`answer`]: what every service does alike with bodies and answers
 //! - [`service`]: one request: route, command, answer
 //! - `request`: what a request says: body, key, trace context
@@ -14,6 +16,7 @@
 //! Must not know: SQL, Kafka, components, or any participant by name.
 
 pub mod answer;
+mod connection;
 pub mod problem;
 mod reply;
 mod request;
@@ -21,3 +24,4 @@ pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod service;
+pub mod tls;

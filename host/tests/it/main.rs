@@ -27,17 +27,20 @@ mod store_file;
 mod support;
 
 mod aftermath;
+mod clients;
 mod kafka;
 
 mod admin;
 mod bad_input;
 mod bad_records;
+mod command_line;
 mod components;
 mod crash;
 mod crash_points;
 mod documents;
 mod hostile;
 mod http;
+mod http2;
 mod isolation;
 mod journal;
 mod limits;
@@ -58,4 +61,5 @@ mod settings;
 mod start_stop;
 mod store;
 mod timers;
+mod tls;
 mod walk;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::group;
@@ -81,7 +82,7 @@ const ALIASES: [(&str, &str); 2] = [
 ];
 
 /// How to talk to Kafka.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KafkaSettings {
     /// Brokers to ask first: `HOST:PORT`, several with commas between.
     pub bootstrap: String,
