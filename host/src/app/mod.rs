@@ -179,7 +179,12 @@ pub async fn start(
     let mut hosted = Vec::new();
     let mut certificates = Vec::new();
     for participant in prepared {
-        certificates.extend(participant.tls.clone().map(|tls| (participant.name.clone(), tls)));
+        certificates.extend(
+            participant
+                .tls
+                .clone()
+                .map(|tls| (participant.name.clone(), tls)),
+        );
         let (url, listener, one) =
             start_participant(config, &store, transport.as_ref(), participant, &stop)?;
         listening.push((one.participant.name().to_owned(), url));

@@ -55,7 +55,9 @@ impl Writer<'_> {
                 at.push(key.trim_matches('"').to_owned());
                 self.explain(&at);
                 end = ["\"\"\"", "'''"].into_iter().find(|mark| {
-                    value.strip_prefix(mark).is_some_and(|rest| !rest.contains(mark))
+                    value
+                        .strip_prefix(mark)
+                        .is_some_and(|rest| !rest.contains(mark))
                 });
             }
             if !line.is_empty() || end.is_some() {
@@ -151,7 +153,9 @@ fn description(schema: &Value) -> Option<&str> {
 /// What a setting can be: itself, and where there are several forms, each of them.
 fn forms(schema: &Value) -> impl Iterator<Item = &Value> {
     let forms = ["anyOf", "oneOf"].into_iter();
-    let forms = forms.filter_map(|key| schema.get(key)?.as_array()).flatten();
+    let forms = forms
+        .filter_map(|key| schema.get(key)?.as_array())
+        .flatten();
     let nested = forms.clone().flat_map(|form| {
         let forms = form.get("anyOf").and_then(Value::as_array);
         forms.into_iter().flatten()
@@ -160,14 +164,19 @@ fn forms(schema: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    let all = forms(schema).filter_map(|form| form.get("properties")?.as_object()).flatten();
+    let all = forms(schema)
+        .filter_map(|form| form.get("properties")?.as_object())
+        .flatten();
     let unique: std::collections::BTreeMap<_, _> = all.collect();
     unique.into_iter()
 }
 
 /// The schema of what has names of the person's choice.
 fn any(schema: &Value) -> Option<&Value> {
-    forms(schema).find_map(|form| form.get("additionalProperties").filter(|any| any.is_object()))
+    forms(schema).find_map(|form| {
+        form.get("additionalProperties")
+            .filter(|any| any.is_object())
+    })
 }
 
 fn is_section(schema: &Value) -> bool {
@@ -195,7 +204,9 @@ mod tests {
         let mut before = "";
         for line in text.lines() {
             let bare = line.trim_start_matches("# ");
-            let is_setting = bare.split_once(" =").is_some_and(|(key, _)| !key.contains(' '));
+            let is_setting = bare
+                .split_once(" =")
+                .is_some_and(|(key, _)| !key.contains(' '));
             if is_setting || bare.starts_with('[') {
                 let is_explained = before.starts_with("# ") && before.ends_with(['.', ')']);
                 assert!(is_explained, "{line} is not explained in\n{text}");

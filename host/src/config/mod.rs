@@ -13,8 +13,8 @@
 //! - [`reader`]: how it is read
 //! - `explained`: how it is printed
 
-pub mod http;
 mod explained;
+pub mod http;
 mod kafka;
 pub mod operator;
 pub mod reader;

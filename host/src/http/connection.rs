@@ -16,7 +16,7 @@ use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, interval_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -107,8 +107,6 @@ impl<S: Answers> Shared<S> {
         }
     }
 
-    /// HTTP/1 ends what is silent itself, once it knows that it is HTTP/1. HTTP/2 does not, nor does who waits for the
-    /// first bytes to know; so it is looked here whether there was a request.
     async fn converse<I: Read + Write + Unpin + Send + 'static>(self: Arc<Self>, io: I) {
         let activity = Arc::new(Activity::default());
         let (shared, under_way) = (self.clone(), activity.clone());
@@ -127,24 +125,43 @@ impl<S: Answers> Shared<S> {
             }
         });
         let mut connection = pin!(self.http.serve_connection(io, answer));
-        // One of its own, since all connections would meet at the lock of a common one.
-        let stop = self.stop.child_token();
-        let mut stopped = pin!(stop.cancelled());
-        let mut looks = interval_at(Instant::now() + self.head_time, self.head_time);
-        let mut seen = 0;
+        let (end, mut ending) = oneshot::channel();
+        tokio::spawn(self.clone().watch(activity, end));
         let mut is_ending = false;
         loop {
             tokio::select! {
+                biased;
                 // A client that breaks off is none of the host's faults.
                 _ = connection.as_mut() => return,
-                () = stopped.as_mut(), if !is_ending => is_ending = true,
-                _ = looks.tick(), if !is_ending => is_ending = activity.rests_since(&mut seen),
-            }
-            if is_ending {
-                // What is under way is answered, and what is being sent is sent to its end.
-                connection.as_mut().graceful_shutdown();
+                _ = &mut ending, if !is_ending => {
+                    is_ending = true;
+                    // What is under way is answered, and what is being sent is sent to its end.
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         }
+    }
+
+    /// Says when a connection is to end: at the stop, or when it had no request for a while. HTTP/1 sees to the second itself
+    /// once it knows that it is HTTP/1; HTTP/2 does not, nor does who waits for the first bytes to know.
+    ///
+    /// A task of its own, because the connection's is woken for each packet, and these would be looked at each time.
+    async fn watch(self: Arc<Self>, activity: Arc<Activity>, mut end: oneshot::Sender<()>) {
+        let mut looks = interval_at(Instant::now() + self.head_time, self.head_time);
+        let mut seen = 0;
+        loop {
+            tokio::select! {
+                () = end.closed() => return,
+                () = self.stop.cancelled() => break,
+                _ = looks.tick() => {
+                    if activity.rests_since(&mut seen) {
+                        break;
+                    }
+                }
+            }
+        }
+        // Nobody hears it where the connection ended meanwhile.
+        let _ = end.send(());
     }
 }
 
@@ -177,5 +194,69 @@ impl Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper::body::Incoming;
+    use hyper::client::conn::http2;
+    use hyper::{Response, StatusCode};
+
+    use super::*;
+    use crate::http::answer::{Answered, whole};
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    /// Answers when it is told to.
+    struct Patient(Semaphore);
+
+    impl Answers for Patient {
+        async fn answer(&self, _: Request<Incoming>) -> Answered {
+            self.0.acquire().await.unwrap().forget();
+            Response::new(whole("done"))
+        }
+    }
+
+    /// A server with this time for a head: the client's end, the service, and the task that ends with the connection.
+    fn served(
+        head_time: Duration,
+    ) -> (
+        TokioIo<tokio::io::DuplexStream>,
+        Arc<Patient>,
+        tokio::task::JoinHandle<()>,
+    ) {
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let service = Arc::new(Patient(Semaphore::new(0)));
+        let shared = Shared::new(service.clone(), 8, CancellationToken::new(), head_time);
+        let served = tokio::spawn(Arc::new(shared).converse(TokioIo::new(server)));
+        (TokioIo::new(client), service, served)
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_let_go() {
+        let (client, _, served) = served(SHORT);
+        served.await.unwrap();
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn who_begins_http2_and_asks_nothing_is_let_go_and_who_waits_for_an_answer_is_not() {
+        let (client, service, served) = served(SHORT);
+        let (mut client, connection) = http2::handshake(TokioExecutor::new(), client)
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let asked = client.send_request(Request::new(Empty::<Bytes>::new()));
+        let asked = tokio::spawn(asked);
+        tokio::time::sleep(SHORT * 5).await;
+        assert!(!served.is_finished() && !asked.is_finished());
+        service.0.add_permits(1);
+        assert_eq!(asked.await.unwrap().unwrap().status(), StatusCode::OK);
+        // Nothing more is asked.
+        served.await.unwrap();
+        connection.await.unwrap().unwrap();
     }
 }

@@ -183,7 +183,9 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
 
 /// Clients refuse a certificate that is not valid now; the host serves it all the same, for the time may be what is wrong.
 fn warn_of(path: &Path) {
-    let leaf = certificates(path).ok().and_then(|chain| chain.into_iter().next());
+    let leaf = certificates(path)
+        .ok()
+        .and_then(|chain| chain.into_iter().next());
     if let Some(reason) = leaf.and_then(|leaf| not_valid(&leaf, UnixTime::now())) {
         tracing::warn!(certificate = %path.display(), "the certificate {reason}: clients will refuse it; put another in its place and send SIGHUP");
     }

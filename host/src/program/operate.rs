@@ -116,7 +116,8 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
                 Some(digest) => json!({"digest": digest}).to_string(),
                 None => String::new(),
             };
-            let progress = Progress::of(&format!("{participant}: an earlier generation is checked"));
+            let progress =
+                Progress::of(&format!("{participant}: an earlier generation is checked"));
             let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
             drop(progress);
             shown(reply, json, table::applied)

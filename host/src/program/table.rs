@@ -97,7 +97,12 @@ fn notes(text: &mut String, notes: &[String]) {
 pub(crate) fn ready(report: &Report) -> String {
     let mut text = format!("{}\n", report.status.word());
     for participant in &report.participants {
-        let ReadyParticipant { name, version, active, .. } = participant;
+        let ReadyParticipant {
+            name,
+            version,
+            active,
+            ..
+        } = participant;
         let _ = writeln!(text, "{name} {version} {}", short(active));
         if let Some(line) = (participant.file.as_ref()).and_then(|file| differs(file, name)) {
             let _ = writeln!(text, "  {line}");
@@ -106,7 +111,11 @@ pub(crate) fn ready(report: &Report) -> String {
             let _ = writeln!(text, "  {}", refusal(refused));
         }
         if participant.quarantined > 0 {
-            let _ = writeln!(text, "  {} aggregates are quarantined", participant.quarantined);
+            let _ = writeln!(
+                text,
+                "  {} aggregates are quarantined",
+                participant.quarantined
+            );
         }
     }
     for reason in report.transport.iter().chain(&report.reason) {

@@ -14,7 +14,10 @@ pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
     panics::die_on_panic(exit::INTERNAL);
     let shown = request.path.display();
     let what = match &request.data {
-        Some(data) => format!("{shown} is checked, and tried on what is recorded in {}", data.display()),
+        Some(data) => format!(
+            "{shown} is checked, and tried on what is recorded in {}",
+            data.display()
+        ),
         None => format!("{shown} is checked"),
     };
     let progress = Progress::of(&printable(&what));

@@ -105,7 +105,12 @@ pub async fn ask(client: &mut Http2, method: &str, url: &str, body: &str) -> (u1
 }
 
 /// Status and body of what is answered on a connection for this request alone.
-pub async fn ask_http1<I>(io: I, method: &str, url: &str, body: &str) -> hyper::Result<(u16, String)>
+pub async fn ask_http1<I>(
+    io: I,
+    method: &str,
+    url: &str,
+    body: &str,
+) -> hyper::Result<(u16, String)>
 where
     I: Read + Write + Unpin + Send + 'static,
 {
@@ -169,10 +174,15 @@ pub async fn tls(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
     let stream = TcpStream::connect(address(url)).await?;
     let name = ServerName::try_from("127.0.0.1").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
 }
 
 /// The protocol that was agreed on, and the certificate that was shown.

@@ -31,7 +31,9 @@ fn commands() -> Vec<String> {
     let (list, _) = list.split_once("\n\n").unwrap();
     let names = list.lines().filter_map(|line| line.strip_prefix("  "));
     let names = names.filter_map(|line| line.split(' ').next());
-    let names: Vec<_> = names.filter(|name| !name.is_empty() && *name != "help").collect();
+    let names: Vec<_> = names
+        .filter(|name| !name.is_empty() && *name != "help")
+        .collect();
     assert!(names.len() > 6, "{names:?}");
     names.into_iter().map(str::to_owned).collect()
 }
@@ -41,7 +43,9 @@ fn every_command_teaches_by_example() {
     for command in commands() {
         let help = said(&[&command, "--help"]);
         let (_, examples) = help.split_once("Examples:\n").unwrap();
-        let is_shown = |line: &str| line.contains(&format!("saga {command} ")) || line.ends_with(&format!("saga {command}"));
+        let is_shown = |line: &str| {
+            line.contains(&format!("saga {command} ")) || line.ends_with(&format!("saga {command}"))
+        };
         assert!(examples.lines().any(is_shown), "{help}");
     }
 }
@@ -59,7 +63,10 @@ fn the_exit_codes_that_help_prints_are_those_of_the_documentation() {
     let page = std::fs::read_to_string(path).unwrap();
     let (_, section) = page.split_once("## Exit codes\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
-    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let rows = section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1);
     assert_eq!(rows.collect::<Vec<_>>(), printed);
 }
 
@@ -116,7 +123,9 @@ fn a_host_is_asked_whether_it_is_ready() {
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let lines: Vec<_> = out.lines().collect();
     assert!(
-        lines[0] == "ready" && lines[1].starts_with("customer 0.1.0 ") && lines[2].starts_with("order 0.1.0 "),
+        lines[0] == "ready"
+            && lines[1].starts_with("customer 0.1.0 ")
+            && lines[2].starts_with("order 0.1.0 "),
         "{out}"
     );
     let (code, out, _) = ready(true);

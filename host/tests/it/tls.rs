@@ -34,7 +34,9 @@ fn registers(host: &Host, authority: &Authority) {
     let url = format!("{}/customers", host.url("customer"));
     let (status, body) = run(async {
         let stream = tls(&url, &[authority], &[]).await.unwrap();
-        ask_http1(TokioIo::new(stream), "POST", &url, CUSTOMER).await.unwrap()
+        ask_http1(TokioIo::new(stream), "POST", &url, CUSTOMER)
+            .await
+            .unwrap()
     });
     assert_eq!(status, 201, "{body}");
 }
@@ -66,7 +68,9 @@ fn a_client_agrees_on_http2_or_http1_over_tls() {
     // Who asks without TLS is not answered, and holds nobody up; no more does who says nothing.
     let silent: Vec<_> = (0..20).map(|_| connect(url)).collect();
     let mut plain = connect(url);
-    plain.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    plain
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
     let answer = rest(plain);
     assert!(!answer.contains("HTTP/1.1"), "{answer}");
     registers(&host, &authority);
@@ -95,7 +99,10 @@ fn a_participant_may_have_a_certificate_of_its_own() {
     let host = start(data.path(), "participants.order", &theirs.sign(2400)).start();
     assert!(host.url("order").starts_with("https://"));
     assert!(host.url("customer").starts_with("http://"));
-    assert_eq!(host.send("customer", "POST", "/customers", CUSTOMER).status, 201);
+    assert_eq!(
+        host.send("customer", "POST", "/customers", CUSTOMER).status,
+        201
+    );
 }
 
 #[test]
@@ -108,7 +115,10 @@ fn files_that_cannot_be_used_are_all_said_at_once() {
     let [of_order, _] = write(data.path(), "order", &authority.sign(2400));
     let (status, said) = start(data.path(), "http", &(key.clone(), certificate))
         .setting("participants.order.tls.certificate", of_order.display())
-        .setting("participants.order.tls.key", data.path().join("listener-chain.pem").display())
+        .setting(
+            "participants.order.tls.key",
+            data.path().join("listener-chain.pem").display(),
+        )
         .setting("participants.customer.tls.certificate", "/none/such.pem")
         .fail();
     assert_eq!(status.code(), USAGE, "{said}");
@@ -134,7 +144,9 @@ fn a_certificate_that_has_expired_is_said_and_shown() {
     let host = start(data.path(), "http", &authority.sign(2021)).start();
     host.log_until("the certificate has expired (");
     run(async {
-        let refused = tls(host.url("customer"), &[&authority], &["h2"]).await.unwrap_err();
+        let refused = tls(host.url("customer"), &[&authority], &["h2"])
+            .await
+            .unwrap_err();
         assert!(refused.to_string().contains("expired"), "{refused}");
     });
 }
