@@ -3,10 +3,11 @@
 //! Each has a unit, a reason and an attacker in mind. What bounds the guest while it runs (fuel,
 //! memory, time) is enforced where it runs; these bound the values on either side.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Bounds of one turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TurnLimits {
     /// Bytes of a record's value that is offered to rules. A larger one becomes a dead letter.
     pub record_bytes: usize,

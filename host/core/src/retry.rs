@@ -3,10 +3,11 @@
 //! A failure of the store or of the transport is not a matter of this file: it says nothing about the
 //! message, and the host tries again for as long as it takes.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How often and how soon to try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included. At least 1.
     pub attempts: u32,

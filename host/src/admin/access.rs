@@ -84,7 +84,11 @@ fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         );
     }
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok());
+    let host = match hosts.next() {
+        Some(host) => host.to_str().ok(),
+        // HTTP/2 says it in the address of the request only.
+        None => uri.authority().map(Authority::as_str),
+    };
     let is_local = hosts.next().is_none()
         && host.is_some_and(names_this_machine)
         && uri
@@ -210,6 +214,8 @@ mod tests {
             assert_eq!(status(&access, "/x", &[("host", host)]), expected, "{host}");
         }
         assert_eq!(status(&access, "/x", &[]), 403);
+        assert_eq!(status(&access, "http://127.0.0.1:9000/x", &[]), 200);
+        assert_eq!(status(&access, "http://evil.example/x", &[]), 403);
         let twice = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(status(&access, "/x", &twice), 403);
         let elsewhere = "http://evil.example/x";

@@ -7,7 +7,7 @@
 //! Must not know: transports, the store. What they say comes as words.
 
 use hyper::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::reload::report::{
@@ -31,7 +31,7 @@ pub struct Readiness {
 }
 
 /// The word for the state of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It takes requests.
@@ -45,11 +45,12 @@ pub enum Status {
 }
 
 /// All that is told of the readiness of a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The state in one word.
     pub status: Status,
-    /// Its participants.
+    /// Its participants. Strangers are told the state only, as a report that says no more.
+    #[serde(default)]
     pub participants: Vec<ReadyParticipant>,
     /// Why records don't flow at the moment, if they don't.
     pub transport: Option<String>,
@@ -59,7 +60,7 @@ pub struct Report {
 }
 
 /// A participant, as the readiness tells of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyParticipant {
     /// Name.
     pub name: String,
@@ -76,6 +77,17 @@ pub struct ReadyParticipant {
 }
 
 impl Status {
+    /// The word, as it is told.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Draining => "draining",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
     /// The HTTP status that says so to whoever sends requests here or elsewhere.
     #[must_use]
     pub fn http(self) -> StatusCode {

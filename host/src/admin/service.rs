@@ -72,7 +72,7 @@ pub async fn serve(
     stop: CancellationToken,
     drain: Duration,
 ) {
-    server::serve(listener, admin, CONNECTIONS, stop, drain).await;
+    server::serve(listener, None, admin, CONNECTIONS, stop, drain).await;
 }
 
 /// Answers the operator's requests.

@@ -28,6 +28,7 @@ use crate::generation::Build;
 use crate::http::cors::Cors;
 use crate::http::server;
 use crate::http::service::Service;
+use crate::http::tls::Tls;
 use crate::http::waiting::Waiting;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
 use crate::reload::fit;
@@ -87,6 +88,7 @@ pub struct Running {
     timers: Vec<Thread<()>>,
     relay: Option<Thread<()>>,
     watch: Option<Watch>,
+    certificates: Vec<(String, Arc<Tls>)>,
     stop: Stop,
 }
 
@@ -182,7 +184,14 @@ pub async fn start(
     let mut listening = Vec::new();
     let mut listeners = Vec::new();
     let mut hosted = Vec::new();
+    let mut certificates = Vec::new();
     for participant in prepared {
+        certificates.extend(
+            participant
+                .tls
+                .clone()
+                .map(|tls| (participant.name.clone(), tls)),
+        );
         let (url, listener, one) =
             start_participant(config, &store, transport.as_ref(), participant, &stop)?;
         listening.push((one.participant.name().to_owned(), url));
@@ -220,13 +229,21 @@ pub async fn start(
         timers,
         relay,
         watch,
+        certificates,
         stop,
     })
 }
 
 impl Running {
-    /// Has the components' files read again: those that are not what is active are applied.
+    /// Has the files read again. Components that are not what is active are applied; new connections see the certificates
+    /// that are there now. Must be called within a tokio runtime.
     pub fn reread(&self) {
+        let certificates = self.certificates.clone();
+        tokio::task::spawn_blocking(move || {
+            for (name, tls) in certificates {
+                tls.reread(&name);
+            }
+        });
         if let Some((ask, _)) = &self.watch {
             // One that waits already reads what there is when its turn comes.
             let _ = ask.try_send(watch::Reread);
@@ -335,9 +352,11 @@ fn start_participant(
         .listener
         .local_addr()
         .context("the listener has no address")?;
-    let url = format!("http://{address}{}", prepared.base_path);
+    let scheme = prepared.tls.as_ref().map_or("http", |_| "https");
+    let url = format!("{scheme}://{address}{}", prepared.base_path);
     let listener = tokio::spawn(server::serve(
         prepared.listener,
+        prepared.tls,
         service.clone(),
         config.http.connections,
         stop.listening.clone(),

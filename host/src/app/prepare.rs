@@ -12,6 +12,7 @@ use crate::config::{Config, ParticipantConfig};
 use crate::generation::{Build, Generation};
 use crate::http::server;
 use crate::http::service::Serving;
+use crate::http::tls::{CertificateFiles, Tls, Wrong};
 use crate::pipeline::Active;
 use crate::reload::fit::{self, FitError, Fitted};
 use crate::reload::initial::{self, Initial};
@@ -35,6 +36,7 @@ pub(super) struct Prepared {
     /// The digest of its file.
     pub(super) file: Option<String>,
     pub(super) listener: TcpListener,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) base_path: String,
 }
 
@@ -92,6 +94,8 @@ pub(super) fn prepare(
     let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
     let address = own.listen.unwrap_or(loopback);
     let listener = server::bind(name, address).map_err(StartError::Listen)?;
+    let tls = own.tls.as_ref().or(config.http.tls.as_ref());
+    let tls = tls.map(read_certificate).transpose()?;
     let base_path = own.base_path.clone();
     let base_path = base_path.unwrap_or(description.endpoint.base_path);
     let is_active = active.is_some_and(|active| active.digest == build.digest());
@@ -115,8 +119,18 @@ pub(super) fn prepare(
         is_active,
         file: initial.file,
         listener,
+        tls,
         base_path,
     })
+}
+
+/// The files were right when the settings were read; they may be others by now.
+fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
+    let problems = |wrong: Vec<Wrong>| {
+        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        StartError::Config(lines.join("\n"))
+    };
+    Tls::new(files).map(Arc::new).map_err(problems)
 }
 
 /// The row of a build that can read what is stored.

@@ -1,14 +1,16 @@
 //! The participants' listeners: what can be set of them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::in_range;
 use super::reader::Reader;
+use super::{in_range, not_empty};
 use crate::http::cors;
+use crate::http::tls::CertificateFiles;
 use crate::store::IdempotencySettings;
 
-/// Bounds of the listeners.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The listeners: their bounds, what they do alike, and TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HttpSettings {
     /// Bytes of a request's body.
     pub body_bytes: usize,
@@ -26,6 +28,9 @@ pub struct HttpSettings {
     pub heartbeat_seconds: u64,
     /// Origins whose pages may use the API, such as `https://shop.example`; `*` for all, none for no CORS.
     pub cors_origins: Vec<String>,
+    /// The certificate of all listeners but those that have their own; none for HTTP without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<CertificateFiles>,
 }
 
 impl HttpSettings {
@@ -58,6 +63,7 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
         watchers: reader.get(&["http", "watchers"], 4_096, in_range(0, 1 << 20)),
         heartbeat_seconds: reader.get(&["http", "heartbeat_seconds"], 15, in_range(1, 3_600)),
         cors_origins: reader.get(&["http", "cors_origins"], Vec::new(), are_origins),
+        tls: read_tls(reader, &["http", "tls"]),
     }
 }
 
@@ -70,4 +76,33 @@ fn are_origins(origins: &Vec<String>) -> Result<(), String> {
         return Err("lists `*`, which stands for all, beside others".into());
     }
     Ok(())
+}
+
+/// The certificate that is set there; none where nothing is, or where the files can't be used.
+pub(super) fn read_tls(reader: &mut Reader, path: &[&str]) -> Option<CertificateFiles> {
+    if reader.names(path).is_empty() {
+        return None;
+    }
+    let shown = path.join(".");
+    let mut file = |key| {
+        let path: Vec<&str> = path.iter().copied().chain([key]).collect();
+        let is_given = reader.is_given(&path);
+        let file: Option<String> = reader.find(&path, not_empty);
+        if !is_given {
+            reader.problem(format!(
+                "{shown}.{key}: is missing; a certificate and its key belong together"
+            ));
+        }
+        file
+    };
+    let (certificate, key) = (file("certificate"), file("key"));
+    let files = CertificateFiles {
+        certificate: certificate?.into(),
+        key: key?.into(),
+    };
+    let problems = files.problems();
+    for problem in &problems {
+        reader.problem(format!("{shown}.{problem}"));
+    }
+    problems.is_empty().then_some(files)
 }

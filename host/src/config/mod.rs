@@ -11,7 +11,9 @@
 //! - `kafka`: the way to the brokers
 //! - [`operator`]: the admin interface, and how rules are swapped
 //! - [`reader`]: how it is read
+//! - `explained`: how it is printed
 
+mod explained;
 pub mod http;
 mod kafka;
 pub mod operator;
@@ -24,8 +26,10 @@ use std::path::{Path, PathBuf};
 use saga_core::description;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::http::tls::CertificateFiles;
 use crate::plugin::GuestLimits;
 use crate::store::StoreSettings;
 use crate::transport::kafka::KafkaSettings;
@@ -34,7 +38,7 @@ pub use operator::{AdminSettings, ReloadSettings, Token};
 use reader::{Override, Reader};
 
 /// The settings in effect.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Config {
     /// Directory with the store and the compiled code.
     pub data_dir: PathBuf,
@@ -68,7 +72,7 @@ pub struct Config {
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LogSettings {
     /// A level, or directives such as `info,saga_host::transport=debug`.
     pub level: String,
@@ -77,14 +81,14 @@ pub struct LogSettings {
 }
 
 /// The embedded log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EmbeddedSettings {
     /// Partitions of each topic.
     pub partitions: i32,
 }
 
 /// One participant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ParticipantConfig {
     /// The component.
     pub component: PathBuf,
@@ -94,6 +98,9 @@ pub struct ParticipantConfig {
     /// Path prefix; none for the one that the component names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_path: Option<String>,
+    /// The certificate that it shows, instead of that of all listeners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<CertificateFiles>,
     /// Topics that are called otherwise on the broker, by their name in the component.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub topics: BTreeMap<String, String>,
@@ -155,12 +162,12 @@ impl Config {
         }
     }
 
-    /// The settings as a TOML file, secrets left out.
+    /// The settings as a TOML file, each explained, secrets left out.
     ///
     /// # Errors
     /// When a value has no form in TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string_pretty(self)
+        explained::explained(self)
     }
 }
 
@@ -316,6 +323,7 @@ fn read_participants(reader: &mut Reader) -> BTreeMap<String, ParticipantConfig>
         let component: Option<String> = reader.find(&at("component"), not_empty);
         let listen: Option<String> = reader.find(&at("listen"), is_address);
         let base_path: Option<String> = reader.find(&at("base_path"), is_base_path);
+        let tls = http::read_tls(reader, &at("tls"));
         let topics = read_texts(reader, &at("topics"));
         let groups = read_texts(reader, &at("groups"));
         match component {
@@ -324,6 +332,7 @@ fn read_participants(reader: &mut Reader) -> BTreeMap<String, ParticipantConfig>
                     component: component.into(),
                     listen: listen.and_then(|listen| listen.parse().ok()),
                     base_path,
+                    tls,
                     topics,
                     groups,
                 };

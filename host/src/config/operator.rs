@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::reader::Reader;
@@ -23,7 +24,7 @@ const TOKEN_MOST: usize = 4_096;
 const COMPONENT_MOST: usize = 128 << 20;
 
 /// The admin interface: an HTTP listener for whoever runs the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AdminSettings {
     /// Where it listens; none for nowhere, which is written `off`.
     #[serde(serialize_with = "address_or_off")]
@@ -40,7 +41,7 @@ pub struct AdminSettings {
 }
 
 /// How rules are swapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReloadSettings {
     /// Milliseconds between two looks at the components' files; 0 where they are not watched.
     pub watch_ms: u64,

@@ -201,6 +201,15 @@ impl Reader {
         names
     }
 
+    /// Whether the setting at this path is given, right or wrong.
+    #[must_use]
+    pub fn is_given(&self, path: &[&str]) -> bool {
+        let [above @ .., key] = path else {
+            return false;
+        };
+        self.names(above).iter().any(|name| name == key)
+    }
+
     /// Notes a problem that is none of a single setting.
     pub fn problem(&mut self, problem: String) {
         self.problems.push(problem);

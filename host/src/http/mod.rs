@@ -3,6 +3,8 @@
 //! # Layout
 //!
 //! - [`server`]: the listeners: bounded connections, graceful drain
+//! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, what a client may have under way
+//! - [`tls`]: the certificate that a listener shows
 //! - [`answer`]: what every service does alike with bodies and answers
 //! - [`service`]: one request: route, command, answer
 //! - `idempotency`: commands that are sent again under the same key
@@ -19,6 +21,7 @@
 
 pub mod answer;
 pub mod conditional;
+mod connection;
 pub mod cors;
 pub mod events;
 mod idempotency;
@@ -30,4 +33,5 @@ pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod service;
+pub mod tls;
 pub mod waiting;

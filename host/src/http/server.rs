@@ -1,25 +1,19 @@
 //! The listeners, of participants and of the operator: bounded connections, graceful drain.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::answer::Answered;
-
-/// Longest time that a client may take to send the head of a request, and that a connection may
-/// stay idle.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+use super::connection::{HEAD_TIME, Shared};
+use super::tls::Tls;
 
 /// Connections that wait to be accepted. The usual 128 overflow when hundreds of clients begin at once,
 /// and each that does not fit is a second late.
@@ -72,15 +66,18 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop`, then lets the requests under way finish, at most for `drain`.
+/// Serves until `stop`, over TLS where that is given, then lets the requests under way finish, at most for `drain`.
 pub async fn serve<S: Answers>(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     service: Arc<S>,
     connections: usize,
     stop: CancellationToken,
     drain: Duration,
 ) {
-    let graceful = GracefulShutdown::new();
+    let shared = Shared::new(service, connections, stop.clone(), HEAD_TIME);
+    let shared = Arc::new(shared);
+    let under_way = TaskTracker::new();
     let places = Arc::new(Semaphore::new(connections));
     loop {
         // At the bound no further connection is accepted: clients wait in the kernel's queue.
@@ -94,10 +91,10 @@ pub async fn serve<S: Answers>(
         };
         match (stream, place) {
             (Ok((stream, _)), Ok(place)) => {
-                let connection = graceful.watch(connection(stream, service.clone()));
-                tokio::spawn(async move {
-                    // A client that breaks off is none of the host's faults.
-                    let _ = connection.await;
+                let shared = shared.clone();
+                let tls = tls.as_ref().map(|tls| tls.acceptor());
+                under_way.spawn(async move {
+                    shared.serve(stream, tls).await;
                     drop(place);
                 });
             }
@@ -109,28 +106,8 @@ pub async fn serve<S: Answers>(
         }
     }
     drop(listener);
-    if tokio::time::timeout(drain, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    under_way.close();
+    if tokio::time::timeout(drain, under_way.wait()).await.is_err() {
         tracing::warn!("some clients did not let go of their connections in time");
     }
-}
-
-fn connection<S: Answers>(
-    stream: TcpStream,
-    service: Arc<S>,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
-    // An answer is one small packet: it must not wait for the next.
-    let _ = stream.set_nodelay(true);
-    let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        // A client may shut its side down once it has asked; it is answered all the same.
-        .half_close(true)
-        .header_read_timeout(HEAD_TIME)
-        .serve_connection(TokioIo::new(stream), answer)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use wasmtime::component::Linker;
 
@@ -19,7 +20,7 @@ const EPOCH_TICK: Duration = Duration::from_millis(10);
 const GUEST_STACK_BYTES: usize = 512 << 10;
 
 /// What one call of a guest may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GuestLimits {
     /// Fuel of one turn; one unit is about one wasm instruction.
     pub fuel: u64,

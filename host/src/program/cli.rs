@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::prelude::*;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
+use super::exit;
 use super::operate::{Ask, Host, Operation};
 use crate::config::reader::Override;
-use crate::config::{Config, ConfigError, LogSettings};
+use crate::config::{Config, ConfigError};
 use crate::reload::verify::Verify;
 
 /// A native host for choreography-based sagas whose rules are WebAssembly components.
@@ -15,30 +16,7 @@ use crate::reload::verify::Verify;
 #[command(
     name = "saga",
     version,
-    after_help = "\
-Examples:
-  saga run --plugin customer=customer.wasm --plugin order=order.wasm
-  saga run --config saga.toml
-  saga run --plugin order=order.wasm --kafka broker:9092 --data /var/lib/saga-order
-  SAGA__STORE__RETENTION_HOURS=24 saga config --config saga.toml
-  saga verify order.wasm
-  saga apply order order.wasm
-  saga generations
-  saga rollback order
-
-Settings can be given as SAGA__SECTION__KEY in the environment too; `saga config` prints those in
-effect.
-
-Exit codes:
-   0  ended as asked
-  64  bad settings, a bad command line, an unknown participant or generation
-  65  a component was refused, or can't be read
-  69  an address can't be listened on; another process reads in a consumer group; no host can be reached
-  70  a fault of the host itself
-  73  the store can't be used
-  75  the host can't do it now; try again
-  77  the host wants a token, or another one
- 130  ended at once by a second SIGINT; 143 by a second SIGTERM"
+    after_help = help()
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -47,10 +25,28 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the participants until SIGINT or SIGTERM; SIGHUP reads their components again
+    /// Run the participants until SIGINT or SIGTERM; SIGHUP reads their components and certificates again
+    #[command(after_help = "\
+Examples:
+  saga run --plugin customer=customer.wasm --plugin order=order.wasm
+  saga run --config saga.toml
+  saga run --plugin order=order.wasm --listen order=0.0.0.0:8443 --data /var/lib/saga-order
+  saga run --plugin order=order.wasm --kafka broker-1:9092,broker-2:9092
+  SAGA__HTTP__TLS__CERTIFICATE=chain.pem SAGA__HTTP__TLS__KEY=key.pem saga run --config saga.toml")]
     Run(Run),
-    /// Print the settings in effect, as a TOML file
-    Config(Settings),
+    /// Print the settings in effect, each explained, as a TOML file to start from
+    #[command(after_help = "\
+Examples:
+  saga config > saga.toml
+  saga config --config saga.toml --plugin order=order.wasm
+  SAGA__STORE__RETENTION_HOURS=24 saga config --json")]
+    Config {
+        #[command(flatten)]
+        settings: Settings,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a component the active one of a host that runs
     #[command(after_help = "\
 Examples:
@@ -124,6 +120,62 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
+    /// Ask whether a host takes requests, and what there is to know of it
+    #[command(after_help = "\
+It ends with 0 if the host takes requests, with 75 if it does not at the moment, and with 69 if none is there.
+
+Examples:
+  saga ready
+  saga ready --data /var/lib/saga-order --json
+  until saga ready --data /var/lib/saga-order; do sleep 1; done")]
+    Ready {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print what completes command lines of saga in a shell
+    #[command(after_help = "\
+Examples:
+  saga completions bash > ~/.local/share/bash-completion/completions/saga
+  saga completions zsh > ~/.zfunc/_saga        (with fpath+=~/.zfunc before compinit in ~/.zshrc)
+  saga completions fish > ~/.config/fish/completions/saga.fish
+  saga completions elvish >> ~/.config/elvish/rc.elv
+  saga completions powershell >> $PROFILE")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What stands below the list of commands.
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  saga run --plugin customer=customer.wasm --plugin order=order.wasm
+  saga run --config saga.toml
+  saga run --plugin order=order.wasm --kafka broker:9092 --data /var/lib/saga-order
+  saga config > saga.toml
+  saga verify order.wasm
+  saga apply order order.wasm
+  saga generations
+  saga rollback order
+  saga ready --json
+  saga help apply
+
+Settings can be given as SAGA__SECTION__KEY in the environment too; `saga config` prints and explains
+those in effect.
+
+Exit codes:
+{}",
+        exit::table()
+    )
+}
+
+/// The script that completes command lines in this shell.
+pub(crate) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "saga", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 #[derive(Debug, Args)]
@@ -174,7 +226,11 @@ struct Settings {
 /// What is to be done.
 pub(crate) enum Action {
     Run(Box<Config>),
-    PrintConfig(Box<Config>),
+    PrintConfig {
+        config: Box<Config>,
+        json: bool,
+    },
+    Completions(Shell),
     Operate(Operation),
     Verify {
         config: Box<Config>,
@@ -192,7 +248,12 @@ impl Cli {
                     apply.then(|| setting(&["reload", "apply_at_start"], "true", "--apply"));
                 Action::Run(settings.load(apply)?.into())
             }
-            Command::Config(settings) => Action::PrintConfig(settings.load(None)?.into()),
+            Command::Config { settings, json } => Action::PrintConfig {
+                config: settings.load(None)?.into(),
+                json,
+            },
+            Command::Ready { target } => target.operation(Ask::Ready),
+            Command::Completions { shell } => Action::Completions(shell),
             Command::Apply {
                 participant,
                 path,
@@ -312,26 +373,5 @@ fn pair(text: &str) -> Result<(String, String), String> {
             Ok((name.to_owned(), value.to_owned()))
         }
         _ => Err("is not of the form NAME=VALUE".into()),
-    }
-}
-
-/// Starts the log, on standard error.
-pub(crate) fn start_log(settings: &LogSettings) {
-    use std::io::IsTerminal as _;
-    // The filter was checked with the other settings.
-    let filter: tracing_subscriber::filter::Targets = settings.level.parse().unwrap_or_default();
-    // A line that can't be written is lost: to complain of it on the same stream would panic.
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    if settings.format == "json" {
-        tracing_subscriber::registry()
-            .with(layer.json().with_filter(filter))
-            .init();
-    } else {
-        let colour = std::io::stderr().is_terminal();
-        tracing_subscriber::registry()
-            .with(layer.with_ansi(colour).with_filter(filter))
-            .init();
     }
 }

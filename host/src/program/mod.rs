@@ -5,9 +5,11 @@
 //!
 //! # Layout
 //!
-//! - this file: a host from its start to its end; exit codes
+//! - this file: a host from its start to its end
 //! - [`cli`]: the command line
-//! - [`signals`]: the signals that the host takes
+//! - [`exit`]: the exit codes
+//! - [`terminal`]: what is otherwise where a person watches: colours, progress
+//! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
 //! - [`verify`]: the command that checks a component offline
@@ -15,10 +17,13 @@
 mod admin_file;
 mod cli;
 mod client;
+mod exit;
 mod operate;
 mod reply;
+mod service;
 mod signals;
 mod table;
+mod terminal;
 mod verify;
 
 use std::io::Write as _;
@@ -30,28 +35,6 @@ use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
 use crate::config::Config;
 use crate::panics;
-
-/// Exit codes, after sysexits.h. `saga --help` lists them.
-mod exit {
-    /// Ended as asked.
-    pub(crate) const DONE: u8 = 0;
-    /// Bad settings, a bad command line, an unknown participant or generation.
-    pub(crate) const USAGE: u8 = 64;
-    /// A component was refused, or can't be read.
-    pub(crate) const COMPONENT: u8 = 65;
-    /// An address can't be listened on; another process reads in a consumer group; no host can be reached.
-    pub(crate) const UNAVAILABLE: u8 = 69;
-    /// A bug in the host.
-    pub(crate) const INTERNAL: u8 = 70;
-    /// The store can't be used.
-    pub(crate) const STORE: u8 = 73;
-    /// The host can't do it now.
-    pub(crate) const TRY_AGAIN: u8 = 75;
-    /// The host wants a token, or another one.
-    pub(crate) const NO_PERMISSION: u8 = 77;
-    /// Ended at once by a second signal: this and the signal's number, as shells have it.
-    pub(crate) const SIGNAL: i32 = 128;
-}
 
 /// Runs the program to its end.
 #[must_use]
@@ -79,7 +62,11 @@ pub fn main(rules: Rules) -> ExitCode {
         }
     };
     match action {
-        cli::Action::PrintConfig(config) => print_config(&config),
+        cli::Action::PrintConfig { config, json } => print_config(&config, json),
+        cli::Action::Completions(shell) => {
+            say(&cli::completions(shell));
+            ExitCode::SUCCESS
+        }
         cli::Action::Run(config) => run(&config, rules),
         cli::Action::Operate(operation) => operate::operate(&operation).into(),
         cli::Action::Verify {
@@ -90,8 +77,15 @@ pub fn main(rules: Rules) -> ExitCode {
     }
 }
 
-fn print_config(config: &Config) -> ExitCode {
-    match config.to_toml() {
+fn print_config(config: &Config, json: bool) -> ExitCode {
+    let printed = if json {
+        serde_json::to_string(config)
+            .map(|text| format!("{text}\n"))
+            .map_err(|error| error.to_string())
+    } else {
+        config.to_toml().map_err(|error| error.to_string())
+    };
+    match printed {
         Ok(text) => {
             say(&text);
             ExitCode::SUCCESS
@@ -104,7 +98,7 @@ fn print_config(config: &Config) -> ExitCode {
 }
 
 fn run(config: &Config, rules: Rules) -> ExitCode {
-    cli::start_log(&config.log);
+    terminal::start_log(&config.log);
     panics::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
         complain(
@@ -152,6 +146,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     };
     point_to(config, running.admin.as_deref());
     announce(running.admin.as_deref(), &running.listening);
+    service::tell(service::READY);
     let which = loop {
         match signals.next().await {
             Received::Reread => running.reread(),
@@ -162,6 +157,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
         signal = which.name,
         "draining; a second signal ends at once"
     );
+    service::tell(service::STOPPING);
     tokio::select! {
         () = running.drain() => tracing::info!("drained"),
         which = signals.stop() => {

@@ -1,4 +1,4 @@
-//! What an operator asks of a host that runs: `saga apply`, `saga rollback`, `saga generations`.
+//! What an operator asks of a host that runs: `saga apply`, `saga rollback`, `saga generations`, `saga ready`.
 //!
 //! The host is found by its data directory or asked at a URL; what it answers becomes text or is passed on as
 //! JSON, and an exit code. What went wrong is said on standard error, one line for each reason; with
@@ -13,7 +13,8 @@ use hyper::Method;
 use serde_json::json;
 
 use super::client::{Client, NoAnswer};
-use super::reply::{Failure, printable, shown, understand};
+use super::reply::{Failure, printable, ready, shown, understand};
+use super::terminal::Progress;
 use super::{admin_file, complain, exit, say, table};
 use crate::config::Token;
 use crate::reload;
@@ -55,6 +56,7 @@ pub(crate) enum Ask {
     Generations {
         participant: Option<String>,
     },
+    Ready,
 }
 
 /// How the host is found.
@@ -98,7 +100,10 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             understand::<ParticipantOverview>(looked, json)?;
             let query = if *drop_used { "?drop-used=true" } else { "" };
             let path = format!("/participants/{participant}/component{query}");
+            let what = format!("{participant}: {} KiB are checked", bytes.len() >> 10);
+            let progress = Progress::of(&what);
             let reply = client.ask(Method::PUT, &path, bytes, SWAP_TIME);
+            drop(progress);
             shown(reply, json, table::applied)
         }
         Ask::Rollback {
@@ -111,11 +116,19 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
                 Some(digest) => json!({"digest": digest}).to_string(),
                 None => String::new(),
             };
+            let progress =
+                Progress::of(&format!("{participant}: an earlier generation is checked"));
             let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
+            drop(progress);
             shown(reply, json, table::applied)
         }
         Ask::Generations { participant } => {
             generations(&operation.host, token, participant.as_deref(), json)
+        }
+        Ask::Ready => {
+            let client = find(&operation.host, token)?;
+            let reply = client.ask(Method::GET, "/readyz", Bytes::new(), LOOK_TIME);
+            ready(reply, json)
         }
     }
 }

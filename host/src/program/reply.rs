@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::client::{NoAnswer, Reply};
 use super::operate::TOKEN_VARIABLE;
-use super::{exit, say};
+use super::{exit, say, table};
+use crate::admin::readiness::Report;
 use crate::reload::report::Check;
 
 /// Why it did not come to what was asked: what to say, and the exit code.
@@ -38,6 +39,28 @@ pub(crate) fn shown<T: DeserializeOwned>(
     } else {
         printable(&text(&value))
     })
+}
+
+/// Whether the host takes requests: as text, or as a failure that a script can wait on.
+pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String, Failure> {
+    let (report, body) = match reply {
+        // A host that is not ready answers with the same report as one that is.
+        Ok(reply) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
+            let status = StatusCode::OK;
+            understand::<Report>(Ok(Reply { status, ..reply }), json)?
+        }
+        reply => understand(reply, json)?,
+    };
+    let text = match json {
+        true => format!("{body}\n"),
+        false => printable(&table::ready(&report)),
+    };
+    if report.status.http() == StatusCode::OK {
+        return Ok(text);
+    }
+    say(&text);
+    let said = "the host takes no requests at the moment";
+    Err(Failure::new(exit::TRY_AGAIN, said))
 }
 
 /// Problem details, as far as they matter here.

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use crate::admin::readiness::{ReadyParticipant, Report};
 use crate::reload::report::{
     Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Probe, Quarantine,
     RefusedOverview, Verified,
@@ -92,6 +93,37 @@ fn notes(text: &mut String, notes: &[String]) {
     }
 }
 
+/// How a host is, in a word, and what there is to know of it.
+pub(crate) fn ready(report: &Report) -> String {
+    let mut text = format!("{}\n", report.status.word());
+    for participant in &report.participants {
+        let ReadyParticipant {
+            name,
+            version,
+            active,
+            ..
+        } = participant;
+        let _ = writeln!(text, "{name} {version} {}", short(active));
+        if let Some(line) = (participant.file.as_ref()).and_then(|file| differs(file, name)) {
+            let _ = writeln!(text, "  {line}");
+        }
+        if let Some(refused) = &participant.refused {
+            let _ = writeln!(text, "  {}", refusal(refused));
+        }
+        if participant.quarantined > 0 {
+            let _ = writeln!(
+                text,
+                "  {} aggregates are quarantined",
+                participant.quarantined
+            );
+        }
+    }
+    for reason in report.transport.iter().chain(&report.reason) {
+        let _ = writeln!(text, "{reason}");
+    }
+    text
+}
+
 /// The generations of all these participants.
 pub(crate) fn overview(overview: &Overview) -> String {
     let parts: Vec<String> = overview.participants.iter().map(participant).collect();
@@ -117,7 +149,7 @@ fn participant(participant: &ParticipantOverview) -> String {
     if let Some(line) = participant
         .file
         .as_ref()
-        .and_then(|file| compare(file, participant))
+        .and_then(|file| differs(file, &participant.name))
     {
         let _ = writeln!(text, "  {line}");
     }
@@ -143,7 +175,7 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
 }
 
 /// What there is to say of the file where it is not what decides.
-fn compare(file: &ComponentFile, participant: &ParticipantOverview) -> Option<String> {
+fn differs(file: &ComponentFile, participant: &str) -> Option<String> {
     match &file.digest {
         _ if file.is_active => None,
         None => Some(format!("file {} can't be read", file.path)),
@@ -151,7 +183,7 @@ fn compare(file: &ComponentFile, participant: &ParticipantOverview) -> Option<St
             "file {} ({}) differs from what is active; `saga apply {} {}` takes it",
             file.path,
             short(digest),
-            participant.name,
+            participant,
             file.path
         )),
     }

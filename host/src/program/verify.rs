@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::reply::{printable, refusal};
+use super::terminal::Progress;
 use super::{complain, exit, say, table};
 use crate::config::Config;
 use crate::panics;
@@ -11,7 +12,18 @@ use crate::reload::verify::{self, NotVerified, Verify};
 /// Checks, says what came of it and gives the exit code.
 pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
     panics::die_on_panic(exit::INTERNAL);
-    match verify::verify(config, request) {
+    let shown = request.path.display();
+    let what = match &request.data {
+        Some(data) => format!(
+            "{shown} is checked, and tried on what is recorded in {}",
+            data.display()
+        ),
+        None => format!("{shown} is checked"),
+    };
+    let progress = Progress::of(&printable(&what));
+    let verified = verify::verify(config, request);
+    drop(progress);
+    match verified {
         Ok(verified) if json => print(&verified, exit::DONE),
         Ok(verified) => {
             say(&printable(&table::verified(&verified)));

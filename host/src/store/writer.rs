@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
 use saga_core::outcome::StateChange;
 use saga_core::settle::Settlement;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::Counters;
@@ -42,7 +43,7 @@ const IDLE: Duration = Duration::from_millis(500);
 const BEHIND: Duration = Duration::from_millis(20);
 
 /// How the store behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StoreSettings {
     /// Entries in one commit at most.
     pub batch: usize,

@@ -31,11 +31,13 @@ mod stream;
 mod support;
 
 mod aftermath;
+mod clients;
 mod kafka;
 
 mod admin;
 mod bad_input;
 mod bad_records;
+mod command_line;
 mod components;
 mod crash;
 mod crash_points;
@@ -44,6 +46,7 @@ mod events;
 mod habits;
 mod hostile;
 mod http;
+mod http2;
 mod idempotency;
 mod isolation;
 mod journal;
@@ -66,4 +69,5 @@ mod settings;
 mod start_stop;
 mod store;
 mod timers;
+mod tls;
 mod walk;

@@ -368,7 +368,7 @@ fn a_token_is_not_among_the_settings_that_are_printed() {
     let (code, out, err) = call(saga().arg("config").env("SAGA__ADMIN__TOKEN", secret));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("[admin]") && !out.contains(secret), "{out}");
-    assert!(!out.contains("token"), "{out}");
+    assert!(!out.contains("\ntoken"), "{out}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -79,6 +80,27 @@ fn standard_output_says_where_each_participant_listens_and_then_that_it_is_ready
     signal(child.id(), "TERM");
     assert!(lines.next().is_none(), "nothing more is said there");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("manager");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = start(data.path()).program();
+    command.env("NOTIFY_SOCKET", &path);
+    let host = Host::from_command(command, data.path());
+    let told = || {
+        let mut text = [0; 64];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8(text[..length].into()).unwrap()
+    };
+    assert_eq!(told(), "READY=1");
+    assert_eq!(register(&host), 201);
+    signal(host.id(), "TERM");
+    assert_eq!(told(), "STOPPING=1");
+    assert!(host.wait().success());
 }
 
 #[test]

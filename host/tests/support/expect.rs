@@ -69,7 +69,7 @@ pub fn memory(host: &Host, figure: &str) -> u64 {
 
 /// Host and port of a URL.
 pub fn address(url: &str) -> &str {
-    let rest = url.strip_prefix("http://").unwrap();
+    let (_, rest) = url.split_once("://").unwrap();
     rest.split('/').next().unwrap()
 }
 
@@ -105,6 +105,6 @@ pub fn rest(mut stream: TcpStream) -> String {
 
 /// Path part of a URL.
 pub fn path_of(url: &str) -> &str {
-    let rest = url.strip_prefix("http://").unwrap();
+    let (_, rest) = url.split_once("://").unwrap();
     rest.find('/').map_or("", |slash| &rest[slash..])
 }

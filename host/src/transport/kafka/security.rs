@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::secret::Secret;
@@ -14,7 +15,7 @@ use crate::secret::Secret;
 const SYSTEM: &str = "probe";
 
 /// TLS to the brokers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TlsSettings {
     /// Whether it is spoken.
     pub enabled: bool,
@@ -36,7 +37,7 @@ pub struct TlsSettings {
 }
 
 /// Who the host is to the brokers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SaslSettings {
     /// It knows a password.
@@ -46,9 +47,9 @@ pub enum SaslSettings {
 }
 
 /// A login with a password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PasswordLogin {
-    /// One of [`MECHANISMS`].
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512` with a password; `OAUTHBEARER` with a token.
     pub mechanism: String,
     /// The user.
     pub username: String,
@@ -61,9 +62,9 @@ pub struct PasswordLogin {
 }
 
 /// A login with a token, which is asked for by OpenID Connect (client credentials).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenLogin {
-    /// [`TOKEN_MECHANISM`].
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512` with a password; `OAUTHBEARER` with a token.
     pub mechanism: String,
     /// URL where tokens are asked for.
     pub token_endpoint: String,

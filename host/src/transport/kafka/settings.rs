@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::group;
@@ -95,7 +96,7 @@ const ONE_REQUEST: &str = "with more than one request under way the order of eve
 const ALIASES: [(&str, &str); 1] = [("queue.buffering.max.ms", "linger.ms")];
 
 /// How to talk to Kafka.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KafkaSettings {
     /// Brokers to ask first: `HOST:PORT`, several with commas between.
     pub bootstrap: String,

@@ -1,0 +1,45 @@
+//! Exit codes, after sysexits.h, each with its meaning: the one table that `saga --help` prints and
+//! `docs/operations.md` has.
+
+macro_rules! exit_codes {
+    ($(#[doc = $meaning:literal] $name:ident = $code:literal;)*) => {
+        $(#[doc = $meaning] pub(crate) const $name: u8 = $code;)*
+
+        /// All of them with their meanings, but for those of signals.
+        const TABLE: &[(u8, &str)] = &[$(($code, $meaning)),*];
+    };
+}
+
+exit_codes! {
+    /// ended as asked
+    DONE = 0;
+    /// bad settings, a bad command line, an unknown participant or generation
+    USAGE = 64;
+    /// a component was refused, or can't be read
+    COMPONENT = 65;
+    /// an address can't be listened on; another process reads in a consumer group; no host is there
+    UNAVAILABLE = 69;
+    /// a fault of the host itself
+    INTERNAL = 70;
+    /// the store can't be used
+    STORE = 73;
+    /// the host can't do it now, or is not ready; try again
+    TRY_AGAIN = 75;
+    /// the host wants a token, or another one
+    NO_PERMISSION = 77;
+}
+
+/// Ended at once by a second signal: this and the signal's number, as shells have it.
+pub(crate) const SIGNAL: i32 = 128;
+
+const BY_SIGNAL: [(u8, &str); 2] = [
+    (130, "ended at once by a second SIGINT"),
+    (143, "ended at once by a second SIGTERM"),
+];
+
+/// The table in lines of a code and its meaning.
+pub(crate) fn table() -> String {
+    let rows = TABLE.iter().chain(&BY_SIGNAL);
+    rows.map(|(code, meaning)| format!("{code:>4}  {}\n", meaning.trim()))
+        .collect()
+}
