@@ -7,6 +7,7 @@ use saga_core::outcome::Reply;
 use super::answer::{Answered, json_response};
 use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
+use crate::api::problems::Kind;
 use crate::pipeline::Answer;
 
 /// The answer to a command, or what is wrong.
@@ -14,24 +15,17 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
     let (reply, key) = match answer {
         Answer::Replied(reply, key) => (reply, key),
         Answer::Malformed(reason) => {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", reason));
+            return Err(Problem::new(Kind::Malformed, reason));
         }
         Answer::TryLater(reason) => return Err(try_later(reason)),
         Answer::CheckAgain(_) => return Err(try_later("the rules were swapped".into())),
         Answer::StoreFailed(fault) => {
             let detail = format!("the store failed and nothing was changed: {fault}");
-            return Err(
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail)
-                    .retry_after(1),
-            );
+            return Err(Problem::new(Kind::StoreFailed, detail).retry_after(1));
         }
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
-            return Err(Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "rules-broke",
-                detail,
-            ));
+            return Err(Problem::new(Kind::RulesBroke, detail));
         }
     };
     let (body, settled) = match reply {

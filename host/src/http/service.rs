@@ -7,17 +7,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Request, StatusCode};
 use tokio::sync::watch;
 
-use super::answer::{Answered, method_not_allowed, nothing_at, problem_response};
+use super::answer::{
+    Answered, method_not_allowed, nothing_at, problem_response, resource_response,
+};
 use super::problem::{Problem, try_later};
 use super::reply::response;
 use super::request::{Body, checked_body, key, traceparent};
 use super::routes::{Found, Routes};
 use super::server::Answers;
+use crate::api::problems::Kind;
+use crate::api::{Documents, Names};
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
 
 /// Longest time that the routes may be behind the rules.
@@ -30,23 +34,47 @@ const CHECKS: usize = 4;
 pub struct Service {
     participant: Arc<Participant>,
     serving: watch::Sender<Arc<Serving>>,
+    /// The same for every generation, until the next start.
+    base_path: String,
     body_bytes: usize,
 }
 
-/// Routes, and the generation whose they are.
+/// Routes and documents, and the generation whose they are.
 pub struct Serving {
     active: Arc<Active>,
+    base_path: String,
     routes: Routes,
+    documents: Documents,
 }
 
 impl Serving {
-    /// The routes of this generation, below this base path.
+    /// The routes and documents of this generation, below this base path; topics and groups are called by these names.
     ///
     /// # Errors
     /// Says which command can't be served and why.
-    pub fn new(active: Arc<Active>, base_path: &str) -> Result<Self, String> {
+    pub fn new(active: Arc<Active>, base_path: &str, names: &Names<'_>) -> Result<Self, String> {
         let routes = Routes::new(active.description(), base_path)?;
-        Ok(Self { active, routes })
+        let documents = Documents::new(active.description(), base_path, names);
+        Ok(Self {
+            active,
+            base_path: base_path.to_owned(),
+            routes,
+            documents,
+        })
+    }
+
+    /// What is to be read at the path of this request, if it is a document or a page of the host's.
+    fn read(&self, head: &Parts) -> Option<Result<Answered, Problem>> {
+        let path = head.uri.path();
+        let below = path.strip_prefix(&self.base_path)?;
+        let description = self.active.description();
+        let resource = self.documents.at(description, &self.base_path, below)?;
+        Some(resource_response(
+            &resource,
+            &head.method,
+            path,
+            &head.headers,
+        ))
     }
 }
 
@@ -55,7 +83,7 @@ impl Answers for Service {
     async fn answer(&self, request: Request<Incoming>) -> Answered {
         self.serve(request)
             .await
-            .unwrap_or_else(|problem| problem_response(&problem))
+            .unwrap_or_else(|problem| problem_response(&problem, &self.base_path))
     }
 }
 
@@ -65,6 +93,7 @@ impl Service {
     pub fn new(participant: Arc<Participant>, serving: Serving, body_bytes: usize) -> Self {
         Self {
             participant,
+            base_path: serving.base_path.clone(),
             serving: watch::Sender::new(Arc::new(serving)),
             body_bytes,
         }
@@ -99,15 +128,18 @@ impl Service {
         head: &Parts,
         body: &mut Body,
     ) -> Result<Option<Answered>, Problem> {
+        if let Some(read) = serving.read(head) {
+            return read.map(Some);
+        }
         let path = head.uri.path();
         let (route, parameters) = match serving.routes.find(&head.method, path) {
             Found::Route(route, parameters) => (route, parameters),
             Found::OtherMethods(methods) => {
-                return Ok(Some(method_not_allowed(&head.method, path, &methods)));
+                return Err(method_not_allowed(&head.method, path, &methods));
             }
             Found::Nothing => return Err(nothing_at(path)),
             Found::BadPath(detail) => {
-                return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
+                return Err(Problem::new(Kind::BadPath, detail));
             }
         };
         let (text, value) = checked_body(route, head, body, self.body_bytes).await?;

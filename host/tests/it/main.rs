@@ -30,6 +30,7 @@ mod aftermath;
 mod kafka;
 
 mod admin;
+mod api_documents;
 mod bad_input;
 mod bad_records;
 mod components;
