@@ -45,7 +45,7 @@ pub(super) fn document(description: &Description, base_path: &str) -> Value {
         },
         // Without a host: whoever reads the document asks where it came from.
         "servers": [{"url": if base_path.is_empty() { "/" } else { base_path }}],
-        "tags": [{"name": name, "description": description.summary}],
+        "tags": [{"name": name}],
         "paths": paths,
         "components": {"schemas": schemas.finish()},
     })
@@ -57,11 +57,11 @@ fn introduction(api: &Api<'_>) -> String {
         base_path,
     } = api;
     format!(
-        "{}\n\nMade from the rules that are active (version {}); it follows when they are swapped. What is wrong with a request is \
+        "Made from the rules that are active (version {}); it follows when they are swapped. What is wrong with a request is \
          answered as `application/problem+json`, whose `type` leads to [a page on that kind of problem]({base_path}/problems). A W3C \
          `traceparent` header is passed on to the events that a request sets off; they are described in \
          [asyncapi.json]({base_path}/asyncapi.json).",
-        description.summary, description.version
+        description.version
     )
 }
 

@@ -77,9 +77,10 @@ fn page(description: Option<&Description>, base_path: &str, encoded: &str) -> Op
     Some(html(base_path, &title, &body))
 }
 
-/// All that there is, by status.
+/// All that a participant answers, by status; without a participant, all kinds of the host's.
 fn list(description: Option<&Description>, base_path: &str) -> Resource {
     let mut rows: Vec<(u16, String, String)> = (Kind::ALL.iter())
+        .filter(|kind| description.is_none() || !kind.is_of_admin_only())
         .map(|kind| {
             (
                 kind.status(),

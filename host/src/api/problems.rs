@@ -133,6 +133,24 @@ impl Kind {
         self.row().1
     }
 
+    /// Whether only the admin interface answers it.
+    #[must_use]
+    pub fn is_of_admin_only(self) -> bool {
+        matches!(
+            self,
+            Self::AnswerFailed
+                | Self::BadQuery
+                | Self::Busy
+                | Self::ComponentRefused
+                | Self::ForeignHost
+                | Self::ForeignOrigin
+                | Self::SwapFailed
+                | Self::Unauthorized
+                | Self::UnknownGeneration
+                | Self::UnknownParticipant
+        )
+    }
+
     /// What it means, for who met it. Words in backticks are literal.
     #[must_use]
     pub fn meaning(self) -> &'static str {

@@ -99,10 +99,19 @@ fn the_page_on_problems_lists_what_there_is() {
         .iter()
         .map(|kind| {
             let (status, word) = (kind.status(), kind.word());
-            format!("| {status} | `{word}` | {} | {} |", kind.meaning(), kind.remedy())
+            format!(
+                "| {status} | `{word}` | {} | {} |",
+                kind.meaning(),
+                kind.remedy()
+            )
         })
         .collect();
-    assert_eq!(listed, kinds, "docs/problems.md should be:\n{}", kinds.join("\n"));
+    assert_eq!(
+        listed,
+        kinds,
+        "docs/problems.md should be:\n{}",
+        kinds.join("\n")
+    );
 }
 
 #[test]
