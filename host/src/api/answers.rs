@@ -68,6 +68,7 @@ fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, 
         }
         CommandKind::Read if is_plain_read(command) => {
             add("200", answer("How it is at present."));
+            add("204", no_more_events());
             add("304", not_modified());
         }
         CommandKind::Read => {
@@ -86,10 +87,16 @@ fn event_stream() -> Value {
     json!({
         "schema": {
             "type": "string",
-            "description": "Asked for with `Accept: text/event-stream`: server-sent events, the present state first, then each one that \
-                            follows. `id` is the ETag of a state, `data` what `application/json` would be.",
+            "description": "Asked for with `Accept: text/event-stream`: server-sent events named `state`, the present state first, then each \
+                            one that follows; `data` is what `application/json` would be. Where the saga had yet to decide, the stream \
+                            ends with the decision.",
         },
     })
+}
+
+/// Only who asks for events is answered so.
+fn no_more_events() -> Value {
+    json!({"description": "The client has seen the decision (`Last-Event-ID`): no events will follow."})
 }
 
 fn not_modified() -> Value {
@@ -123,6 +130,9 @@ fn kinds(command: &Command) -> Vec<Kind> {
             Kind::InvalidBody,
             Kind::CheckFailed,
         ]);
+    }
+    if is_plain_read(command) {
+        kinds.push(Kind::TooManyWait);
     }
     if parameters::takes_idempotency_key(command) {
         kinds.extend([

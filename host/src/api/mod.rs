@@ -106,3 +106,122 @@ impl Documents {
 pub fn problem_page(path: &str) -> Option<Resource> {
     pages::at(None, "", path.strip_prefix("/problems")?)
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use saga_core::description::RESERVED;
+    use serde_json::{Value, json};
+
+    /// A participant that makes numbered tickets, and changes them.
+    fn description() -> Description {
+        let command = |name: &str, method: &str, path: &str, kind: Value, key: Value| {
+            json!({
+                "name": name, "summary": "Does it.", "method": method, "path": path, "kind": kind, "key": key,
+                "request": null, "reply": "true", "refusals": [],
+            })
+        };
+        let id = json!({"path-parameter": "id"});
+        serde_json::from_value(json!({
+            "name": "desk", "version": "1.0.0", "summary": "Answers.",
+            "state": {"version": 1, "oldest_readable": 1, "schema": "true"},
+            "endpoint": {"base_path": "/desk", "port": 0},
+            "commands": [
+                command("open", "POST", "/t", json!({"create": "/t/{number}"}), json!("generated")),
+                command("lose", "POST", "/lost", json!({"create": "/nowhere/{id}"}), json!("generated")),
+                command("close", "POST", "/t/{id}/close", json!("change"), id.clone()),
+                command("get", "GET", "/t/{id}", json!("read"), id.clone()),
+                command("query", "POST", "/t/{id}/query", json!("read"), id),
+            ],
+            "subscriptions": [], "publications": [], "timers": [],
+        }))
+        .unwrap()
+    }
+
+    fn documents(description: &Description) -> Documents {
+        let names = BTreeMap::new();
+        let names = Names {
+            topics: &names,
+            groups: &names,
+        };
+        Documents::new(description, "/desk", &names)
+    }
+
+    #[test]
+    fn what_is_served_is_what_is_kept_from_components() {
+        let description = description();
+        let documents = documents(&description);
+        for path in RESERVED {
+            assert!(
+                documents.at(&description, "/desk", path).is_some(),
+                "{path}"
+            );
+        }
+        for path in [
+            "",
+            "/",
+            "/t",
+            "/openapi.json/",
+            "/problemsx",
+            "/swagger-ui/x",
+        ] {
+            assert!(
+                documents.at(&description, "/desk", path).is_none(),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_has_the_parameters_and_answers_of_its_kind() {
+        let description = description();
+        let document: Value =
+            serde_json::from_slice(&documents(&description).openapi_json.body).unwrap();
+        let of = |path: &str, method: &str| {
+            let operation = &document["paths"][path][method];
+            let parameters = operation["parameters"].as_array().unwrap().iter();
+            let parameters: Vec<_> = parameters
+                .map(|one| one["name"].as_str().unwrap())
+                .collect();
+            let done = operation["responses"].as_object().unwrap().keys();
+            let done: Vec<_> = done
+                .filter(|status| *status < &"400".to_owned())
+                .map(String::as_str)
+                .collect();
+            (parameters.join(" "), done.join(" "))
+        };
+        for (path, method, parameters, done) in [
+            ("/t", "post", "Idempotency-Key Prefer", "201"),
+            ("/lost", "post", "Idempotency-Key", "201"),
+            (
+                "/t/{id}/close",
+                "post",
+                "id Idempotency-Key Prefer",
+                "200 202",
+            ),
+            (
+                "/t/{id}",
+                "get",
+                "id If-None-Match Last-Event-ID",
+                "200 204 304",
+            ),
+            ("/t/{id}/query", "post", "id", "200 202"),
+        ] {
+            assert_eq!(
+                of(path, method),
+                (parameters.into(), done.into()),
+                "{method} {path}"
+            );
+        }
+        let id = &document["paths"]["/t/{id}"]["get"]["parameters"][0]["schema"];
+        assert_eq!(
+            (&id["type"], &id["minimum"]),
+            (&json!("integer"), &json!(1))
+        );
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! One function for each, so that what a header means is written once. Must not know: how a header is obeyed.
 
-use saga_core::description::{Command, CommandKind, Description};
+use saga_core::description::{Command, CommandKind, Description, path_parameters};
 use serde_json::{Map, Value, json};
 
 use super::openapi::is_plain_read;
@@ -17,7 +17,7 @@ pub(super) fn of(description: &Description, command: &Command) -> Vec<Value> {
         parameters.push(prefer());
     }
     if is_plain_read(command) {
-        parameters.push(if_none_match());
+        parameters.extend([if_none_match(), last_event_id()]);
     }
     parameters
 }
@@ -27,13 +27,27 @@ pub(super) fn takes_idempotency_key(command: &Command) -> bool {
     command.kind != CommandKind::Read
 }
 
-/// Whether a client may wait for what others decide: where something is made that a command reads at its location.
+/// Whether a client may wait for what others decide: where one read tells how far the command's aggregate is, for what is made
+/// the one at its location, else the only one that takes nothing but a key.
 pub(super) fn can_wait(description: &Description, command: &Command) -> bool {
-    let CommandKind::Create(location) = &command.kind else {
-        return false;
-    };
-    let reads = |other: &Command| is_plain_read(other) && other.path == *location;
-    !location.is_empty() && description.commands.iter().any(reads)
+    let mut reads = (description.commands.iter())
+        .filter(|read| is_plain_read(read) && path_parameters(&read.path).len() == 1);
+    match &command.kind {
+        CommandKind::Read => false,
+        CommandKind::Create(location) => {
+            let location = without_names(location);
+            reads.any(|read| without_names(&read.path) == location)
+        }
+        CommandKind::Change => reads.next().is_some() && reads.next().is_none(),
+    }
+}
+
+/// A path template, whatever its parameters are called.
+fn without_names(template: &str) -> String {
+    let names = path_parameters(template).into_iter();
+    names.fold(template.to_owned(), |path, name| {
+        path.replace(&format!("{{{name}}}"), "{}")
+    })
 }
 
 fn idempotency_key() -> Value {
@@ -60,6 +74,14 @@ fn if_none_match() -> Value {
     parameter(
         "If-None-Match",
         "ETags that the client has: where one is that of the present state, the answer is 304 without a body.",
+        json!({"type": "string"}),
+    )
+}
+
+fn last_event_id() -> Value {
+    parameter(
+        "Last-Event-ID",
+        "With `Accept: text/event-stream`: the `id` of the event that the client saw last. Browsers send it by themselves.",
         json!({"type": "string"}),
     )
 }

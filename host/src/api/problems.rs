@@ -109,6 +109,9 @@ kinds! {
     TooManyIdempotencyKeys "too-many-idempotency-keys" 503:
         "As many idempotency keys are kept as the host keeps, so no request with a new one is taken.",
         "Try again later, when old keys have expired; the operator may raise `http.idempotency_keys`.";
+    TooManyWait "too-many-wait" 503:
+        "As many requests wait for changes as the host lets wait, so no further one may follow an aggregate.",
+        "Try again after the seconds in `Retry-After`, or read without waiting; close streams that nobody needs.";
     TryLater "try-later" 503:
         "The request can't be taken at the moment: too many wait, the rules ask for patience, or the host is being drained.",
         "Try again after the seconds in `Retry-After`.";

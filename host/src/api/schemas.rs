@@ -4,6 +4,8 @@
 //! share one place: each gets a name there, after its title, and references are rewritten. The names follow from the
 //! description alone, so two documents of one description are the same text. Must not know: what the document is.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 /// Where the schemas of a document are.
@@ -29,7 +31,9 @@ const DEFINITIONS: &[&str] = &["$defs", "definitions"];
 pub(super) struct Schemas {
     named: Map<String, Value>,
     /// What was added before, as it came, and how it is referred to.
-    known: Vec<(Value, Value)>,
+    known: HashMap<String, Value>,
+    /// Numbers that were given to names of which there are several.
+    numbers: HashMap<String, u64>,
 }
 
 impl Schemas {
@@ -42,17 +46,16 @@ impl Schemas {
     /// Takes a schema of the description, which belongs to this place there (`place-order request`). Gives what
     /// refers to it.
     pub(super) fn add(&mut self, text: &str, place: &str) -> Value {
-        // A description with a schema that can't be read is refused before it comes here.
-        let schema = serde_json::from_str(text).unwrap_or(Value::Bool(true));
-        if let Some((_, known)) = self.known.iter().find(|(known, _)| *known == schema) {
+        if let Some(known) = self.known.get(text) {
             return known.clone();
         }
-        let referred = match &schema {
-            Value::Object(members) if !members.is_empty() => self.hoist(members.clone(), place),
-            Value::Bool(false) => serde_json::json!({"not": {}}),
+        // A description with a schema that can't be read is refused before it comes here.
+        let referred = match serde_json::from_str(text) {
+            Ok(Value::Object(members)) if !members.is_empty() => self.hoist(members, place),
+            Ok(Value::Bool(false)) => serde_json::json!({"not": {}}),
             _ => Value::Object(Map::new()),
         };
-        self.known.push((schema, referred.clone()));
+        self.known.insert(text.to_owned(), referred.clone());
         referred
     }
 
@@ -94,20 +97,24 @@ impl Schemas {
     }
 
     /// A name that nothing has yet: as wanted, else with its place, else with a number too.
-    fn free_name(&self, wanted: &str, place: &str) -> String {
+    fn free_name(&mut self, wanted: &str, place: &str) -> String {
         let wanted = component_name(wanted);
         if !self.named.contains_key(&wanted) {
             return wanted;
         }
         let placed = format!("{wanted}.{}", component_name(place));
-        // There are as many names as schemas at most, so one of these is free.
-        (1..=self.named.len() + 1)
-            .map(|number| match number {
+        let number = self.numbers.entry(placed.clone()).or_default();
+        // Ends, since names are finite in number; goes on from the last number, since there may be many.
+        loop {
+            *number += 1;
+            let name = match number {
                 1 => placed.clone(),
                 _ => format!("{placed}.{number}"),
-            })
-            .find(|name| !self.named.contains_key(name))
-            .unwrap_or(placed)
+            };
+            if !self.named.contains_key(&name) {
+                return name;
+            }
+        }
     }
 }
 
