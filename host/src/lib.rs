@@ -8,6 +8,7 @@
 //! - [`store`]: one SQLite file; group commit
 //! - [`transport`]: the embedded log and Kafka
 //! - [`pipeline`]: the turn loop over store, transport and plugin
+//! - [`api`]: documents and pages on what can be asked
 //! - [`http`]: requests to commands and back
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`admin`]: the operator's interface
@@ -19,6 +20,7 @@
 //! No business word occurs in this crate.
 
 pub mod admin;
+pub mod api;
 pub mod app;
 pub mod changes;
 pub mod clock;

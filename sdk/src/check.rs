@@ -9,6 +9,15 @@ use crate::bindings::saga::participant::types::{
 use crate::command::parameters;
 use std::collections::BTreeSet;
 
+/// Paths at and below which the host serves its own, as in the WIT contract.
+const RESERVED: [&str; 5] = [
+    "/asyncapi.json",
+    "/openapi.json",
+    "/openapi.yaml",
+    "/problems",
+    "/swagger-ui",
+];
+
 /// Everything that is wrong with `description`, one sentence each.
 pub(crate) fn problems(description: &Description) -> Vec<String> {
     let mut problems = Vec::new();
@@ -56,6 +65,14 @@ fn command(command: &Command, problems: &mut Vec<String>) {
     if !path.starts_with('/') {
         problems.push(format!(
             "the path {path:?} of command {name:?} must start with '/'"
+        ));
+    }
+    if RESERVED.iter().any(|reserved| {
+        let rest = path.strip_prefix(reserved);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }) {
+        problems.push(format!(
+            "the path {path:?} of command {name:?} is the host's own: take another"
         ));
     }
     let names = parameters(path);

@@ -96,6 +96,13 @@
 //! or a decimal type over it, for money; see `codec` in the source for what serde can't combine it
 //! with.
 //!
+//! # What clients read
+//!
+//! The host makes an OpenAPI and an AsyncAPI document of the contract: summaries, routes, refusals, and the schemas of the
+//! types, with their doc comments. Give a body an example with `#[schemars(example = Type::example())]`; it is what a page to
+//! try things from fills in. The paths `/openapi.json`, `/openapi.yaml`, `/asyncapi.json`, `/swagger-ui` and `/problems` are the
+//! host's.
+//!
 //! # Where what is
 //!
 //! [`testing`] is the given/when/then kit; [`native`] calls rules without WebAssembly, for hosts

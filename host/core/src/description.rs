@@ -7,6 +7,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+/// Paths below each participant's base path at which, and below which, the host serves what can be read about it.
+pub const RESERVED: [&str; 5] = [
+    "/asyncapi.json",
+    "/openapi.json",
+    "/openapi.yaml",
+    "/problems",
+    "/swagger-ui",
+];
+
 /// What a participant is, takes and gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
@@ -299,6 +308,15 @@ fn check_command(command: &Command, found: &mut Problems) {
     if command.name.is_empty() {
         found.add(&place, "has no name");
     }
+    if let Some(reserved) = reserved(&command.path) {
+        found.add(
+            &place,
+            format!(
+                "path `{}` is the host's own: nothing may be served at or below `{reserved}`; take another path",
+                command.path
+            ),
+        );
+    }
     if !command.path.starts_with('/') {
         found.add(
             &place,
@@ -465,6 +483,15 @@ pub fn path_parameters(path: &str) -> Vec<&str> {
         .skip(1)
         .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
         .collect()
+}
+
+/// The path of the host's own that holds this one, if one does.
+#[must_use]
+pub fn reserved(path: &str) -> Option<&'static str> {
+    RESERVED.iter().copied().find(|reserved| {
+        path.strip_prefix(reserved)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 fn is_name(text: &str) -> bool {

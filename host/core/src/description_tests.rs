@@ -270,6 +270,21 @@ fn commands() {
             "path `` does not start with `/`",
         ),
         (
+            |d| d.commands[0].path = "/openapi.json".into(),
+            "command open",
+            "path `/openapi.json` is the host's own: nothing may be served at or below `/openapi.json`",
+        ),
+        (
+            |d| d.commands[1].path = "/problems/{id}".into(),
+            "command get",
+            "path `/problems/{id}` is the host's own: nothing may be served at or below `/problems`",
+        ),
+        (
+            |d| d.commands[0].path = "/swagger-ui/".into(),
+            "command open",
+            "is the host's own",
+        ),
+        (
             |d| d.commands[2].key = KeySource::Generated,
             "command close",
             "only a command that creates can have a generated key",
@@ -320,6 +335,19 @@ fn commands() {
             "is a GET that is not a read",
         ),
     ]);
+}
+
+#[test]
+fn only_the_paths_of_the_host_are_reserved() {
+    for path in RESERVED {
+        assert_eq!(reserved(path), Some(path));
+        assert_eq!(reserved(&format!("{path}/x")), Some(path));
+        assert_eq!(reserved(&format!("{path}s")), None);
+        assert_eq!(reserved(&format!("/x{path}")), None);
+    }
+    for path in ["", "/", "/{any}", "/openapi", "/{a}/{b}"] {
+        assert_eq!(reserved(path), None, "{path}");
+    }
 }
 
 #[test]

@@ -9,11 +9,12 @@
 
 use std::net::IpAddr;
 
+use hyper::Uri;
 use hyper::header::{self, HeaderMap};
 use hyper::http::uri::Authority;
-use hyper::{StatusCode, Uri};
 use sha2::{Digest as _, Sha256};
 
+use crate::api::problems::Kind;
 use crate::http::problem::Problem;
 
 /// Decides who may use the admin interface.
@@ -43,8 +44,7 @@ impl Access {
 }
 
 fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Result<(), Problem> {
-    let unauthorized =
-        |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    let unauthorized = |detail: &str| Problem::new(Kind::Unauthorized, detail);
     let shown = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| bearer(value.as_bytes()))
@@ -76,10 +76,10 @@ fn are_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
 }
 
 fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let forbidden = |word, detail: String| Err(Problem::new(StatusCode::FORBIDDEN, word, detail));
+    let forbidden = |kind, detail: String| Err(Problem::new(kind, detail));
     if headers.contains_key(header::ORIGIN) {
         return forbidden(
-            "foreign-origin",
+            Kind::ForeignOrigin,
             "requests of web pages are not taken: this one has an `Origin`; set admin.token_file to take them by token".into(),
         );
     }
@@ -98,7 +98,7 @@ fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     forbidden(
-        "foreign-host",
+        Kind::ForeignHost,
         format!(
             "the request's `Host` is `{}`, not localhost or a loopback address; ask it at 127.0.0.1, or set \
              admin.token_file to take requests by token",

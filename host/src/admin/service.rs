@@ -7,10 +7,11 @@
 //! POST /participants/{name}/rollback      a generation that ran before ({"digest": "beginning of it"})
 //! GET  /livez                             200 as long as the process runs
 //! GET  /readyz                            200 as long as requests are taken, with what there is to know
+//! GET  /problems/{word}                   a page on a kind of problem
 //! ```
 //!
-//! Who may ask is decided first ([`Access`]), so that strangers learn nothing; only `/livez` and `/readyz` answer
-//! everyone, strangers with one word. Must not know: how rules are swapped, transports, SQL.
+//! Who may ask is decided first ([`Access`]), so that strangers learn nothing; only `/livez`, `/readyz` (strangers with one word) and
+//! the pages on problems answer everyone. Must not know: how rules are swapped, transports, SQL.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,8 +28,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::readiness::Readiness;
+use crate::api;
+use crate::api::problems::Kind;
 use crate::http::answer::{
     Answered, json_response, method_not_allowed, nothing_at, problem_response, read_body,
+    resource_response,
 };
 use crate::http::problem::Problem;
 use crate::http::server::{self, Answers};
@@ -113,11 +117,13 @@ impl Answers for Admin {
         let answered = match (request.uri().path(), access) {
             ("/livez", _) if is_get => answer(StatusCode::OK, &json!({"status": "alive"})),
             ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
+            // Whoever is told of a problem may read what it means.
+            (path, _) if is_on_problems(path) => problem_page(&request),
             (_, Ok(())) => self.serve(request).await,
             (_, Err(problem)) => Err(problem),
         };
         answered.unwrap_or_else(|problem| {
-            let mut response = problem_response(&problem);
+            let mut response = problem_response(&problem, "");
             if problem.status == StatusCode::UNAUTHORIZED {
                 let scheme = HeaderValue::from_static("Bearer realm=\"saga\"");
                 response
@@ -182,7 +188,7 @@ impl Admin {
             &head.method
         };
         if *asked != method {
-            return Ok(method_not_allowed(&head.method, path, &[method.as_str()]));
+            return Err(method_not_allowed(&head.method, path, &[method.as_str()]));
         }
         match place {
             Place::Health => self.readyz(true).await,
@@ -243,10 +249,22 @@ impl Admin {
     }
 }
 
+/// Whether a path is one of the pages on problems.
+fn is_on_problems(path: &str) -> bool {
+    path.strip_prefix("/problems")
+        .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+fn problem_page(request: &Request<Incoming>) -> Result<Answered, Problem> {
+    let path = request.uri().path();
+    let page = api::problem_page(path).ok_or_else(|| nothing_at(path))?;
+    resource_response(&page, request.method(), path)
+}
+
 fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem> {
     let body = serde_json::to_string(body).map_err(|error| {
         let detail = format!("the answer can't be written: {error}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "answer-failed", detail)
+        Problem::new(Kind::AnswerFailed, detail)
     })?;
     Ok(json_response(status, JSON, body))
 }
@@ -256,14 +274,14 @@ fn applied(result: Result<Applied, NotApplied>) -> Result<Answered, Problem> {
 }
 
 fn not_applied(error: NotApplied) -> Problem {
-    let (status, word) = match &error {
-        NotApplied::UnknownParticipant(..) => (StatusCode::NOT_FOUND, "unknown-participant"),
-        NotApplied::UnknownGeneration(_) => (StatusCode::NOT_FOUND, "unknown-generation"),
-        NotApplied::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "component-refused"),
-        NotApplied::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-        NotApplied::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "swap-failed"),
+    let kind = match &error {
+        NotApplied::UnknownParticipant(..) => Kind::UnknownParticipant,
+        NotApplied::UnknownGeneration(_) => Kind::UnknownGeneration,
+        NotApplied::Refused(_) => Kind::ComponentRefused,
+        NotApplied::Busy(_) => Kind::Busy,
+        NotApplied::Failed(_) => Kind::SwapFailed,
     };
-    let problem = Problem::new(status, word, error.to_string());
+    let problem = Problem::new(kind, error.to_string());
     match error {
         NotApplied::Refused(refused) => {
             let members: Map<String, Value> = match json!(refused) {
@@ -283,8 +301,7 @@ fn drop_used(query: Option<&str>) -> Result<bool, Problem> {
         "" | "drop-used=false" => Ok(false),
         "drop-used=true" => Ok(true),
         other => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "bad-query",
+            Kind::BadQuery,
             format!("the query `{other}` is not known; there is drop-used=true"),
         )),
     }
@@ -296,7 +313,7 @@ fn back(bytes: &[u8]) -> Result<Back, Problem> {
     }
     serde_json::from_slice(bytes).map_err(|error| {
         let detail = format!("the body is not of the form {{\"digest\": \"…\"}}: {error}");
-        Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
+        Problem::new(Kind::BadJson, detail)
     })
 }
 
@@ -342,11 +359,11 @@ mod tests {
             reasons: vec!["no export".into(), "an import".into()],
             digest: Some("abc".into()),
         }));
-        let said = serde_json::to_value(&problem).unwrap();
+        let said: Value = serde_json::from_str(&problem.json("")).unwrap();
         assert_eq!(
             said,
             json!({
-                "type": "urn:saga:problem:component-refused",
+                "type": "/problems/component-refused",
                 "title": "Component refused",
                 "status": 422,
                 "detail": "no export; an import",

@@ -107,7 +107,9 @@ pub(super) fn prepare(
         topics: fitted.topics.clone(),
         dead_letters: fitted.dead_letters.clone(),
     });
-    let serving = Serving::new(active.clone(), &base_path).map_err(StartError::Component)?;
+    let names = fit::names(own);
+    let serving =
+        Serving::new(active.clone(), &base_path, &names).map_err(StartError::Component)?;
     Ok(Prepared {
         name: name.to_owned(),
         own: own.clone(),

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
 use super::problem::{self, Problem};
+use crate::api::problems::Kind;
+use crate::api::resource::{Lasting, Resource};
 
 /// The body of an answer: whole, or a stream that goes on for a while.
 pub type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
@@ -35,18 +37,15 @@ pub async fn read_body(body: Incoming, bytes: usize, time: Duration) -> Result<B
     match tokio::time::timeout(time, limited).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
+            Kind::BodyTooLarge,
             format!("the body is over the limit of {bytes} bytes"),
         )),
         Ok(Err(error)) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "body-broken",
+            Kind::BodyBroken,
             format!("the body broke off: {error}"),
         )),
         Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body-too-slow",
+            Kind::BodyTooSlow,
             format!("the body did not arrive within {} s", time.as_secs()),
         )),
     }
@@ -63,28 +62,19 @@ pub fn json_response(status: StatusCode, media_type: &'static str, body: String)
     response
 }
 
-/// A response with problem details.
+/// A response with problem details, whose `type` leads to a page below this base path.
 #[must_use]
-pub fn problem_response(problem: &Problem) -> Answered {
+pub fn problem_response(problem: &Problem, base_path: &str) -> Answered {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = serde_json::to_string(problem).unwrap_or_default();
-    let mut response = json_response(status, problem::MEDIA_TYPE, body);
+    let mut response = json_response(status, problem::MEDIA_TYPE, problem.json(base_path));
     if let Some(seconds) = problem.retry_after {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, seconds.into());
     }
-    response
-}
-
-/// The answer where the path exists, for these methods only.
-#[must_use]
-pub fn method_not_allowed(method: &Method, path: &str, methods: &[&str]) -> Answered {
-    let allow = methods.join(", ");
-    let detail = format!("{method} is not served at {path}; these are: {allow}");
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
-    let mut response = problem_response(&problem);
-    if let Ok(allow) = HeaderValue::from_str(&allow) {
+    if let Some(allow) = &problem.allow
+        && let Ok(allow) = HeaderValue::from_str(allow)
+    {
         response.headers_mut().insert(header::ALLOW, allow);
     }
     response
@@ -101,9 +91,64 @@ pub fn options(methods: &[&str]) -> Answered {
     response
 }
 
+/// The problem of a path that exists, for these methods only.
+#[must_use]
+pub fn method_not_allowed(method: &Method, path: &str, methods: &[&str]) -> Problem {
+    let allow = methods.join(", ");
+    let detail = format!("{method} is not served at {path}; these are: {allow}");
+    Problem {
+        allow: Some(allow),
+        ..Problem::new(Kind::MethodNotAllowed, detail)
+    }
+}
+
 /// The problem of a path where there is nothing.
 #[must_use]
 pub fn nothing_at(path: &str) -> Problem {
     let detail = format!("nothing is served at {path}");
-    Problem::new(StatusCode::NOT_FOUND, "no-such-route", detail)
+    Problem::new(Kind::NoSuchRoute, detail)
+}
+
+/// The answer to who asks for a resource in this way, or what is wrong.
+///
+/// # Errors
+/// 405 for anything but reading it.
+pub fn resource_response(
+    resource: &Resource,
+    method: &Method,
+    path: &str,
+) -> Result<Answered, Problem> {
+    let methods = ["GET", "HEAD", "OPTIONS"];
+    if method == Method::OPTIONS {
+        return Ok(options(&methods));
+    }
+    // hyper leaves the body of an answer to HEAD out.
+    if method != Method::GET && method != Method::HEAD {
+        return Err(method_not_allowed(method, path, &methods));
+    }
+    let mut response = Response::new(whole(resource.body.clone()));
+    let media_type = HeaderValue::from_static(resource.media_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, media_type);
+    let answered = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&resource.etag) {
+        answered.insert(header::ETAG, etag);
+    }
+    let lasting = match resource.lasting {
+        Lasting::Checked => "no-cache",
+        Lasting::AnHour => "public, max-age=3600",
+    };
+    answered.insert(header::CACHE_CONTROL, HeaderValue::from_static(lasting));
+    let nosniff = HeaderValue::from_static("nosniff");
+    answered.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    if let Some(policy) = resource.policy {
+        let policy = HeaderValue::from_static(policy);
+        answered.insert(header::CONTENT_SECURITY_POLICY, policy);
+        answered.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
+    }
+    Ok(response)
 }

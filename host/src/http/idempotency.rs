@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use sha2::{Digest as _, Sha256};
@@ -16,6 +15,7 @@ use super::answer::{Answered, problem_response};
 use super::problem::Problem;
 use super::reply::response;
 use super::routes::Route;
+use crate::api::problems::Kind;
 use crate::pipeline::{Answer, Met, Participant};
 use crate::store::Claim;
 
@@ -40,7 +40,7 @@ const FULL_RETRY: u32 = 60;
 /// # Errors
 /// The key is none, was used for another request or is in use; no further one is taken; the store failed.
 pub(super) async fn answered_before(
-    participant: &Participant,
+    (participant, base_path): (&Participant, &str),
     route: &Route,
     head: &Parts,
     body: &str,
@@ -52,36 +52,33 @@ pub(super) async fn answered_before(
     let Some(key) = key(&head.headers)? else {
         return Ok(None);
     };
-    let (status, word, detail, retry) = match participant.meet(key, fingerprint(head, body)).await {
+    let (kind, detail, retry) = match participant.meet(key, fingerprint(head, body)).await {
         Met::First(first) => {
             *claim = Some(first);
             return Ok(None);
         }
         Met::Replied(reply, aggregate) => {
             let mut answered = response(route, Answer::Replied(reply, aggregate))
-                .unwrap_or_else(|problem| problem_response(&problem));
+                .unwrap_or_else(|problem| problem_response(&problem, base_path));
             let replayed = HeaderValue::from_static("true");
             answered.headers_mut().insert(REPLAYED, replayed);
             return Ok(Some(answered));
         }
         Met::StoreFailed(fault) => return response(route, Answer::StoreFailed(fault)).map(Some),
         Met::Reused => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency-key-reused",
+            Kind::IdempotencyKeyReused,
             "this Idempotency-Key was used for a request with another method, path or body; take a new key for a new request"
                 .to_owned(),
             None,
         ),
         Met::InUse => (
-            StatusCode::CONFLICT,
-            "idempotency-key-in-use",
+            Kind::IdempotencyKeyInUse,
             "the first request with this Idempotency-Key is not answered yet; send the same again in a moment"
                 .to_owned(),
             Some(IN_USE_RETRY),
         ),
         Met::Full(most) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too-many-idempotency-keys",
+            Kind::TooManyIdempotencyKeys,
             format!(
                 "all {most} Idempotency-Keys that are kept at a time ([http] idempotency_keys) are in use; send the \
                  request later, or without a key"
@@ -89,7 +86,7 @@ pub(super) async fn answered_before(
             Some(FULL_RETRY),
         ),
     };
-    let problem = Problem::new(status, word, detail);
+    let problem = Problem::new(kind, detail);
     Err(match retry {
         Some(seconds) => problem.retry_after(seconds),
         None => problem,
@@ -149,7 +146,7 @@ fn bad_key(what: &str) -> Problem {
     let detail = format!(
         "the Idempotency-Key {what}; send one of 1 to {LONGEST} visible ASCII characters, such as a UUID"
     );
-    Problem::new(StatusCode::BAD_REQUEST, "bad-idempotency-key", detail)
+    Problem::new(Kind::BadIdempotencyKey, detail)
 }
 
 /// What tells requests apart: method, path and query, and body.

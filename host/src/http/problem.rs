@@ -1,10 +1,11 @@
 //! What is wrong, as RFC 9457 problem details (`application/problem+json`).
 
-use hyper::StatusCode;
-use saga_core::description::RefusalKind;
 use saga_core::outcome::Refusal;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use crate::api::problems::{self, Kind};
+use crate::api::refusal_status;
 
 /// Media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -12,9 +13,9 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// Problem details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// A stable name of the kind of problem, as a URI.
-    #[serde(rename = "type")]
-    pub kind: String,
+    /// A stable word for the kind of problem: the end of `type`.
+    #[serde(skip)]
+    pub word: String,
     /// The kind in words.
     pub title: String,
     /// HTTP status, again.
@@ -30,6 +31,9 @@ pub struct Problem {
     /// Seconds after which to try again, for the `Retry-After` header.
     #[serde(skip)]
     pub retry_after: Option<u32>,
+    /// Methods with which the path is served, for the `Allow` header.
+    #[serde(skip)]
+    pub allow: Option<String>,
 }
 
 /// A place in the body that is wrong.
@@ -42,18 +46,40 @@ pub struct Place {
 }
 
 impl Problem {
-    /// A problem of one of the host's own kinds, named by a stable word.
+    /// A problem of one of the host's own kinds.
     #[must_use]
-    pub fn new(status: StatusCode, word: &str, detail: impl Into<String>) -> Self {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self::of(kind.status(), kind.word(), detail.into())
+    }
+
+    fn of(status: u16, word: &str, detail: String) -> Self {
         Self {
-            kind: format!("urn:saga:problem:{word}"),
-            title: title(word),
-            status: status.as_u16(),
-            detail: detail.into(),
+            word: word.to_owned(),
+            title: problems::title(word),
+            status,
+            detail,
             errors: Vec::new(),
             members: None,
             retry_after: None,
+            allow: None,
         }
+    }
+
+    /// The problem as JSON, whose `type` leads to a page below this base path.
+    #[must_use]
+    pub fn json(&self, base_path: &str) -> String {
+        #[derive(Serialize)]
+        struct Details<'p> {
+            #[serde(rename = "type")]
+            kind: String,
+            #[serde(flatten)]
+            problem: &'p Problem,
+        }
+        let details = Details {
+            kind: problems::page(base_path, &self.word),
+            problem: self,
+        };
+        serde_json::to_string(&details).unwrap_or_default()
     }
 
     /// With the places that are wrong.
@@ -83,31 +109,17 @@ impl Problem {
     /// A business no.
     #[must_use]
     pub fn refused(refusal: Refusal) -> Self {
-        let status = match refusal.kind {
-            RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            RefusalKind::NotFound => StatusCode::NOT_FOUND,
-            RefusalKind::Conflict => StatusCode::CONFLICT,
-            RefusalKind::Forbidden => StatusCode::FORBIDDEN,
-        };
         let errors = refusal.pointer.map(|pointer| Place {
             pointer,
             detail: refusal.detail.clone(),
         });
-        Self::new(status, &refusal.code, refusal.detail).with_errors(errors.into_iter().collect())
+        let status = refusal_status(refusal.kind);
+        Self::of(status, &refusal.code, refusal.detail).with_errors(errors.into_iter().collect())
     }
 }
 
 /// The problem of a request that can't be taken at the moment.
 #[must_use]
 pub fn try_later(detail: String) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-later", detail).retry_after(1)
-}
-
-/// `credit-limit-exceeded` → `Credit limit exceeded`.
-fn title(word: &str) -> String {
-    let mut title = word.replace(['-', '_'], " ");
-    if let Some(first) = title.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    title
+    Problem::new(Kind::TryLater, detail).retry_after(1)
 }

@@ -8,22 +8,23 @@ use super::answer::{Answered, json_response};
 use super::conditional;
 use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
+use crate::api::problems::Kind;
 use crate::pipeline::Answer;
 
 /// The reply and the key of its aggregate, or why there is none.
 pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
     Err(match answer {
         Answer::Replied(reply, key) => return Ok((reply, key)),
-        Answer::Malformed(reason) => Problem::new(StatusCode::BAD_REQUEST, "malformed", reason),
+        Answer::Malformed(reason) => Problem::new(Kind::Malformed, reason),
         Answer::TryLater(reason) => try_later(reason),
         Answer::CheckAgain(_) => try_later("the rules were swapped".into()),
         Answer::StoreFailed(fault) => {
             let detail = format!("the store failed and nothing was changed: {fault}");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail).retry_after(1)
+            Problem::new(Kind::StoreFailed, detail).retry_after(1)
         }
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "rules-broke", detail)
+            Problem::new(Kind::RulesBroke, detail)
         }
     })
 }

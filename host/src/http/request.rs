@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
@@ -16,6 +15,7 @@ use serde_json::Value;
 use super::answer::read_body;
 use super::problem::{Place, Problem, try_later};
 use super::routes::Route;
+use crate::api::problems::Kind;
 use crate::panics;
 
 /// Longest time that a client may take to send a body.
@@ -66,11 +66,11 @@ pub(super) fn checked(route: &Route, text: &str) -> Result<Value, Problem> {
     // What checks the body is a library, and the body comes from a stranger.
     let checked = panics::caught(|| schema.check(&value)).ok_or_else(|| {
         let detail = "the body could not be checked";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "check-failed", detail)
+        Problem::new(Kind::CheckFailed, detail)
     })?;
     checked.map_err(|places| {
         let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail).with_errors(places)
+        Problem::new(Kind::InvalidBody, detail).with_errors(places)
     })?;
     Ok(value)
 }
@@ -88,11 +88,7 @@ pub(super) fn key(
             let found = parameters.iter().find(|(parameter, _)| parameter == name);
             let key = found.map(|(_, value)| value.clone()).unwrap_or_default();
             admit::check_key(&key, limits).map_err(|reason| {
-                Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "bad-path",
-                    format!("path parameter {name} {reason}"),
-                )
+                Problem::new(Kind::BadPath, format!("path parameter {name} {reason}"))
             })?;
             Ok(Some(key))
         }
@@ -100,15 +96,12 @@ pub(super) fn key(
             admit::key_at(body, pointer, limits)
                 .map(Some)
                 .map_err(|reason| {
-                    Problem::new(
-                        StatusCode::UNPROCESSABLE_ENTITY,
-                        "invalid-body",
-                        format!("the body {reason}"),
-                    )
-                    .with_errors(vec![Place {
-                        pointer: pointer.clone(),
-                        detail: reason,
-                    }])
+                    Problem::new(Kind::InvalidBody, format!("the body {reason}")).with_errors(vec![
+                        Place {
+                            pointer: pointer.clone(),
+                            detail: reason,
+                        },
+                    ])
                 })
         }
     }
@@ -122,7 +115,7 @@ fn describe(place: &Place) -> String {
 }
 
 fn bad_json(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
+    Problem::new(Kind::BadJson, detail)
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -141,11 +134,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail =
         format!("the body is announced as `{text}`; send it with content-type: application/json");
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported-media-type",
-        detail,
-    ))
+    Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
 /// A W3C trace context, if the client sent one of the known form.

@@ -5,6 +5,7 @@ use matchit::Router;
 use saga_core::description::{self, Command, CommandKind, Description, KeySource};
 
 use super::schema::Schema;
+use crate::api::problems::percent_encode;
 
 /// The routes of one participant.
 pub struct Routes {
@@ -207,19 +208,6 @@ pub fn location(template: &str, key: &str) -> String {
         }
         _ => template.to_owned(),
     }
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        // The unreserved characters of RFC 3986.
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(byte as char);
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 fn percent_decode(text: &str) -> Option<String> {

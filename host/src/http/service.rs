@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use saga_core::outcome::Reply;
 use tokio::sync::watch;
 
-use super::answer::{Answered, method_not_allowed, nothing_at, options, problem_response};
+use super::answer::{
+    Answered, method_not_allowed, nothing_at, options, problem_response, resource_response,
+};
 use super::conditional;
 use super::cors::Cors;
 use super::events;
@@ -25,6 +27,8 @@ use super::request::{self, Body, checked, key, traceparent};
 use super::routes::{self, Found, Route, Routes};
 use super::server::Answers;
 use super::waiting::{Reading, Waiting};
+use crate::api::problems::Kind;
+use crate::api::{Documents, Names};
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
 use crate::store::Claim;
 
@@ -38,25 +42,44 @@ pub(super) const CHECKS: usize = 4;
 pub struct Service {
     participant: Arc<Participant>,
     serving: watch::Sender<Arc<Serving>>,
+    /// The same for every generation, until the next start.
+    base_path: String,
     body_bytes: usize,
     waiting: Waiting,
     cors: Cors,
 }
 
-/// Routes, and the generation whose they are.
+/// Routes and documents, and the generation whose they are.
 pub struct Serving {
     pub(super) active: Arc<Active>,
+    base_path: String,
     pub(super) routes: Routes,
+    documents: Documents,
 }
 
 impl Serving {
-    /// The routes of this generation, below this base path.
+    /// The routes and documents of this generation, below this base path; topics and groups are called by these names.
     ///
     /// # Errors
     /// Says which command can't be served and why.
-    pub fn new(active: Arc<Active>, base_path: &str) -> Result<Self, String> {
+    pub fn new(active: Arc<Active>, base_path: &str, names: &Names<'_>) -> Result<Self, String> {
         let routes = Routes::new(active.description(), base_path)?;
-        Ok(Self { active, routes })
+        let documents = Documents::new(active.description(), base_path, names);
+        Ok(Self {
+            active,
+            base_path: base_path.to_owned(),
+            routes,
+            documents,
+        })
+    }
+
+    /// What is to be read at the path of this request, if it is a document or a page of the host's.
+    fn read(&self, head: &Parts) -> Option<Result<Answered, Problem>> {
+        let path = head.uri.path();
+        let below = path.strip_prefix(&self.base_path)?;
+        let description = self.active.description();
+        let resource = self.documents.at(description, &self.base_path, below)?;
+        Some(resource_response(&resource, &head.method, path))
     }
 }
 
@@ -65,7 +88,7 @@ impl Answers for Service {
     async fn answer(&self, request: Request<Incoming>) -> Answered {
         let (head, body) = request.into_parts();
         let served = self.serve(&head, body).await;
-        let response = served.unwrap_or_else(|problem| problem_response(&problem));
+        let response = served.unwrap_or_else(|problem| problem_response(&problem, &self.base_path));
         let mut response = conditional::answered(&head.method, &head.headers, response);
         self.cors.allow(&head.method, &head.headers, &mut response);
         response
@@ -84,6 +107,7 @@ impl Service {
     ) -> Self {
         Self {
             participant,
+            base_path: serving.base_path.clone(),
             serving: watch::Sender::new(Arc::new(serving)),
             body_bytes,
             waiting,
@@ -125,6 +149,9 @@ impl Service {
         body: &mut Body,
         claim: &mut Option<Arc<Claim>>,
     ) -> Result<Option<Answered>, Problem> {
+        if let Some(read) = serving.read(head) {
+            return read.map(Some);
+        }
         let path = head.uri.path();
         let asks_methods = head.method == Method::OPTIONS;
         if asks_methods && path == "*" {
@@ -134,16 +161,24 @@ impl Service {
             Found::Route(route, parameters) => (route, parameters),
             Found::OtherMethods(methods) if asks_methods => return Ok(Some(options(&methods))),
             Found::OtherMethods(methods) => {
-                return Ok(Some(method_not_allowed(&head.method, path, &methods)));
+                return Err(method_not_allowed(&head.method, path, &methods));
             }
             Found::Nothing => return Err(nothing_at(path)),
             Found::BadPath(detail) => {
-                return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
+                return Err(Problem::new(Kind::BadPath, detail));
             }
         };
         let text = request::text(route, head, body, self.body_bytes).await?;
         // Before it is checked: what was taken once is answered alike, whatever the rules ask for by now.
-        if let Some(answer) = answered_before(&self.participant, route, head, &text, claim).await? {
+        if let Some(answer) = answered_before(
+            (&self.participant, &self.base_path),
+            route,
+            head,
+            &text,
+            claim,
+        )
+        .await?
+        {
             return Ok(Some(answer));
         }
         let value = checked(route, &text)?;
@@ -218,5 +253,5 @@ impl Service {
 fn too_many_wait() -> Problem {
     let detail =
         "too many requests wait for changes already; close some streams, or read without them";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-wait", detail).retry_after(5)
+    Problem::new(Kind::TooManyWait, detail).retry_after(5)
 }

@@ -126,7 +126,7 @@ fn failure(status: StatusCode, told: Told) -> Failure {
         _ => String::new(),
     };
     // The last word of the kind is for people who search for it.
-    let word = told.kind.rsplit(':').next().unwrap_or_default();
+    let word = told.kind.rsplit('/').next().unwrap_or_default();
     Failure::new(code, one_line(&format!("{}{advice} ({word})", told.detail)))
 }
 
@@ -186,7 +186,7 @@ mod tests {
             (503, "busy", 75),
             (500, "swap-failed", 70),
         ] {
-            let body = json!({"type": format!("urn:saga:problem:{word}"), "detail": "so it is"});
+            let body = json!({"type": format!("/problems/{word}"), "detail": "so it is"});
             let failure = refused(status, &body.to_string());
             assert_eq!(failure.code, code, "{word}");
             let said = failure.said.join("\n");
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn each_reason_of_a_refusal_is_a_line_that_steers_no_terminal() {
         let body = json!({
-            "type": "urn:saga:problem:component-refused",
+            "type": "/problems/component-refused",
             "detail": "all of it",
             "check": "world",
             "reasons": ["no export\nat all", "an \u{1b}[31mimport"],

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use saga_core::description::Description;
 
+use crate::api::Names;
 use crate::config::ParticipantConfig;
 use crate::pipeline::Lane;
 use crate::store::{Reader, Store, StoreFault, registry};
@@ -92,6 +93,15 @@ pub fn fit(
         sources,
         published,
     })
+}
+
+/// What the settings call the topics and groups of a participant.
+#[must_use]
+pub fn names(own: &ParticipantConfig) -> Names<'_> {
+    Names {
+        topics: &own.topics,
+        groups: &own.groups,
+    }
 }
 
 /// Finds a source that two participants would share, each getting a part of its records. Takes the names and the sources

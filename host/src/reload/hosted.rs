@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::file::File;
+use super::fit;
 use crate::clock::now_ms;
 use crate::config::ParticipantConfig;
 use crate::http::service::{Service, Serving};
@@ -77,12 +78,12 @@ impl Hosted {
         self.file_at_start.as_deref()
     }
 
-    /// The routes of a generation, as they would be served.
+    /// The routes and documents of a generation, as they would be served.
     ///
     /// # Errors
     /// Says which command can't be served and why.
     pub fn serving(&self, active: &Arc<Active>) -> Result<Serving, String> {
-        Serving::new(active.clone(), &self.base_path)
+        Serving::new(active.clone(), &self.base_path, &fit::names(&self.own))
     }
 
     /// Serves these routes from now on; gives those that were served before.

@@ -252,7 +252,7 @@ fn web_pages_may_not_ask_where_there_is_no_token() {
         let answer = send(&headers);
         assert!(
             answer.starts_with("HTTP/1.1 403 ")
-                && answer.contains(&format!("urn:saga:problem:{word}")),
+                && answer.contains(&format!("\"/problems/{word}\"")),
             "{headers}{answer}"
         );
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::expect::{connect, exchange, memory, path_of, problem, rest};
+use crate::expect::{connect, exchange, memory, path_of, problem, rest, word_of};
 use crate::store_file::{number, published};
 use crate::support::{Host, Response, Start, try_request};
 
@@ -28,13 +28,7 @@ fn start(data: &tempfile::TempDir) -> Host {
 
 fn refused(response: &Response, pointer: &str) {
     assert_eq!(response.status, 422, "{}", response.text());
-    let word = response.json()["type"]
-        .as_str()
-        .unwrap()
-        .strip_prefix("urn:saga:problem:")
-        .unwrap()
-        .to_owned();
-    problem(response, 422, &word);
+    problem(response, 422, &word_of(&response.json()));
     let errors = response.json()["errors"].clone();
     let pointers: Vec<_> = errors
         .as_array()

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use saga_host::api::problems::Kind;
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
@@ -84,6 +86,32 @@ fn the_rule_that_the_readme_shows_is_the_one_that_runs() {
             "not in plugins/customer/src/lib.rs:\n{text}"
         );
     }
+}
+
+#[test]
+fn the_page_on_problems_lists_what_there_is() {
+    let text = std::fs::read_to_string(root().join("docs/problems.md")).unwrap();
+    let listed: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| status "))
+        .collect();
+    let kinds: Vec<_> = Kind::ALL
+        .iter()
+        .map(|kind| {
+            let (status, word) = (kind.status(), kind.word());
+            format!(
+                "| {status} | `{word}` | {} | {} |",
+                kind.meaning(),
+                kind.remedy()
+            )
+        })
+        .collect();
+    assert_eq!(
+        listed,
+        kinds,
+        "docs/problems.md should be:\n{}",
+        kinds.join("\n")
+    );
 }
 
 #[test]

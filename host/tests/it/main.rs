@@ -35,6 +35,7 @@ mod clients;
 mod kafka;
 
 mod admin;
+mod api_documents;
 mod bad_input;
 mod bad_records;
 mod command_line;

@@ -7,6 +7,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::support::{Host, PATIENCE, Response};
 
 /// Checks that the answer is a problem of this kind that says all that one should; gives its detail.
@@ -19,7 +21,7 @@ pub fn problem(response: &Response, status: u16, word: &str) -> String {
         response.text()
     );
     let body = response.json();
-    assert_eq!(body["type"], format!("urn:saga:problem:{word}"), "{body}");
+    assert_eq!(word_of(&body), word, "{body}");
     assert_eq!(body["status"], status, "{body}");
     let said = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
     assert!(
@@ -27,6 +29,17 @@ pub fn problem(response: &Response, status: u16, word: &str) -> String {
         "{body}"
     );
     said("detail")
+}
+
+/// The kind of a problem: the last part of its `type`, which is a path to a page.
+pub fn word_of(problem: &Value) -> String {
+    let kind = problem["type"].as_str().unwrap_or_default();
+    let (place, word) = kind.rsplit_once('/').unwrap_or_default();
+    assert!(
+        place.starts_with('/') && place.ends_with("/problems"),
+        "{problem}"
+    );
+    word.to_owned()
 }
 
 /// The problem of rules that broke: with this kind of fault, and at no great length.

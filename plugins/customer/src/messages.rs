@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A customer to register.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = Register::example())]
 pub struct Register {
     /// Name of the customer: not blank, at most 200 characters.
     #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
@@ -26,6 +27,7 @@ pub struct CreditLimit {
 /// A customer who was registered.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = Registered::example())]
 pub struct Registered {
     /// Number that the customer was given.
     pub customer_id: u64,
@@ -38,6 +40,7 @@ pub struct Registered {
 /// A customer and the credit that is left.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = CreditLeft::example())]
 pub struct CreditLeft {
     /// Number of the customer.
     pub id: u64,
@@ -45,4 +48,37 @@ pub struct CreditLeft {
     pub name: String,
     /// What is left of the credit limit.
     pub credit_limit: Money,
+}
+
+// What the API document shows: one customer, before and after an order of 300.
+
+impl Register {
+    fn example() -> Self {
+        Self {
+            name: "Ann".into(),
+            credit_limit: CreditLimit {
+                amount: Money::whole(1000).into(),
+            },
+        }
+    }
+}
+
+impl Registered {
+    fn example() -> Self {
+        Self {
+            customer_id: 1,
+            name: "Ann".into(),
+            amount: Money::whole(1000),
+        }
+    }
+}
+
+impl CreditLeft {
+    fn example() -> Self {
+        Self {
+            id: 1,
+            name: "Ann".into(),
+            credit_limit: Money::whole(700),
+        }
+    }
 }

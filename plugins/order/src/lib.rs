@@ -110,6 +110,7 @@ fn decide(order: Option<Order>, answer: OrderRecord, _: &Turn) -> Decision<Order
 /// An order to place.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = PlaceOrder::example())]
 pub struct PlaceOrder {
     /// Number of the customer who orders.
     #[schemars(range(min = 1, max = 9_223_372_036_854_775_807_i64))]
@@ -129,6 +130,7 @@ pub struct OrderTotal {
 /// An order that was placed.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = Placed::example())]
 pub struct Placed {
     /// Number that the order was given.
     pub order_id: u64,
@@ -143,9 +145,43 @@ pub struct Placed {
 /// How far an order is.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = Progress::example())]
 pub struct Progress {
     /// Number of the order.
     pub order_id: u64,
     /// How far it is.
     pub order_state: OrderState,
+}
+
+// What the API document shows: one order, when it is placed and when it is decided.
+
+impl PlaceOrder {
+    fn example() -> Self {
+        Self {
+            customer_id: 1,
+            order_total: OrderTotal {
+                amount: Money::whole(300).into(),
+            },
+        }
+    }
+}
+
+impl Placed {
+    fn example() -> Self {
+        Self {
+            order_id: 1,
+            order_state: OrderState::Pending,
+            customer_id: 1,
+            order_total: Money::whole(300),
+        }
+    }
+}
+
+impl Progress {
+    fn example() -> Self {
+        Self {
+            order_id: 1,
+            order_state: OrderState::Approved,
+        }
+    }
 }

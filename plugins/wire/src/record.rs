@@ -3,13 +3,14 @@
 //! Field names and spelling are fixed by the peers already in production. Fields that a peer adds
 //! are read past.
 
-use crate::money::Amount;
+use crate::money::{Amount, Money};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One order, as the services tell each other of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = OrderRecord::example())]
 pub struct OrderRecord {
     /// Number of the order.
     pub id: i64,
@@ -20,6 +21,19 @@ pub struct OrderRecord {
 }
 
 impl OrderRecord {
+    fn example() -> Self {
+        Self {
+            id: 1,
+            state: OrderState::Pending,
+            order_details: OrderDetails {
+                customer_id: 1,
+                order_total: Balance {
+                    amount: Money::whole(300).into(),
+                },
+            },
+        }
+    }
+
     /// The same order in another state.
     #[must_use]
     pub fn with_state(self, state: OrderState) -> Self {

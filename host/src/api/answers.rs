@@ -1,0 +1,232 @@
+//! Every answer that a command can get, for the API document: what the rules reply, what they refuse, and the host's own problems.
+
+use std::collections::BTreeMap;
+
+use saga_core::description::{Command, CommandKind, RefusalKind};
+use serde_json::{Map, Value, json};
+
+use super::openapi::{Api, is_plain_read, media};
+use super::parameters;
+use super::problems::{self, Kind};
+use super::schemas::{Schemas, reference};
+
+/// Name of the schema of problem details.
+pub(super) const PROBLEM: &str = "Problem";
+
+/// The answers to a command, by status.
+pub(super) fn of(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
+    let mut answers = done(api, command, schemas);
+    let mut by_status: BTreeMap<u16, Vec<Told>> = BTreeMap::new();
+    for kind in kinds(command) {
+        let told = Told::of_kind(api, kind);
+        by_status.entry(kind.status()).or_default().push(told);
+    }
+    for refusal in &command.refusals {
+        let status = status(refusal.kind);
+        let told = Told::new(api, status, &refusal.code, &refusal.summary);
+        by_status.entry(status).or_default().push(told);
+    }
+    for (status, told) in by_status {
+        answers.insert(status.to_string(), problem(status, &told));
+    }
+    answers.into()
+}
+
+/// HTTP status of a refusal.
+pub fn status(kind: RefusalKind) -> u16 {
+    match kind {
+        RefusalKind::Invalid => 422,
+        RefusalKind::NotFound => 404,
+        RefusalKind::Conflict => 409,
+        RefusalKind::Forbidden => 403,
+    }
+}
+
+/// The answers of a command that was carried out.
+fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, Value> {
+    let schema = schemas.add(&command.reply, &format!("{}.reply", command.name));
+    let mut content = json!({"application/json": media(schema, &command.reply)});
+    if is_plain_read(command) {
+        content["text/event-stream"] = event_stream();
+    }
+    let answer = |description: &str| {
+        json!({
+            "description": description,
+            "headers": parameters::answered(api.description, command),
+            "content": content,
+        })
+    };
+    let mut answers = Map::new();
+    let mut add = |status: &str, answer: Value| answers.insert(status.to_owned(), answer);
+    match &command.kind {
+        CommandKind::Create(_) => {
+            add("201", answer("It was made."));
+        }
+        CommandKind::Change => {
+            add("200", answer("It was carried out."));
+            add("202", answer("It was taken; others have yet to decide."));
+        }
+        CommandKind::Read if is_plain_read(command) => {
+            add("200", answer("How it is at present."));
+            add("204", no_more_events());
+            add("304", not_modified());
+        }
+        CommandKind::Read => {
+            add("200", answer("How it is at present."));
+            add(
+                "202",
+                answer("How it is at present; others have yet to decide."),
+            );
+        }
+    }
+    answers
+}
+
+/// States as they follow each other, for a client that asks with `Accept: text/event-stream`.
+fn event_stream() -> Value {
+    json!({
+        "schema": {
+            "type": "string",
+            "description": "Asked for with `Accept: text/event-stream`: server-sent events named `state`, the present state first, then each \
+                            one that follows; `data` is what `application/json` would be. Where the saga had yet to decide, the stream \
+                            ends with the decision.",
+        },
+    })
+}
+
+/// Only who asks for events is answered so.
+fn no_more_events() -> Value {
+    json!({"description": "The client has seen the decision (`Last-Event-ID`): no events will follow."})
+}
+
+fn not_modified() -> Value {
+    json!({
+        "description": "It is as the client has it (`If-None-Match`).",
+        "headers": {"ETag": parameters::etag()},
+    })
+}
+
+/// The kinds of the host's own problems that a command can meet.
+fn kinds(command: &Command) -> Vec<Kind> {
+    // A swap may take a route or a method away between the reading of the document and the request.
+    let mut kinds = vec![
+        Kind::Malformed,
+        Kind::NoSuchRoute,
+        Kind::MethodNotAllowed,
+        Kind::RulesBroke,
+        Kind::StoreFailed,
+        Kind::TryLater,
+    ];
+    if !saga_core::description::path_parameters(&command.path).is_empty() {
+        kinds.push(Kind::BadPath);
+    }
+    if command.request.is_some() {
+        kinds.extend([
+            Kind::BadJson,
+            Kind::BodyBroken,
+            Kind::BodyTooSlow,
+            Kind::BodyTooLarge,
+            Kind::UnsupportedMediaType,
+            Kind::InvalidBody,
+            Kind::CheckFailed,
+        ]);
+    }
+    if is_plain_read(command) {
+        kinds.push(Kind::TooManyWait);
+    }
+    if parameters::takes_idempotency_key(command) {
+        kinds.extend([
+            Kind::BadIdempotencyKey,
+            Kind::IdempotencyKeyInUse,
+            Kind::IdempotencyKeyReused,
+            Kind::TooManyIdempotencyKeys,
+        ]);
+    }
+    kinds
+}
+
+/// A kind of problem as the document tells of it.
+struct Told {
+    word: String,
+    meaning: String,
+    example: Value,
+}
+
+impl Told {
+    fn of_kind(api: &Api<'_>, kind: Kind) -> Self {
+        Self::new(api, kind.status(), kind.word(), kind.meaning())
+    }
+
+    fn new(api: &Api<'_>, status: u16, word: &str, meaning: &str) -> Self {
+        let example = json!({
+            "type": problems::page(api.base_path, word),
+            "title": problems::title(word),
+            "status": status,
+            "detail": meaning.replace('`', ""),
+        });
+        Self {
+            word: word.to_owned(),
+            meaning: meaning.to_owned(),
+            example,
+        }
+    }
+}
+
+/// The answer of a status, with every kind of problem that it stands for.
+fn problem(status: u16, told: &[Told]) -> Value {
+    let lines = told
+        .iter()
+        .map(|kind| format!("`{}`: {}", kind.word, kind.meaning));
+    let examples: Map<String, Value> = (told.iter())
+        .map(|kind| {
+            (
+                super::schemas::component_name(&kind.word),
+                json!({"value": kind.example}),
+            )
+        })
+        .collect();
+    let mut answer = json!({
+        "description": lines.collect::<Vec<_>>().join("\n\n"),
+        "content": {
+            "application/problem+json": {"schema": reference(PROBLEM), "examples": examples},
+        },
+    });
+    match status {
+        405 => answer["headers"] = json!({"Allow": parameters::allow()}),
+        409 | 503 => answer["headers"] = json!({"Retry-After": parameters::retry_after()}),
+        _ => {}
+    }
+    answer
+}
+
+/// The schema of problem details (RFC 9457).
+pub(super) fn problem_schema() -> Value {
+    json!({
+        "title": PROBLEM,
+        "description": "What is wrong (RFC 9457).",
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {
+                "description": "The kind of problem; leads to a page on it.",
+                "type": "string",
+                "format": "uri-reference",
+            },
+            "title": {"description": "The kind in words.", "type": "string"},
+            "status": {"description": "HTTP status.", "type": "integer", "minimum": 400, "maximum": 599},
+            "detail": {"description": "What was wrong this time, and what to do.", "type": "string"},
+            "errors": {
+                "description": "The places in the body that are wrong.",
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["pointer", "detail"],
+                    "properties": {
+                        "pointer": {"description": "JSON pointer into the body; empty for the whole.", "type": "string"},
+                        "detail": {"description": "What is wrong with it.", "type": "string"},
+                    },
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,301 @@
+//! The AsyncAPI 3.0 document of a participant: the topics that it reads and writes, and what is in their records.
+//!
+//! Topics and groups have the names that they really have, which the settings may have changed. Payloads are schemas of JSON Schema
+//! 2020-12; what they share with AsyncAPI's own schemas is all that authors' types become. Must not know: brokers.
+
+use saga_core::description::{Description, Publication, Subscription};
+use saga_core::record::header;
+use serde_json::{Map, Value, json};
+
+use super::Names;
+use super::schemas::{Schemas, component_name};
+
+/// Version of the Kafka bindings that are used.
+const BINDING: &str = "0.5.0";
+
+/// The document.
+pub(super) fn document(description: &Description, names: &Names<'_>) -> Value {
+    let mut document = Document::default();
+    for publication in &description.publications {
+        document.send(description, publication, names);
+    }
+    for subscription in &description.subscriptions {
+        document.receive(subscription, names);
+    }
+    for subscription in &description.subscriptions {
+        document.dead_letters(subscription, names);
+    }
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": description.name,
+            "version": description.version,
+            "description": format!(
+                "{}\n\nRecords are CloudEvents 1.0 in Kafka's binary mode: the value is the event's JSON and nothing else, all attributes are \
+                 headers.",
+                description.summary
+            ),
+        },
+        "defaultContentType": "application/json",
+        "channels": document.channels,
+        "operations": document.operations,
+        "components": {"schemas": document.schemas.finish()},
+    })
+}
+
+#[derive(Default)]
+struct Document {
+    channels: Map<String, Value>,
+    operations: Map<String, Value>,
+    schemas: Schemas,
+}
+
+impl Document {
+    fn send(&mut self, description: &Description, publication: &Publication, names: &Names<'_>) {
+        let event = &publication.event_type;
+        let payload = self
+            .schemas
+            .add(&publication.schema, &format!("{event}.published"));
+        let mut message = message(event, payload, &publication.schema);
+        message["headers"] = published_headers(description, event);
+        message["correlationId"] = json!({
+            "description": "The same for all messages of a saga.",
+            "location": format!("$message.header#/{}", header::CORRELATION),
+        });
+        message["bindings"] =
+            key_binding("The key that the rules give: records of one key stay in order.");
+        let topic = names.topic(&publication.topic);
+        let (channel, message) = self.message(topic, event, message);
+        let summary = format!("Publishes `{event}`.");
+        self.operation(
+            "send",
+            &format!("publish-{event}"),
+            (&channel, &message),
+            &summary,
+        );
+    }
+
+    fn receive(&mut self, subscription: &Subscription, names: &Names<'_>) {
+        let event = &subscription.event_type;
+        let payload = self
+            .schemas
+            .add(&subscription.schema, &format!("{event}.received"));
+        let mut message = message(event, payload, &subscription.schema);
+        message["headers"] = received_headers(subscription);
+        message["bindings"] =
+            key_binding("Any key: the aggregate is found by a place in the value.");
+        let topic = names.topic(&subscription.topic);
+        let (channel, message) = self.message(topic, event, message);
+        let summary = format!(
+            "Takes `{event}` for the aggregate whose key is at `{}` in the value.",
+            subscription.key
+        );
+        let name = format!("take-{event}-from-{}", subscription.topic);
+        let name = self.operation("receive", &name, (&channel, &message), &summary);
+        let group = names.group(&subscription.group);
+        if let Some(operation) = self.operations.get_mut(&name) {
+            operation["bindings"] = json!({"kafka": {
+                "groupId": {"type": "string", "enum": [group]},
+                "bindingVersion": BINDING,
+            }});
+        }
+    }
+
+    fn dead_letters(&mut self, subscription: &Subscription, names: &Names<'_>) {
+        let (topic, group) = (
+            names.topic(&subscription.topic),
+            names.group(&subscription.group),
+        );
+        let address = format!("{topic}.{group}.dlq");
+        if self.channels.contains_key(&component_name(&address)) {
+            return;
+        }
+        let text =
+            "A record that could not be decided: key, value and headers as they came, and why.";
+        let message = json!({
+            "name": "dead-letter",
+            "title": "Dead letter",
+            "summary": text,
+            "payload": {"description": "The value as it came."},
+            "headers": dead_letter_headers(),
+            "bindings": key_binding("The key as it came."),
+        });
+        let (channel, message) = self.message(&address, "dead-letter", message);
+        let name = format!("put-aside-from-{topic}");
+        self.operation(
+            "send",
+            &name,
+            (&channel, &message),
+            &format!("Puts aside what can't be decided from `{topic}`."),
+        );
+    }
+
+    /// Adds a message to the channel of a topic; gives both names.
+    fn message(&mut self, topic: &str, name: &str, message: Value) -> (String, String) {
+        let channel = component_name(topic);
+        let entry = self.channels.entry(channel.clone()).or_insert_with(|| {
+            json!({
+                "address": topic,
+                "messages": {},
+                "bindings": {"kafka": {"topic": topic, "bindingVersion": BINDING}},
+            })
+        });
+        let mut name = component_name(name);
+        if let Some(Value::Object(messages)) = entry.get_mut("messages") {
+            // Who reads what it writes itself has two messages of one type, with other headers.
+            while messages.contains_key(&name) {
+                name.push_str(".received");
+            }
+            messages.insert(name.clone(), message);
+        }
+        (channel, name)
+    }
+
+    fn operation(
+        &mut self,
+        action: &str,
+        name: &str,
+        place: (&str, &str),
+        summary: &str,
+    ) -> String {
+        let (channel, message) = place;
+        let mut name = component_name(name);
+        while self.operations.contains_key(&name) {
+            name.push('-');
+        }
+        let operation = json!({
+            "action": action,
+            "summary": summary,
+            "channel": {"$ref": format!("#/channels/{channel}")},
+            "messages": [{"$ref": format!("#/channels/{channel}/messages/{message}")}],
+        });
+        self.operations.insert(name.clone(), operation);
+        name
+    }
+}
+
+fn message(event: &str, payload: Value, schema: &str) -> Value {
+    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    let mut message = json!({
+        "name": event,
+        "title": event,
+        "contentType": "application/json",
+        "payload": payload,
+    });
+    if let Some(summary) = schema.get("description").and_then(Value::as_str) {
+        message["summary"] = summary.into();
+    }
+    // Only objects can be examples of a message.
+    let examples = schema.get("examples").and_then(Value::as_array);
+    let examples: Vec<_> = (examples.into_iter().flatten())
+        .filter(|example| example.is_object())
+        .map(|example| json!({"payload": example}))
+        .collect();
+    if !examples.is_empty() {
+        message["examples"] = examples.into();
+    }
+    message
+}
+
+fn key_binding(description: &str) -> Value {
+    json!({"kafka": {
+        "key": {"type": "string", "description": description},
+        "bindingVersion": BINDING,
+    }})
+}
+
+/// What each header says, and how it is written.
+fn header_schemas() -> Map<String, Value> {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let mut time = text("When it was published (RFC 3339).");
+    time["format"] = "date-time".into();
+    [
+        (header::CONTENT_TYPE, text("Media type of the value.")),
+        (header::SPEC_VERSION, text("Version of CloudEvents.")),
+        (
+            header::ID,
+            text("Id of the event: what comes again with the same id and source is dropped."),
+        ),
+        (header::SOURCE, text("Who published it.")),
+        (header::TYPE, text("Type of the event.")),
+        (header::TIME, time),
+        (
+            header::CORRELATION,
+            text("The same for all messages of a saga."),
+        ),
+        (
+            header::CAUSATION,
+            text("Id of the message that caused this one."),
+        ),
+        (
+            header::DIGEST,
+            text("Digest of the component that decided."),
+        ),
+        (header::TRACEPARENT, text("W3C trace context.")),
+    ]
+    .map(|(name, schema)| (name.to_owned(), schema))
+    .into_iter()
+    .collect()
+}
+
+/// The headers of what this participant publishes.
+fn published_headers(description: &Description, event: &str) -> Value {
+    let mut properties = header_schemas();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::SPEC_VERSION, "1.0"),
+        (
+            header::SOURCE,
+            &saga_core::identity::source_of(&description.name),
+        ),
+        (header::TYPE, event),
+    ] {
+        if let Some(schema) = properties.get_mut(name) {
+            schema["const"] = value.into();
+        }
+    }
+    // A trace context is there only where a client or a peer began one.
+    let required: Vec<_> = (properties.keys())
+        .filter(|name| *name != header::TRACEPARENT)
+        .cloned()
+        .collect();
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+/// The headers of what this participant takes. All may be missing, but for the type where something else has none.
+fn received_headers(subscription: &Subscription) -> Value {
+    let mut properties = header_schemas();
+    if let Some(schema) = properties.get_mut(header::TYPE) {
+        schema["const"] = subscription.event_type.as_str().into();
+    }
+    let mut headers = json!({
+        "type": "object",
+        "description": "Without an id, a record's identity is its topic, partition and offset.",
+        "properties": properties,
+    });
+    if !subscription.untyped {
+        headers["required"] = json!([header::TYPE]);
+    }
+    headers
+}
+
+/// What a dead letter says of itself, beyond the headers that it came with.
+fn dead_letter_headers() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "type": "object",
+        "required": ["dlq-topic", "dlq-partition", "dlq-offset", "dlq-group", "dlq-reason", "dlq-detail", "dlq-attempts", "dlq-digest"],
+        "properties": {
+            "dlq-topic": text("Topic that it came from."),
+            "dlq-partition": text("Partition, from 0."),
+            "dlq-offset": text("Offset, from 0."),
+            "dlq-group": text("Consumer group that read it."),
+            "dlq-reason": text("Why it could not be decided, in a word."),
+            "dlq-detail": text("The same in a sentence."),
+            "dlq-attempts": text("How often it was tried."),
+            "dlq-digest": text("Digest of the component that tried last."),
+            "dlq-key-omitted": text("How long the key was, where it was too long to be published."),
+            "dlq-value-omitted": text("How long the value was, where it was too long to be published."),
+        },
+    })
+}

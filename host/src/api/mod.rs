@@ -1,0 +1,227 @@
+//! What can be read about a participant's API: documents for programs, pages for people.
+//!
+//! All of it follows from the participant's description, its base path and the names that the settings give its topics: pure
+//! functions, made once for each generation, so that a swap brings its own. Must not know: HTTP servers, SQL, components, or
+//! any participant by name.
+//!
+//! # Layout
+//!
+//! - this file: what is served where
+//! - `openapi`: commands as an OpenAPI 3.1 document; `parameters` and `answers` are what the host adds to each command
+//! - `asyncapi`: events as an AsyncAPI 3.0 document
+//! - `schemas`: the schemas of both
+//! - `yaml`: JSON as YAML
+//! - `swagger`: Swagger UI, with `start.js`
+//! - [`problems`]: the kinds of the host's own problems; `pages` are what their `type` leads to
+//! - [`resource`]: something to be read
+
+mod answers;
+mod asyncapi;
+mod openapi;
+mod pages;
+mod parameters;
+pub mod problems;
+pub mod resource;
+mod schemas;
+mod swagger;
+mod yaml;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use saga_core::description::Description;
+
+pub use self::answers::status as refusal_status;
+use self::resource::{Lasting, Resource};
+
+/// What the settings call topics and groups, by their names in the description; what is not there keeps its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'s> {
+    /// Names of topics.
+    pub topics: &'s BTreeMap<String, String>,
+    /// Names of consumer groups.
+    pub groups: &'s BTreeMap<String, String>,
+}
+
+impl Names<'_> {
+    fn topic<'n>(&'n self, declared: &'n String) -> &'n str {
+        self.topics.get(declared).unwrap_or(declared)
+    }
+
+    fn group<'n>(&'n self, declared: &'n String) -> &'n str {
+        self.groups.get(declared).unwrap_or(declared)
+    }
+}
+
+/// What can be read about one generation of a participant.
+pub struct Documents {
+    openapi_json: Resource,
+    openapi_yaml: Resource,
+    asyncapi: Resource,
+    swagger: Resource,
+}
+
+impl Documents {
+    /// The documents of this description, to be served below this base path.
+    #[must_use]
+    pub fn new(description: &Description, base_path: &str, names: &Names<'_>) -> Self {
+        let openapi = openapi::document(description, base_path);
+        let asyncapi = asyncapi::document(description, names);
+        let checked = |media_type, body: String| Resource::new(media_type, body, Lasting::Checked);
+        Self {
+            openapi_json: checked("application/json", format!("{openapi:#}\n")),
+            openapi_yaml: checked("application/yaml", yaml::text(&openapi)),
+            asyncapi: checked("application/json", format!("{asyncapi:#}\n")),
+            swagger: swagger::page(&description.name, base_path),
+        }
+    }
+
+    /// What is at this path below the base path, if it is one of the host's own.
+    #[must_use]
+    pub fn at<'a>(
+        &'a self,
+        description: &Description,
+        base_path: &str,
+        below: &str,
+    ) -> Option<Cow<'a, Resource>> {
+        let resource = match below {
+            "/openapi.json" => &self.openapi_json,
+            "/openapi.yaml" => &self.openapi_yaml,
+            "/asyncapi.json" => &self.asyncapi,
+            "/swagger-ui" | "/swagger-ui/" => &self.swagger,
+            _ => {
+                if let Some(name) = below.strip_prefix("/swagger-ui/") {
+                    return swagger::file(name).map(Cow::Borrowed);
+                }
+                let word = below.strip_prefix("/problems")?;
+                return pages::at(Some(description), base_path, word).map(Cow::Owned);
+            }
+        };
+        Some(Cow::Borrowed(resource))
+    }
+}
+
+/// The pages on the host's own problems, for a listener that serves no participant: what is at this path.
+#[must_use]
+pub fn problem_page(path: &str) -> Option<Resource> {
+    pages::at(None, "", path.strip_prefix("/problems")?)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use saga_core::description::RESERVED;
+    use serde_json::{Value, json};
+
+    /// A participant that makes numbered tickets, and changes them.
+    fn description() -> Description {
+        let command = |name: &str, method: &str, path: &str, kind: Value, key: Value| {
+            json!({
+                "name": name, "summary": "Does it.", "method": method, "path": path, "kind": kind, "key": key,
+                "request": null, "reply": "true", "refusals": [],
+            })
+        };
+        let id = json!({"path-parameter": "id"});
+        serde_json::from_value(json!({
+            "name": "desk", "version": "1.0.0", "summary": "Answers.",
+            "state": {"version": 1, "oldest_readable": 1, "schema": "true"},
+            "endpoint": {"base_path": "/desk", "port": 0},
+            "commands": [
+                command("open", "POST", "/t", json!({"create": "/t/{number}"}), json!("generated")),
+                command("lose", "POST", "/lost", json!({"create": "/nowhere/{id}"}), json!("generated")),
+                command("close", "POST", "/t/{id}/close", json!("change"), id.clone()),
+                command("get", "GET", "/t/{id}", json!("read"), id.clone()),
+                command("query", "POST", "/t/{id}/query", json!("read"), id),
+            ],
+            "subscriptions": [], "publications": [], "timers": [],
+        }))
+        .unwrap()
+    }
+
+    fn documents(description: &Description) -> Documents {
+        let names = BTreeMap::new();
+        let names = Names {
+            topics: &names,
+            groups: &names,
+        };
+        Documents::new(description, "/desk", &names)
+    }
+
+    #[test]
+    fn what_is_served_is_what_is_kept_from_components() {
+        let description = description();
+        let documents = documents(&description);
+        for path in RESERVED {
+            assert!(
+                documents.at(&description, "/desk", path).is_some(),
+                "{path}"
+            );
+        }
+        for path in [
+            "",
+            "/",
+            "/t",
+            "/openapi.json/",
+            "/problemsx",
+            "/swagger-ui/x",
+        ] {
+            assert!(
+                documents.at(&description, "/desk", path).is_none(),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_has_the_parameters_and_answers_of_its_kind() {
+        let description = description();
+        let document: Value =
+            serde_json::from_slice(&documents(&description).openapi_json.body).unwrap();
+        let of = |path: &str, method: &str| {
+            let operation = &document["paths"][path][method];
+            let parameters = operation["parameters"].as_array().unwrap().iter();
+            let parameters: Vec<_> = parameters
+                .map(|one| one["name"].as_str().unwrap())
+                .collect();
+            let done = operation["responses"].as_object().unwrap().keys();
+            let done: Vec<_> = done
+                .filter(|status| *status < &"400".to_owned())
+                .map(String::as_str)
+                .collect();
+            (parameters.join(" "), done.join(" "))
+        };
+        for (path, method, parameters, done) in [
+            ("/t", "post", "Idempotency-Key Prefer", "201"),
+            ("/lost", "post", "Idempotency-Key", "201"),
+            (
+                "/t/{id}/close",
+                "post",
+                "id Idempotency-Key Prefer",
+                "200 202",
+            ),
+            (
+                "/t/{id}",
+                "get",
+                "id If-None-Match Last-Event-ID",
+                "200 204 304",
+            ),
+            ("/t/{id}/query", "post", "id", "200 202"),
+        ] {
+            assert_eq!(
+                of(path, method),
+                (parameters.into(), done.into()),
+                "{method} {path}"
+            );
+        }
+        let id = &document["paths"]["/t/{id}"]["get"]["parameters"][0]["schema"];
+        assert_eq!(
+            (&id["type"], &id["minimum"]),
+            (&json!("integer"), &json!(1))
+        );
+    }
+}

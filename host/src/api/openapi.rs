@@ -1,0 +1,198 @@
+//! The OpenAPI 3.1 document of a participant, from its description.
+//!
+//! What the rules take and answer comes from the description; what the host adds to every command (its headers, its problems) from
+//! [`parameters`](super::parameters) and [`answers`](super::answers). Must not know: how a request is served.
+
+use saga_core::description::{Command, CommandKind, Description, KeySource, Method};
+use serde_json::{Map, Value, json};
+
+use super::answers;
+use super::parameters;
+use super::schemas::Schemas;
+
+/// What the document of one participant is made of.
+pub(super) struct Api<'d> {
+    pub(super) description: &'d Description,
+    pub(super) base_path: &'d str,
+}
+
+/// The document.
+pub(super) fn document(description: &Description, base_path: &str) -> Value {
+    let api = Api {
+        description,
+        base_path,
+    };
+    let mut schemas = Schemas::default();
+    schemas.own(answers::PROBLEM, answers::problem_schema());
+    let mut paths: Map<String, Value> = Map::new();
+    for command in &description.commands {
+        let operation = operation(&api, command, &mut schemas);
+        let path = paths
+            .entry(template(&command.path))
+            .or_insert_with(|| json!({}));
+        if let Value::Object(methods) = path {
+            methods.insert(command.method.as_str().to_ascii_lowercase(), operation);
+        }
+    }
+    let name = &description.name;
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": name,
+            "version": description.version,
+            "summary": description.summary,
+            "description": introduction(&api),
+        },
+        // Without a host: whoever reads the document asks where it came from.
+        "servers": [{"url": if base_path.is_empty() { "/" } else { base_path }}],
+        "tags": [{"name": name}],
+        "paths": paths,
+        "components": {"schemas": schemas.finish()},
+    })
+}
+
+fn introduction(api: &Api<'_>) -> String {
+    let Api {
+        description,
+        base_path,
+    } = api;
+    format!(
+        "Made from the rules that are active (version {}); it follows when they are swapped. What is wrong with a request is \
+         answered as `application/problem+json`, whose `type` leads to [a page on that kind of problem]({base_path}/problems). A W3C \
+         `traceparent` header is passed on to the events that a request sets off; they are described in \
+         [asyncapi.json]({base_path}/asyncapi.json).",
+        description.version
+    )
+}
+
+fn operation(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
+    let mut parameters = path_parameters(api.description, command);
+    parameters.extend(parameters::of(api.description, command));
+    let mut operation = json!({
+        "operationId": command.name,
+        "summary": command.summary,
+        "tags": [api.description.name],
+        "parameters": parameters,
+        "responses": answers::of(api, command, schemas),
+    });
+    if let Some(text) = explanation(command) {
+        operation["description"] = text.into();
+    }
+    if let Some(request) = &command.request {
+        let schema = schemas.add(request, &format!("{}.request", command.name));
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": {"application/json": media(schema, request)},
+        });
+    }
+    operation
+}
+
+/// What a summary does not say: what is answered, beyond the obvious.
+fn explanation(command: &Command) -> Option<String> {
+    match &command.kind {
+        CommandKind::Create(location) if !location.is_empty() => Some(format!(
+            "Answers 201; the header `Location` says where what was made can be read (`{location}`)."
+        )),
+        CommandKind::Create(_) => Some("Answers 201.".into()),
+        CommandKind::Change => Some(
+            "Answers 200, or 202 where the rules have taken the request and others have yet to decide.".into(),
+        ),
+        CommandKind::Read => None,
+    }
+}
+
+/// A body of JSON with this schema and the examples that its author gave.
+pub(super) fn media(schema: Value, text: &str) -> Value {
+    let mut media = json!({"schema": schema});
+    let parsed: Value = serde_json::from_str(text).unwrap_or_default();
+    match parsed
+        .get("examples")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+    {
+        None | Some([]) => {}
+        Some([one]) => media["example"] = one.clone(),
+        Some(several) => {
+            let named = several.iter().enumerate();
+            let named: Map<String, Value> = named
+                .map(|(at, value)| (format!("example-{}", at + 1), json!({"value": value})))
+                .collect();
+            media["examples"] = named.into();
+        }
+    }
+    media
+}
+
+/// The parameters in the path.
+fn path_parameters(description: &Description, command: &Command) -> Vec<Value> {
+    let is_key = |name: &str| matches!(&command.key, KeySource::PathParameter(key) if key == name);
+    saga_core::description::path_parameters(&command.path)
+        .into_iter()
+        .map(|name| {
+            let (schema, what) = match (is_key(name), has_numbers(description)) {
+                (true, true) => (
+                    json!({"type": "integer", "format": "int64", "minimum": 1, "examples": [1]}),
+                    "The number that it was given when it was made.",
+                ),
+                (true, false) => (json!({"type": "string", "minLength": 1}), "Its key."),
+                (false, _) => (json!({"type": "string", "minLength": 1}), "A text."),
+            };
+            json!({
+                "name": name.trim_start_matches('*'),
+                "in": "path",
+                "required": true,
+                "description": what,
+                "schema": schema,
+            })
+        })
+        .collect()
+}
+
+/// Whether what the commands make has numbers of the host's as keys, all of it.
+fn has_numbers(description: &Description) -> bool {
+    let mut creates = (description.commands.iter())
+        .filter(|command| matches!(command.kind, CommandKind::Create(_)))
+        .peekable();
+    creates.peek().is_some() && creates.all(|command| command.key == KeySource::Generated)
+}
+
+/// A path template of the router's as one of OpenAPI, which does not tell a parameter for the rest of a path from others.
+fn template(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+/// Whether a command is a GET that reads one aggregate: such an answer can be asked for conditionally, or watched.
+pub(super) fn is_plain_read(command: &Command) -> bool {
+    command.method == Method::Get && command.kind == CommandKind::Read
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_of_a_schema_are_shown() {
+        let shown = |schema: Value| media(json!({}), &schema.to_string());
+        assert_eq!(shown(json!(true)), json!({"schema": {}}));
+        assert_eq!(shown(json!({"examples": []})), json!({"schema": {}}));
+        assert_eq!(
+            shown(json!({"examples": [{"a": 1}]})),
+            json!({"schema": {}, "example": {"a": 1}})
+        );
+        assert_eq!(
+            shown(json!({"examples": [1, 2]}))["examples"],
+            json!({"example-1": {"value": 1}, "example-2": {"value": 2}})
+        );
+    }
+
+    #[test]
+    fn a_parameter_for_the_rest_of_a_path_is_one_like_others() {
+        assert_eq!(template("/files/{*rest}"), "/files/{rest}");
+        assert_eq!(template("/a/{b}/c"), "/a/{b}/c");
+    }
+}

@@ -1,0 +1,160 @@
+//! The headers that the host takes with a command, and those that it answers with, for the API document.
+//!
+//! One function for each, so that what a header means is written once. Must not know: how a header is obeyed.
+
+use saga_core::description::{Command, CommandKind, Description, path_parameters};
+use serde_json::{Map, Value, json};
+
+use super::openapi::is_plain_read;
+
+/// The header parameters of a command.
+pub(super) fn of(description: &Description, command: &Command) -> Vec<Value> {
+    let mut parameters = Vec::new();
+    if takes_idempotency_key(command) {
+        parameters.push(idempotency_key());
+    }
+    if can_wait(description, command) {
+        parameters.push(prefer());
+    }
+    if is_plain_read(command) {
+        parameters.extend([if_none_match(), last_event_id()]);
+    }
+    parameters
+}
+
+/// Whether a repeated request can be told from a new one: every command that may change something.
+pub(super) fn takes_idempotency_key(command: &Command) -> bool {
+    command.kind != CommandKind::Read
+}
+
+/// Whether a client may wait for what others decide: where one read tells how far the command's aggregate is, for what is made
+/// the one at its location, else the only one that takes nothing but a key.
+pub(super) fn can_wait(description: &Description, command: &Command) -> bool {
+    let mut reads = (description.commands.iter())
+        .filter(|read| is_plain_read(read) && path_parameters(&read.path).len() == 1);
+    match &command.kind {
+        CommandKind::Read => false,
+        CommandKind::Create(location) => {
+            let location = without_names(location);
+            reads.any(|read| without_names(&read.path) == location)
+        }
+        CommandKind::Change => reads.next().is_some() && reads.next().is_none(),
+    }
+}
+
+/// A path template, whatever its parameters are called.
+fn without_names(template: &str) -> String {
+    let names = path_parameters(template).into_iter();
+    names.fold(template.to_owned(), |path, name| {
+        path.replace(&format!("{{{name}}}"), "{}")
+    })
+}
+
+fn idempotency_key() -> Value {
+    parameter(
+        "Idempotency-Key",
+        "A key of the client's making. A request that is repeated with the same key is carried out once, and answered again as it was.",
+        // A quote at the beginning would make it a structured field, whose quotes are no part of the key.
+        json!({
+            "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~][!-~]*$",
+            "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+        }),
+    )
+}
+
+fn prefer() -> Value {
+    parameter(
+        "Prefer",
+        "`wait=SECONDS`: answer when the saga has decided, or after this time with what is known then. Anything else is ignored.",
+        json!({"type": "string", "examples": ["wait=5"]}),
+    )
+}
+
+fn if_none_match() -> Value {
+    parameter(
+        "If-None-Match",
+        "ETags that the client has: where one is that of the present state, the answer is 304 without a body.",
+        json!({"type": "string"}),
+    )
+}
+
+fn last_event_id() -> Value {
+    parameter(
+        "Last-Event-ID",
+        "With `Accept: text/event-stream`: the `id` of the event that the client saw last. Browsers send it by themselves.",
+        json!({"type": "string"}),
+    )
+}
+
+/// A header parameter. It carries no example of its own, so that a page to try things from does not fill it in.
+fn parameter(name: &str, description: &str, schema: Value) -> Value {
+    json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema})
+}
+
+/// The headers of the answer to a command that was carried out.
+pub(super) fn answered(description: &Description, command: &Command) -> Map<String, Value> {
+    let mut headers = Map::new();
+    let mut add = |name: &str, header: Value| headers.insert(name.to_owned(), header);
+    if let CommandKind::Create(location) = &command.kind
+        && !location.is_empty()
+    {
+        add("Location", location_header());
+    }
+    if takes_idempotency_key(command) {
+        add("Idempotency-Replayed", idempotency_replayed());
+    }
+    if can_wait(description, command) {
+        add("Preference-Applied", preference_applied());
+    }
+    if is_plain_read(command) {
+        add("ETag", etag());
+    }
+    headers
+}
+
+fn location_header() -> Value {
+    json!({
+        "description": "Where what was made can be read.",
+        "required": true,
+        "schema": {"type": "string", "format": "uri-reference"},
+    })
+}
+
+fn idempotency_replayed() -> Value {
+    json!({
+        "description": "`true` where this is the answer to an earlier request with the same `Idempotency-Key`.",
+        "schema": {"type": "string", "enum": ["true"]},
+    })
+}
+
+fn preference_applied() -> Value {
+    json!({
+        "description": "The `wait` that was granted, where one was.",
+        "schema": {"type": "string"},
+    })
+}
+
+/// `ETag` of the state that a read answers.
+pub(super) fn etag() -> Value {
+    json!({
+        "description": "Stands for this answer: another state has another one.",
+        "schema": {"type": "string"},
+    })
+}
+
+/// `Retry-After` of a request that can't be taken at the moment.
+pub(super) fn retry_after() -> Value {
+    json!({
+        "description": "Seconds after which to try again.",
+        "schema": {"type": "integer", "minimum": 0},
+    })
+}
+
+/// `Allow` of a path that is not served with a method.
+pub(super) fn allow() -> Value {
+    json!({
+        "description": "The methods with which the path is served.",
+        "required": true,
+        "schema": {"type": "string"},
+    })
+}

@@ -1,0 +1,237 @@
+//! The kinds of problems that the host itself answers: one table, from which follow the answers, the pages that
+//! their `type` leads to, the API document and `docs/problems.md`.
+//!
+//! What the rules refuse is no row of it: that comes from the component's description. Must not know: when a problem occurs.
+
+use std::fmt::Write as _;
+
+/// Declares [`Kind`] from rows of: name, word, status, what it means, what to do.
+macro_rules! kinds {
+    ($($name:ident $word:literal $status:literal: $meaning:literal, $remedy:literal;)*) => {
+        /// A kind of problem.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Kind {
+            /// Every kind, by status and word.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            fn row(self) -> (&'static str, u16, &'static str, &'static str) {
+                match self {
+                    $(Self::$name => ($word, $status, $meaning, $remedy),)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    BadIdempotencyKey "bad-idempotency-key" 400:
+        "The header `Idempotency-Key` is not one key of 1 to 255 visible ASCII characters, or was sent more than once.",
+        "Send one key of your making, a UUID for example.";
+    BadJson "bad-json" 400:
+        "The body is empty, not UTF-8 or not JSON.",
+        "Send a JSON text in UTF-8; the detail says where reading stopped.";
+    BadPath "bad-path" 400:
+        "A parameter in the path is empty, longer than a key may be, or not percent-encoded UTF-8.",
+        "Encode the parameter's UTF-8 bytes as `%XX`, and shorten it if need be.";
+    BadQuery "bad-query" 400:
+        "The query of the URL is not one that is known here.",
+        "Leave it out, or write it as the detail says.";
+    BodyBroken "body-broken" 400:
+        "The connection broke off, or the framing of the body was wrong, before all of it had arrived.",
+        "Send the request again.";
+    Malformed "malformed" 400:
+        "The rules can't make sense of the request, although it is as its schema says.",
+        "Change the request as the detail says.";
+    Unauthorized "unauthorized" 401:
+        "The admin interface asks for a token, and none or another one was shown.",
+        "Send the host's token as `Authorization: Bearer TOKEN` (`--token-file` or SAGA__ADMIN__TOKEN for `saga apply` and the like).";
+    ForeignHost "foreign-host" 403:
+        "Without a token the admin interface takes only requests to this machine, by the names of its loopback.",
+        "Ask it at 127.0.0.1, or set `admin.token_file` to take requests by token.";
+    ForeignOrigin "foreign-origin" 403:
+        "Without a token the admin interface takes no requests of web pages, and this one has an `Origin`.",
+        "Set `admin.token_file` to take them by token.";
+    NoSuchRoute "no-such-route" 404:
+        "Nothing is served at this path.",
+        "Compare the path with the API document; a swap of the rules may have added or removed routes.";
+    UnknownGeneration "unknown-generation" 404:
+        "No generation of the participant fits what was asked for.",
+        "Look at `saga generations`, and name one by the beginning of its digest.";
+    UnknownParticipant "unknown-participant" 404:
+        "The host runs no participant of this name.",
+        "Look at `saga generations` for the names.";
+    MethodNotAllowed "method-not-allowed" 405:
+        "The path is served, but not with this method.",
+        "Use one of the methods in the header `Allow`.";
+    BodyTooSlow "body-too-slow" 408:
+        "The body did not arrive in time.",
+        "Send the request again, over a better line.";
+    IdempotencyKeyInUse "idempotency-key-in-use" 409:
+        "The first request with this `Idempotency-Key` is still being answered.",
+        "Send the same request again after the seconds in `Retry-After`: it is then answered as the first was.";
+    BodyTooLarge "body-too-large" 413:
+        "The body is longer than the host takes.",
+        "Send less; the detail names the limit, which `http.body_bytes` sets (`admin.component_bytes` for components).";
+    UnsupportedMediaType "unsupported-media-type" 415:
+        "The body is announced as something else than JSON.",
+        "Send it with `Content-Type: application/json`.";
+    ComponentRefused "component-refused" 422:
+        "The component did not pass its checks; the rules that ran before go on.",
+        "Correct what `reasons` lists; `saga verify` does the same checks without a host.";
+    IdempotencyKeyReused "idempotency-key-reused" 422:
+        "The `Idempotency-Key` was sent before, with another method, path or body.",
+        "Take a new key for each new request; repeat a request exactly as it was.";
+    InvalidBody "invalid-body" 422:
+        "The body is JSON, but not as the schema of the request says.",
+        "Correct the places that `errors` lists.";
+    AnswerFailed "answer-failed" 500:
+        "What would have been answered can't be written as JSON.",
+        "Report it: it is a mistake of the host.";
+    CheckFailed "check-failed" 500:
+        "The body could not be checked against its schema; nothing was changed.",
+        "Report it, with the body: it is a mistake of the host.";
+    RulesBroke "rules-broke" 500:
+        "The rules trapped, overran a limit or answered nonsense; nothing was changed.",
+        "Report it to the author of the rules; the host's log tells more.";
+    SwapFailed "swap-failed" 500:
+        "Rules could not be swapped for a reason that is not the component's; those that ran before go on.",
+        "See the detail and the host's log, then try again.";
+    Busy "busy" 503:
+        "As many swaps wait as the host lets wait.",
+        "Try again after the seconds in `Retry-After`.";
+    StoreFailed "store-failed" 503:
+        "The store could not be written; nothing was changed.",
+        "Try again after the seconds in `Retry-After`; the operator sees the cause in `/readyz` and the log.";
+    TooManyIdempotencyKeys "too-many-idempotency-keys" 503:
+        "As many idempotency keys are kept as the host keeps, so no request with a new one is taken.",
+        "Try again later, when old keys have expired; the operator may raise `http.idempotency_keys`.";
+    TooManyWait "too-many-wait" 503:
+        "As many requests wait for changes as the host lets wait, so no further one may follow an aggregate.",
+        "Try again after the seconds in `Retry-After`, or read without waiting; close streams that nobody needs.";
+    TryLater "try-later" 503:
+        "The request can't be taken at the moment: too many wait, the rules ask for patience, or the host is being drained.",
+        "Try again after the seconds in `Retry-After`.";
+}
+
+impl Kind {
+    /// The kind of this word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
+    /// A stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        self.row().0
+    }
+
+    /// HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.row().1
+    }
+
+    /// Whether only the admin interface answers it.
+    #[must_use]
+    pub fn is_of_admin_only(self) -> bool {
+        matches!(
+            self,
+            Self::AnswerFailed
+                | Self::BadQuery
+                | Self::Busy
+                | Self::ComponentRefused
+                | Self::ForeignHost
+                | Self::ForeignOrigin
+                | Self::SwapFailed
+                | Self::Unauthorized
+                | Self::UnknownGeneration
+                | Self::UnknownParticipant
+        )
+    }
+
+    /// What it means, for who met it. Words in backticks are literal.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        self.row().2
+    }
+
+    /// What to do about it. Words in backticks are literal.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        self.row().3
+    }
+}
+
+/// Where the page of a kind of problem is, below this base path: what `type` says.
+#[must_use]
+pub fn page(base_path: &str, word: &str) -> String {
+    format!("{base_path}/problems/{}", percent_encode(word))
+}
+
+/// A word as a title: `credit-limit-exceeded` → `Credit limit exceeded`.
+#[must_use]
+pub fn title(word: &str) -> String {
+    let mut title = word.replace(['-', '_'], " ");
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    title
+}
+
+/// A text as one segment of a path.
+#[must_use]
+pub fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        // The unreserved characters of RFC 3986.
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(byte as char);
+        } else {
+            // Writing to a text can't fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_in_order_and_their_words_are_words() {
+        let order: Vec<_> = Kind::ALL
+            .iter()
+            .map(|kind| (kind.status(), kind.word()))
+            .collect();
+        assert!(order.is_sorted_by(|a, b| a < b), "{order:?}");
+        for kind in Kind::ALL {
+            let word = kind.word();
+            assert!(
+                word.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{word}"
+            );
+            assert_eq!(Kind::of(word), Some(*kind));
+            assert!((400..600).contains(&kind.status()), "{word}");
+            for text in [kind.meaning(), kind.remedy()] {
+                assert!(text.ends_with('.'), "{word}: {text}");
+                assert_eq!(text.matches('`').count() % 2, 0, "{word}: {text}");
+            }
+        }
+        assert_eq!(Kind::of("no-such-kind"), None);
+    }
+
+    #[test]
+    fn a_word_of_any_component_is_one_segment_of_a_path() {
+        assert_eq!(page("/a/b", "not-found"), "/a/b/problems/not-found");
+        assert_eq!(page("", "a/b ü"), "/problems/a%2Fb%20%C3%BC");
+        assert_eq!(title("credit-limit_exceeded"), "Credit limit exceeded");
+        assert_eq!(title("über"), "über");
+    }
+}
