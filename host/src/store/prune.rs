@@ -2,10 +2,12 @@
 //!
 //! Deleting is spread over many small steps between commits. An event may go when it is older than
 //! the retention and every consumer of this store has read it; an identity when it is older than
-//! the retention, for that is how long a repeated event is recognised. Dead letters stay: they are an
-//! operator's to deal with. What bounds them, and everything, is the size that the file may grow to.
+//! the retention, for that is how long a repeated event is recognised. Dead letters are an operator's to deal with,
+//! and stay for long: they have a retention of their own.
 
 use rusqlite::{Connection, OptionalExtension, params};
+
+use super::writer::StoreSettings;
 
 /// Rows that one step looks at in each table. A step keeps the writer from committing for some milliseconds.
 const STEP: i64 = 2_000;
@@ -35,15 +37,17 @@ impl OutboxReaders {
 /// Deletes old rows a step at a time.
 pub(super) struct Pruner {
     retention_ms: u64,
+    dead_letters_ms: u64,
     readers: OutboxReaders,
     /// Where the sweep through the inbox goes on; the inbox has no order by time.
     inbox: (i64, String, String),
 }
 
 impl Pruner {
-    pub(super) fn new(retention_hours: u64, readers: OutboxReaders) -> Self {
+    pub(super) fn new(settings: &StoreSettings, readers: OutboxReaders) -> Self {
         Self {
-            retention_ms: retention_hours.saturating_mul(3_600_000),
+            retention_ms: settings.retention_hours.saturating_mul(3_600_000),
+            dead_letters_ms: settings.dead_letter_hours.saturating_mul(3_600_000),
             readers,
             inbox: Default::default(),
         }
@@ -52,10 +56,12 @@ impl Pruner {
     /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be deleted.
     pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
-        let journal = prune_journal(sql, before)?;
+        let journal = prune_by_age(sql, "journal", "seq", before)?;
+        let letters_before = now.saturating_sub(self.dead_letters_ms) as i64;
+        let letters = prune_by_age(sql, "dead_letters", "id", letters_before)?;
         let outbox = self.prune_outbox(sql, before)?;
         let inbox = self.sweep_inbox(sql, before)?;
-        Ok(journal || outbox || inbox)
+        Ok(journal || letters || outbox || inbox)
     }
 
     fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
@@ -128,19 +134,27 @@ impl Pruner {
     }
 }
 
-fn prune_journal(sql: &Connection, before: i64) -> rusqlite::Result<bool> {
+/// Deletes the oldest rows of a table that is numbered in the order of its times.
+fn prune_by_age(
+    sql: &Connection,
+    table: &'static str,
+    number: &'static str,
+    before: i64,
+) -> rusqlite::Result<bool> {
     // A look costs a read; only what is there to delete costs a commit.
     let oldest: Option<i64> = sql
-        .prepare_cached("SELECT time FROM journal ORDER BY seq LIMIT 1")?
+        .prepare_cached(&format!(
+            "SELECT time FROM {table} ORDER BY {number} LIMIT 1"
+        ))?
         .query_row([], |row| row.get(0))
         .optional()?;
     if oldest.is_none_or(|time| time >= before) {
         return Ok(false);
     }
     let deleted = sql
-        .prepare_cached(
-            "DELETE FROM journal WHERE time < ?1 AND seq IN (SELECT seq FROM journal ORDER BY seq LIMIT ?2)",
-        )?
+        .prepare_cached(&format!(
+            "DELETE FROM {table} WHERE time < ?1 AND {number} IN (SELECT {number} FROM {table} ORDER BY {number} LIMIT ?2)"
+        ))?
         .execute(params![before, STEP])?;
     Ok(deleted as i64 == STEP)
 }
@@ -175,6 +189,12 @@ mod tests {
                 [time],
             )
             .unwrap();
+            sql.execute(
+                "INSERT INTO dead_letters (participant, consumer, topic, partition, offset, reason, detail, attempts, digest, time)
+                 VALUES (1, 'g', 't', 0, 0, '', '', 1, '', ?1)",
+                [time],
+            )
+            .unwrap();
         }
         sql.execute("INSERT INTO partitions VALUES (1, 0, 10)", [])
             .unwrap();
@@ -190,8 +210,18 @@ mod tests {
         .unwrap()
     }
 
+    /// Keeps rows for 2 hours and dead letters for 4.
+    fn pruner(readers: OutboxReaders) -> Pruner {
+        let settings = StoreSettings {
+            retention_hours: 2,
+            dead_letter_hours: 4,
+            ..StoreSettings::default()
+        };
+        Pruner::new(&settings, readers)
+    }
+
     fn prune(sql: &Connection, readers: OutboxReaders, now: u64) {
-        let mut pruner = Pruner::new(2, readers);
+        let mut pruner = pruner(readers);
         while pruner.step(sql, now).unwrap() {}
     }
 
@@ -201,6 +231,7 @@ mod tests {
         prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
         let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
         assert_eq!(counts, [6, 6, 6], "the hours 0 to 3 are gone");
+        assert_eq!(left(&sql, "dead_letters"), 8, "the hours 0 and 1 are gone");
     }
 
     #[test]
@@ -245,7 +276,7 @@ mod tests {
              SELECT 1, 'k', 0, '', '', 0, 0 FROM n",
         )
         .unwrap();
-        let mut pruner = Pruner::new(2, OutboxReaders::Consumers);
+        let mut pruner = pruner(OutboxReaders::Consumers);
         assert!(pruner.step(&sql, 6 * HOUR).unwrap());
         assert_eq!(left(&sql, "journal"), 5_000 - STEP);
     }
