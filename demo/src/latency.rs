@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::saga::Decided;
 
-/// Times beyond a minute are counted as a minute: [`crate::http`] gives up long before.
-const HIGHEST_MICROS: u64 = 60_000_000;
+/// Times beyond an hour are counted as an hour: nobody waits that long, through an outage either.
+const HIGHEST_MICROS: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
 /// Gathers the times of sagas.

@@ -250,6 +250,11 @@ fn read_store(reader: &mut Reader) -> StoreSettings {
             default.retention_hours,
             in_range(1, 876_000),
         ),
+        dead_letter_hours: reader.get(
+            &["store", "dead_letter_hours"],
+            default.dead_letter_hours,
+            in_range(1, 876_000),
+        ),
         max_bytes: reader.get(
             &["store", "max_bytes"],
             default.max_bytes,

@@ -9,9 +9,13 @@ use saga_core::rules::{Fault, FaultKind};
 
 use super::active::Active;
 use super::decide::Undecided;
+use super::participant::Shared;
 use super::turn::TimerTurn;
 use crate::clock::now_ms;
 use crate::store::{DeadLetter, Quarantine, Taken};
+
+/// Bytes of a value that are kept with a dead letter in any case.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// Wait before the store is asked again after it failed.
 pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
@@ -68,21 +72,35 @@ impl GivenUp {
         }
     }
 
-    /// The dead letter of a record.
+    /// The dead letter of a record. A value beyond [`KEPT_BYTES`] and what a record may have is not kept: a few kilobytes, well compressed,
+    /// could otherwise fill the store (invariant 9). Where it is told, it can be read again.
     pub(super) fn of_record(
-        self,
+        mut self,
         taken: &Taken,
         record: &Record,
         attempts: u32,
+        shared: &Shared,
         active: &Active,
     ) -> DeadLetter {
+        let most = shared.limits.record_bytes.max(KEPT_BYTES);
+        let too_large = |bytes: &Vec<u8>| bytes.len() > most;
+        if let Some(value) = record.value.as_ref().filter(|value| too_large(value)) {
+            self.detail.push_str(&format!(
+                "; its value of {} bytes is not kept: that is more than {most} bytes",
+                value.len()
+            ));
+        }
         DeadLetter {
             consumer: taken.session.source.group.to_string(),
             topic: record.position.topic.to_string(),
             partition: record.position.partition,
             offset: record.position.offset,
-            key: record.key.clone(),
-            value: record.value.clone(),
+            key: record.key.as_ref().filter(|key| !too_large(key)).cloned(),
+            value: record
+                .value
+                .as_ref()
+                .filter(|value| !too_large(value))
+                .cloned(),
             reason: self.reason.into(),
             detail: self.detail,
             attempts,

@@ -3,14 +3,14 @@
 //! Deleting is spread over many small steps between commits. An event may go when it is older than
 //! the retention and every consumer of this store has read it; an identity when it is older than
 //! the retention, for that is how long a repeated event is recognised. Replies for repeated commands have a time of their
-//! own. Dead letters stay: they are an
-//! operator's to deal with. What bounds them, and everything, is the size that the file may grow to.
+//! own, and so have dead letters: they are an operator's to deal with, and stay for long.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::idempotency::KnownKeys;
+use super::writer::StoreSettings;
 
 /// Rows that one step looks at in each table. A step keeps the writer from committing for some milliseconds.
 const STEP: i64 = 2_000;
@@ -40,6 +40,7 @@ impl OutboxReaders {
 /// Deletes old rows a step at a time.
 pub(super) struct Pruner {
     retention_ms: u64,
+    dead_letters_ms: u64,
     readers: OutboxReaders,
     known_keys: Arc<KnownKeys>,
     /// Where the sweep through the inbox goes on; the inbox has no order by time.
@@ -48,12 +49,13 @@ pub(super) struct Pruner {
 
 impl Pruner {
     pub(super) fn new(
-        retention_hours: u64,
+        settings: &StoreSettings,
         readers: OutboxReaders,
         known_keys: Arc<KnownKeys>,
     ) -> Self {
         Self {
-            retention_ms: retention_hours.saturating_mul(3_600_000),
+            retention_ms: settings.retention_hours.saturating_mul(3_600_000),
+            dead_letters_ms: settings.dead_letter_hours.saturating_mul(3_600_000),
             readers,
             known_keys,
             inbox: Default::default(),
@@ -63,11 +65,13 @@ impl Pruner {
     /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be deleted.
     pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
-        let journal = prune_journal(sql, before)?;
+        let journal = prune_by_age(sql, "journal", "seq", before)?;
+        let letters_before = now.saturating_sub(self.dead_letters_ms) as i64;
+        let letters = prune_by_age(sql, "dead_letters", "id", letters_before)?;
         let outbox = self.prune_outbox(sql, before)?;
         let inbox = self.sweep_inbox(sql, before)?;
         let keys = self.known_keys.prune(sql, now, STEP)?;
-        Ok(journal || outbox || inbox || keys)
+        Ok(journal || letters || outbox || inbox || keys)
     }
 
     fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
@@ -140,19 +144,27 @@ impl Pruner {
     }
 }
 
-fn prune_journal(sql: &Connection, before: i64) -> rusqlite::Result<bool> {
+/// Deletes the oldest rows of a table that is numbered in the order of its times.
+fn prune_by_age(
+    sql: &Connection,
+    table: &'static str,
+    number: &'static str,
+    before: i64,
+) -> rusqlite::Result<bool> {
     // A look costs a read; only what is there to delete costs a commit.
     let oldest: Option<i64> = sql
-        .prepare_cached("SELECT time FROM journal ORDER BY seq LIMIT 1")?
+        .prepare_cached(&format!(
+            "SELECT time FROM {table} ORDER BY {number} LIMIT 1"
+        ))?
         .query_row([], |row| row.get(0))
         .optional()?;
     if oldest.is_none_or(|time| time >= before) {
         return Ok(false);
     }
     let deleted = sql
-        .prepare_cached(
-            "DELETE FROM journal WHERE time < ?1 AND seq IN (SELECT seq FROM journal ORDER BY seq LIMIT ?2)",
-        )?
+        .prepare_cached(&format!(
+            "DELETE FROM {table} WHERE time < ?1 AND {number} IN (SELECT {number} FROM {table} ORDER BY {number} LIMIT ?2)"
+        ))?
         .execute(params![before, STEP])?;
     Ok(deleted as i64 == STEP)
 }
@@ -187,6 +199,12 @@ mod tests {
                 [time],
             )
             .unwrap();
+            sql.execute(
+                "INSERT INTO dead_letters (participant, consumer, topic, partition, offset, reason, detail, attempts, digest, time)
+                 VALUES (1, 'g', 't', 0, 0, '', '', 1, '', ?1)",
+                [time],
+            )
+            .unwrap();
         }
         sql.execute("INSERT INTO partitions VALUES (1, 0, 10)", [])
             .unwrap();
@@ -202,9 +220,15 @@ mod tests {
         .unwrap()
     }
 
+    /// Keeps rows for 2 hours and dead letters for 4.
     fn pruner(sql: &Connection, readers: OutboxReaders) -> Pruner {
+        let settings = StoreSettings {
+            retention_hours: 2,
+            dead_letter_hours: 4,
+            ..StoreSettings::default()
+        };
         let known_keys = KnownKeys::load(sql, IdempotencySettings::default()).unwrap();
-        Pruner::new(2, readers, known_keys)
+        Pruner::new(&settings, readers, known_keys)
     }
 
     fn prune(sql: &Connection, readers: OutboxReaders, now: u64) {
@@ -218,6 +242,7 @@ mod tests {
         prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
         let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
         assert_eq!(counts, [6, 6, 6], "the hours 0 to 3 are gone");
+        assert_eq!(left(&sql, "dead_letters"), 8, "the hours 0 and 1 are gone");
     }
 
     #[test]

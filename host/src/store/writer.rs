@@ -49,6 +49,8 @@ pub struct StoreSettings {
     pub batch: usize,
     /// Hours after which published events, identities and recorded decisions may be deleted.
     pub retention_hours: u64,
+    /// Hours after which dead letters are deleted.
+    pub dead_letter_hours: u64,
     /// Bytes that the file may grow to; 0 for no bound. Beyond it writing fails as on a full disk.
     pub max_bytes: u64,
 }
@@ -58,6 +60,7 @@ impl Default for StoreSettings {
         Self {
             batch: 1_024,
             retention_hours: 168,
+            dead_letter_hours: 2_160,
             max_bytes: 0,
         }
     }
@@ -124,7 +127,7 @@ impl Store {
             is_failing: is_failing.clone(),
             counters: Counters::default(),
             uncommitted: Tallies::default(),
-            pruner: Pruner::new(settings.retention_hours, readers, known_keys.clone()),
+            pruner: Pruner::new(&settings, readers, known_keys.clone()),
             batch: settings.batch.max(1),
         };
         let thread = std::thread::Builder::new()

@@ -129,7 +129,7 @@ impl Worker {
         let place = identity::of_position(&record.position);
         let entry = self.given_up_entry(message, &given_up);
         let active = self.active();
-        let letter = given_up.of_record(&taken, &record, attempts, active);
+        let letter = given_up.of_record(&taken, &record, attempts, &self.shared, active);
         let published = outgoing::dead_letter(&self.shared.limits, active, record, &letter);
         let outbox = published.into_iter().collect();
         self.recent.note(entry.ticket, place.clone());

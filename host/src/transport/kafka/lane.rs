@@ -15,6 +15,7 @@ use super::remedy::allow;
 use super::reports::{Reports, Ticket};
 use super::settings::KafkaSettings;
 use super::trouble::Troubles;
+use crate::clock::now_ms;
 use crate::store::{Reader, Store};
 
 /// Records of a lane that are under way at most (invariant 9): several requests' worth, so that the next one is full when one
@@ -236,6 +237,10 @@ impl Lane {
                 };
                 &allowed
             }
+            RDKafkaErrorCode::InvalidTimestamp => {
+                "its time is not one that the topic takes: see `message.timestamp.before.max.ms` and \
+                 `message.timestamp.after.max.ms` of the topic, and the clocks of this machine and of the broker's"
+            }
             code if is_unknown(code) => {
                 "the topic was deleted: it is created anew, if this user may do that"
             }
@@ -312,7 +317,8 @@ fn produce(
         BaseRecord::with_opaque_to(&record.position.topic, ticket).headers(headers::write(record));
     message.key = record.key.as_deref();
     message.payload = record.value.as_deref();
-    message.timestamp = i64::try_from(record.timestamp)
+    // Brokers refuse times far ahead of theirs, and a clock that was wrong for a moment must not hold a topic back.
+    message.timestamp = i64::try_from(record.timestamp.min(now_ms()))
         .ok()
         .filter(|time| *time > 0);
     producer.send(message).map_err(|(error, _)| match error {

@@ -28,6 +28,7 @@ mod relay;
 mod remedy;
 mod reports;
 pub mod security;
+mod server;
 pub mod settings;
 mod topic_id;
 mod topics;
@@ -91,6 +92,9 @@ impl Kafka {
     pub fn new(store: Arc<Store>, settings: KafkaSettings) -> anyhow::Result<Self> {
         let problems = settings.problems();
         anyhow::ensure!(problems.is_empty(), "kafka: {}", problems.join("; "));
+        settings
+            .try_out()
+            .map_err(|error| anyhow::anyhow!("kafka: {}", settings::describe(&error)))?;
         if settings.shows_its_secret() {
             tracing::warn!(
                 "the connection to Kafka is not encrypted, and whoever listens to it learns the password or the token: use \

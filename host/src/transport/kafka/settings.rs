@@ -10,13 +10,15 @@ use std::fmt;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::BaseProducer;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::group;
 use super::remedy;
 use super::security::{self, SaslSettings, TlsSettings};
+use super::{client, group, server};
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "(redacted)";
@@ -38,7 +40,7 @@ const PROPAGATION: &str = "topic.metadata.propagation.max.ms";
 const PROPAGATES: &str = "5000";
 
 /// Properties that can't be set from outside, and why.
-const RESERVED: [(&str, &str); 18] = [
+const RESERVED: [(&str, &str); 23] = [
     ("bootstrap.servers", "use `bootstrap`"),
     ("metadata.broker.list", "use `bootstrap`"),
     (
@@ -85,9 +87,33 @@ const RESERVED: [(&str, &str); 18] = [
         "group.protocol",
         "who reads in a group is looked up by the classic protocol",
     ),
+    (
+        "isolation.level",
+        "what a transaction has taken back is not read",
+    ),
+    (
+        "delivery.report.only.error",
+        "the relay goes on by what is reported as delivered",
+    ),
+    ("retries", "the relay never gives an event up"),
+    (
+        "message.send.max.retries",
+        "the relay never gives an event up",
+    ),
+    (
+        "test.mock.num.brokers",
+        "events would go to brokers in memory",
+    ),
     (IN_FLIGHT, ONE_REQUEST),
     ("max.in.flight", ONE_REQUEST),
 ];
+
+/// Values of properties that can't be set, and why.
+const REFUSED: [(&str, &str, &str); 1] = [(
+    "partitioner",
+    "random",
+    "events of one key would be in several partitions, and their order lost",
+)];
 
 const IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
 const ONE_REQUEST: &str = "with more than one request under way the order of events could be lost";
@@ -184,15 +210,13 @@ impl KafkaSettings {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self
-            .bootstrap
-            .split(',')
-            .any(|server| server.trim().is_empty())
-        {
-            problems.push(format!(
-                "bootstrap `{}`: give HOST:PORT, several with commas between",
-                self.bootstrap
-            ));
+        for server in self.bootstrap.split(',').map(str::trim) {
+            if let Err(reason) = server::check(server) {
+                problems.push(format!(
+                    "bootstrap `{}`: `{server}` {reason}; give HOST:PORT, several with commas between",
+                    self.bootstrap
+                ));
+            }
         }
         if self.partitions < 1 {
             problems.push(format!(
@@ -223,12 +247,31 @@ impl KafkaSettings {
                 problems.push(format!("properties: `{name}` can't be set: {reason}"));
                 continue;
             }
+            let refused = REFUSED
+                .iter()
+                .find(|(refused, of, _)| refused == name && of == value);
+            if let Some((_, _, reason)) = refused {
+                problems.push(format!("properties: `{name}` can't be `{value}`: {reason}"));
+                continue;
+            }
             let alone = ClientConfig::new().set(name, value).create_native_config();
             if let Err(error) = alone {
                 problems.push(format!("properties: {}", describe(&error)));
             }
         }
         problems
+    }
+
+    /// Makes one client of each kind and lets it go: what does not fit together is known by then only.
+    ///
+    /// # Errors
+    /// What librdkafka says of the settings.
+    pub(super) fn try_out(&self) -> KafkaResult<()> {
+        let producer: BaseProducer = self.producer_config().create()?;
+        client::close(producer);
+        let consumer: BaseConsumer = self.consumer_config("saga", "check", "check").create()?;
+        client::close(consumer);
+        Ok(())
     }
 
     fn secured(&self) -> Vec<(&'static str, String)> {

@@ -118,7 +118,14 @@ fn invariants_1_and_4_rest_on_properties_that_nobody_can_change() {
         assert_eq!(consumer.get(name), Some(value), "{name}");
         assert_eq!(with(name, other).problems().len(), 1, "{name}");
     }
-    for (name, value) in [("max.in.flight", "5"), ("group.protocol", "consumer")] {
+    for (name, value) in [
+        ("max.in.flight", "5"),
+        ("group.protocol", "consumer"),
+        ("isolation.level", "read_uncommitted"),
+        ("delivery.report.only.error", "true"),
+        ("partitioner", "random"),
+        ("retries", "0"),
+    ] {
         assert_eq!(with(name, value).problems().len(), 1, "{name}");
     }
 }
