@@ -150,6 +150,7 @@ impl Reading {
             body: "null".into(),
             key,
             traceparent: self.traceparent.clone(),
+            claim: None,
         })
     }
 }
