@@ -119,6 +119,6 @@ mod tests {
             "{posted:?}"
         );
         assert!((posted.max - 100.0).abs() < 0.2, "{posted:?}");
-        assert!((decided.p50 - 60_000.0).abs() < 60.0, "{decided:?}");
+        assert!((decided.p50 - 120_000.0).abs() < 120.0, "{decided:?}");
     }
 }
