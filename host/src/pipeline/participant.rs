@@ -297,6 +297,7 @@ impl Sink for Participant {
         let Delivery {
             session,
             may_repeat,
+            share,
             record,
         } = delivery;
         let topic = session.source.declared_topic.clone();
@@ -314,6 +315,7 @@ impl Sink for Participant {
             session,
             offset,
             may_repeat,
+            share,
         };
         self.give(match admission {
             Admission::Offer(envelope) => Turn::Event(Box::new(EventTurn {
