@@ -177,7 +177,7 @@ fn a_group_is_told_of_all_that_a_host_decided_before_it_was_stopped(cluster: &Cl
         "who takes the group over decides them again"
     );
     let decided = number(&data, "SELECT count(*) FROM journal");
-    assert_eq!(stored.values().sum::<i64>(), decided as i64);
+    assert_eq!(stored.values().sum::<i64>(), decided);
 }
 
 fn a_group_that_another_program_left_is_read_on(cluster: &Cluster) {

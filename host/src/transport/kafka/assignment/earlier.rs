@@ -30,6 +30,8 @@ pub(super) fn print(millis: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]
 pub(super) struct Earlier {
     /// Delivered since the last look.
     recent: VecDeque<(i64, Print)>,
+    /// Delivered between the last two looks: the broker that was asked may have heard of a change later than the one that is read.
+    before: VecDeque<(i64, Print)>,
     /// Delivered before it was known that the topic is another one; of which it was thought to be.
     mistaken: HashMap<i64, Print>,
     taken_for: Option<Arc<str>>,
@@ -56,12 +58,13 @@ impl Earlier {
 
     /// It is the same topic.
     pub(super) fn is_same(&mut self) {
-        self.recent.clear();
+        self.before = std::mem::take(&mut self.recent);
     }
 
     /// It is another topic, and may have been when these were delivered, as of the topic `taken_for`.
     pub(super) fn is_another(&mut self, taken_for: Option<Arc<str>>) {
-        self.mistaken = self.recent.drain(..).collect();
+        let before = std::mem::take(&mut self.before);
+        self.mistaken = before.into_iter().chain(self.recent.drain(..)).collect();
         self.taken_for = taken_for;
     }
 
@@ -92,17 +95,23 @@ mod tests {
     fn what_was_delivered_before_the_change_was_noticed_keeps_its_name() {
         let (first, second): (Arc<str>, Arc<str>) = ("first".into(), "second".into());
         let mut earlier = Earlier::default();
-        earlier.note(3, of("old, and known to be"));
+        earlier.note(2, of("old, and known to be"));
         earlier.is_same();
         assert!(!earlier.has_recent());
+        earlier.note(3, of("old, by a broker that may not know"));
+        earlier.is_same();
         earlier.note(4, of("old"));
         earlier.note(5, of("new"));
         earlier.is_another(Some(first.clone()));
         let incarnation = |offset, text| earlier.incarnation(Some(&second), offset, of(text));
-        assert_eq!(incarnation(5, "new"), Some(first));
+        assert_eq!(incarnation(5, "new"), Some(first.clone()));
+        assert_eq!(
+            incarnation(3, "old, by a broker that may not know"),
+            Some(first)
+        );
         // Another record in the place of one of the old topic is no repetition of it.
         assert_eq!(incarnation(4, "new too"), Some(second.clone()));
-        assert_eq!(incarnation(3, "old, and known to be"), Some(second.clone()));
+        assert_eq!(incarnation(2, "old, and known to be"), Some(second.clone()));
         assert_eq!(incarnation(0, "new"), Some(second.clone()));
     }
 
