@@ -27,8 +27,8 @@ use crate::store::{
 /// By then an event has come, or never will. Kafka's group protocol alone takes seconds.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A thread ends within this time of its `stop`.
-pub(super) const PROMPTLY: Duration = Duration::from_millis(1_500);
+/// A thread ends within this time of its `stop`, where a record is under way that nobody settles, too.
+pub(super) const PROMPTLY: Duration = Duration::from_millis(3_000);
 
 /// A topic that exists, and is not published from the start.
 pub(super) const LATER: &str = "later";
