@@ -1,7 +1,8 @@
 //! What is read, and one reading of it.
 //!
 //! Transports make sessions and deliver records in them; the store settles records in them. Neither
-//! knows the other's side.
+//! knows the other's side. How many records of a partition, and how many bytes of a source, are under way is bounded
+//! here (invariant 9).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -27,9 +28,24 @@ pub struct Source {
     pub readings: Readings,
 }
 
+/// Bytes of records of one source that may be under way at once, before no further one is delivered: 64 MiB. Records may have 1 MiB
+/// each, and a partition a thousand of them.
+pub const UNDER_WAY_BYTES: usize = 64 << 20;
+
 /// The readings of a source that go on. They don't tell one source from another.
 #[derive(Debug, Clone, Default)]
-pub struct Readings(Arc<Mutex<Vec<Weak<Session>>>>);
+pub struct Readings {
+    sessions: Arc<Mutex<Vec<Weak<Session>>>>,
+    under_way: Arc<UnderWay>,
+}
+
+/// What is under way of a source, in all its readings.
+#[derive(Debug, Default)]
+struct UnderWay {
+    bytes: AtomicUsize,
+    /// Whether somebody waits until nothing is.
+    is_end_awaited: AtomicBool,
+}
 
 impl Readings {
     /// Ends all of them: what is under way is void, and comes again when the source is read on from the stored
@@ -39,14 +55,36 @@ impl Readings {
         (readings.iter().filter_map(Weak::upgrade)).for_each(|session| session.cancel());
     }
 
+    /// How many more bytes may be delivered. A record may have more than that, as long as it is not 0.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        UNDER_WAY_BYTES.saturating_sub(self.bytes())
+    }
+
+    /// Bytes under way: delivered, and neither committed nor void.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.under_way.bytes.load(Ordering::Acquire)
+    }
+
+    /// From now on, the bell of the last record under way is rung when it is committed or void. Whoever asks for it delivers no
+    /// more.
+    pub fn ring_at_the_end(&self) {
+        self.under_way.is_end_awaited.store(true, Ordering::Release);
+    }
+
     fn add(&self, session: &Arc<Session>) {
+        // It delivers again.
+        self.under_way
+            .is_end_awaited
+            .store(false, Ordering::Release);
         let mut readings = self.lock();
         readings.retain(|known| known.strong_count() > 0);
         readings.push(Arc::downgrade(session));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Session>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,6 +98,26 @@ impl Eq for Readings {}
 
 impl std::hash::Hash for Readings {
     fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+/// A record's share of the bytes that may be under way. It is given back when it is dropped, whatever became of the record.
+#[derive(Debug, Default)]
+pub struct Share {
+    of: Arc<UnderWay>,
+    bytes: usize,
+    changed: Signal,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let before = self.of.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        let left = before.saturating_sub(self.bytes);
+        let has_room_again = before >= UNDER_WAY_BYTES && left < UNDER_WAY_BYTES;
+        let is_end = left == 0 && self.of.is_end_awaited.load(Ordering::Acquire);
+        if has_room_again || is_end {
+            self.changed.ring();
+        }
+    }
 }
 
 /// One reading of a partition: from when it was assigned until it is taken away or has to start again
@@ -107,19 +165,19 @@ impl Session {
         self.window().room()
     }
 
-    /// Whether nothing is under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.window().is_empty()
-    }
-
-    /// Notes that a record is about to be delivered; says whether an earlier reading may have settled it.
-    pub fn take(&self, offset: i64) -> bool {
+    /// Notes that a record of so many bytes is about to be delivered; says whether an earlier reading may have settled it. What is
+    /// given is to be kept until it is committed or void.
+    pub fn take(&self, offset: i64, bytes: usize) -> (bool, Share) {
         self.window().take(offset);
         let left = |left: usize| left.checked_sub(1);
-        self.to_come_again
+        let may_repeat = self
+            .to_come_again
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left)
-            .is_ok()
+            .is_ok();
+        let of = self.source.readings.under_way.clone();
+        of.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let changed = self.changed.clone();
+        (may_repeat, Share { of, bytes, changed })
     }
 
     /// Notes that a record is being committed; gives the offset that may be stored with it.
@@ -149,5 +207,56 @@ impl Session {
 
     fn window(&self) -> std::sync::MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(bell: &Signal) -> Arc<Session> {
+        let source = Source {
+            consumer: "kafka:order/group".into(),
+            group: "group".into(),
+            topic: "t".into(),
+            declared_topic: "t".into(),
+            topic_row: 1,
+            readings: Readings::default(),
+        };
+        Session::new(Arc::new(source), 0, 0, 10, bell.clone())
+    }
+
+    #[test]
+    fn invariant_9_the_bytes_of_a_source_are_bounded_over_all_its_readings() {
+        let bell = Signal::default();
+        let first = session(&bell);
+        let second = Session::new(first.source.clone(), 1, 0, 10, bell.clone());
+        let readings = &first.source.readings;
+        let (_, half) = first.take(0, UNDER_WAY_BYTES / 2);
+        assert_eq!(readings.room(), UNDER_WAY_BYTES / 2);
+        let (_, more) = second.take(0, UNDER_WAY_BYTES);
+        assert_eq!(readings.room(), 0);
+        let seen = bell.rings();
+        drop(half);
+        assert_eq!((readings.room(), bell.rings()), (0, seen), "still full");
+        drop(more);
+        assert_eq!(readings.room(), UNDER_WAY_BYTES);
+        assert_eq!(bell.rings(), seen + 1, "there is room again");
+    }
+
+    #[test]
+    fn the_end_of_what_is_under_way_rings_only_where_it_is_awaited() {
+        let bell = Signal::default();
+        let session = session(&bell);
+        let take = |offset| session.take(offset, 1).1;
+        let seen = bell.rings();
+        drop(take(0));
+        assert_eq!(bell.rings(), seen);
+        let (first, last) = (take(1), take(2));
+        session.source.readings.ring_at_the_end();
+        drop(last);
+        assert_eq!(bell.rings(), seen, "one is under way");
+        drop(first);
+        assert_eq!(bell.rings(), seen + 1);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Start: store → components → transport → addresses → consumer groups → active generations → participants → listeners → consumers and
 //! timers → admin. Drain: stop listening → stop swaps, consumers and timers → workers finish → relay → close the store
-//! → admin. Each step of the drain needs what comes after it.
+//! → admin. Each step of the drain needs what comes after it: consumers of Kafka end when workers have settled what is under way.
 //!
 //! # Layout
 //!

@@ -309,6 +309,7 @@ impl Sink for Participant {
         let Delivery {
             session,
             may_repeat,
+            share,
             record,
         } = delivery;
         let topic = session.source.declared_topic.clone();
@@ -326,6 +327,7 @@ impl Sink for Participant {
             session,
             offset,
             may_repeat,
+            share,
         };
         self.give(match admission {
             Admission::Offer(envelope) => Turn::Event(Box::new(EventTurn {

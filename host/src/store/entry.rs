@@ -10,7 +10,7 @@ use saga_core::settle::Settlement;
 use super::idempotency::KeptReply;
 use super::tally::Tally;
 use super::writer::StoreFault;
-use crate::session::Session;
+use crate::session::{Session, Share};
 
 /// Everything that one turn writes. It is committed whole or not at all (invariant 2).
 pub struct Entry {
@@ -82,6 +82,8 @@ pub struct Taken {
     pub offset: i64,
     /// Whether an earlier reading may have settled it.
     pub may_repeat: bool,
+    /// Its share of what may be under way.
+    pub share: Share,
 }
 
 /// A timer that was consumed. It is deleted only if it was not set anew meanwhile.

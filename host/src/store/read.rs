@@ -162,16 +162,37 @@ impl Reader {
         from: i64,
         most: usize,
     ) -> rusqlite::Result<Vec<Record>> {
-        self.sql
-            .prepare_cached(
-                "SELECT offset, key, value, time, event_type, event_id, correlation, causation, traceparent, extra, generation
-                 FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3
-                 ORDER BY offset LIMIT ?4",
-            )?
-            .query_map(params![topic.0, partition, from, most as i64], |row| {
-                self.record(row, &topic.1, partition)
-            })?
-            .collect()
+        self.records_within(topic, partition, from, most, usize::MAX)
+    }
+
+    /// The same, and none after those whose keys and values have `bytes` bytes together.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn records_within(
+        &self,
+        topic: &(i64, Arc<str>),
+        partition: i32,
+        from: i64,
+        most: usize,
+        bytes: usize,
+    ) -> rusqlite::Result<Vec<Record>> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT offset, key, value, time, event_type, event_id, correlation, causation, traceparent, extra, generation
+             FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3
+             ORDER BY offset LIMIT ?4",
+        )?;
+        let mut rows = statement.query(params![topic.0, partition, from, most as i64])?;
+        let (mut records, mut read) = (Vec::new(), 0);
+        while read < bytes
+            && let Some(row) = rows.next()?
+        {
+            let record = self.record(row, &topic.1, partition)?;
+            let parts = [&record.key, &record.value];
+            read += parts.into_iter().flatten().map(Vec::len).sum::<usize>();
+            records.push(record);
+        }
+        Ok(records)
     }
 
     fn record(

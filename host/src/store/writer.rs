@@ -354,6 +354,9 @@ impl Writer {
             applying.push(match item {
                 Item::After(done, progress, run) => Applying::After(done, progress, run),
                 Item::Run(step) => {
+                    // It may write what entries before it wrote too, where to read on, for example, and comes after them.
+                    result = result.and_then(|()| counters.flush(sql));
+                    counters.clear();
                     let done = step(result.is_ok().then_some(sql));
                     result = result.and_then(|()| still_open(sql));
                     Applying::Run(done)
@@ -558,6 +561,73 @@ mod tests {
                 .map(|step| step.join().unwrap())
                 .collect()
         })
+    }
+
+    #[test]
+    fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
+        use crate::session::{Readings, Session, Source};
+        let data = tempfile::tempdir().unwrap();
+        let file = StoreFile::open(data.path()).unwrap();
+        let store = Store::start(file, StoreSettings::default(), OutboxReaders::Relay).unwrap();
+        let source = Arc::new(Source {
+            consumer: "kafka:order/group".into(),
+            group: "group".into(),
+            topic: "t".into(),
+            declared_topic: "t".into(),
+            topic_row: 1,
+            readings: Readings::default(),
+        });
+        let session = Session::new(source, 0, 7, 10, Signal::default());
+        let (_, share) = session.take(7, 1);
+        let entry = Entry {
+            participant: 1,
+            generation: 1,
+            state_version: 1,
+            settlement: None,
+            migrated: None,
+            quarantine: None,
+            tally: None,
+            outbox: Vec::new(),
+            generated_key: None,
+            taken: Some(crate::store::Taken {
+                session,
+                offset: 7,
+                may_repeat: false,
+                share,
+            }),
+            fired: None,
+            put_aside: None,
+            dead_letter: None,
+            progress: Arc::default(),
+            ticket: 1,
+            run: 0,
+            done: Box::new(|_| {}),
+        };
+        // Both wait while the writer is busy, and so share a commit.
+        let (begun, has_begun) = bounded(1);
+        let (go_on, gate) = bounded::<()>(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                store.run(move |_| {
+                    begun.send(()).unwrap();
+                    gate.recv().unwrap();
+                    Ok(())
+                })
+            });
+            has_begun.recv().unwrap();
+            store.commit(Box::new(entry));
+            let back = scope.spawn(|| {
+                store.run(|sql| crate::store::write_offset(sql, "kafka:order/group", 1, 0, 0))
+            });
+            while store.requests.len() < 2 {
+                std::thread::yield_now();
+            }
+            go_on.send(()).unwrap();
+            back.join().unwrap().unwrap();
+        });
+        let reader = store.reader().unwrap();
+        let stored = reader.offset("kafka:order/group", 1, 0).unwrap();
+        assert_eq!(stored, Some(0), "where to read on was put back");
     }
 
     #[test]

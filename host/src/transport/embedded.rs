@@ -145,6 +145,7 @@ impl Consumer {
                     begin(&self.reader, &self.store, &self.source, place.partition)?
                 }
             };
+            let room = self.source.readings.room();
             let page = session.room().min(PAGE);
             let topic = (self.source.topic_row, self.source.topic.clone());
             let (session, next) = place.reading.insert((session, position));
@@ -152,7 +153,7 @@ impl Consumer {
                 0 => Vec::new(),
                 _ => self
                     .reader
-                    .records(&topic, place.partition, position, page)?,
+                    .records_within(&topic, place.partition, position, page, room)?,
             };
             for record in records {
                 // The sink may block for each of them.
@@ -161,12 +162,7 @@ impl Consumer {
                 }
                 any = true;
                 *next = record.position.offset + 1;
-                let may_repeat = session.take(record.position.offset);
-                self.sink.deliver(Delivery {
-                    session: session.clone(),
-                    may_repeat,
-                    record,
-                });
+                self.sink.deliver(Delivery::of(session.clone(), record));
             }
         }
         Ok(any)

@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::session::{Readings, Session, Source};
+pub use crate::session::{Readings, Session, Share, Source, UNDER_WAY_BYTES};
 
 /// A record on its way to the rules.
 pub struct Delivery {
@@ -31,8 +31,41 @@ pub struct Delivery {
     pub session: Arc<Session>,
     /// Whether an earlier reading may have settled it.
     pub may_repeat: bool,
+    /// Its share of what may be under way: to be kept until it is committed or void.
+    pub share: Share,
     /// The record.
     pub record: Record,
+}
+
+impl Delivery {
+    /// Takes a record that is read in a session.
+    fn of(session: Arc<Session>, record: Record) -> Self {
+        let (may_repeat, share) = session.take(record.position.offset, weight(&record));
+        Self {
+            session,
+            may_repeat,
+            share,
+            record,
+        }
+    }
+}
+
+/// Bytes that a record counts for while it is under way.
+fn weight(record: &Record) -> usize {
+    let attributes = &record.attributes;
+    let texts = [
+        &attributes.id,
+        &attributes.source,
+        &attributes.event_type,
+        &attributes.correlation,
+        &attributes.causation,
+        &attributes.digest,
+        &attributes.traceparent,
+    ];
+    let texts = texts.into_iter().flatten().map(String::len);
+    let bytes = [&record.key, &record.value];
+    let bytes = bytes.into_iter().flatten().map(Vec::len);
+    RECORD_BYTES + texts.chain(bytes).sum::<usize>()
 }
 
 /// Who takes deliveries. May block: that is the back-pressure.
@@ -59,8 +92,9 @@ pub trait Transport: Send + Sync {
     fn claim(&self, sources: &[Arc<Source>]) -> Result<(), String>;
 
     /// Begins to read a source, on a thread of its own, until `stop` or a parent of it is cancelled; nobody
-    /// has to ring for that. The thread then ends as soon as the sink has the record that it is at, and lets its
-    /// partitions go. What was delivered may still be settled. The same source may be read again later, and goes on
+    /// has to ring for that. The thread then delivers nothing beyond the record that it is at, and lets its partitions go: on
+    /// Kafka when what is under way is settled, as long as that goes on, so that who takes the group over is told of it. What was
+    /// delivered may still be settled afterwards. The same source may be read again later, and goes on
     /// from the offset in the store; what was not settled by then comes again.
     ///
     /// Readings of other sources are not disturbed. On Kafka, though, sources of one *group* are members of one
@@ -98,3 +132,6 @@ pub trait Transport: Send + Sync {
 
 /// Records of one partition that may be under way at once.
 pub const WINDOW: usize = 1_024;
+
+/// Bytes that a record counts for besides what is in it.
+const RECORD_BYTES: usize = 256;

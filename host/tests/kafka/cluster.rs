@@ -94,6 +94,24 @@ impl Cluster {
         }
     }
 
+    /// Deletes a topic and creates it anew at once, as one program may, and before its readers hear of it.
+    pub fn make_anew(&self, topic: &str, partitions: i32) {
+        let (admin, options) = (self.admin(), AdminOptions::new());
+        block_on(admin.delete_topics(&[topic], &options)).unwrap()[0]
+            .as_ref()
+            .unwrap();
+        let start = Instant::now();
+        loop {
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+            let created = block_on(admin.create_topics(&[new], &options)).unwrap();
+            // The deletion may not be over yet; or a host that misses its topic was the first.
+            if created[0].is_ok() {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{topic}: {created:?}");
+        }
+    }
+
     /// How many partitions a topic has.
     pub fn partitions(&self, topic: &str) -> usize {
         let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).unwrap();

@@ -24,7 +24,7 @@ use crate::expect::until;
 use crate::harness::{Test, tests};
 use crate::peer::{Listener, Speaker};
 use crate::saga::{Saga, back_up, decided, left, place, register, state};
-use crate::store_file::{execute, number};
+use crate::store_file::{execute, number, rows};
 use crate::support::{Host, PATIENCE};
 
 pub fn tests() -> Vec<Test> {
@@ -34,7 +34,8 @@ pub fn tests() -> Vec<Test> {
             a_customer_store_from_a_backup_reads_again_and_charges_nobody_twice,
             an_order_store_from_a_backup_publishes_again_and_doubles_nothing,
             a_store_from_a_backup_reads_partitions_of_which_it_had_read_nothing,
-            an_emptied_customer_store_goes_on_at_the_offset_of_the_group;
+            an_emptied_customer_store_goes_on_at_the_offset_of_the_group,
+            a_group_is_told_of_all_that_a_host_decided_before_it_was_stopped;
         tools: the_offset_in_the_store_wins_over_the_one_of_the_group,
     ]
 }
@@ -146,6 +147,37 @@ fn the_offset_in_the_store_wins_over_the_one_of_the_group(cluster: &Cluster) {
     assert_eq!(cluster.ends(&saga.customer_topic), [7], "answered again");
     // The group is told where the store is.
     until_committed(cluster, &saga.order_group, &saga.order_topic);
+}
+
+fn a_group_is_told_of_all_that_a_host_decided_before_it_was_stopped(cluster: &Cluster) {
+    const ORDERS: u64 = 200;
+    let saga = Saga::new(cluster, 3);
+    let speaker = Speaker::new(cluster, "none");
+    for id in 1..=ORDERS {
+        let value = json!({"id": id, "state": "PENDING", "orderDetails": {"customerId": id, "orderTotal": {"amount": 10}}});
+        speaker.say_typed(&saga.order_topic, &value.to_string());
+    }
+    let customers = saga.start("customer");
+    let data = saga.data("customer");
+    until("some are decided", || {
+        number(&data, "SELECT count(*) FROM journal") > 0
+    });
+    assert!(customers.stop().success());
+    let stored: BTreeMap<i32, i64> = rows(
+        &data,
+        "SELECT partition, next_offset FROM offsets WHERE consumer LIKE 'kafka:customer/%' AND next_offset > 0",
+    )
+    .iter()
+    .map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap()))
+    .collect();
+    let mut committed = cluster.committed(&saga.order_group, &saga.order_topic);
+    committed.retain(|_, offset| *offset > 0);
+    assert_eq!(
+        committed, stored,
+        "who takes the group over decides them again"
+    );
+    let decided = number(&data, "SELECT count(*) FROM journal");
+    assert_eq!(stored.values().sum::<i64>(), decided);
 }
 
 fn a_group_that_another_program_left_is_read_on(cluster: &Cluster) {

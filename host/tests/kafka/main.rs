@@ -55,6 +55,7 @@ mod load;
 mod said;
 mod secure;
 
+mod anew;
 mod authorized;
 mod faults_broker;
 mod faults_log;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         wire::tests(),
         groups::tests(),
         partitions::tests(),
+        anew::tests(),
         one_host::tests(),
         secured::tests(),
         authorized::tests(),

@@ -45,6 +45,7 @@ pub fn tests() -> Vec<Test> {
             a_store_that_was_thrown_away_is_followed_when_its_session_is_over,
             of_two_that_start_at_once_one_reads_and_no_record_is_decided_by_both,
             a_foreign_reader_is_treated_like_a_second_host,
+            a_foreign_reader_of_the_new_protocol_is_seen_too,
             split_state_is_shared_if_it_is_allowed,
             hosts_of_different_participants_are_not_in_each_others_way,
     ]
@@ -249,6 +250,29 @@ fn a_foreign_reader_is_treated_like_a_second_host(cluster: &Cluster) {
     drop(customers);
 }
 
+fn a_foreign_reader_of_the_new_protocol_is_seen_too(cluster: &Cluster) {
+    let saga = Saga::new(cluster, 1).session(cluster.shortest_session());
+    let protocol = [("group.protocol", "consumer".to_owned())];
+    let foreign = Foreign::join_with(
+        cluster,
+        &saga.customer_topic,
+        &saga.customer_group,
+        &protocol,
+    );
+    foreign.until_it_reads();
+    let (code, said) = refused(&saga.service("order"));
+    assert_eq!(code, Some(69), "{said}");
+    for expected in [TAKEN, &saga.customer_group, "`consumer-of-another-kind`"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    // It says goodbye, and the group is free.
+    foreign.leave();
+    let orders = saga.start("order");
+    let customers = saga.start("customer");
+    assert_eq!(decided(&orders, place(&orders, 1, json!(1))), "REJECTED");
+    drop(customers);
+}
+
 /// A program that reads in a group, and is no host.
 struct Foreign {
     consumer: Arc<BaseConsumer>,
@@ -260,19 +284,36 @@ impl Foreign {
     /// Joins; it takes part until it leaves.
     fn join(cluster: &Cluster, topic: &str, group: &str) -> Self {
         let session = cluster.shortest_session();
-        let consumer: BaseConsumer = cluster
-            .config()
-            .set("group.id", group)
-            .set("client.id", "consumer-of-another-kind")
-            .set("session.timeout.ms", session.as_millis().to_string())
-            .set(
+        let properties = [
+            ("session.timeout.ms", session.as_millis().to_string()),
+            (
                 "heartbeat.interval.ms",
                 (session.as_millis() / 4).to_string(),
-            )
+            ),
+            // Members of one group must have a way in common to share partitions out.
+            (
+                "partition.assignment.strategy",
+                "cooperative-sticky".to_owned(),
+            ),
+        ];
+        Self::join_with(cluster, topic, group, &properties)
+    }
+
+    fn join_with(
+        cluster: &Cluster,
+        topic: &str,
+        group: &str,
+        properties: &[(&str, String)],
+    ) -> Self {
+        let mut config = cluster.config();
+        for (name, value) in properties {
+            config.set(*name, value);
+        }
+        let consumer: BaseConsumer = config
+            .set("group.id", group)
+            .set("client.id", "consumer-of-another-kind")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "latest")
-            // Members of one group must have a way in common to share partitions out.
-            .set("partition.assignment.strategy", "cooperative-sticky")
             .create()
             .unwrap();
         consumer.subscribe(&[topic]).unwrap();

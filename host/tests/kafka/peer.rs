@@ -109,6 +109,15 @@ impl Speaker {
         self.send(BaseRecord::to(topic).payload(value));
     }
 
+    /// Says it as an event with this id.
+    pub fn say_as(&self, topic: &str, value: &str, id: &str) {
+        let headers = OwnedHeaders::new().insert(Header {
+            key: "ce_id",
+            value: Some(id),
+        });
+        self.send(BaseRecord::to(topic).payload(value).headers(headers));
+    }
+
     /// Says it with a Java type header.
     pub fn say_typed(&self, topic: &str, value: &str) {
         let headers = OwnedHeaders::new().insert(Header {

@@ -3,8 +3,8 @@
 //! Where a partition is read from is in [`super::assignment`]. The thread never stops polling while the
 //! rules are slow: each partition has a queue of its own, which is simply not emptied while its
 //! window is full, so the group keeps its member and the broker's other partitions flow on.
-//! Offsets are committed to Kafka now and then for lag monitors; nothing here ever reads them back if
-//! the store has one (invariant 1).
+//! Offsets are committed to Kafka now and then for lag monitors, and before the group is left for who takes it over; nothing here
+//! ever reads them back if the store has one (invariant 1).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +32,16 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Silence after which an error that Kafka reported counts as over.
 const OVER: Duration = Duration::from_secs(90);
+
+/// Time without any progress after which what is under way is left to itself when the group is left. Records that wait for another
+/// attempt may take hours.
+const STALLED: Duration = Duration::from_millis(750);
+
+/// Longest time for which what is under way is waited for then.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// Longest time that Kafka has then to take the offsets.
+const TOLD: Duration = Duration::from_millis(500);
 
 /// How often the brokers are asked in vain who reads in the group.
 const UNANSWERED: u32 = 3;
@@ -186,7 +196,7 @@ impl Consumer {
     fn is_newcomer(&self) -> bool {
         !self.parts.is_claimed.load(Ordering::Relaxed)
             && !self.parts.settings.allow_split_state
-            && self.client.context().known().is_none()
+            && !self.client.context().recognition().is_known()
     }
 
     fn readers(&self) -> Readers {
@@ -211,7 +221,10 @@ impl Consumer {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
                 // Other errors were told to the assignment, and the client goes on by itself.
                 Some(Err(_)) | None => {}
-                Some(Ok(message)) => self.client.context().deliver_stray(&message, &*self.sink),
+                Some(Ok(message)) => {
+                    let assignment = self.client.context();
+                    assignment.deliver_stray(&self.client, &message, &*self.sink);
+                }
             }
         }
         Ok(())
@@ -223,6 +236,7 @@ impl Consumer {
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
         let mut pulse = Pulse::new();
+        let mut rung = None;
         while !stop.is_cancelled() {
             let seen = assignment.bell().rings();
             self.serve_events()?;
@@ -231,22 +245,63 @@ impl Consumer {
             }
             if assignment.is_new() {
                 if !self.may_go_on() {
-                    return Ok(());
+                    break;
                 }
-                self.recognise();
                 assignment.confirm();
+            }
+            // Before what has rung is delivered: what came after a while may be of another topic.
+            if assignment.look_is_due(rung != Some(seen)) {
+                self.recognise();
+                rung = Some(seen);
             }
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
                 self.recognise();
                 self.commit();
-                self.parts.troubles.clear_after(assignment.part(), OVER);
+                assignment.clear_troubles_after(OVER);
             }
-            if !assignment.deliver(&self.client, &*self.sink, stop) {
+            let may_deliver = !assignment.recognition().is_doubtful();
+            if !(may_deliver && assignment.deliver(&self.client, &*self.sink, stop)) {
                 assignment.bell().wait(seen, PATIENCE);
             }
         }
-        self.commit();
+        self.finish()
+    }
+
+    /// Waits until what is under way is settled, as long as that goes on, and tells Kafka how far the store is: who reads in the group next
+    /// may know no other word for it. Delivers nothing.
+    fn finish(&self) -> KafkaResult<()> {
+        let bell = self.client.context().bell();
+        let readings = &self.source.readings;
+        readings.ring_at_the_end();
+        let (begun, mut moved) = (Instant::now(), Instant::now());
+        let mut before = readings.bytes();
+        loop {
+            let seen = bell.rings();
+            let left = readings.bytes();
+            if left == 0 {
+                break;
+            }
+            if left != before {
+                (before, moved) = (left, Instant::now());
+            }
+            if moved.elapsed() >= STALLED || begun.elapsed() >= SETTLED {
+                tracing::info!(
+                    topic = %self.source.topic, group = %self.source.group, bytes = left,
+                    "some records are not settled yet; who reads on in the group hears of them too"
+                );
+                break;
+            }
+            self.serve_events()?;
+            bell.wait(seen, PATIENCE);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < TOLD && self.commit() {
+            let seen = bell.rings();
+            self.serve_events()?;
+            bell.wait(seen, PATIENCE);
+            self.serve_events()?;
+        }
         Ok(())
     }
 
@@ -254,21 +309,24 @@ impl Consumer {
         recognise(&self.client, &self.parts, &self.source);
     }
 
-    /// Tells lag monitors how far the store is.
-    fn commit(&self) {
+    /// Tells Kafka how far the store is; says whether there is anything that it has not taken yet.
+    fn commit(&self) -> bool {
         // What waits for a broker is sent when that is back, and then comes from a member that the group knows by another
         // name by now.
         if self.parts.topics.is_unreachable() {
-            return;
+            return false;
         }
         let offsets = self.client.context().offsets_to_commit();
-        if offsets.count() > 0
-            && let Err(error) = self
-                .client
-                .commit(&offsets, rdkafka::consumer::CommitMode::Async)
-        {
+        if offsets.count() == 0 {
+            return false;
+        }
+        let asked = self
+            .client
+            .commit(&offsets, rdkafka::consumer::CommitMode::Async);
+        if let Err(error) = asked {
             tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
         }
+        true
     }
 
     /// Makes a new client after a pause; false where `stop` came first.
@@ -298,13 +356,7 @@ impl Consumer {
 }
 
 fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsumer<Assignment>>> {
-    let assignment = Assignment::new(
-        source.clone(),
-        parts.store.reader()?,
-        parts.topics.clone(),
-        parts.troubles.clone(),
-        parts.settings.clone(),
-    )?;
+    let assignment = Assignment::new(parts, source.clone())?;
     let member = format!("{}-{}", source.consumer, source.topic).replace([':', '/', ' '], "-");
     let mut client: BaseConsumer<Assignment> = parts
         .settings

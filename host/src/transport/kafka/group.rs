@@ -9,9 +9,10 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::group_members::{Group, Member, group};
+use super::native::NoAnswer;
 use crate::transport::Source;
 
 /// Longest time that the brokers have for an answer.
@@ -28,16 +29,9 @@ pub(super) enum Readers {
     /// The brokers have no such question, and won't have.
     NotTold,
     /// Others too: who, and where.
-    Others(Vec<Other>),
+    Others(Vec<Member>),
     /// The brokers did not say.
     Unknown(String),
-}
-
-/// A member of a group that has another store, or is no host at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Other {
-    client: String,
-    host: String,
 }
 
 /// The client id of a consumer of the store with this identity.
@@ -53,15 +47,15 @@ pub(super) fn readers<C: ConsumerContext>(
     source: &Source,
     identity: &str,
 ) -> Readers {
-    match members(client, source) {
-        Ok(members) => sort_out(members, identity),
-        Err(KafkaError::GroupListFetch(RDKafkaErrorCode::UnsupportedFeature)) => Readers::NotTold,
-        Err(error) => Readers::Unknown(error.to_string()),
+    // A client that knows no brokers yet would learn of them only at the next tick of its clock.
+    if let Err(error) = client.fetch_metadata(Some(&source.topic), QUESTION) {
+        return Readers::Unknown(error.to_string());
     }
+    sort_out(group(client.client(), &source.group, QUESTION), identity)
 }
 
 /// What is said of a group that others read in, and what to do.
-pub(super) fn refusal(group: &str, others: &[Other]) -> String {
+pub(super) fn refusal(group: &str, others: &[Member]) -> String {
     format!(
         "another process reads in consumer group {group}: {}. With a store of its own it would know only of what it has \
          read itself, and the state of the participant would be split between the two. Stop the other one; or, to move \
@@ -72,7 +66,7 @@ pub(super) fn refusal(group: &str, others: &[Other]) -> String {
     )
 }
 
-fn names(others: &[Other]) -> String {
+fn names(others: &[Member]) -> String {
     let names: Vec<_> = (others.iter())
         .map(|other| format!("client `{}` at {}", other.client, other.host))
         .collect();
@@ -81,7 +75,7 @@ fn names(others: &[Other]) -> String {
 
 /// Whether this host goes on where others read too. Of two hosts one does, and both agree which: that with the older store, for it
 /// knows more. Who is no host would never give way.
-pub(super) fn stays(identity: &str, others: &[Other]) -> bool {
+pub(super) fn stays(identity: &str, others: &[Member]) -> bool {
     others
         .iter()
         .all(|other| store_of(&other.client).is_some_and(|other| identity < other))
@@ -125,30 +119,27 @@ pub(super) fn wait_until_own<C: ConsumerContext>(
     }
 }
 
-fn members<C: ConsumerContext>(
-    client: &BaseConsumer<C>,
-    source: &Source,
-) -> KafkaResult<Vec<Other>> {
-    let group = &*source.group;
-    // A client that knows no brokers yet would learn of them only at the next tick of its clock.
-    client.fetch_metadata(Some(&source.topic), QUESTION)?;
-    let list = client.fetch_group_list(Some(group), QUESTION)?;
-    let of_group = list.groups().iter().filter(|found| found.name() == group);
-    let members = of_group.flat_map(|found| found.members());
-    Ok(members
-        .map(|member| Other {
-            client: member.client_id().to_owned(),
-            host: member.client_host().trim_start_matches('/').to_owned(),
-        })
-        .collect())
-}
-
-fn sort_out(mut members: Vec<Other>, identity: &str) -> Readers {
-    members.retain(|member| store_of(&member.client) != Some(identity));
-    if members.is_empty() {
+fn sort_out(answer: Result<Group, NoAnswer>, identity: &str) -> Readers {
+    let mut group = match answer {
+        Ok(group) => group,
+        Err(NoAnswer::Said(RDKafkaErrorCode::UnsupportedFeature)) => return Readers::NotTold,
+        // A broker that knows of no group of this name says so in one of two ways, by its age.
+        Err(NoAnswer::Said(RDKafkaErrorCode::GroupIdNotFound)) => return Readers::OwnOnly,
+        Err(reason) => return Readers::Unknown(reason.to_string()),
+    };
+    for member in &mut group.members {
+        member.host = member.host.trim_start_matches('/').to_owned();
+    }
+    let has_any = !group.members.is_empty();
+    group
+        .members
+        .retain(|member| store_of(&member.client) != Some(identity));
+    if !group.members.is_empty() {
+        Readers::Others(group.members)
+    } else if has_any || group.is_whole {
         Readers::OwnOnly
     } else {
-        Readers::Others(members)
+        Readers::Unknown("the group has no members, and is in a state that is not known".into())
     }
 }
 
@@ -161,25 +152,62 @@ fn store_of(client: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn member(client: &str) -> Other {
-        Other {
+    fn member(client: &str) -> Member {
+        Member {
             client: client.into(),
-            host: "10.0.0.7".into(),
+            host: "/10.0.0.7".into(),
         }
+    }
+
+    fn seen(client: &str) -> Member {
+        Member {
+            host: "10.0.0.7".into(),
+            ..member(client)
+        }
+    }
+
+    fn of(members: Vec<Member>, is_whole: bool) -> Result<Group, NoAnswer> {
+        Ok(Group { members, is_whole })
     }
 
     #[test]
     fn members_of_the_own_store_are_not_others() {
         let own = || member(&client_id("saga", "b"));
-        assert_eq!(sort_out(vec![own(), own()], "b"), Readers::OwnOnly);
-        assert_eq!(sort_out(Vec::new(), "b"), Readers::OwnOnly);
+        assert_eq!(
+            sort_out(of(vec![own(), own()], true), "b"),
+            Readers::OwnOnly
+        );
+        assert_eq!(sort_out(of(Vec::new(), true), "b"), Readers::OwnOnly);
         for foreign in ["consumer-order-1", "saga", "saga/c", "b"] {
             assert_eq!(
-                sort_out(vec![own(), member(foreign)], "b"),
-                Readers::Others(vec![member(foreign)]),
+                sort_out(of(vec![own(), member(foreign)], true), "b"),
+                Readers::Others(vec![seen(foreign)]),
                 "{foreign}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_group_is_not_taken_for_nobody() {
+        let is_unknown = |answer| matches!(sort_out(answer, "b"), Readers::Unknown(_));
+        assert!(is_unknown(of(Vec::new(), false)));
+        assert!(is_unknown(Err(NoAnswer::Unanswered)));
+        let said = |code| Err(NoAnswer::Said(code));
+        assert!(is_unknown(said(RDKafkaErrorCode::NotCoordinator)));
+        assert!(is_unknown(said(RDKafkaErrorCode::GroupAuthorizationFailed)));
+        // Members of a group in such a state are members all the same.
+        assert_eq!(
+            sort_out(of(vec![member("consumer-order-1")], false), "b"),
+            Readers::Others(vec![seen("consumer-order-1")])
+        );
+        assert_eq!(
+            sort_out(said(RDKafkaErrorCode::GroupIdNotFound), "b"),
+            Readers::OwnOnly
+        );
+        assert_eq!(
+            sort_out(said(RDKafkaErrorCode::UnsupportedFeature), "b"),
+            Readers::NotTold
+        );
     }
 
     #[test]
@@ -192,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_refusal_names_who_and_what_to_do() {
-        let said = refusal("order", &[member("consumer-order-1")]);
+        let said = refusal("order", &[seen("consumer-order-1")]);
         for expected in [
             "consumer group order",
             "`consumer-order-1` at 10.0.0.7",

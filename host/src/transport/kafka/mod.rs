@@ -4,10 +4,11 @@
 //!
 //! - [`settings`], [`security`]: our settings and the librdkafka properties that follow from them
 //! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
-//! - `group`: who else reads in a consumer group
+//! - `group`, `group_members`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
 //! - `recognition`, `topic_id`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
+//! - `native`: questions that librdkafka can ask and its Rust binding can't
 //! - `headers`: record headers to attributes and back
 //! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
 //!
@@ -19,8 +20,10 @@ mod assignment;
 mod client;
 mod consumer;
 mod group;
+mod group_members;
 mod headers;
 mod lane;
+mod native;
 mod published;
 mod pulse;
 mod recognition;

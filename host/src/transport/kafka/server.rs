@@ -11,7 +11,7 @@ pub(super) fn check(server: &str) -> Result<(), String> {
     let address = match server.split_once("://") {
         Some((protocol, rest)) => {
             let is_known = |known: &&str| known.eq_ignore_ascii_case(protocol);
-            if !PROTOCOLS.iter().any(|known| is_known(&known)) {
+            if !PROTOCOLS.iter().any(is_known) {
                 return Err(format!(
                     "has the protocol {protocol}, which is none of Kafka's"
                 ));

@@ -55,6 +55,15 @@ impl Troubles {
         self.lock().remove(part);
     }
 
+    /// A part is gone, and so are the parts of it, whose names begin with its own and a comma.
+    pub(super) fn forget_all_of(&self, part: &str) {
+        let is_of = |name: &str| {
+            name.strip_prefix(part)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+        };
+        self.lock().retain(|name, _| !is_of(name));
+    }
+
     /// All of them in one text.
     pub(super) fn text(&self) -> Option<String> {
         let troubles = self.lock();
@@ -106,5 +115,20 @@ mod tests {
         troubles.warn("c", "third".into());
         troubles.forget("c");
         assert_eq!(troubles.text(), None);
+    }
+
+    #[test]
+    fn a_part_that_is_gone_takes_its_own_parts_with_it() {
+        let troubles = Troubles::default();
+        for part in [
+            "consumer of t in g",
+            "consumer of t in g, partition 3",
+            "consumer of t in g, another topic",
+            "consumer of t in gg",
+        ] {
+            troubles.warn(part, part.into());
+        }
+        troubles.forget_all_of("consumer of t in g");
+        assert_eq!(troubles.text().as_deref(), Some("consumer of t in gg"));
     }
 }

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use super::Assignment;
+use super::{Assignment, NOBODY};
 use crate::transport::kafka::client;
 use crate::transport::kafka::remedy::{allow, brief};
 
@@ -38,7 +38,7 @@ impl ClientContext for Assignment {
             Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId) => {}
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 // If it comes back, it may be another one.
-                self.is_new.store(true, Ordering::Relaxed);
+                self.recognition().doubt();
                 self.topics.doubt_topic(&self.source.topic);
             }
             Some(RDKafkaErrorCode::PollExceeded) => tracing::warn!(
@@ -47,14 +47,18 @@ impl ClientContext for Assignment {
             ),
             Some(code) => {
                 let (topic, group) = (&self.source.topic, &self.source.group);
+                let (part, partition) = match self.polled.load(Ordering::Relaxed) {
+                    NOBODY => (self.part.clone(), String::new()),
+                    partition => (self.part_of(partition), format!(", partition {partition},")),
+                };
                 let text = format!(
-                    "topic {topic} can't be read in group {group}: {}",
+                    "topic {topic}{partition} can't be read in group {group}: {}",
                     brief(reason)
                 );
                 let refused = match code {
                     RDKafkaErrorCode::TopicAuthorizationFailed => ("topic", topic),
                     RDKafkaErrorCode::GroupAuthorizationFailed => ("group", group),
-                    _ => return self.troubles.warn(&self.part, text),
+                    _ => return self.troubles.warn(&part, text),
                 };
                 let remedy = allow(&self.settings, &["Read"], refused.0, refused.1);
                 self.lacks_rights.store(true, Ordering::Relaxed);
@@ -95,9 +99,12 @@ impl ConsumerContext for Assignment {
         self.bell.ring();
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        match result {
+            Ok(()) => self.committed(offsets),
+            Err(error) => {
+                tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
+            }
         }
     }
 }
