@@ -10,6 +10,7 @@
 //! - [`pipeline`]: the turn loop over store, transport and plugin
 //! - [`http`]: requests to commands and back
 //! - [`reload`]: rules are swapped while the host runs
+//! - [`metrics`]: what is counted and measured
 //! - [`admin`]: the operator's interface
 //! - [`session`], [`generation`], [`signal`], [`clock`], [`panics`], [`secret`]: what several of them share
 //! - [`config`]: file, environment and command line
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod generation;
 pub mod http;
+pub mod metrics;
 pub mod panics;
 pub mod pipeline;
 pub mod plugin;

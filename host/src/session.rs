@@ -27,6 +27,17 @@ pub struct Source {
     pub readings: Readings,
 }
 
+/// Where a partition begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Partition.
+    pub partition: i32,
+    /// Offset of the first record that is there.
+    pub begin: i64,
+    /// Offset that the next record will get.
+    pub end: i64,
+}
+
 /// The readings of a source that go on. They don't tell one source from another.
 #[derive(Debug, Clone, Default)]
 pub struct Readings(Arc<Mutex<Vec<Weak<Session>>>>);

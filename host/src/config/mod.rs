@@ -47,6 +47,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// How rules are swapped.
     pub reload: ReloadSettings,
+    /// What is counted and measured.
+    pub metrics: MetricsSettings,
     /// The store.
     pub store: StoreSettings,
     /// The embedded log.
@@ -80,6 +82,13 @@ pub struct HttpSettings {
     pub body_bytes: usize,
     /// Connections of one listener.
     pub connections: usize,
+}
+
+/// What is counted and measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MetricsSettings {
+    /// Whether anything is, and `/metrics` is served by the admin interface.
+    pub enabled: bool,
 }
 
 /// The embedded log.
@@ -224,6 +233,9 @@ fn read(reader: &mut Reader) -> Config {
         },
         admin: operator::read_admin(reader),
         reload: operator::read_reload(reader),
+        metrics: MetricsSettings {
+            enabled: reader.get(&["metrics", "enabled"], true, |_| Ok(())),
+        },
         store: read_store(reader),
         embedded: EmbeddedSettings {
             partitions: reader.get(&["embedded", "partitions"], 1, in_range(1, 1_000)),

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answered;
+use crate::metrics::requests::Open;
 
 /// Longest time that a client may take to send the head of a request, and that a connection may
 /// stay idle.
@@ -32,6 +33,11 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub trait Answers: Send + Sync + 'static {
     /// Answers one request. Is dropped when the client breaks off.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
+
+    /// A connection was accepted; it is open until what is given here is dropped.
+    fn connected(&self) -> Open {
+        Open::default()
+    }
 }
 
 /// Binds the address of a participant's listener.
@@ -94,11 +100,12 @@ pub async fn serve<S: Answers>(
         };
         match (stream, place) {
             (Ok((stream, _)), Ok(place)) => {
+                let open = service.connected();
                 let connection = graceful.watch(connection(stream, service.clone()));
                 tokio::spawn(async move {
                     // A client that breaks off is none of the host's faults.
                     let _ = connection.await;
-                    drop(place);
+                    drop((place, open));
                 });
             }
             (Err(error), _) => {

@@ -18,6 +18,7 @@ use super::reply::response;
 use super::request::{Body, checked_body, key, traceparent};
 use super::routes::{Found, Routes};
 use super::server::Answers;
+use crate::metrics::requests::{Counted, Open, Requests};
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
 
 /// Longest time that the routes may be behind the rules.
@@ -31,6 +32,7 @@ pub struct Service {
     participant: Arc<Participant>,
     serving: watch::Sender<Arc<Serving>>,
     body_bytes: usize,
+    requests: Requests,
 }
 
 /// Routes, and the generation whose they are.
@@ -53,26 +55,56 @@ impl Serving {
 /// If an answer is dropped, a command that was handed over takes place all the same.
 impl Answers for Service {
     async fn answer(&self, request: Request<Incoming>) -> Answered {
-        self.serve(request)
+        let counted = self.begin(&request);
+        let answered = self
+            .serve(request)
             .await
-            .unwrap_or_else(|problem| problem_response(&problem))
+            .unwrap_or_else(|problem| problem_response(&problem));
+        counted.answered(answered.status());
+        answered
+    }
+
+    fn connected(&self) -> Open {
+        self.requests.connection()
     }
 }
 
 impl Service {
     /// A service for this participant.
     #[must_use]
-    pub fn new(participant: Arc<Participant>, serving: Serving, body_bytes: usize) -> Self {
+    pub fn new(
+        participant: Arc<Participant>,
+        serving: Serving,
+        body_bytes: usize,
+        requests: Requests,
+    ) -> Self {
         Self {
             participant,
             serving: watch::Sender::new(Arc::new(serving)),
             body_bytes,
+            requests,
         }
     }
 
     /// Serves these routes from now on; gives those that were served before.
     pub fn swap(&self, serving: Serving) -> Arc<Serving> {
-        self.serving.send_replace(Arc::new(serving))
+        let before = self.serving.send_replace(Arc::new(serving));
+        let serving = self.serving.borrow();
+        self.requests
+            .retain(|method, template| serving.routes.serves(method, template));
+        before
+    }
+
+    /// A request has come, and is counted by the route that it leads to.
+    fn begin(&self, request: &Request<Incoming>) -> Counted {
+        let method = request.method();
+        let serving = self.serving.borrow();
+        let route = serving.routes.route(method, request.uri().path());
+        let counted = route.and_then(|route| {
+            let make = || self.requests.route(method.as_str(), &route.template);
+            route.counted.get_or_init(make).clone()
+        });
+        self.requests.begin(counted, method.as_str())
     }
 
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {

@@ -11,10 +11,14 @@ use super::active::Active;
 use super::decide::Undecided;
 use super::turn::TimerTurn;
 use crate::clock::now_ms;
+use crate::metrics::turns::End;
 use crate::store::{DeadLetter, Quarantine, Taken};
 
 /// Wait before the store is asked again after it failed.
 pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
+
+/// The reason of a dead letter that the rules asked to be given later again and again.
+const RETRIES_EXHAUSTED: &str = "retries-exhausted";
 
 /// What follows, after so many attempts.
 pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u32) -> Failure {
@@ -25,7 +29,7 @@ pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u3
     match undecided {
         Undecided::Malformed(detail) => Failure::GiveUp(GivenUp::malformed(detail)),
         Undecided::RetryLater(detail) => retry(GivenUp {
-            reason: "retries-exhausted",
+            reason: RETRIES_EXHAUSTED,
             ..GivenUp::malformed(detail)
         }),
         Undecided::Broke(fault) if fault.may_pass() => retry(GivenUp::broke(fault)),
@@ -65,6 +69,15 @@ impl GivenUp {
             detail,
             is_fault: false,
             is_not_migrated: false,
+        }
+    }
+
+    /// How its turn is counted.
+    pub(super) fn end(&self) -> End {
+        match self.reason {
+            _ if self.is_fault => End::Fault,
+            RETRIES_EXHAUSTED => End::DeadLetter,
+            _ => End::Malformed,
         }
     }
 

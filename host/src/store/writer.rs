@@ -20,13 +20,14 @@ use saga_core::settle::Settlement;
 use serde::Serialize;
 
 use super::apply::Counters;
-use super::batch::{Applying, EndedRuns, Item, Step, in_savepoint, still_open, write_entry};
+use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_open, write_entry};
 use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
 use crate::clock::now_ms;
+use crate::metrics::Commits;
 use crate::signal::Signal;
 
 /// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
@@ -97,6 +98,7 @@ impl Store {
         file: StoreFile,
         settings: StoreSettings,
         readers: OutboxReaders,
+        commits: Commits,
     ) -> anyhow::Result<Self> {
         let connection = file.writing()?;
         bound_size(&connection, settings.max_bytes)?;
@@ -115,6 +117,7 @@ impl Store {
             uncommitted: Tallies::default(),
             pruner: Pruner::new(settings.retention_hours, readers),
             batch: settings.batch.max(1),
+            commits,
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -133,6 +136,12 @@ impl Store {
     #[must_use]
     pub fn identity(&self) -> &str {
         self.file.identity()
+    }
+
+    /// What its files occupy; see [`StoreFile::bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> Vec<(&'static str, u64)> {
+        self.file.bytes()
     }
 
     /// Whether the last commit failed.
@@ -249,6 +258,7 @@ struct Writer {
     uncommitted: Tallies,
     pruner: Pruner,
     batch: usize,
+    commits: Commits,
 }
 
 impl Writer {
@@ -303,10 +313,12 @@ impl Writer {
                 Err(_) => break,
             });
         }
+        let (entries, began) = (batch.len(), self.commits.now());
         let (batch, result) = self.write(batch);
+        let now = self.commits.over(entries, began, result.is_ok());
         self.counters.clear();
         match result {
-            Ok(()) => self.committed(batch),
+            Ok(()) => self.committed(batch, now),
             Err(error) => self.failed(batch, &error),
         }
         left
@@ -330,14 +342,14 @@ impl Writer {
                     Applying::Run(done)
                 }
                 Item::Entry(entry) => {
-                    let mut written = false;
+                    let mut fate = Fate::Void;
                     if result.is_ok() {
                         match write_entry(sql, counters, &mut ended, &entry) {
-                            Ok(was_written) => written = was_written,
+                            Ok(written) => fate = written,
                             Err(error) => result = Err(error),
                         }
                     }
-                    Applying::Entry(entry, written)
+                    Applying::Entry(entry, fate)
                 }
             });
         }
@@ -357,21 +369,28 @@ impl Writer {
         (applying, result)
     }
 
-    fn committed(&mut self, batch: Vec<Applying>) {
+    fn committed(&mut self, batch: Vec<Applying>, now: Option<Instant>) {
         // A commit with nothing in it goes through on a full disk too.
-        let has_written = |item: &Applying| matches!(item, Applying::Entry(_, true));
+        let has_written = |item: &Applying| {
+            matches!(item, Applying::Entry(_, Fate::Written | Fate::Duplicate))
+        };
         if batch.iter().any(has_written) && self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }
         let mut rings = Rings::default();
         for item in batch {
             match item {
-                Applying::Entry(entry, true) => {
+                Applying::Entry(entry, fate @ (Fate::Written | Fate::Duplicate)) => {
                     rings.add(&entry);
                     entry.progress.set_committed(entry.ticket);
+                    match entry.measured {
+                        Some(measured) if fate == Fate::Written => measured.committed(now),
+                        Some(measured) => measured.was_committed_before(),
+                        None => {}
+                    }
                     (entry.done)(Ok(()));
                 }
-                Applying::Entry(entry, false) => {
+                Applying::Entry(entry, Fate::Void) => {
                     let why = "was decided on a state that did not come to be; try again";
                     void(*entry, &StoreFault(why.into()));
                 }
@@ -446,6 +465,9 @@ impl Rings {
 fn void(entry: Entry, fault: &StoreFault) {
     if let Some(taken) = &entry.taken {
         taken.session.cancel();
+    }
+    if let Some(measured) = entry.measured {
+        measured.is_void();
     }
     (entry.done)(Err(fault.clone()));
 }
@@ -525,7 +547,8 @@ mod tests {
             ..StoreSettings::default()
         };
         let file = StoreFile::open(data.path()).unwrap();
-        let store = Store::start(file, settings, OutboxReaders::Consumers).unwrap();
+        let readers = OutboxReaders::Consumers;
+        let store = Store::start(file, settings, readers, Commits::default()).unwrap();
         store
             .run(|sql| sql.execute_batch("CREATE TABLE notes (text)"))
             .unwrap();

@@ -20,6 +20,7 @@ pub(super) use swap::*;
 
 use super::{Delivery, Readings, Sink, Source, Transport, WINDOW};
 use crate::clock::now_ms;
+use crate::metrics::Commits;
 use crate::store::{
     Entry, OutboxReaders, OutboxRow, Progress, Store, StoreFile, StoreSettings, Taken, registry,
 };
@@ -114,7 +115,8 @@ impl Rig {
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = StoreFile::open(directory.path()).unwrap();
-        let store = Arc::new(Store::start(file, StoreSettings::default(), readers).unwrap());
+        let (settings, commits) = (StoreSettings::default(), Commits::default());
+        let store = Arc::new(Store::start(file, settings, readers, commits).unwrap());
         let name = topic.to_owned();
         let (participant, generation, topic_row) = store
             .run(move |sql| {
@@ -254,6 +256,7 @@ impl Rig {
             fired: None,
             put_aside: None,
             dead_letter: None,
+            measured: None,
             progress: Arc::new(Progress::default()),
             ticket: 1,
             run: 0,

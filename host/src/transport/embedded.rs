@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::stop::RingsAtStop;
-use super::{Delivery, Session, Sink, Source, Transport, WINDOW};
+use super::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 use crate::signal::Signal;
 use crate::store::{Reader, Store};
 
@@ -91,6 +91,10 @@ impl Transport for EmbeddedLog {
 
     /// What is committed is published.
     fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
+
+    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
+        reader.extents(source.topic_row)
+    }
 
     fn trouble(&self) -> Option<String> {
         None

@@ -569,6 +569,7 @@ fn wrong_settings_are_refused_all_at_once() {
             file,
             crate::store::StoreSettings::default(),
             crate::store::OutboxReaders::Relay,
+            crate::metrics::Commits::default(),
         )
         .unwrap(),
     );

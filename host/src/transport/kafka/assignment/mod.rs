@@ -233,6 +233,11 @@ impl Assignment {
         self.say_revoked(&places.into_keys().collect::<Vec<_>>());
     }
 
+    /// The partitions that are read now.
+    pub(super) fn partitions(&self) -> Vec<i32> {
+        self.places().keys().copied().collect()
+    }
+
     /// Delivers what is there, as far as there is room and until `stop`; says whether anything was.
     pub(super) fn deliver(
         &self,
