@@ -186,8 +186,12 @@ pub async fn start(
     let mut listeners = Vec::new();
     let mut hosted = Vec::new();
     for participant in prepared {
-        let (url, listener, one) =
-            start_participant(config, (&store, transport.as_ref(), &metrics), participant, &stop)?;
+        let (url, listener, one) = start_participant(
+            config,
+            (&store, transport.as_ref(), &metrics),
+            participant,
+            &stop,
+        )?;
         listening.push((one.participant.name().to_owned(), url));
         listeners.push(listener);
         hosted.push(one);

@@ -65,7 +65,9 @@ impl Observer {
                 name,
                 published: backlog.published,
                 waiting: backlog.waiting,
-                oldest_ms: backlog.oldest.map_or(0, |oldest| now.saturating_sub(oldest)),
+                oldest_ms: backlog
+                    .oldest
+                    .map_or(0, |oldest| now.saturating_sub(oldest)),
             })
             .collect();
         for (hosted, told) in self.reloader.hosted().zip(&mut observed.participants) {

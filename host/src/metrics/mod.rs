@@ -283,9 +283,7 @@ mod tests {
     fn openmetrics_has_one_end() {
         let on = Metrics::new(true);
         on.swaps().count("p", "apply", "swapped");
-        let told = on
-            .text(&Observed::default(), Format::OpenMetrics)
-            .unwrap();
+        let told = on.text(&Observed::default(), Format::OpenMetrics).unwrap();
         assert!(told.ends_with("# EOF\n"), "{told}");
         assert_eq!(told.matches("# EOF").count(), 1);
         let series = r#"saga_swaps_total{participant="p",way="apply",result="swapped"} 1"#;

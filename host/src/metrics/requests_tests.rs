@@ -1,9 +1,6 @@
 //! Requests are counted by route, and what is no route can't make series.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use prometheus_client::encoding::text::encode;
 
@@ -48,14 +45,18 @@ fn a_request_counts_with_its_status_or_as_aborted() {
     ] {
         assert!(told.contains(&expected), "{expected}{told}");
     }
-    let time = "http_request_seconds_count{participant=\"p\",route=\"/things/{id}\",method=\"GET\"} 4\n";
+    let time =
+        "http_request_seconds_count{participant=\"p\",route=\"/things/{id}\",method=\"GET\"} 4\n";
     assert!(told.contains(time), "{told}");
 }
 
 #[test]
 fn series_of_routes_that_are_served_no_more_go_even_if_a_request_is_late() {
     let (registry, requests) = start();
-    let (old, kept) = (requests.route("GET", "/old"), requests.route("GET", "/kept"));
+    let (old, kept) = (
+        requests.route("GET", "/old"),
+        requests.route("GET", "/kept"),
+    );
     requests.begin(old.clone(), "GET").answered(StatusCode::OK);
     requests.begin(kept.clone(), "GET").answered(StatusCode::OK);
     let late = requests.begin(old, "GET");

@@ -368,7 +368,11 @@ impl Turns {
     /// What the turns of the build with this digest are counted by. The series of those that decided long before go.
     #[must_use]
     pub fn generation(&self, digest: &str, description: &Description) -> Generation {
-        Generation(self.0.as_ref().map(|own| own.generation(digest, description)))
+        Generation(
+            self.0
+                .as_ref()
+                .map(|own| own.generation(digest, description)),
+        )
     }
 }
 

@@ -1,9 +1,6 @@
 //! Turns are counted under the names that a description lists, and series of old generations go.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::time::Duration;
 
@@ -104,7 +101,10 @@ fn series_of_generations_before_the_last_go_and_a_step_back_counts_on() {
     count("three");
     let now = told(&registry);
     assert!(now.contains(&series("decided", "make", "one", 2)), "{now}");
-    assert!(now.contains(&series("decided", "make", "three", 1)), "{now}");
+    assert!(
+        now.contains(&series("decided", "make", "three", 1)),
+        "{now}"
+    );
     assert!(!now.contains("digest=\"two\""), "{now}");
 }
 

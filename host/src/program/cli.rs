@@ -329,7 +329,9 @@ pub(crate) fn start_log(settings: &LogSettings) {
             .with(layer.json().with_filter(filter))
             .init();
     } else {
-        let colour = std::io::stderr().is_terminal();
+        // See <https://no-color.org>.
+        let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colour = std::io::stderr().is_terminal() && !wants_none;
         tracing_subscriber::registry()
             .with(layer.with_ansi(colour).with_filter(filter))
             .init();

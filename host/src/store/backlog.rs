@@ -74,7 +74,12 @@ fn read_up_to(
     .collect()
 }
 
-fn oldest(sql: &Connection, topic: i64, partition: i32, from: i64) -> rusqlite::Result<Option<u64>> {
+fn oldest(
+    sql: &Connection,
+    topic: i64,
+    partition: i32,
+    from: i64,
+) -> rusqlite::Result<Option<u64>> {
     sql.prepare_cached(
         "SELECT time FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3 ORDER BY offset LIMIT 1",
     )?
@@ -127,11 +132,20 @@ mod tests {
 
     #[test]
     fn what_the_slowest_consumer_has_not_read_waits() {
-        let sql = store(&[("log:a/g", 0, 9), ("log:b/g", 0, 7), ("log:b/g", 1, 4), ("log:relay", 0, 0)]);
+        let sql = store(&[
+            ("log:a/g", 0, 9),
+            ("log:b/g", 0, 7),
+            ("log:b/g", 1, 4),
+            ("log:relay", 0, 0),
+        ]);
         let found = backlogs(&sql, OutboxReaders::Consumers).unwrap();
         assert_eq!(found["t"], backlog(14, 3, Some(107)));
         assert_eq!(found["nobody"], backlog(3, 0, None));
-        sql.execute("UPDATE offsets SET dropped = 1 WHERE consumer = 'log:b/g'", []).unwrap();
+        sql.execute(
+            "UPDATE offsets SET dropped = 1 WHERE consumer = 'log:b/g'",
+            [],
+        )
+        .unwrap();
         let found = backlogs(&sql, OutboxReaders::Consumers).unwrap();
         assert_eq!(found["t"], backlog(14, 1, Some(109)));
     }

@@ -371,9 +371,8 @@ impl Writer {
 
     fn committed(&mut self, batch: Vec<Applying>, now: Option<Instant>) {
         // A commit with nothing in it goes through on a full disk too.
-        let has_written = |item: &Applying| {
-            matches!(item, Applying::Entry(_, Fate::Written | Fate::Duplicate))
-        };
+        let has_written =
+            |item: &Applying| matches!(item, Applying::Entry(_, Fate::Written | Fate::Duplicate));
         if batch.iter().any(has_written) && self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }

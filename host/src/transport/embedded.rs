@@ -93,7 +93,17 @@ impl Transport for EmbeddedLog {
     fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
 
     fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
-        reader.extents(source.topic_row)
+        let mut extents = reader.extents(source.topic_row)?;
+        for partition in 0..self.partitions {
+            if extents.iter().all(|known| known.partition != partition) {
+                extents.push(Extent {
+                    partition,
+                    begin: 0,
+                    end: 0,
+                });
+            }
+        }
+        Ok(extents)
     }
 
     fn trouble(&self) -> Option<String> {

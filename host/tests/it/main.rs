@@ -21,6 +21,8 @@ mod builds;
 mod chameleon;
 #[path = "../support/expect.rs"]
 mod expect;
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[path = "../support/store_file.rs"]
 mod store_file;
 #[path = "../support/host.rs"]
@@ -41,6 +43,9 @@ mod http;
 mod isolation;
 mod journal;
 mod limits;
+mod log;
+mod metrics;
+mod metrics_kafka;
 mod operator;
 mod other_domain;
 mod reload_crash;

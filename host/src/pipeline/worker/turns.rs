@@ -268,7 +268,8 @@ impl Worker {
                         .park(key, Turn::Timer(turn), Instant::now() + delay)
                 }
                 Failure::GiveUp(given_up) => {
-                    let entry = self.given_up_entry(Some(&turn.envelope.message), &given_up, turn.since);
+                    let entry =
+                        self.given_up_entry(Some(&turn.envelope.message), &given_up, turn.since);
                     let letter = given_up.of_timer(&turn, self.active());
                     let TimerTurn { fired, over, .. } = *turn;
                     let done = Box::new(move |_| drop(over));
@@ -289,7 +290,13 @@ impl Worker {
         Ok(self.recent.holds(identity) || self.decider.was_applied(identity)?)
     }
 
-    pub(super) fn unreadable(&mut self, taken: Taken, record: Record, reason: String, since: Since) {
+    pub(super) fn unreadable(
+        &mut self,
+        taken: Taken,
+        record: Record,
+        reason: String,
+        since: Since,
+    ) {
         if taken.session.is_cancelled() {
             return;
         }

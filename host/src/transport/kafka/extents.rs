@@ -42,16 +42,17 @@ impl Extents {
     }
 }
 
-/// What a client has heard of these partitions of a topic. Those of which it has heard nothing yet are left out.
+/// What a client has heard of these partitions of a topic, each with the first record that came of it, if one did.
+/// Those of which it has heard nothing yet are left out.
 pub(super) fn heard<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
-    partitions: &[i32],
+    partitions: &[(i32, Option<i64>)],
 ) -> Vec<Extent> {
     let Ok(name) = CString::new(topic) else {
         return Vec::new();
     };
-    let heard = partitions.iter().map(|partition| {
+    let heard = partitions.iter().map(|(partition, first)| {
         let (mut begin, mut end) = (-1, -1);
         // SAFETY: the client lives until the call returns, which copies two numbers and asks nobody; `name` ends with a zero.
         let code = unsafe {
@@ -63,11 +64,13 @@ pub(super) fn heard<C: ClientContext>(
                 &raw mut end,
             )
         };
-        // Before the first answer of a broker they are negative.
+        // Before a broker has said so they are negative; where a partition begins, none may ever say.
         let is_known = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0;
+        let begins = first.or((begin >= 0).then_some(begin));
+        let begin = begins.or((end == 0).then_some(0))?;
         is_known.then_some(Extent {
             partition: *partition,
-            begin: begin.max(0),
+            begin,
             end,
         })
     });
