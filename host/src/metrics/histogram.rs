@@ -168,7 +168,7 @@ mod tests {
         assert!(told.contains("h_sum 1.5\n"), "{told}");
         assert!(told.contains("h_bucket{le=\"1.0\"} 0\n"), "{told}");
         assert!(told.contains("h_bucket{le=\"2.5\"} 1\n"), "{told}");
-        assert!(told.contains("h_bucket{le=\"1e-5\"} 0\n"), "{told}");
+        assert!(told.contains("h_bucket{le=\"0.00001\"} 0\n"), "{told}");
     }
 
     fn told(histogram: Histogram) -> String {
