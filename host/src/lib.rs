@@ -11,6 +11,7 @@
 //! - [`api`]: documents and pages on what can be asked
 //! - [`http`]: requests to commands and back
 //! - [`reload`]: rules are swapped while the host runs
+//! - [`metrics`]: what is counted and measured
 //! - [`admin`]: the operator's interface
 //! - [`session`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
 //! - [`config`]: file, environment and command line
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod generation;
 pub mod http;
+pub mod metrics;
 pub mod panics;
 pub mod pipeline;
 pub mod plugin;

@@ -31,6 +31,16 @@ pub struct Source {
 /// Bytes of records of one source that may be under way at once, before no further one is delivered: 64 MiB. Records may have 1 MiB
 /// each, and a partition a thousand of them.
 pub const UNDER_WAY_BYTES: usize = 64 << 20;
+/// Where a partition begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Partition.
+    pub partition: i32,
+    /// Offset of the first record that is there.
+    pub begin: i64,
+    /// Offset that the next record will get.
+    pub end: i64,
+}
 
 /// The readings of a source that go on. They don't tell one source from another.
 #[derive(Debug, Clone, Default)]

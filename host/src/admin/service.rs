@@ -8,6 +8,7 @@
 //! GET  /livez                             200 as long as the process runs
 //! GET  /readyz                            200 as long as requests are taken, with what there is to know
 //! GET  /problems/{word}                   a page on a kind of problem
+//! GET  /metrics                           what is counted and measured, for Prometheus
 //! ```
 //!
 //! Who may ask is decided first ([`Access`]), so that strangers learn nothing; only `/livez`, `/readyz` (strangers with one word) and
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -36,6 +37,8 @@ use crate::http::answer::{
 };
 use crate::http::problem::Problem;
 use crate::http::server::{self, Answers};
+use crate::metrics::Format;
+use crate::metrics::requests::{Open, Requests};
 use crate::reload::report::{Applied, NotApplied, Way};
 use crate::reload::{Apply, Reloader};
 
@@ -84,24 +87,32 @@ pub struct Admin {
     access: Access,
     reloader: Reloader,
     readiness: Readiness,
+    exposition: Exposition,
+    requests: Requests,
     component_bytes: usize,
     places: Semaphore,
 }
 
+/// Everything that is counted and measured, in a format; none where nothing is. Blocks: it asks the store.
+pub type Exposition = Arc<dyn Fn(Format) -> Option<String> + Send + Sync>;
+
 impl Admin {
     /// For who shows the token, or without one for who reaches the listener; takes components of at most so many
-    /// bytes.
+    /// bytes. Its connections are counted.
     #[must_use]
     pub fn new(
         token: Option<&str>,
         component_bytes: usize,
         reloader: Reloader,
         readiness: Readiness,
+        (exposition, requests): (Exposition, Requests),
     ) -> Self {
         Self {
             access: Access::new(token),
             reloader,
             readiness,
+            exposition,
+            requests,
             component_bytes,
             places: Semaphore::new(COMPONENTS),
         }
@@ -133,11 +144,16 @@ impl Answers for Admin {
             response
         })
     }
+
+    fn connected(&self) -> Open {
+        self.requests.connection()
+    }
 }
 
 /// What a path is for.
 enum Place<'a> {
     Health,
+    Metrics,
     Generations(Option<&'a str>),
     Component(&'a str),
     Rollback(&'a str),
@@ -149,6 +165,7 @@ impl<'a> Place<'a> {
         let mut parts = below.split('/');
         match (parts.next()?, parts.next(), parts.next(), parts.next()) {
             ("livez" | "readyz", None, ..) => Some(Self::Health),
+            ("metrics", None, ..) => Some(Self::Metrics),
             ("generations", None, ..) => Some(Self::Generations(None)),
             ("participants", Some(name), Some(what), None) if !name.is_empty() => match what {
                 "generations" => Some(Self::Generations(Some(name))),
@@ -162,7 +179,7 @@ impl<'a> Place<'a> {
 
     fn method(&self) -> Method {
         match self {
-            Self::Health | Self::Generations(_) => Method::GET,
+            Self::Health | Self::Metrics | Self::Generations(_) => Method::GET,
             Self::Component(_) => Method::PUT,
             Self::Rollback(_) => Method::POST,
         }
@@ -192,6 +209,7 @@ impl Admin {
         }
         match place {
             Place::Health => self.readyz(true).await,
+            Place::Metrics => self.metrics(&head.headers).await,
             Place::Generations(None) => {
                 let overview = self.reloader.overview(None).await.map_err(not_applied)?;
                 answer(StatusCode::OK, &overview)
@@ -216,6 +234,22 @@ impl Admin {
         }
         let report = self.readiness.report(self.reloader.overview(None).await);
         answer(report.status.http(), &report)
+    }
+
+    async fn metrics(&self, headers: &HeaderMap) -> Result<Answered, Problem> {
+        let accept = headers.get(header::ACCEPT);
+        let format = Format::accepted(accept.and_then(|accept| accept.to_str().ok()));
+        let exposition = self.exposition.clone();
+        let told = tokio::task::spawn_blocking(move || exposition(format)).await;
+        let told = told.map_err(|error| {
+            let detail = format!("the metrics could not be told: {error}");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "answer-failed", detail)
+        })?;
+        let told = told.ok_or_else(|| {
+            let detail = "metrics are off; set metrics.enabled = true and start the host again";
+            Problem::new(StatusCode::NOT_FOUND, "metrics-off", detail)
+        })?;
+        Ok(json_response(StatusCode::OK, format.media_type(), told))
     }
 
     async fn generations(&self, name: &str) -> Result<Answered, Problem> {

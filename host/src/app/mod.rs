@@ -8,10 +8,12 @@
 //!
 //! - this file: what is started in which order, and the drain
 //! - `prepare`: what is done for a participant before it starts
+//! - `observe`: what is looked up for the metrics when somebody asks
 
+mod observe;
 mod prepare;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
@@ -20,9 +22,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
+use self::observe::Observer;
 use self::prepare::{Prepared, activate, prepare};
 use crate::admin::readiness::Readiness;
-use crate::admin::service::{self as admin, Admin};
+use crate::admin::service::{self as admin, Admin, Exposition};
 use crate::config::Config;
 use crate::generation::Build;
 use crate::http::cors::Cors;
@@ -30,6 +33,7 @@ use crate::http::server;
 use crate::http::service::Service;
 use crate::http::tls::Tls;
 use crate::http::waiting::Waiting;
+use crate::metrics::Metrics;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
 use crate::reload::fit;
 use crate::reload::hosted::Hosted;
@@ -108,18 +112,19 @@ struct Stop {
 ///
 /// # Errors
 /// Why it can't be used.
-pub fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
+pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, StartError> {
     let file = StoreFile::open(&config.data_dir)?;
-    let readers = match config.kafka {
+    let (readers, commits) = (outbox_readers(config), metrics.commits());
+    let idempotency = config.http.idempotency();
+    let store = Store::start(file, config.store, idempotency, readers, commits)?;
+    Ok(Arc::new(store))
+}
+
+fn outbox_readers(config: &Config) -> OutboxReaders {
+    match config.kafka {
         None => OutboxReaders::Consumers,
         Some(_) => OutboxReaders::Relay,
-    };
-    Ok(Arc::new(Store::start(
-        file,
-        config.store,
-        config.http.idempotency(),
-        readers,
-    )?))
+    }
 }
 
 /// Starts everything. Must be called within a tokio runtime.
@@ -129,6 +134,7 @@ pub fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
 pub async fn start(
     config: &Config,
     store: Arc<Store>,
+    metrics: Arc<Metrics>,
     rules: Rules,
 ) -> Result<Running, StartError> {
     let transport: Arc<dyn Transport> = match &config.kafka {
@@ -192,8 +198,12 @@ pub async fn start(
                 .clone()
                 .map(|tls| (participant.name.clone(), tls)),
         );
-        let (url, listener, one) =
-            start_participant(config, &store, transport.as_ref(), participant, &stop)?;
+        let (url, listener, one) = start_participant(
+            config,
+            (&store, transport.as_ref(), &metrics),
+            participant,
+            &stop,
+        )?;
         listening.push((one.participant.name().to_owned(), url));
         listeners.push(listener);
         hosted.push(one);
@@ -209,6 +219,7 @@ pub async fn start(
         transport: transport.clone(),
         loader,
         stop_consuming: stop.consuming.clone(),
+        swaps: metrics.swaps(),
     };
     let reloader = Reloader::new(around, hosted);
     let watch = reloads
@@ -216,7 +227,10 @@ pub async fn start(
         .transpose()
         .map_err(anyhow::Error::from)?;
     let admin = admin_listener
-        .map(|listener| start_admin(config, listener, &reloader, &store, transport, &stop))
+        .map(|listener| {
+            let around = (&store, transport, metrics);
+            start_admin(config, listener, &reloader, around, &stop)
+        })
         .transpose()?;
     let (admin, admin_listener) = admin.unzip();
     Ok(Running {
@@ -318,8 +332,7 @@ fn join(thread: Thread<()>, what: &str) {
 /// Starts a participant's workers, serves it, and reads what it listens to. Gives its URL and its listener too.
 fn start_participant(
     config: &Config,
-    store: &Arc<Store>,
-    transport: &dyn Transport,
+    (store, transport, metrics): (&Arc<Store>, &dyn Transport, &Metrics),
     prepared: Prepared,
     stop: &Stop,
 ) -> Result<(String, Task<()>, Hosted), StartError> {
@@ -329,6 +342,7 @@ fn start_participant(
         instances: config.instances,
         limits: config.turn,
         retry: config.retry,
+        turns: metrics.turns(&prepared.name),
     };
     let participant = Arc::new(Participant::start(
         settings,
@@ -347,6 +361,7 @@ fn start_participant(
         config.http.body_bytes,
         waiting,
         Cors::new(&config.http.cors_origins),
+        metrics.requests(&prepared.name),
     ));
     let address = prepared
         .listener
@@ -390,13 +405,25 @@ fn start_admin(
     config: &Config,
     listener: TcpListener,
     reloader: &Reloader,
-    store: &Arc<Store>,
-    transport: Arc<dyn Transport>,
+    (store, transport, metrics): (&Arc<Store>, Arc<dyn Transport>, Arc<Metrics>),
     stop: &Stop,
 ) -> Result<(String, Task<()>), StartError> {
     let address = listener
         .local_addr()
         .context("the admin listener has no address")?;
+    let observer = Observer {
+        store: store.clone(),
+        transport: transport.clone(),
+        reloader: reloader.clone(),
+        readers: outbox_readers(config),
+        max_bytes: config.store.max_bytes,
+        draining: stop.listening.clone(),
+        reader: Mutex::default(),
+    };
+    let requests = metrics.requests("admin");
+    let exposition: Exposition = Arc::new(move |format| {
+        (metrics.is_on()).then(|| metrics.text(&observer.observe(), format))?
+    });
     let store = store.clone();
     let readiness = Readiness {
         store_fails: Box::new(move || store.is_failing()),
@@ -409,6 +436,7 @@ fn start_admin(
         settings.component_bytes,
         reloader.clone(),
         readiness,
+        (exposition, requests),
     );
     let listener = tokio::spawn(admin::serve(
         listener,

@@ -54,6 +54,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// How rules are swapped.
     pub reload: ReloadSettings,
+    /// What is counted and measured.
+    pub metrics: MetricsSettings,
     /// The store.
     pub store: StoreSettings,
     /// The embedded log.
@@ -78,6 +80,13 @@ pub struct LogSettings {
     pub level: String,
     /// `text` for people, `json` for machines.
     pub format: String,
+}
+
+/// What is counted and measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MetricsSettings {
+    /// Whether anything is, and `/metrics` is served by the admin interface.
+    pub enabled: bool,
 }
 
 /// The embedded log.
@@ -222,6 +231,9 @@ fn read(reader: &mut Reader) -> Config {
         http: http::read_http(reader),
         admin: operator::read_admin(reader),
         reload: operator::read_reload(reader),
+        metrics: MetricsSettings {
+            enabled: reader.get(&["metrics", "enabled"], true, |_| Ok(())),
+        },
         store: read_store(reader),
         embedded: EmbeddedSettings {
             partitions: reader.get(&["embedded", "partitions"], 1, in_range(1, 1_000)),

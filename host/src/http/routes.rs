@@ -1,11 +1,14 @@
 //! The routes of a participant, from its description.
 
+use std::sync::OnceLock;
+
 use hyper::Method;
 use matchit::Router;
 use saga_core::description::{self, Command, CommandKind, Description, KeySource};
 
 use super::schema::Schema;
 use crate::api::problems::percent_encode;
+use crate::metrics::requests;
 
 /// The routes of one participant.
 pub struct Routes {
@@ -13,6 +16,8 @@ pub struct Routes {
     router: Router<Vec<Route>>,
     /// The methods of all routes, and those that come with them.
     methods: Vec<&'static str>,
+    /// Method and template of every route.
+    templates: Vec<(Method, String)>,
 }
 
 /// A command and what is needed to take it.
@@ -34,6 +39,10 @@ pub struct Route {
     pub read_at: Option<String>,
     /// Schema of the body; none where it takes none.
     pub request: Option<Schema>,
+    /// Path template, base path included.
+    pub template: String,
+    /// What its requests are counted by, from the first one on.
+    pub counted: OnceLock<Option<requests::Route>>,
 }
 
 /// What a path leads to.
@@ -55,10 +64,12 @@ impl Routes {
     /// Says which command can't be served and why.
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
         let mut by_path: Vec<(String, Vec<Route>)> = Vec::new();
+        let mut templates = Vec::new();
         for command in &description.commands {
             let route = route(&description.commands, command, base_path).map_err(|reason| {
                 format!("command {} of {}: {reason}", command.name, description.name)
             })?;
+            templates.push((route.method.clone(), route.template.clone()));
             match by_path.iter_mut().find(|(path, _)| *path == command.path) {
                 Some((_, routes)) => routes.push(route),
                 None => by_path.push((command.path.clone(), vec![route])),
@@ -79,6 +90,7 @@ impl Routes {
                     .iter()
                     .map(|command| command.method.as_str()),
             ),
+            templates,
         })
     }
 
@@ -86,6 +98,20 @@ impl Routes {
     #[must_use]
     pub fn methods(&self) -> &[&'static str] {
         &self.methods
+    }
+
+    /// Whether there is a route of this method and template.
+    #[must_use]
+    pub fn serves(&self, method: &str, template: &str) -> bool {
+        (self.templates.iter()).any(|(known, at)| known == method && at == template)
+    }
+
+    /// The route that a request's path and method lead to, if there is one.
+    #[must_use]
+    pub fn route(&self, method: &Method, path: &str) -> Option<&Route> {
+        let below = path.strip_prefix(&self.base_path)?;
+        let routes = self.router.at(below).ok()?.value;
+        routes.iter().find(|route| route.method == *method)
     }
 
     /// What a request's path and method lead to.
@@ -145,6 +171,8 @@ fn route(commands: &[Command], command: &Command, base_path: &str) -> Result<Rou
         _ => None,
     };
     Ok(Route {
+        template: format!("{base_path}{}", command.path),
+        counted: OnceLock::new(),
         method: match command.method {
             description::Method::Get => Method::GET,
             description::Method::Post => Method::POST,

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::answer::Answered;
 use super::connection::{HEAD_TIME, Shared};
 use super::tls::Tls;
+use crate::metrics::requests::Open;
 
 /// Connections that wait to be accepted. The usual 128 overflow when hundreds of clients begin at once,
 /// and each that does not fit is a second late.
@@ -26,6 +27,11 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub trait Answers: Send + Sync + 'static {
     /// Answers one request. Is dropped when the client breaks off.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Answered> + Send;
+
+    /// A connection was accepted; it is open until what is given here is dropped.
+    fn connected(&self) -> Open {
+        Open::default()
+    }
 }
 
 /// Binds the address of a participant's listener.
@@ -91,11 +97,12 @@ pub async fn serve<S: Answers>(
         };
         match (stream, place) {
             (Ok((stream, _)), Ok(place)) => {
+                let open = service.connected();
                 let shared = shared.clone();
                 let tls = tls.as_ref().map(|tls| tls.acceptor());
                 under_way.spawn(async move {
                     shared.serve(stream, tls).await;
-                    drop(place);
+                    drop((place, open));
                 });
             }
             (Err(error), _) => {

@@ -29,6 +29,7 @@ use super::server::Answers;
 use super::waiting::{Reading, Waiting};
 use crate::api::problems::Kind;
 use crate::api::{Documents, Names};
+use crate::metrics::requests::{Counted, Open, Requests};
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
 use crate::store::Claim;
 
@@ -47,6 +48,7 @@ pub struct Service {
     body_bytes: usize,
     waiting: Waiting,
     cors: Cors,
+    requests: Requests,
 }
 
 /// Routes and documents, and the generation whose they are.
@@ -86,12 +88,18 @@ impl Serving {
 /// If an answer is dropped, a command that was handed over takes place all the same.
 impl Answers for Service {
     async fn answer(&self, request: Request<Incoming>) -> Answered {
+        let counted = self.begin(&request);
         let (head, body) = request.into_parts();
         let served = self.serve(&head, body).await;
         let response = served.unwrap_or_else(|problem| problem_response(&problem, &self.base_path));
         let mut response = conditional::answered(&head.method, &head.headers, response);
         self.cors.allow(&head.method, &head.headers, &mut response);
+        counted.answered(response.status());
         response
+    }
+
+    fn connected(&self) -> Open {
+        self.requests.connection()
     }
 }
 
@@ -104,6 +112,7 @@ impl Service {
         body_bytes: usize,
         waiting: Waiting,
         cors: Cors,
+        requests: Requests,
     ) -> Self {
         Self {
             participant,
@@ -112,12 +121,29 @@ impl Service {
             body_bytes,
             waiting,
             cors,
+            requests,
         }
     }
 
     /// Serves these routes from now on; gives those that were served before.
     pub fn swap(&self, serving: Serving) -> Arc<Serving> {
-        self.serving.send_replace(Arc::new(serving))
+        let before = self.serving.send_replace(Arc::new(serving));
+        let serving = self.serving.borrow();
+        self.requests
+            .retain(|method, template| serving.routes.serves(method, template));
+        before
+    }
+
+    /// A request has come, and is counted by the route that it leads to.
+    fn begin(&self, request: &Request<Incoming>) -> Counted {
+        let method = request.method();
+        let serving = self.serving.borrow();
+        let route = serving.routes.route(method, request.uri().path());
+        let counted = route.and_then(|route| {
+            let make = || self.requests.route(method.as_str(), &route.template);
+            route.counted.get_or_init(make).clone()
+        });
+        self.requests.begin(counted, method.as_str())
     }
 
     async fn serve(&self, head: &Parts, body: Incoming) -> Result<Answered, Problem> {

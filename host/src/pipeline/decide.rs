@@ -8,7 +8,7 @@ use std::sync::Arc;
 use saga_core::identity::Identity;
 use saga_core::message::{Envelope, Message};
 use saga_core::outcome::{Disposition, Reply, StateChange};
-use saga_core::rules::{Fault, FaultKind, Rules, shorten};
+use saga_core::rules::{Decision, Fault, FaultKind, Rules, shorten};
 use saga_core::settle::{self, Before, Settlement};
 
 use super::active::Active;
@@ -86,12 +86,15 @@ impl Decider {
 
     /// Reads the aggregate, calls the rules, settles.
     pub(super) fn decide(&mut self, envelope: &Envelope) -> Result<Decided, Undecided> {
+        let decided = self.settled(envelope);
+        self.count_fault(decided.as_ref().err());
+        decided
+    }
+
+    fn settled(&mut self, envelope: &Envelope) -> Result<Decided, Undecided> {
         let (aggregate, was_migrated) = self.aggregate(&envelope.message.key)?;
         let state = aggregate.state.as_deref();
-        let decision = self
-            .rules
-            .handle(state, &envelope.message)
-            .map_err(Undecided::Broke)?;
+        let decision = self.call(state, &envelope.message)?;
         let outcome = decision.answer.map_err(undecided)?;
         let before = Before {
             state,
@@ -114,14 +117,34 @@ impl Decider {
 
     /// Answers a read, with the ticket of the entry that last changed what it saw.
     pub(super) fn read(&mut self, message: &Message) -> Result<(Reply, u64), Undecided> {
+        let answered = self.answered(message);
+        self.count_fault(answered.as_ref().err());
+        answered
+    }
+
+    fn answered(&mut self, message: &Message) -> Result<(Reply, u64), Undecided> {
         let (aggregate, _) = self.aggregate(&message.key)?;
-        let decision = self
-            .rules
-            .handle(aggregate.state.as_deref(), message)
-            .map_err(Undecided::Broke)?;
+        let decision = self.call(aggregate.state.as_deref(), message)?;
         let outcome = decision.answer.map_err(undecided)?;
         let reply = settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
         Ok((reply, aggregate.ticket))
+    }
+
+    fn call(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Undecided> {
+        let turns = &self.shared.turns;
+        let began = turns.now();
+        let decision = self.rules.handle(state, message);
+        turns.called(began, decision.as_ref().ok().map(|decision| decision.fuel));
+        decision.map_err(Undecided::Broke)
+    }
+
+    fn count_fault(&self, undecided: Option<&Undecided>) {
+        match undecided {
+            Some(Undecided::Broke(fault)) => self.shared.turns.broke(fault.kind),
+            // As its dead letter says: what broke is the migration, however it broke.
+            Some(Undecided::NotMigrated(_)) => self.shared.turns.broke(FaultKind::Migration),
+            _ => {}
+        }
     }
 
     /// Whether an event was applied in a turn that is committed.

@@ -12,6 +12,7 @@ use super::decide::Undecided;
 use super::participant::Shared;
 use super::turn::TimerTurn;
 use crate::clock::now_ms;
+use crate::metrics::turns::End;
 use crate::store::{DeadLetter, Quarantine, Taken};
 
 /// Bytes of a value that are kept with a dead letter in any case.
@@ -19,6 +20,9 @@ const KEPT_BYTES: usize = 1 << 20;
 
 /// Wait before the store is asked again after it failed.
 pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
+
+/// The reason of a dead letter that the rules asked to be given later again and again.
+const RETRIES_EXHAUSTED: &str = "retries-exhausted";
 
 /// What follows, after so many attempts.
 pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u32) -> Failure {
@@ -29,7 +33,7 @@ pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u3
     match undecided {
         Undecided::Malformed(detail) => Failure::GiveUp(GivenUp::malformed(detail)),
         Undecided::RetryLater(detail) => retry(GivenUp {
-            reason: "retries-exhausted",
+            reason: RETRIES_EXHAUSTED,
             ..GivenUp::malformed(detail)
         }),
         Undecided::Broke(fault) if fault.may_pass() => retry(GivenUp::broke(fault)),
@@ -69,6 +73,15 @@ impl GivenUp {
             detail,
             is_fault: false,
             is_not_migrated: false,
+        }
+    }
+
+    /// How its turn is counted.
+    pub(super) fn end(&self) -> End {
+        match self.reason {
+            _ if self.is_fault => End::Fault,
+            RETRIES_EXHAUSTED => End::DeadLetter,
+            _ => End::Malformed,
         }
     }
 

@@ -22,6 +22,7 @@ use super::turnover::Slot;
 use super::worker::Worker;
 use crate::changes::Watch;
 use crate::clock::{now_ms, random_tail};
+use crate::metrics::turns::Turns;
 use crate::store::read::StoredTimer;
 use crate::store::{FiredTimer, Store, Taken};
 use crate::transport::{Delivery, Sink};
@@ -41,6 +42,8 @@ pub struct ParticipantSettings {
     pub limits: TurnLimits,
     /// How often and how soon to try again.
     pub retry: RetryPolicy,
+    /// What its turns are counted by.
+    pub turns: Turns,
 }
 
 /// What the workers of a participant share.
@@ -50,6 +53,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) limits: TurnLimits,
     pub(super) retry: RetryPolicy,
+    pub(super) turns: Turns,
 }
 
 /// A participant that runs.
@@ -86,6 +90,7 @@ impl Participant {
             store,
             limits: settings.limits,
             retry: settings.retry,
+            turns: settings.turns,
         });
         let mut workers = Vec::new();
         let mut threads = Vec::new();
@@ -153,6 +158,14 @@ impl Participant {
         self.shared.store.changes().watch(self.shared.row, key)
     }
 
+    /// How many instances of the rules it has, and how many turns wait for them.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        let queued = workers.iter().map(|line| line.turns.len()).sum();
+        (workers.len(), queued)
+    }
+
     /// Asks the participant. The answer comes after the commit of what it decided. If the caller
     /// stops waiting, the turn takes place all the same.
     pub async fn command(&self, call: CommandCall) -> Answer {
@@ -200,6 +213,7 @@ impl Participant {
             generated_key,
             claim: call.claim,
             answer,
+            since: self.shared.turns.now(),
         });
         let turn = if read {
             Turn::Read(turn)
@@ -255,6 +269,7 @@ impl Participant {
             envelope,
             fired,
             attempts: 0,
+            since: self.shared.turns.now(),
             over,
         })));
     }
@@ -336,12 +351,14 @@ impl Sink for Participant {
                 taken,
                 record,
                 attempts: 0,
+                since: self.shared.turns.now(),
             })),
             Admission::Skip => Turn::Passed(taken),
             Admission::Malformed(reason) => Turn::Unreadable {
                 taken,
                 record: Box::new(record),
                 reason,
+                since: self.shared.turns.now(),
             },
         });
     }

@@ -9,6 +9,7 @@ use saga_core::rules::Fault;
 use tokio::sync::oneshot;
 
 use super::active::Active;
+use crate::metrics::turns::Since;
 use crate::store::{Claim, FiredTimer, StoreFault, Taken};
 
 /// One message on its way through a worker.
@@ -29,6 +30,8 @@ pub enum Turn {
         record: Box<Record>,
         /// What is wrong with it.
         reason: String,
+        /// When it was offered.
+        since: Since,
     },
     /// A record that is none of the participant's business.
     Passed(Taken),
@@ -48,6 +51,8 @@ pub struct CommandTurn {
     pub claim: Option<Arc<Claim>>,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer>,
+    /// When it was offered.
+    pub since: Since,
 }
 
 /// An event.
@@ -62,6 +67,8 @@ pub struct EventTurn {
     pub record: Record,
     /// How often it was tried.
     pub attempts: u32,
+    /// When it was offered.
+    pub since: Since,
 }
 
 /// A timer.
@@ -72,6 +79,8 @@ pub struct TimerTurn {
     pub fired: FiredTimer,
     /// How often it was tried.
     pub attempts: u32,
+    /// When it was offered.
+    pub since: Since,
     /// Dropped when the turn is over.
     pub over: Over,
 }
@@ -104,6 +113,18 @@ impl Turn {
             Self::Event(turn) => Some(&turn.envelope.message.key),
             Self::Timer(turn) => Some(&turn.envelope.message.key),
             Self::Unreadable { .. } | Self::Passed(_) | Self::Wake => None,
+        }
+    }
+
+    /// When it was offered; never, where that is of no interest.
+    #[must_use]
+    pub fn since(&self) -> Since {
+        match self {
+            Self::Command(turn) | Self::Read(turn) => turn.since,
+            Self::Event(turn) => turn.since,
+            Self::Timer(turn) => turn.since,
+            Self::Unreadable { since, .. } => *since,
+            Self::Passed(_) | Self::Wake => Since::default(),
         }
     }
 }

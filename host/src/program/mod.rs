@@ -28,12 +28,14 @@ mod verify;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 
 use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::panics;
 
 /// Runs the program to its end.
@@ -128,9 +130,10 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
 
 async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
-    let store = app::open_store(config)?;
+    let metrics = Arc::new(Metrics::new(config.metrics.enabled));
+    let store = app::open_store(config, &metrics)?;
     let started = tokio::select! {
-        started = app::start(config, store.clone(), rules) => started,
+        started = app::start(config, store.clone(), metrics, rules) => started,
         which = signals.stop() => {
             tracing::info!(signal = which.name, "ending before the start is done");
             std::process::exit(exit::SIGNAL + which.number);

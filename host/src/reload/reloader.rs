@@ -19,6 +19,7 @@ use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, P
 use super::{back, loader, overview};
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::metrics::Swaps;
 use crate::pipeline::Active;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
@@ -55,6 +56,8 @@ pub struct Surroundings {
     pub loader: Option<Loader>,
     /// Ends all consumers.
     pub stop_consuming: CancellationToken,
+    /// What swaps are counted by.
+    pub swaps: Swaps,
 }
 
 /// Swaps the rules of a host's participants. Cheap to clone.
@@ -362,6 +365,7 @@ impl Inner {
             apply.way.word(),
             apply.origin.as_str(),
         );
+        (self.around.swaps).count(participant, way, outcome(result));
         match result {
             Ok(applied) if applied.changed => tracing::info!(
                 participant, way, origin, digest = %applied.digest, version = %applied.version,
@@ -413,6 +417,17 @@ impl Inner {
         };
         let result = opened.and_then(|opened| read(reader.insert(opened).connection()));
         result.map_err(|error| format!("the store can't be read: {error}"))
+    }
+}
+
+/// What became of a swap, in a word.
+fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
+    match result {
+        Ok(applied) if applied.changed => "swapped",
+        Ok(_) => "unchanged",
+        Err(NotApplied::Refused(_)) => "refused",
+        Err(NotApplied::Busy(_)) => "busy",
+        Err(_) => "failed",
     }
 }
 

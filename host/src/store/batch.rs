@@ -20,29 +20,47 @@ pub(super) enum Item {
 
 /// What is left of an item when it is applied.
 pub(super) enum Applying {
-    /// An entry, and whether it was written.
-    Entry(Box<Entry>, bool),
+    /// An entry, and what became of it.
+    Entry(Box<Entry>, Fate),
     After(Done, Arc<Progress>, u64),
     Run(Done),
 }
 
-/// Writes an entry, if what it was decided on still holds; says whether it does.
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Written,
+    /// Its event was applied before: only that it was consumed is written.
+    Duplicate,
+    /// Nothing of it is written: what it was decided on does not hold.
+    Void,
+}
+
+/// Writes an entry, if what it was decided on still holds.
 pub(super) fn write_entry(
     sql: &Connection,
     counters: &mut Counters,
     ended: &mut EndedRuns,
     entry: &Entry,
-) -> rusqlite::Result<bool> {
-    let holds = ended.holds(entry);
-    if !holds || apply::apply(sql, counters, entry)? == Applied::Duplicate {
+) -> rusqlite::Result<Fate> {
+    let fate = match ended.holds(entry) {
+        false => Fate::Void,
+        true => match apply::apply(sql, counters, entry)? {
+            Applied::Written => Fate::Written,
+            Applied::Duplicate => Fate::Duplicate,
+        },
+    };
+    if fate != Fate::Written {
         // Its worker went on from a state that is not so.
         ended.end(entry);
     }
-    if !holds && let Some(taken) = &entry.taken {
+    if fate == Fate::Void
+        && let Some(taken) = &entry.taken
+    {
         // At once: a record that follows it may be in this batch too.
         taken.session.cancel();
     }
-    Ok(holds)
+    Ok(fate)
 }
 
 /// The runs that end with a batch. They are announced only after its commit: a worker that begins

@@ -10,6 +10,7 @@ use saga_core::settle::Settlement;
 use super::idempotency::KeptReply;
 use super::tally::Tally;
 use super::writer::StoreFault;
+use crate::metrics::turns::Measured;
 use crate::session::{Session, Share};
 
 /// Everything that one turn writes. It is committed whole or not at all (invariant 2).
@@ -48,6 +49,8 @@ pub struct Entry {
     pub ticket: u64,
     /// The worker's run in which it was decided; see [`Progress`].
     pub run: u64,
+    /// What counts it when it is committed, or will not be; none where nothing is measured.
+    pub measured: Option<Measured>,
     /// Called once, after the commit or when there will be none.
     pub done: Done,
 }

@@ -175,6 +175,15 @@ impl StoreFile {
         &self.identity
     }
 
+    /// What it occupies on disk: the database and the log of its latest commits, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<(&'static str, u64)> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        vec![("db", bytes(&self.path)), ("wal", bytes(Path::new(&log)))]
+    }
+
     /// A connection that may write. Only the writer has one.
     ///
     /// # Errors

@@ -317,6 +317,19 @@ pub fn quarantined(
     Ok((count as u64, rows))
 }
 
+/// How many aggregates are quarantined, counted up to `most`.
+///
+/// # Errors
+/// What SQLite said.
+pub fn quarantined_up_to(sql: &Connection, participant: i64, most: usize) -> rusqlite::Result<u64> {
+    sql.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE participant = ?1 LIMIT ?2)",
+    )?
+    .query_row(params![participant, most as i64], |row| {
+        row.get::<_, i64>(0).map(|count| count as u64)
+    })
+}
+
 /// A decision as it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {

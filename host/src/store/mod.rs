@@ -12,6 +12,7 @@
 //! - [`read`]: reading, on connections of their own
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
+//! - [`backlog`]: how much of the outbox waits, and for how long
 //! - [`tally`]: how often each build was asked what
 //! - [`topic_ids`]: which topics were read, by the ids that brokers give them
 //! - [`prune`]: what is old goes, so that no table grows without end
@@ -21,6 +22,7 @@
 //! before the commit is on disk.
 
 pub mod apply;
+pub mod backlog;
 mod batch;
 pub mod entry;
 pub mod file;

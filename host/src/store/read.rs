@@ -10,6 +10,7 @@ use saga_core::record::{Attributes, Position, Record};
 
 use super::entry::FiredTimer;
 use super::idempotency::{self, FirstReply};
+use crate::session::Extent;
 
 /// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
 const AUTHORS: usize = 64;
@@ -149,6 +150,23 @@ impl Reader {
                 "SELECT coalesce(max(partition) + 1, 0) FROM partitions WHERE topic = ?1",
             )?
             .query_row([topic], |row| row.get(0))
+    }
+
+    /// Where the partitions of a topic that hold or held records begin, were nothing deleted, and end.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn extents(&self, topic: i64) -> rusqlite::Result<Vec<Extent>> {
+        self.sql
+            .prepare_cached("SELECT partition, next_offset FROM partitions WHERE topic = ?1")?
+            .query_map([topic], |row| {
+                Ok(Extent {
+                    partition: row.get(0)?,
+                    begin: 0,
+                    end: row.get(1)?,
+                })
+            })?
+            .collect()
     }
 
     /// Published records of a partition from `from` on, at most `most`.

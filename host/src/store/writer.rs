@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::Counters;
-use super::batch::{Applying, EndedRuns, Item, Step, in_savepoint, still_open, write_entry};
+use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_open, write_entry};
 use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
 use super::idempotency::{IdempotencySettings, Known, KnownKeys};
@@ -31,6 +31,7 @@ use super::read::Reader;
 use super::tally::{Tallies, Tally};
 use crate::changes::Changes;
 use crate::clock::now_ms;
+use crate::metrics::Commits;
 use crate::signal::Signal;
 
 /// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
@@ -108,6 +109,7 @@ impl Store {
         settings: StoreSettings,
         idempotency: IdempotencySettings,
         readers: OutboxReaders,
+        commits: Commits,
     ) -> anyhow::Result<Self> {
         let connection = file.writing()?;
         bound_size(&connection, settings.max_bytes)?;
@@ -129,6 +131,7 @@ impl Store {
             uncommitted: Tallies::default(),
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
             batch: settings.batch.max(1),
+            commits,
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -149,6 +152,12 @@ impl Store {
     #[must_use]
     pub fn identity(&self) -> &str {
         self.file.identity()
+    }
+
+    /// What its files occupy; see [`StoreFile::bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> Vec<(&'static str, u64)> {
+        self.file.bytes()
     }
 
     /// Whether the last commit failed.
@@ -278,6 +287,7 @@ struct Writer {
     uncommitted: Tallies,
     pruner: Pruner,
     batch: usize,
+    commits: Commits,
 }
 
 impl Writer {
@@ -332,10 +342,12 @@ impl Writer {
                 Err(_) => break,
             });
         }
+        let (entries, began) = (batch.len(), self.commits.now());
         let (batch, result) = self.write(batch);
+        let now = self.commits.over(entries, began, result.is_ok());
         self.counters.clear();
         match result {
-            Ok(()) => self.committed(batch),
+            Ok(()) => self.committed(batch, now),
             Err(error) => self.failed(batch, &error),
         }
         left
@@ -362,14 +374,14 @@ impl Writer {
                     Applying::Run(done)
                 }
                 Item::Entry(entry) => {
-                    let mut written = false;
+                    let mut fate = Fate::Void;
                     if result.is_ok() {
                         match write_entry(sql, counters, &mut ended, &entry) {
-                            Ok(was_written) => written = was_written,
+                            Ok(written) => fate = written,
                             Err(error) => result = Err(error),
                         }
                     }
-                    Applying::Entry(entry, written)
+                    Applying::Entry(entry, fate)
                 }
             });
         }
@@ -389,25 +401,31 @@ impl Writer {
         (applying, result)
     }
 
-    fn committed(&mut self, batch: Vec<Applying>) {
+    fn committed(&mut self, batch: Vec<Applying>, now: Option<Instant>) {
         // A commit with nothing in it goes through on a full disk too.
-        let has_written = |item: &Applying| matches!(item, Applying::Entry(_, true));
+        let has_written =
+            |item: &Applying| matches!(item, Applying::Entry(_, Fate::Written | Fate::Duplicate));
         if batch.iter().any(has_written) && self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store takes commits again");
         }
         let mut rings = Rings::default();
         for item in batch {
             match item {
-                Applying::Entry(entry, true) => {
+                Applying::Entry(entry, fate @ (Fate::Written | Fate::Duplicate)) => {
                     rings.add(&entry);
                     entry.progress.set_committed(entry.ticket);
                     if let Some(kept) = &entry.kept_reply {
                         kept.claim.keep();
                     }
                     self.tell(&entry);
+                    match entry.measured {
+                        Some(measured) if fate == Fate::Written => measured.committed(now),
+                        Some(measured) => measured.was_committed_before(),
+                        None => {}
+                    }
                     (entry.done)(Ok(()));
                 }
-                Applying::Entry(entry, false) => {
+                Applying::Entry(entry, Fate::Void) => {
                     let why = "was decided on a state that did not come to be; try again";
                     void(*entry, &StoreFault(why.into()));
                 }
@@ -492,6 +510,9 @@ fn void(mut entry: Entry, fault: &StoreFault) {
     entry.kept_reply = None;
     if let Some(taken) = &entry.taken {
         taken.session.cancel();
+    }
+    if let Some(measured) = entry.measured {
+        measured.is_void();
     }
     (entry.done)(Err(fault.clone()));
 }
@@ -643,6 +664,7 @@ mod tests {
             settings,
             IdempotencySettings::default(),
             OutboxReaders::Consumers,
+            Commits::default(),
         )
         .unwrap();
         store

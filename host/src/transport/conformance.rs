@@ -20,6 +20,7 @@ pub(super) use swap::*;
 
 use super::{Delivery, Readings, Share, Sink, Source, Transport, UNDER_WAY_BYTES, WINDOW};
 use crate::clock::now_ms;
+use crate::metrics::Commits;
 use crate::store::{
     Entry, IdempotencySettings, OutboxReaders, OutboxRow, Progress, Store, StoreFile,
     StoreSettings, Taken, registry,
@@ -122,6 +123,7 @@ impl Rig {
                 StoreSettings::default(),
                 IdempotencySettings::default(),
                 readers,
+                Commits::default(),
             )
             .unwrap(),
         );
@@ -267,6 +269,7 @@ impl Rig {
             fired: None,
             put_aside: None,
             dead_letter: None,
+            measured: None,
             progress: Arc::new(Progress::default()),
             ticket: 1,
             run: 0,

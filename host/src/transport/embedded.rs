@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::stop::RingsAtStop;
-use super::{Delivery, Session, Sink, Source, Transport, WINDOW};
+use super::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 use crate::signal::Signal;
 use crate::store::{Reader, Store};
 
@@ -91,6 +91,20 @@ impl Transport for EmbeddedLog {
 
     /// What is committed is published.
     fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
+
+    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
+        let mut extents = reader.extents(source.topic_row)?;
+        for partition in 0..self.partitions {
+            if extents.iter().all(|known| known.partition != partition) {
+                extents.push(Extent {
+                    partition,
+                    begin: 0,
+                    end: 0,
+                });
+            }
+        }
+        Ok(extents)
+    }
 
     fn trouble(&self) -> Option<String> {
         None

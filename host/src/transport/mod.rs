@@ -23,7 +23,8 @@ use std::thread::JoinHandle;
 use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::session::{Readings, Session, Share, Source, UNDER_WAY_BYTES};
+pub use crate::session::{Extent, Readings, Session, Share, Source, UNDER_WAY_BYTES};
+use crate::store::Reader;
 
 /// A record on its way to the rules.
 pub struct Delivery {
@@ -125,6 +126,13 @@ pub trait Transport: Send + Sync {
     /// that are published already are left alone. May be called at any time: what comes before
     /// [`Transport::publish`], or after its thread has ended, counts from the next call of it.
     fn publish_too(&self, topics: Vec<(Arc<str>, i64)>);
+
+    /// Where the partitions of a source that are read here begin and end, as far as that is known without asking a
+    /// broker. May be some seconds old.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>>;
 
     /// Why records don't flow at the moment, if they don't.
     fn trouble(&self) -> Option<String>;

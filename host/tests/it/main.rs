@@ -21,6 +21,8 @@ mod builds;
 mod chameleon;
 #[path = "../support/expect.rs"]
 mod expect;
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[path = "../support/judge.rs"]
 mod judge;
 #[path = "../support/store_file.rs"]
@@ -52,6 +54,9 @@ mod idempotency;
 mod isolation;
 mod journal;
 mod limits;
+mod log;
+mod metrics;
+mod metrics_kafka;
 mod operator;
 mod other_domain;
 mod prefer;

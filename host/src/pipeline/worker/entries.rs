@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use saga_core::identity;
-use saga_core::message::Message;
+use saga_core::message::{Message, Origin};
 use saga_core::record::Record;
 
 use super::super::decide::Decided;
 use super::super::given_up::{self, GivenUp};
 use super::super::outgoing;
 use super::Worker;
+use crate::metrics::turns::{End, Measured, Since};
 use crate::store::{DeadLetter, Entry, Quarantine, Taken, Tally, Verdict};
 
 /// Reads of one name are counted no more often than this: each would wake the writer.
@@ -34,6 +35,11 @@ impl Worker {
             self.reads.insert(message.name.clone(), now);
             self.shared.store.count(self.tally(message, Verdict::Read));
         }
+    }
+
+    /// What counts a turn on this message when it is committed.
+    pub(super) fn measured(&self, message: &Message, end: End, since: Since) -> Option<Measured> {
+        (self.counted).to_commit(message.origin, &message.name, end, since, None)
     }
 
     /// An entry with what was decided, and what it leaves of the aggregate is remembered.
@@ -65,15 +71,23 @@ impl Worker {
         &mut self,
         message: Option<&Message>,
         given_up: &GivenUp,
+        since: Since,
     ) -> Entry {
         self.ticket += 1;
         let tally = (message.filter(|_| given_up.is_fault))
             .map(|message| self.tally(message, Verdict::Fault));
         let quarantine = (message.filter(|_| given_up.is_not_migrated))
             .map(|message| given_up::quarantine(message, &given_up.detail));
+        // A record that can't be read has no name.
+        let (origin, name) = message.map_or((Origin::Event, ""), |message| {
+            (message.origin, message.name.as_str())
+        });
+        let reason = Some(given_up.reason);
+        let measured = (self.counted).to_commit(origin, name, given_up.end(), since, reason);
         Entry {
             tally,
             quarantine,
+            measured,
             ..self.bare_entry()
         }
     }
@@ -96,6 +110,7 @@ impl Worker {
             fired: None,
             put_aside: None,
             dead_letter: None,
+            measured: None,
             progress: self.progress.clone(),
             ticket: self.ticket,
             run: self.run,
@@ -108,10 +123,11 @@ impl Worker {
     }
 
     /// Settles a record that changes nothing.
-    pub(super) fn pass(&mut self, taken: Taken) {
+    pub(super) fn pass(&mut self, taken: Taken, measured: Option<Measured>) {
         self.ticket += 1;
         self.commit(Entry {
             taken: Some(taken),
+            measured,
             ..self.bare_entry()
         });
     }
@@ -124,10 +140,10 @@ impl Worker {
         record: Record,
         message: Option<&Message>,
         given_up: GivenUp,
-        attempts: u32,
+        (attempts, since): (u32, Since),
     ) {
         let place = identity::of_position(&record.position);
-        let entry = self.given_up_entry(message, &given_up);
+        let entry = self.given_up_entry(message, &given_up, since);
         let active = self.active();
         let letter = given_up.of_record(&taken, &record, attempts, &self.shared, active);
         let published = outgoing::dead_letter(&self.shared.limits, active, record, &letter);

@@ -28,6 +28,7 @@ use super::participant::Shared;
 use super::recent::Recent;
 use super::turn::{Answer, Turn};
 use super::turnover::Slot;
+use crate::metrics::turns::{End, Generation};
 use crate::store::{Progress, Reader};
 
 /// The turn loop of one thread.
@@ -40,6 +41,8 @@ pub(super) struct Worker {
     recent: Recent,
     /// When a read was last counted, by its name.
     reads: HashMap<String, Instant>,
+    /// What the turns of the generation that decides are counted by.
+    counted: Generation,
     progress: Arc<Progress>,
     ticket: u64,
     run: u64,
@@ -54,6 +57,7 @@ impl Worker {
         turnovers: Arc<Slot>,
     ) -> Self {
         let progress = Arc::<Progress>::default();
+        let counted = (shared.turns).generation(active.digest(), active.description());
         Self {
             decider: Decider::new(shared.clone(), active, reader, progress.clone()),
             shared,
@@ -62,6 +66,7 @@ impl Worker {
             parked: Parked::default(),
             recent: Recent::default(),
             reads: HashMap::new(),
+            counted,
             progress,
             ticket: 0,
             run: 0,
@@ -84,7 +89,10 @@ impl Worker {
                 Some(due) => self.turns.recv_deadline(due),
             };
             match turn {
-                Ok(turn) => self.offer(turn),
+                Ok(turn) => {
+                    self.shared.turns.taken_up(turn.since());
+                    self.offer(turn);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 // What is parked comes again after the next start.
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -100,6 +108,8 @@ impl Worker {
             let key = key.to_owned();
             match turn {
                 Turn::Command(turn) => {
+                    let message = &turn.envelope.message;
+                    (self.counted).ended(message.origin, &message.name, End::Retry, turn.since);
                     reply(
                         *turn,
                         Answer::TryLater(format!(
@@ -124,9 +134,10 @@ impl Worker {
                 taken,
                 record,
                 reason,
-            } => self.unreadable(taken, *record, reason),
+                since,
+            } => self.unreadable(taken, *record, reason, since),
             Turn::Passed(taken) if taken.session.is_cancelled() => {}
-            Turn::Passed(taken) => self.pass(taken),
+            Turn::Passed(taken) => self.pass(taken, None),
             Turn::Wake => {}
         }
     }
@@ -140,6 +151,9 @@ impl Worker {
         if let Some(turnover) = self.turnovers.take() {
             self.decider.turn_over(turnover);
             self.reads.clear();
+            let active = self.decider.active();
+            let (digest, description) = (active.digest(), active.description());
+            self.counted = self.shared.turns.generation(digest, description);
         }
         let run = self.progress.run();
         if run != self.run {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use saga_core::compatibility;
 use saga_core::identity::{self, Identity};
-use saga_core::message::{Envelope, Message};
+use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::Reply;
 use saga_core::record::Record;
 use saga_core::rules::{Fault, FaultKind};
@@ -14,6 +14,7 @@ use super::super::decide::Undecided;
 use super::super::given_up::{self, Failure, GivenUp, STORE_RETRY, what_next};
 use super::super::turn::{Answer, CommandTurn, EventTurn, TimerTurn, Turn};
 use super::Worker;
+use crate::metrics::turns::{End, Since};
 use crate::store::{Claim, Entry, KeptReply, StoreFault, Taken, Verdict};
 
 impl Worker {
@@ -54,14 +55,16 @@ impl Worker {
                 let generated_key = turn.generated_key;
                 let answer = turn.answer;
                 let kept_reply = turn.claim.zip(reply.as_ref()).map(kept);
-                let verdict = match reply {
-                    Some(Reply::Refused(_)) => Verdict::Refused,
-                    _ => Verdict::Decided,
+                let (verdict, end) = match reply {
+                    Some(Reply::Refused(_)) => (Verdict::Refused, End::Refused),
+                    _ => (Verdict::Decided, End::Decided),
                 };
                 let tally = self.tally(&turn.envelope.message, verdict);
+                let measured = self.measured(&turn.envelope.message, end, turn.since);
                 let entry = self.decided_entry(decided);
                 self.commit(Entry {
                     tally: Some(tally),
+                    measured,
                     generated_key,
                     kept_reply,
                     done: Box::new(move |result| {
@@ -78,10 +81,7 @@ impl Worker {
                     ..entry
                 });
             }
-            Err(undecided) => {
-                let why = self.explain(&turn.envelope, undecided);
-                reply(turn, why);
-            }
+            Err(undecided) => self.undecided(turn, undecided),
         }
     }
 
@@ -96,22 +96,44 @@ impl Worker {
         let answer = self.decider.read(message);
         match answer {
             Ok((body, ticket)) => {
+                let end = match body {
+                    Reply::Refused(_) => End::Refused,
+                    _ => End::Decided,
+                };
+                let (origin, name, since) = (message.origin, message.name.as_str(), turn.since);
                 let answer = Answer::Replied(body, message.key.clone());
                 if ticket <= self.progress.committed() && self.run == self.progress.run() {
+                    self.counted.ended(origin, name, end, since);
                     reply(turn, answer);
                 } else {
-                    self.shared
-                        .store
-                        .after(self.progress.clone(), self.run, move |result| {
-                            reply(turn, result.map_or_else(Answer::StoreFailed, |()| answer));
-                        });
+                    let measured = self.measured(message, end, since);
+                    let after = move |result: Result<(), StoreFault>| {
+                        match measured {
+                            Some(measured) if result.is_ok() => measured.answered(),
+                            Some(measured) => measured.is_void(),
+                            None => {}
+                        }
+                        reply(turn, result.map_or_else(Answer::StoreFailed, |()| answer));
+                    };
+                    (self.shared.store).after(self.progress.clone(), self.run, after);
                 }
             }
-            Err(undecided) => {
-                let why = self.explain(&turn.envelope, undecided);
-                reply(turn, why);
-            }
+            Err(undecided) => self.undecided(turn, undecided),
         }
+    }
+
+    /// Answers a client whose message was not decided.
+    fn undecided(&mut self, turn: CommandTurn, undecided: Undecided) {
+        let end = match undecided {
+            Undecided::Malformed(_) => End::Malformed,
+            Undecided::RetryLater(_) => End::Retry,
+            Undecided::Store(_) => End::Void,
+            Undecided::Broke(_) | Undecided::NotMigrated(_) => End::Fault,
+        };
+        let message = &turn.envelope.message;
+        (self.counted).ended(message.origin, &message.name, end, turn.since);
+        let why = self.explain(&turn.envelope, undecided);
+        reply(turn, why);
     }
 
     /// Whether what a record was admitted under still holds: the rules may have been swapped since.
@@ -152,24 +174,34 @@ impl Worker {
             Ok(was_applied || self.was_put_aside(&turn.taken, &turn.record)?)
         });
         let decided = match was_settled {
-            Ok(true) => return self.pass(turn.taken),
+            Ok(true) => {
+                let measured = self.measured(message, End::Duplicate, turn.since);
+                return self.pass(turn.taken, measured);
+            }
             Ok(false) => self.decider.decide(&turn.envelope),
             Err(error) => Err(error.into()),
         };
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
+                let measured = self.measured(&turn.envelope.message, End::Decided, turn.since);
                 let entry = self.decided_entry(decided);
                 self.recent.note(entry.ticket, identity);
                 self.commit(Entry {
                     tally: Some(tally),
+                    measured,
                     taken: Some(turn.taken),
                     ..entry
                 });
             }
-            Err(Undecided::Store(fault)) => self.store_failed(&turn.taken, &fault),
+            Err(Undecided::Store(fault)) => {
+                let message = &turn.envelope.message;
+                (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
+                self.store_failed(&turn.taken, &fault);
+            }
             Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
                 Failure::Retry(delay) => {
+                    self.counted.tried(&turn.envelope.message);
                     let key = turn.envelope.message.key.clone();
                     self.parked
                         .park(key, Turn::Event(turn), Instant::now() + delay);
@@ -180,9 +212,11 @@ impl Worker {
                         taken,
                         record,
                         attempts,
+                        since,
                         ..
                     } = *turn;
-                    self.put_aside(taken, record, Some(&envelope.message), given_up, attempts);
+                    let message = Some(&envelope.message);
+                    self.put_aside(taken, record, message, given_up, (attempts, since));
                 }
             },
         }
@@ -215,23 +249,30 @@ impl Worker {
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
+                let measured = self.measured(&turn.envelope.message, End::Decided, turn.since);
                 let entry = self.decided_entry(decided);
                 let over = turn.over;
                 self.commit(Entry {
                     tally: Some(tally),
+                    measured,
                     fired: Some(turn.fired),
                     done: Box::new(move |_| drop(over)),
                     ..entry
                 });
             }
-            Err(Undecided::Store(_)) => {}
+            Err(Undecided::Store(_)) => {
+                let message = &turn.envelope.message;
+                (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
+            }
             Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
                 Failure::Retry(delay) => {
+                    self.counted.tried(&turn.envelope.message);
                     self.parked
                         .park(key, Turn::Timer(turn), Instant::now() + delay)
                 }
                 Failure::GiveUp(given_up) => {
-                    let entry = self.given_up_entry(Some(&turn.envelope.message), &given_up);
+                    let entry =
+                        self.given_up_entry(Some(&turn.envelope.message), &given_up, turn.since);
                     let letter = given_up.of_timer(&turn, self.active());
                     let TimerTurn { fired, over, .. } = *turn;
                     let done = Box::new(move |_| drop(over));
@@ -252,14 +293,25 @@ impl Worker {
         Ok(self.recent.holds(identity) || self.decider.was_applied(identity)?)
     }
 
-    pub(super) fn unreadable(&mut self, taken: Taken, record: Record, reason: String) {
+    pub(super) fn unreadable(
+        &mut self,
+        taken: Taken,
+        record: Record,
+        reason: String,
+        since: Since,
+    ) {
         if taken.session.is_cancelled() {
             return;
         }
         match self.was_put_aside(&taken, &record) {
-            Ok(true) => self.pass(taken),
+            Ok(true) => {
+                let end = End::Duplicate;
+                let measured = (self.counted).to_commit(Origin::Event, "", end, since, None);
+                self.pass(taken, measured);
+            }
             Ok(false) => {
-                self.put_aside(taken, record, None, GivenUp::malformed(reason), 1);
+                let given_up = GivenUp::malformed(reason);
+                self.put_aside(taken, record, None, given_up, (1, since));
             }
             Err(error) => self.store_failed(&taken, &StoreFault(error.to_string().into())),
         }

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
+use super::extents::heard;
 use super::group::{self, Readers};
 use super::pulse::Pulse;
 use super::recognition::recognise;
@@ -26,6 +27,9 @@ use crate::transport::{Sink, Source};
 
 /// How often offsets are committed to Kafka.
 const COMMIT: Duration = Duration::from_secs(5);
+
+/// How often it is noted how far the partitions reach. It costs a call for each that asks nobody.
+const NOTE: Duration = Duration::from_secs(1);
 
 /// Longest sleep: a bell that was missed is noticed after it, and so is `stop`.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -101,6 +105,7 @@ impl Consumer {
             }
         }
         self.client.context().forget();
+        self.note_extents();
         // What a source that is gone had to complain of must not last.
         self.client.context().forget_troubles();
         self.parts
@@ -132,6 +137,7 @@ impl Consumer {
             // Others have come, and go first.
             self.client.unsubscribe();
             self.client.context().release();
+            self.note_extents();
         }
         Ok(())
     }
@@ -235,6 +241,7 @@ impl Consumer {
         let assignment = self.client.context();
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
+        let mut noted = Instant::now();
         let mut pulse = Pulse::new();
         let mut rung = None;
         while !stop.is_cancelled() {
@@ -253,6 +260,10 @@ impl Consumer {
             if assignment.look_is_due(rung != Some(seen)) {
                 self.recognise();
                 rung = Some(seen);
+            }
+            if noted.elapsed() >= NOTE {
+                noted = Instant::now();
+                self.note_extents();
             }
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
@@ -309,6 +320,13 @@ impl Consumer {
         recognise(&self.client, &self.parts, &self.source);
     }
 
+    /// Notes how far the partitions reach that are read now.
+    fn note_extents(&self) {
+        let partitions = self.client.context().partitions();
+        let heard = heard(self.client.client(), &self.source.topic, &partitions);
+        self.parts.extents.note(&self.source, heard);
+    }
+
     /// Tells Kafka how far the store is; says whether there is anything that it has not taken yet.
     fn commit(&self) -> bool {
         // What waits for a broker is sent when that is back, and then comes from a member that the group knows by another
@@ -332,6 +350,7 @@ impl Consumer {
     /// Makes a new client after a pause; false where `stop` came first.
     fn begin_again(&mut self, mut pause: Duration, stop: &CancellationToken) -> bool {
         self.client.context().forget();
+        self.note_extents();
         loop {
             let until = Instant::now() + pause;
             pause = self.parts.retry;

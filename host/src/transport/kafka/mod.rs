@@ -4,6 +4,7 @@
 //!
 //! - [`settings`], [`security`]: our settings and the librdkafka properties that follow from them
 //! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
+//! - `extents`: where the partitions that are read begin and end
 //! - `group`, `group_members`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
@@ -19,6 +20,7 @@
 mod assignment;
 mod client;
 mod consumer;
+mod extents;
 mod group;
 mod group_members;
 mod headers;
@@ -51,10 +53,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use settings::{KafkaSettings, redact};
 
-use super::{Sink, Source, Transport};
-use crate::store::Store;
+use super::{Extent, Sink, Source, Transport};
+use crate::store::{Reader, Store};
 use client::LastError;
 use consumer::Consumer;
+use extents::Extents;
 use published::Published;
 use relay::Relay;
 use security::SaslSettings;
@@ -79,6 +82,7 @@ struct Parts {
     settings: KafkaSettings,
     topics: Arc<Watched>,
     published: Arc<Published>,
+    extents: Arc<Extents>,
     troubles: Arc<Troubles>,
     /// Whether, at the start, nobody else was seen in the groups.
     is_claimed: Arc<AtomicBool>,
@@ -121,6 +125,7 @@ impl Kafka {
             settings,
             topics,
             published: Arc::default(),
+            extents: Arc::default(),
             troubles,
             is_claimed: Arc::default(),
             retry: RETRY,
@@ -190,6 +195,10 @@ impl Transport for Kafka {
         }
         // The relay sleeps on it.
         self.0.store.published().ring();
+    }
+
+    fn extents(&self, _: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
+        Ok(self.0.extents.of(source))
     }
 
     fn trouble(&self) -> Option<String> {

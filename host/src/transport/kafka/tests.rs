@@ -648,6 +648,7 @@ fn wrong_settings_are_refused_all_at_once() {
             crate::store::StoreSettings::default(),
             crate::store::IdempotencySettings::default(),
             crate::store::OutboxReaders::Relay,
+            crate::metrics::Commits::default(),
         )
         .unwrap(),
     );

@@ -226,6 +226,18 @@ impl Assignment {
         self.say_revoked(&places.into_keys().collect::<Vec<_>>());
     }
 
+    /// The partitions that are read now, each with the first record that came of it, if one did.
+    pub(super) fn partitions(&self) -> Vec<(i32, Option<i64>)> {
+        let first = |place: &Place| match &place.reading {
+            Reading::Runs { start, .. } => Some(*start),
+            Reading::Begins { fallback, .. } => *fallback,
+            Reading::Awaits { stored } => *stored,
+        };
+        let places = self.places();
+        let places = places.iter();
+        places.map(|(at, place)| (*at, first(place))).collect()
+    }
+
     /// How far the store is, where Kafka has not taken that yet.
     pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();

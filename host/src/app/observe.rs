@@ -1,0 +1,106 @@
+//! What is looked up for the metrics when somebody asks: in the store, the transport and the participants.
+//!
+//! Each look is bounded: a row for each partition and topic, none for each record or aggregate.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::now_ms;
+use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
+use crate::reload::Reloader;
+use crate::reload::hosted::Hosted;
+use crate::store::{OutboxReaders, Reader, Store, backlog, history};
+use crate::transport::Transport;
+
+/// Quarantined aggregates that are counted of a participant.
+const QUARANTINED: usize = 10_000;
+
+/// Where to look.
+pub(super) struct Observer {
+    pub(super) store: Arc<Store>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) reloader: Reloader,
+    pub(super) readers: OutboxReaders,
+    /// Bytes that the store may grow to; 0 for no bound.
+    pub(super) max_bytes: u64,
+    pub(super) draining: CancellationToken,
+    /// Opened when somebody asks for the first time; who asks meanwhile waits.
+    pub(super) reader: Mutex<Option<Reader>>,
+}
+
+impl Observer {
+    /// What there is now. Blocks.
+    pub(super) fn observe(&self) -> Observed {
+        let mut observed = Observed {
+            participants: self.reloader.hosted().map(participant).collect(),
+            store_files: self.store.bytes(),
+            store_limit: (self.max_bytes > 0).then_some(self.max_bytes),
+            store_fails: self.store.is_failing(),
+            store_is_read: true,
+            transport_in_trouble: self.transport.trouble().is_some(),
+            is_draining: self.draining.is_cancelled(),
+            ..Observed::default()
+        };
+        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match kept.take() {
+            Some(opened) => Ok(opened),
+            None => self.store.reader(),
+        };
+        let looked = opened.and_then(|opened| self.look(kept.insert(opened), &mut observed));
+        if let Err(error) = looked {
+            tracing::warn!(%error, "the store can't be read for the metrics; what it would tell is left out");
+            observed.store_is_read = false;
+        }
+        observed
+    }
+
+    fn look(&self, reader: &Reader, observed: &mut Observed) -> rusqlite::Result<()> {
+        let sql = reader.connection();
+        let now = now_ms();
+        let backlogs = backlog::backlogs(sql, self.readers)?;
+        observed.topics = backlogs
+            .into_iter()
+            .map(|(name, backlog)| ObservedTopic {
+                name,
+                published: backlog.published,
+                waiting: backlog.waiting,
+                oldest_ms: backlog
+                    .oldest
+                    .map_or(0, |oldest| now.saturating_sub(oldest)),
+            })
+            .collect();
+        for (hosted, told) in self.reloader.hosted().zip(&mut observed.participants) {
+            let count = history::quarantined_up_to(sql, hosted.row, QUARANTINED)?;
+            told.quarantined = Some(count);
+            for source in hosted.sources() {
+                for extent in self.transport.extents(reader, &source)? {
+                    let stored =
+                        reader.offset(&source.consumer, source.topic_row, extent.partition)?;
+                    let behind = extent.end - stored.unwrap_or(extent.begin);
+                    observed.lags.push(ObservedLag {
+                        topic: source.topic.to_string(),
+                        partition: extent.partition,
+                        group: source.group.to_string(),
+                        // What is known of the end may be older than what is stored.
+                        records: u64::try_from(behind).unwrap_or(0),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn participant(hosted: &Hosted) -> ObservedParticipant {
+    let active = hosted.participant.active();
+    let (instances, queued) = hosted.participant.load();
+    ObservedParticipant {
+        name: hosted.participant.name().to_owned(),
+        digest: crate::metrics::turns::short(active.digest()).to_owned(),
+        version: active.description().version.clone(),
+        instances,
+        queued,
+        quarantined: None,
+    }
+}

@@ -1,0 +1,272 @@
+//! What is looked up when somebody asks: how much waits, how old it is, how large the store is, what decides.
+//!
+//! Plain values, filled by who knows them; nothing here is kept from one time to the next.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What there is at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// The participants that run.
+    pub participants: Vec<ObservedParticipant>,
+    /// The topics that are published to.
+    pub topics: Vec<ObservedTopic>,
+    /// The partitions that are read.
+    pub lags: Vec<ObservedLag>,
+    /// Files of the store, and their bytes.
+    pub store_files: Vec<(&'static str, u64)>,
+    /// Bytes that the store may grow to, where it is bounded.
+    pub store_limit: Option<u64>,
+    /// Whether the last commit failed.
+    pub store_fails: bool,
+    /// Whether the store could be read for this.
+    pub store_is_read: bool,
+    /// Whether records don't flow at the moment.
+    pub transport_in_trouble: bool,
+    /// Whether the host finishes what is under way and takes nothing more.
+    pub is_draining: bool,
+}
+
+/// A participant that runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedParticipant {
+    /// Name.
+    pub name: String,
+    /// Digest of what decides.
+    pub digest: String,
+    /// The version that it declares.
+    pub version: String,
+    /// Instances of the rules.
+    pub instances: usize,
+    /// Turns that wait for an instance.
+    pub queued: usize,
+    /// Aggregates whose states could not be migrated; none where it is not known.
+    pub quarantined: Option<u64>,
+}
+
+/// A topic that is published to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedTopic {
+    /// Name.
+    pub name: String,
+    /// Records that were published since the store was made.
+    pub published: u64,
+    /// Records that are committed and wait to be published, or to be read.
+    pub waiting: u64,
+    /// Age of the oldest of them, in milliseconds; 0 where none waits.
+    pub oldest_ms: u64,
+}
+
+/// A partition that is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedLag {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Consumer group.
+    pub group: String,
+    /// Records that are there and not settled.
+    pub records: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ParticipantLabels {
+    participant: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GenerationLabels {
+    participant: String,
+    digest: String,
+    version: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabels {
+    topic: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabels {
+    topic: String,
+    partition: i32,
+    group: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileLabels {
+    file: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+impl Observed {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        gauges(
+            registry,
+            "build_info",
+            "The version of this host",
+            [(
+                BuildLabels {
+                    version: env!("CARGO_PKG_VERSION"),
+                },
+                1,
+            )],
+        );
+        self.register_participants(registry);
+        self.register_topics(registry);
+        self.register_store(registry);
+        let mut flag = |name: &str, help: &str, is_so: bool| {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(is_so.into());
+            registry.register(name, help, gauge);
+        };
+        flag(
+            "transport_trouble",
+            "1 while records don't flow; `/readyz` says why",
+            self.transport_in_trouble,
+        );
+        flag(
+            "draining",
+            "1 while the host finishes what is under way before it ends",
+            self.is_draining,
+        );
+    }
+
+    fn register_participants(&self, registry: &mut Registry) {
+        let labels = |one: &ObservedParticipant| ParticipantLabels {
+            participant: one.name.clone(),
+        };
+        let of = self.participants.iter();
+        gauges(
+            registry,
+            "generation_info",
+            "The generation of the rules that decides",
+            of.clone().map(|one| {
+                let labels = GenerationLabels {
+                    participant: one.name.clone(),
+                    digest: one.digest.clone(),
+                    version: one.version.clone(),
+                };
+                (labels, 1)
+            }),
+        );
+        gauges(
+            registry,
+            "instances",
+            "Instances of the rules, each with a thread",
+            of.clone().map(|one| (labels(one), one.instances as u64)),
+        );
+        gauges(
+            registry,
+            "turns_queued",
+            "Turns that wait for an instance",
+            of.clone().map(|one| (labels(one), one.queued as u64)),
+        );
+        gauges(
+            registry,
+            "quarantined_aggregates",
+            "Aggregates whose states could not be migrated, counted up to 10000",
+            of.filter_map(|one| Some((labels(one), one.quarantined?))),
+        );
+    }
+
+    fn register_topics(&self, registry: &mut Registry) {
+        let labels = |one: &ObservedTopic| TopicLabels {
+            topic: one.name.clone(),
+        };
+        let published = Family::<TopicLabels, Counter>::default();
+        for topic in &self.topics {
+            published
+                .get_or_create(&labels(topic))
+                .inc_by(topic.published);
+        }
+        registry.register(
+            "records_published",
+            "Records published since the store was made; on the embedded log, what is committed is published",
+            published,
+        );
+        gauges(
+            registry,
+            "outbox_depth",
+            "Records that are committed and wait: to be published to Kafka, or on the embedded log to be settled by all who read them",
+            (self.topics.iter()).map(|one| (labels(one), one.waiting)),
+        );
+        let ages = Family::<TopicLabels, Gauge<f64, AtomicU64>>::default();
+        for topic in &self.topics {
+            ages.get_or_create(&labels(topic))
+                .set(topic.oldest_ms as f64 / 1_000.0);
+        }
+        registry.register(
+            "outbox_oldest_age_seconds",
+            "Age of the oldest record that waits; 0 where none does",
+            ages,
+        );
+        gauges(
+            registry,
+            "consumer_lag_records",
+            "Records of a partition that are there and not settled",
+            self.lags.iter().map(|lag| {
+                let labels = PartitionLabels {
+                    topic: lag.topic.clone(),
+                    partition: lag.partition,
+                    group: lag.group.clone(),
+                };
+                (labels, lag.records)
+            }),
+        );
+    }
+
+    fn register_store(&self, registry: &mut Registry) {
+        gauges(
+            registry,
+            "store_bytes",
+            "Size of the store's files",
+            (self.store_files.iter()).map(|(file, bytes)| (FileLabels { file }, *bytes)),
+        );
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            registry.register(name, help, gauge);
+        };
+        if let Some(limit) = self.store_limit {
+            gauge(
+                "store_limit_bytes",
+                "Bytes that the store may grow to, where that is set",
+                limit,
+            );
+        }
+        gauge(
+            "store_failing",
+            "1 while the store takes no commits, or can't be read",
+            u64::from(self.store_fails || !self.store_is_read),
+        );
+    }
+}
+
+/// Registers a gauge with these series. A metric without any is not told.
+fn gauges<L>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) where
+    L: EncodeLabelSet + std::fmt::Debug + Clone + std::hash::Hash + Eq + Send + Sync + 'static,
+{
+    let family = Family::<L, Gauge>::default();
+    for (labels, value) in values {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        family.get_or_create(&labels).set(value);
+    }
+    registry.register(name, help, family);
+}
