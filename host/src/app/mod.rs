@@ -25,6 +25,7 @@ use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin};
 use crate::config::Config;
 use crate::generation::Build;
+use crate::http::listing::Lists;
 use crate::http::server;
 use crate::http::service::Service;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
@@ -315,6 +316,7 @@ fn start_participant(
         participant.clone(),
         prepared.serving,
         config.http.body_bytes,
+        Lists::new(store.clone(), config.http.page_items),
     ));
     let address = prepared
         .listener

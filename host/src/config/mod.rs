@@ -80,6 +80,8 @@ pub struct HttpSettings {
     pub body_bytes: usize,
     /// Connections of one listener.
     pub connections: usize,
+    /// Items on one page of a list at most.
+    pub page_items: usize,
 }
 
 /// The embedded log.
@@ -221,6 +223,7 @@ fn read(reader: &mut Reader) -> Config {
         http: HttpSettings {
             body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
             connections: reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20)),
+            page_items: reader.get(&["http", "page_items"], 200, in_range(1, 1_000)),
         },
         admin: operator::read_admin(reader),
         reload: operator::read_reload(reader),

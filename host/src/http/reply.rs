@@ -8,6 +8,7 @@ use super::answer::{Answered, json_response};
 use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
 use crate::pipeline::Answer;
+use crate::store::StoreFault;
 
 /// The answer to a command, or what is wrong.
 pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
@@ -18,13 +19,7 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
         }
         Answer::TryLater(reason) => return Err(try_later(reason)),
         Answer::CheckAgain(_) => return Err(try_later("the rules were swapped".into())),
-        Answer::StoreFailed(fault) => {
-            let detail = format!("the store failed and nothing was changed: {fault}");
-            return Err(
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail)
-                    .retry_after(1),
-            );
-        }
+        Answer::StoreFailed(fault) => return Err(store_failed(&fault)),
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
             return Err(Problem::new(
@@ -52,4 +47,10 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// The problem of a store that failed.
+pub(super) fn store_failed(fault: &StoreFault) -> Problem {
+    let detail = format!("the store failed and nothing was changed: {fault}");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", detail).retry_after(1)
 }

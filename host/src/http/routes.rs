@@ -1,15 +1,25 @@
 //! The routes of a participant, from its description.
 
+use std::collections::BTreeMap;
+
 use hyper::Method;
 use matchit::Router;
 use saga_core::description::{self, Command, CommandKind, Description, KeySource};
 
+use super::paging::ListingRoute;
 use super::schema::Schema;
 
 /// The routes of one participant.
 pub struct Routes {
     base_path: String,
-    router: Router<Vec<Route>>,
+    router: Router<Place>,
+}
+
+/// What is served at one path.
+#[derive(Default)]
+struct Place {
+    routes: Vec<Route>,
+    listing: Option<ListingRoute>,
 }
 
 /// A command and what is needed to take it.
@@ -32,6 +42,8 @@ pub struct Route {
 pub enum Found<'a> {
     /// A command, with its path parameters, percent-decoded.
     Route(&'a Route, Vec<(String, String)>),
+    /// A listing.
+    Listing(&'a ListingRoute),
     /// The path exists, for these methods.
     OtherMethods(Vec<&'a str>),
     /// Nothing.
@@ -44,22 +56,26 @@ impl Routes {
     /// The routes of a description, below this base path.
     ///
     /// # Errors
-    /// Says which command can't be served and why.
+    /// Says which command or listing can't be served and why.
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
-        let mut by_path: Vec<(String, Vec<Route>)> = Vec::new();
+        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         for command in &description.commands {
             let route = route(command, base_path).map_err(|reason| {
                 format!("command {} of {}: {reason}", command.name, description.name)
             })?;
-            match by_path.iter_mut().find(|(path, _)| *path == command.path) {
-                Some((_, routes)) => routes.push(route),
-                None => by_path.push((command.path.clone(), vec![route])),
-            }
+            let place = places.entry(&command.path).or_default();
+            place.routes.push(route);
+        }
+        for listing in &description.listings {
+            let route = ListingRoute::new(listing, description).map_err(|reason| {
+                format!("listing {} of {}: {reason}", listing.name, description.name)
+            })?;
+            places.entry(&listing.path).or_default().listing = Some(route);
         }
         let mut router = Router::new();
-        for (path, routes) in by_path {
+        for (path, place) in places {
             router
-                .insert(path.clone(), routes)
+                .insert(path, place)
                 .map_err(|error| format!("path {path} of {}: {error}", description.name))?;
         }
         Ok(Self {
@@ -83,14 +99,16 @@ impl Routes {
         } else {
             method
         };
-        let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
-            return Found::OtherMethods(
-                matched
-                    .value
-                    .iter()
-                    .map(|route| route.method.as_str())
-                    .collect(),
-            );
+        let place = matched.value;
+        let Some(route) = place.routes.iter().find(|route| route.method == *method) else {
+            return match &place.listing {
+                Some(listing) if *method == Method::GET => Found::Listing(listing),
+                listing => Found::OtherMethods(
+                    (listing.iter().map(|_| Method::GET.as_str()))
+                        .chain(place.routes.iter().map(|route| route.method.as_str()))
+                        .collect(),
+                ),
+            };
         };
         let mut parameters = Vec::new();
         for (name, value) in matched.params.iter() {
@@ -152,7 +170,7 @@ pub fn location(template: &str, key: &str) -> String {
     }
 }
 
-fn percent_encode(text: &str) -> String {
+pub(super) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         // The unreserved characters of RFC 3986.
@@ -165,7 +183,7 @@ fn percent_encode(text: &str) -> String {
     encoded
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
     }

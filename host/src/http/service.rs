@@ -13,6 +13,7 @@ use hyper::{Request, StatusCode};
 use tokio::sync::watch;
 
 use super::answer::{Answered, method_not_allowed, nothing_at, problem_response};
+use super::listing::Lists;
 use super::problem::{Problem, try_later};
 use super::reply::response;
 use super::request::{Body, checked_body, key, traceparent};
@@ -31,6 +32,7 @@ pub struct Service {
     participant: Arc<Participant>,
     serving: watch::Sender<Arc<Serving>>,
     body_bytes: usize,
+    lists: Lists,
 }
 
 /// Routes, and the generation whose they are.
@@ -62,11 +64,17 @@ impl Answers for Service {
 impl Service {
     /// A service for this participant.
     #[must_use]
-    pub fn new(participant: Arc<Participant>, serving: Serving, body_bytes: usize) -> Self {
+    pub fn new(
+        participant: Arc<Participant>,
+        serving: Serving,
+        body_bytes: usize,
+        lists: Lists,
+    ) -> Self {
         Self {
             participant,
             serving: watch::Sender::new(Arc::new(serving)),
             body_bytes,
+            lists,
         }
     }
 
@@ -102,6 +110,12 @@ impl Service {
         let path = head.uri.path();
         let (route, parameters) = match serving.routes.find(&head.method, path) {
             Found::Route(route, parameters) => (route, parameters),
+            Found::Listing(route) => {
+                let active = &serving.active;
+                return (self.lists)
+                    .answer(&self.participant, active, route, head)
+                    .await;
+            }
             Found::OtherMethods(methods) => {
                 return Ok(Some(method_not_allowed(&head.method, path, &methods)));
             }

@@ -9,6 +9,7 @@
 //! - `batch`: what shares a commit
 //! - [`apply`]: one entry as SQL
 //! - [`read`]: reading, on connections of their own
+//! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
 //! - [`tally`]: how often each build was asked what
@@ -24,6 +25,8 @@ mod batch;
 pub mod entry;
 pub mod file;
 pub mod history;
+pub mod index;
+pub mod pages;
 pub mod prune;
 pub mod read;
 pub mod registry;
@@ -34,6 +37,8 @@ pub mod writer;
 
 pub use apply::write_offset;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
+pub use index::{Index, Page, Wanted};
+pub use pages::Pages;
 pub use file::{OpenError, StoreFile, look};
 pub use prune::OutboxReaders;
 pub use read::Reader;

@@ -41,6 +41,7 @@ mod http;
 mod isolation;
 mod journal;
 mod limits;
+mod listings;
 mod operator;
 mod other_domain;
 mod reload_crash;
