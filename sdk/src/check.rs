@@ -203,7 +203,9 @@ fn filters(listing: &Listing, problems: &mut Vec<String>) {
         }
     }
     for parameter in repeated(filters.iter().map(|filter| filter.parameter.clone())) {
-        problems.push(format!("listing {name:?} has the filter {parameter:?} twice"));
+        problems.push(format!(
+            "listing {name:?} has the filter {parameter:?} twice"
+        ));
     }
 }
 

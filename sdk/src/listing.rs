@@ -193,7 +193,14 @@ mod tests {
         ] {
             assert_eq!(kind(pointer), Some(&expected), "{pointer}");
         }
-        for nowhere in ["", "plain", "/other", "/plain/x", "/anything/x", "/places/x"] {
+        for nowhere in [
+            "",
+            "plain",
+            "/other",
+            "/plain/x",
+            "/anything/x",
+            "/places/x",
+        ] {
             assert_eq!(at(&schema, nowhere), None, "{nowhere}");
         }
     }

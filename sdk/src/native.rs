@@ -6,7 +6,8 @@
 
 pub use crate::bindings::saga::participant::types::{
     Command, CommandKind, Description, Disposition, Endpoint, Event, Filter, KeySource, Listing,
-    Message, Method, Origin, Outcome, Parameter, Publication, Refusal, RefusalDescription, RefusalKind, Reply,
-    StateChange, StateDescription, Subscription, Timer, TimerChange, TimerDescription,
+    Message, Method, Origin, Outcome, Parameter, Publication, Refusal, RefusalDescription,
+    RefusalKind, Reply, StateChange, StateDescription, Subscription, Timer, TimerChange,
+    TimerDescription,
 };
 pub use crate::router::Rules;

@@ -419,10 +419,7 @@ impl fmt::Display for Lack {
                 name,
                 path,
                 filter: None,
-            } => write!(
-                f,
-                "listing `{name}`, or another one at {path}, is missing"
-            ),
+            } => write!(f, "listing `{name}`, or another one at {path}, is missing"),
             Self::Listing {
                 path,
                 filter: Some(filter),

@@ -53,8 +53,8 @@ impl FilterType {
     /// # Errors
     /// Says that it is no JSON, or allows none of these types, or several.
     pub fn of(schema: &str) -> Result<Self, String> {
-        let schema: Value = serde_json::from_str(schema)
-            .map_err(|error| format!("schema is not JSON: {error}"))?;
+        let schema: Value =
+            serde_json::from_str(schema).map_err(|error| format!("schema is not JSON: {error}"))?;
         let mut kinds = BTreeSet::new();
         let is_told = collect_kinds(&schema, &mut kinds);
         kinds.remove("null");
@@ -63,9 +63,7 @@ impl FilterType {
             (true, Some("string"), None) => Ok(Self::Text),
             (true, Some("integer"), None) => Ok(Self::Integer),
             (true, Some("boolean"), None) => Ok(Self::Boolean),
-            _ => {
-                Err("schema must say that the value is a string, an integer or a boolean".into())
-            }
+            _ => Err("schema must say that the value is a string, an integer or a boolean".into()),
         }
     }
 
@@ -97,6 +95,29 @@ impl FilterValue {
             Self::Boolean(is_so) => (*is_so).into(),
         }
     }
+}
+
+/// The values that a schema allows, where it lists them.
+#[must_use]
+pub fn choices(schema: &str) -> Option<Vec<String>> {
+    let schema: Value = serde_json::from_str(schema).ok()?;
+    let mut choices = Vec::new();
+    collect_choices(&schema, &mut choices).then_some(choices)
+}
+
+fn collect_choices(schema: &Value, choices: &mut Vec<String>) -> bool {
+    let alternatives = |name| schema.get(name).and_then(Value::as_array);
+    let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+    if let Some(value) = schema.get("const") {
+        choices.push(text(value));
+        return true;
+    }
+    if let Some(values) = alternatives("enum") {
+        choices.extend(values.iter().map(text));
+        return true;
+    }
+    let alternatives = alternatives("oneOf").or_else(|| alternatives("anyOf"));
+    alternatives.is_some_and(|schemas| schemas.iter().all(|one| collect_choices(one, choices)))
 }
 
 /// The JSON types that a schema allows, as far as it says so; false where it does not.
@@ -181,7 +202,10 @@ fn check_item(description: &Description, listing: &Listing, place: &str, found: 
 fn check_filters(listing: &Listing, place: &str, found: &mut Problems) {
     let filters = &listing.filters;
     if filters.len() > FILTERS {
-        let reason = format!("has {} filters, at most {FILTERS} are possible", filters.len());
+        let reason = format!(
+            "has {} filters, at most {FILTERS} are possible",
+            filters.len()
+        );
         found.add(place, reason);
     }
     let mut parameters = BTreeSet::from(OWN_PARAMETERS);

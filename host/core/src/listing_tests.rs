@@ -265,3 +265,16 @@ fn values_are_read_by_their_type_and_integers_to_the_last_digit() {
         FilterType::Integer.read(wrong).unwrap_err();
     }
 }
+
+#[test]
+fn values_that_a_schema_lists_can_be_told() {
+    let told = |schema: &str| choices(schema).map(|choices| choices.join(" "));
+    let listed =
+        r#"{"oneOf":[{"const":"A","description":"a"},{"type":"string","enum":["B","C"]}]}"#;
+    assert_eq!(told(listed).as_deref(), Some("A B C"));
+    assert_eq!(told(r#"{"enum":[1,2]}"#).as_deref(), Some("1 2"));
+    let open = r#"{"oneOf":[{"const":"A"},{"type":"string"}]}"#;
+    for schema in [open, r#"{"type":"string"}"#, "true", "{"] {
+        assert_eq!(told(schema), None, "{schema}");
+    }
+}

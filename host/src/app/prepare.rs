@@ -154,9 +154,7 @@ pub(super) fn activate(store: &Store, prepared: &[Prepared]) -> Result<(), Start
         .collect();
     let indexes: Vec<_> = prepared
         .iter()
-        .flat_map(|participant| {
-            Index::all_of(participant.row, participant.active.description())
-        })
+        .flat_map(|participant| Index::all_of(participant.row, participant.active.description()))
         .collect();
     store
         .run(move |sql| {

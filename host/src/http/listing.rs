@@ -190,7 +190,11 @@ impl Shown {
     fn response(self, asked: &Asked, head: &Parts, page: &Page) -> Answered {
         // A page that ends early goes on after what it holds.
         let is_whole = self.last.as_ref() == page.keys.last();
-        let next = if is_whole { page.next.clone() } else { self.last };
+        let next = if is_whole {
+            page.next.clone()
+        } else {
+            self.last
+        };
         let cursor = next.map(|key| asked.cursor(&key));
         let items = self.items.join(",");
         let body = match &cursor {

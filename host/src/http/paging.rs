@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use saga_core::admit;
 use saga_core::description::{Description, Listing, path_parameters};
 use saga_core::limits::TurnLimits;
-use saga_core::listing::{FilterType, FilterValue};
+use saga_core::listing::{self, FilterType, FilterValue};
 use saga_core::rules::shorten;
 use sha2::{Digest as _, Sha256};
 
@@ -42,6 +42,8 @@ struct FilterRoute {
     pointer: String,
     kind: FilterType,
     schema: Schema,
+    /// The values that it may have, where the schema lists them.
+    choices: Option<String>,
 }
 
 /// Which page is asked for.
@@ -63,9 +65,9 @@ impl ListingRoute {
     ///
     /// # Errors
     /// Says what can't be served and why.
-    pub(super) fn new(listing: &Listing, description: &Description) -> Result<Self, String> {
-        let item = description.command(&listing.item);
-        let item = item.ok_or_else(|| format!("there is no command {}", listing.item))?;
+    pub(super) fn new(described: &Listing, description: &Description) -> Result<Self, String> {
+        let item = description.command(&described.item);
+        let item = item.ok_or_else(|| format!("there is no command {}", described.item))?;
         let filter = |filter: &saga_core::description::Filter| {
             let named = |reason| format!("filter {} {reason}", filter.parameter);
             Ok::<_, String>(FilterRoute {
@@ -73,13 +75,14 @@ impl ListingRoute {
                 pointer: filter.pointer.clone(),
                 kind: FilterType::of(&filter.schema).map_err(named)?,
                 schema: Schema::compile(&filter.schema).map_err(named)?,
+                choices: listing::choices(&filter.schema).map(|choices| choices.join(", ")),
             })
         };
         Ok(Self {
-            name: listing.name.clone(),
+            name: described.name.clone(),
             item: item.name.clone(),
             key_parameter: path_parameters(&item.path).concat(),
-            filters: listing
+            filters: described
                 .filters
                 .iter()
                 .map(filter)
@@ -159,7 +162,11 @@ impl ListingRoute {
         let checked = checked.ok_or_else(|| bad_query(name, "could not be checked"))?;
         if let Err(wrong) = checked {
             let reasons: Vec<_> = wrong.into_iter().map(|place| place.detail).collect();
-            return Err(bad_query(name, format!("is wrong: {}", reasons.join("; "))));
+            let reason = match &filter.choices {
+                Some(choices) => format!("is none of: {choices}"),
+                None => format!("is wrong: {}", reasons.join("; ")),
+            };
+            return Err(bad_query(name, reason));
         }
         *place = Some(read);
         Ok(())

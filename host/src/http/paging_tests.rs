@@ -49,6 +49,7 @@ fn described() -> Description {
                 filter("n", "/n", r#"{"type":"integer","minimum":1}"#),
                 filter("is", "/is", r#"{"type":"boolean"}"#),
                 filter("by", "/by", r#"{"type":"string","maxLength":5}"#),
+                filter("kind", "/kind", r#"{"type":"string","enum":["A","B"]}"#),
             ],
         }],
     }
@@ -90,7 +91,7 @@ fn a_bad_parameter_is_named() {
         ("limit=99999999999999999999", "`limit` is not a number"),
         (
             "other=1",
-            "`other` is none of this list's: n, is, by, limit, cursor",
+            "`other` is none of this list's: n, is, by, kind, limit, cursor",
         ),
         ("N=1", "`N` is none of this list's"),
         ("=1", "`` is none of this list's"),
@@ -103,6 +104,7 @@ fn a_bad_parameter_is_named() {
         ("n=0", "`n` is wrong: 0 is less than the minimum of 1"),
         ("is=yes", "`is` is neither true nor false"),
         ("by=123456", "`by` is wrong: "),
+        ("kind=C", "`kind` is none of: A, B"),
         ("by=%ff", "`by` is not percent-encoded UTF-8"),
         ("%zz=1", "`%zz` is not percent-encoded UTF-8"),
     ] {

@@ -125,10 +125,7 @@ pub fn compare(
     let there = names(sql, participant)?;
     let is_there = |index: &Index| there.contains(&index.name);
     let is_wanted = |name: &String| wanted.iter().any(|index| index.name == *name);
-    Ok((
-        wanted.iter().all(is_there),
-        !there.iter().all(is_wanted),
-    ))
+    Ok((wanted.iter().all(is_there), !there.iter().all(is_wanted)))
 }
 
 fn names(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<String>> {
@@ -201,13 +198,20 @@ impl Part {
             .collect();
         let narrowed = first.map(|pointer| format!(" AND {} = ?1", value_at(pointer)));
         let after = wanted.filters.len() + 1;
-        let from = match self {
-            Self::All => String::new(),
-            Self::SameLength => format!(" AND length(key) = length(?{after}) AND key > ?{after}"),
-            Self::Longer => format!(" AND length(key) > length(?{after})"),
+        let (from, order) = match self {
+            Self::All => (String::new(), "length(key), key"),
+            // By the length too, SQLite would sort: it does not see that it is the same for all.
+            Self::SameLength => (
+                format!(" AND length(key) = length(?{after}) AND key > ?{after}"),
+                "key",
+            ),
+            Self::Longer => (
+                format!(" AND length(key) > length(?{after})"),
+                "length(key), key",
+            ),
         };
         format!(
-            "SELECT key, coalesce(1{others}, 0) FROM aggregates INDEXED BY {} WHERE {}{}{from} ORDER BY length(key), key",
+            "SELECT key, coalesce(1{others}, 0) FROM aggregates INDEXED BY {} WHERE {}{}{from} ORDER BY {order}",
             index.name,
             belongs_to(wanted.participant),
             narrowed.unwrap_or_default(),

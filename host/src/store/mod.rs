@@ -37,9 +37,9 @@ pub mod writer;
 
 pub use apply::write_offset;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
+pub use file::{OpenError, StoreFile, look};
 pub use index::{Index, Page, Wanted};
 pub use pages::Pages;
-pub use file::{OpenError, StoreFile, look};
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};
