@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::read::Reader;
 
-/// Aggregates that are looked at for one page: beyond it a page holds what was found so far (invariant 9).
+/// Aggregates that are looked at for one page, removed ones included: beyond it a page holds what was found so far (invariant 9).
 const LOOKED_AT: usize = 10_000;
 
 /// What a page is wanted of.
@@ -187,7 +187,7 @@ impl Part {
         }
     }
 
-    /// The statement: which keys, and whether all filters but the first hold.
+    /// The statement: which keys, and whether there is a state for which all filters but the first hold too.
     fn text(self, wanted: &Wanted) -> String {
         let mut filters = wanted.filters.iter();
         let first = filters.next().map(|(pointer, _)| pointer.as_str());
@@ -211,7 +211,7 @@ impl Part {
             ),
         };
         format!(
-            "SELECT key, coalesce(1{others}, 0) FROM aggregates INDEXED BY {} WHERE {}{}{from} ORDER BY {order}",
+            "SELECT key, coalesce(state IS NOT NULL{others}, 0) FROM aggregates INDEXED BY {} WHERE {}{}{from} ORDER BY {order}",
             index.name,
             belongs_to(wanted.participant),
             narrowed.unwrap_or_default(),
@@ -230,9 +230,10 @@ impl Part {
     }
 }
 
-/// What an index is of, in the words of its definition: SQLite takes an index for a statement that says the same.
+/// What an index is of, in the words of its definition: SQLite takes an index for a statement that says the same. Removed
+/// aggregates are in it, because a condition on the state would have every change of a state touch every index.
 fn belongs_to(participant: i64) -> String {
-    format!("participant = {participant} AND state IS NOT NULL")
+    format!("participant = {participant}")
 }
 
 fn prefix(participant: i64) -> String {
