@@ -4,7 +4,7 @@
 //! scenario, so an author meets a mistake in `cargo test`, not when a host refuses the component.
 
 use crate::bindings::saga::participant::types::{
-    Command, CommandKind, Description, KeySource, Method, Subscription,
+    Command, CommandKind, Description, KeySource, Listing, Method, Subscription,
 };
 use crate::command::parameters;
 use std::collections::BTreeSet;
@@ -27,6 +27,9 @@ pub(crate) fn problems(description: &Description) -> Vec<String> {
     }
     for subscription in &description.subscriptions {
         self::subscription(subscription, description, &mut problems);
+    }
+    for listing in &description.listings {
+        self::listing(listing, description, &mut problems);
     }
     duplicates(description, &mut problems);
     problems
@@ -157,10 +160,86 @@ fn subscription(subscription: &Subscription, all: &Description, problems: &mut V
     }
 }
 
+fn listing(listing: &Listing, all: &Description, problems: &mut Vec<String>) {
+    let Listing {
+        name, path, item, ..
+    } = listing;
+    if name.is_empty() {
+        problems.push(format!("the listing at {path:?} has no name"));
+    }
+    if listing.summary.is_empty() {
+        problems.push(format!("listing {name:?} has no summary"));
+    }
+    if !path.starts_with('/') || path.ends_with('/') || path.contains(['{', '}']) {
+        problems.push(format!(
+            "the path {path:?} of listing {name:?} must look like /books, without parameters"
+        ));
+    }
+    let gets = |command: &&Command| command.method == Method::Get && command.path == *path;
+    if let Some(command) = all.commands.iter().find(gets) {
+        problems.push(format!(
+            "listing {name:?} and command {:?} are both served at GET {path}",
+            command.name
+        ));
+    }
+    let is_shown = |command: &Command| {
+        let key = matches!(command.key, KeySource::PathParameter(_));
+        key && command.kind == CommandKind::Read && parameters(&command.path).len() == 1
+    };
+    match all.commands.iter().find(|command| command.name == *item) {
+        None => problems.push(format!(
+            "listing {name:?} shows its items by the command {item:?}, which there is not"
+        )),
+        Some(command) if !is_shown(command) => problems.push(format!(
+            "listing {name:?} shows its items by {item:?}, which must be a read with one parameter, the key"
+        )),
+        Some(_) => {}
+    }
+    filters(listing, problems);
+}
+
+fn filters(listing: &Listing, problems: &mut Vec<String>) {
+    let Listing { name, filters, .. } = listing;
+    if filters.len() > 8 {
+        problems.push(format!("listing {name:?} has more than 8 filters"));
+    }
+    for filter in filters {
+        let parameter = &filter.parameter;
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        let own = ["limit", "cursor"].contains(&parameter.as_str());
+        if own || parameter.is_empty() || !parameter.chars().all(legal) {
+            problems.push(format!(
+                "the filter {parameter:?} of listing {name:?} must be letters, digits, '-', '.', '_' and '~', and not limit or cursor"
+            ));
+        }
+        if filter.schema == "false" {
+            problems.push(format!(
+                "the state's schema does not say what is at {:?}, the filter {parameter:?} of listing {name:?}: correct it, or say filter_as",
+                filter.pointer
+            ));
+        }
+    }
+    for parameter in repeated(filters.iter().map(|filter| filter.parameter.clone())) {
+        problems.push(format!(
+            "listing {name:?} has the filter {parameter:?} twice"
+        ));
+    }
+}
+
 fn duplicates(description: &Description, problems: &mut Vec<String>) {
     let commands = &description.commands;
     for name in repeated(commands.iter().map(|command| command.name.clone())) {
         problems.push(format!("two commands are named {name:?}"));
+    }
+    let listings = &description.listings;
+    let named = commands.iter().map(|command| &command.name);
+    for name in repeated(listings.iter().map(|one| &one.name).chain(named)) {
+        if listings.iter().any(|one| one.name == *name) {
+            problems.push(format!("a listing and something else are named {name:?}"));
+        }
+    }
+    for path in repeated(listings.iter().map(|one| &one.path)) {
+        problems.push(format!("two listings are served at GET {path}"));
     }
     let routes = commands
         .iter()

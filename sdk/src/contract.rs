@@ -8,6 +8,7 @@ use crate::bindings::saga::participant::types as wit;
 use crate::command::Command;
 use crate::decision::{Decision, IntoDecision, NoReply};
 use crate::event::{EventType, Timer};
+use crate::listing::{self, Listing};
 use crate::migration::{Migration, Migrations};
 use crate::router::{Handler, body, state};
 use crate::schema;
@@ -32,6 +33,7 @@ pub struct Contract<S> {
     subscriptions: Vec<Subscription<S>>,
     publications: Vec<Publication>,
     timers: Vec<TimerRoute>,
+    listings: Vec<Listing>,
 }
 
 struct Publication {
@@ -64,6 +66,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             subscriptions: Vec::new(),
             publications: Vec::new(),
             timers: Vec::new(),
+            listings: Vec::new(),
         }
     }
 
@@ -154,6 +157,13 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         self
     }
 
+    /// Lets clients read the participant's aggregates page by page.
+    #[must_use]
+    pub fn listing(mut self, listing: Listing) -> Self {
+        self.listings.push(listing);
+        self
+    }
+
     /// The description for the host. Costs the generation of every schema.
     pub(crate) fn describe(&self) -> wit::Description {
         let publications = self.publications.iter().map(|one| wit::Publication {
@@ -165,6 +175,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             name: one.name.to_owned(),
             schema: (one.schema)(),
         });
+        let state = schema::of_output::<S>();
         wit::Description {
             name: self.name.clone(),
             version: self.version.clone(),
@@ -172,7 +183,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             state: wit::StateDescription {
                 version: self.state_version,
                 oldest_readable: self.migrations.oldest().unwrap_or(self.state_version),
-                schema: schema::of_output::<S>(),
+                schema: state.clone(),
             },
             endpoint: self.endpoint.clone(),
             commands: self.commands.iter().map(Command::describe).collect(),
@@ -183,6 +194,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
                 .collect(),
             publications: publications.collect(),
             timers: timers.collect(),
+            listings: listing::describe(&self.listings, &state),
         }
     }
 

@@ -90,6 +90,11 @@
 //! [`Turn::time`], an id comes from [`Turn::id`]. Keep what is written in order, too: a `HashMap` in a
 //! state or a body may be written in another order by another instance, a `BTreeMap` is not.
 //!
+//! # Lists
+//!
+//! [`Contract::listing`] has the host serve lists of the aggregates, page by page, narrowed down by values in
+//! their states: see [`Listing`].
+//!
 //! # Numbers
 //!
 //! serde_json is built with `arbitrary_precision`: a `serde_json::Number` keeps every digit. Use it,
@@ -115,6 +120,7 @@ mod command;
 mod contract;
 mod decision;
 mod event;
+mod listing;
 mod migration;
 pub mod native;
 mod participant;
@@ -129,5 +135,6 @@ pub use command::{ALREADY_EXISTS, Command, Method, NOT_FOUND};
 pub use contract::{Contract, Subscription};
 pub use decision::{Decision, IntoDecision, NoReply, Refusal, RefusalKind, Undecided};
 pub use event::{EventType, Timer};
+pub use listing::Listing;
 pub use participant::Participant;
 pub use turn::Turn;

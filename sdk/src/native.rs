@@ -5,8 +5,9 @@
 //! tests use [`testing`](crate::testing).
 
 pub use crate::bindings::saga::participant::types::{
-    Command, CommandKind, Description, Disposition, Endpoint, Event, KeySource, Message, Method,
-    Origin, Outcome, Parameter, Publication, Refusal, RefusalDescription, RefusalKind, Reply,
-    StateChange, StateDescription, Subscription, Timer, TimerChange, TimerDescription,
+    Command, CommandKind, Description, Disposition, Endpoint, Event, Filter, KeySource, Listing,
+    Message, Method, Origin, Outcome, Parameter, Publication, Refusal, RefusalDescription,
+    RefusalKind, Reply, StateChange, StateDescription, Subscription, Timer, TimerChange,
+    TimerDescription,
 };
 pub use crate::router::Rules;

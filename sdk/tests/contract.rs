@@ -11,8 +11,8 @@
 use saga_sdk::native::{CommandKind, Disposition, KeySource, Message, Origin, Rules};
 use saga_sdk::testing::{contract_problems, given, given_nothing, migrated};
 use saga_sdk::{
-    ALREADY_EXISTS, Command, Contract, Decision, EventType, Method, NOT_FOUND, Participant,
-    Refusal, RefusalKind, Subscription, Timer, Turn, Undecided,
+    ALREADY_EXISTS, Command, Contract, Decision, EventType, Listing, Method, NOT_FOUND,
+    Participant, Refusal, RefusalKind, Subscription, Timer, Turn, Undecided,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,12 @@ impl Participant for Tallies {
                 Command::read("get", "/{tally}", |tally: &Tally, _: &Turn| tally.clone())
                     .summary("Tells a tally.")
                     .pending_while(|tally: &Tally| tally.unit == "undecided"),
+            )
+            .listing(
+                Listing::of("list", "/all", "get")
+                    .summary("Lists the tallies.")
+                    .filter("unit", "/unit")
+                    .filter_as::<u32>("digits", "/total/digits"),
             )
             .on(Subscription::to(ADD, "tallies", "/tally", add))
             .publishes(ADDED)
@@ -151,6 +157,21 @@ fn the_description_says_what_the_author_said() {
     let get = command("get").expect("get");
     assert_eq!((&get.kind, get.method), (&CommandKind::Read, Method::Get));
     assert_eq!(description.timers.first().unwrap().name, "remind");
+    let listing = description.listings.first().unwrap();
+    assert_eq!(
+        (&*listing.name, &*listing.path, &*listing.item),
+        ("list", "/all", "get")
+    );
+    let filters = listing.filters.iter();
+    let filters: Vec<_> = filters
+        .map(|filter| (&*filter.parameter, &*filter.pointer, &*filter.schema))
+        .collect();
+    let digits = r#"{"title":"uint32","type":"integer","format":"uint32","minimum":0}"#;
+    let expected = [
+        ("unit", "/unit", r#"{"type":"string"}"#),
+        ("digits", "/total/digits", digits),
+    ];
+    assert_eq!(filters, expected);
 }
 
 #[test]
@@ -331,6 +352,13 @@ impl Participant for Muddled {
                     .summary("Sets.")
                     .pending_while(|_| true),
             )
+            .listing(Listing::of("get", "/bare", "torn"))
+            .listing(
+                Listing::of("all", "/{all}", "none")
+                    .filter("limit", "/unit")
+                    .filter("unit", "/unit")
+                    .filter("unit", "/total/digits"),
+            )
             .on(Subscription::to(ADD, "one", "tally", add).untyped())
             .on(Subscription::to(ADD, "two", "/tally", add).untyped())
             .publishes(ADDED)
@@ -356,6 +384,15 @@ fn mistakes_in_a_contract_are_listed_all_at_once() {
         "two subscriptions are to \"add\"",
         "two subscriptions take records without a type on \"requests\"",
         "the event \"added\" is declared twice",
+        "listing \"get\" has no summary",
+        "a listing and something else are named \"get\"",
+        "listing \"get\" and command \"bare\" are both served at GET /bare",
+        "shows its items by \"torn\", which must be a read with one parameter, the key",
+        "the path \"/{all}\" of listing \"all\" must look like /books",
+        "shows its items by the command \"none\", which there is not",
+        "the filter \"limit\" of listing \"all\" must be letters, digits",
+        "listing \"all\" has the filter \"unit\" twice",
+        "does not say what is at \"/total/digits\", the filter \"unit\" of listing \"all\"",
         "gives contract::TallyV2, but the next one reads contract::Tally",
         "the migration of state version 1 is followed by version 3",
     ] {

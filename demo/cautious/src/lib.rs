@@ -14,7 +14,7 @@ pub mod messages;
 use domain::Account;
 use messages::{CreditLeft, Register, Registered};
 use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
-use saga_sdk::{Subscription, Turn};
+use saga_sdk::{Listing, Subscription, Turn};
 use saga_wire::{Money, OrderRecord, OrderState};
 
 /// An order was created and waits for credit.
@@ -55,6 +55,10 @@ impl Participant for CautiousCustomer {
         .command(
             Command::read("get-customer", "/customer/{customerId}", credit_left)
                 .summary("Tells a customer's name and how much credit is left."),
+        )
+        .listing(
+            Listing::of("list-customers", "/customers", "get-customer")
+                .summary("Lists the customers in the order in which they registered."),
         )
         .on(Subscription::to(
             ORDER_CREATED,

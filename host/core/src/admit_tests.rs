@@ -49,6 +49,7 @@ fn description() -> Description {
         ],
         publications: Vec::new(),
         timers: Vec::new(),
+        listings: Vec::new(),
     }
 }
 

@@ -14,8 +14,9 @@ use std::fmt;
 
 use crate::admit;
 use crate::description::{
-    Command, CommandKind, Description, KeySource, Method, Subscription, path_parameters,
+    Command, CommandKind, Description, KeySource, Listing, Method, Subscription, path_parameters,
 };
+use crate::listing::FilterType;
 
 /// Something that the active build has and a candidate has not. `Display` says it in one sentence, in the
 /// words of the WIT.
@@ -49,6 +50,16 @@ pub enum Lack {
         path: String,
         /// What is missing or differs.
         change: RouteChange,
+    },
+    /// A listing that it has not, or not so.
+    Listing {
+        /// Name that the listing has in the active build, under which its use is counted.
+        name: String,
+        /// Its path.
+        path: String,
+        /// The query parameter by which it can't be narrowed down any more, or not by values of that type; none where
+        /// the listing is missing.
+        filter: Option<String>,
     },
     /// A timer that it does not list, so that one that is set could not fall due.
     Timer {
@@ -126,6 +137,9 @@ pub fn lacks(active: &Description, candidate: &Description) -> Vec<Lack> {
     }
     for command in &active.commands {
         lack_of_route(command, candidate, &mut lacks);
+    }
+    for listing in &active.listings {
+        lack_of_listing(listing, candidate, &mut lacks);
     }
     for timer in &active.timers {
         if !candidate
@@ -210,8 +224,8 @@ fn lack_of_subscription(active: &Subscription, candidate: &Description, lacks: &
     }
 }
 
-/// The commands that a route of both builds is called by, where they differ: name in the active build, name in the
-/// candidate. Use is counted by name, and has to go with the route.
+/// The commands that a route of both builds is called by, or the listings at a path of both, where they differ: name in
+/// the active build, name in the candidate. Use is counted by name, and has to go with the route.
 #[must_use]
 pub fn renamed_routes<'d>(
     active: &'d Description,
@@ -228,7 +242,43 @@ pub fn renamed_routes<'d>(
             renamed.push((command.name.as_str(), same.name.as_str()));
         }
     }
+    for listing in &active.listings {
+        if let Some(same) = listing_at(candidate, &listing.path)
+            && same.name != listing.name
+        {
+            renamed.push((listing.name.as_str(), same.name.as_str()));
+        }
+    }
     renamed
+}
+
+fn listing_at<'d>(description: &'d Description, path: &str) -> Option<&'d Listing> {
+    let mut listings = description.listings.iter();
+    listings.find(|listing| listing.path == path)
+}
+
+/// Clients know a listing by its path and its query parameters.
+fn lack_of_listing(active: &Listing, candidate: &Description, lacks: &mut Vec<Lack>) {
+    let mut add = |filter| {
+        lacks.push(Lack::Listing {
+            name: active.name.clone(),
+            path: active.path.clone(),
+            filter,
+        });
+    };
+    let Some(same) = listing_at(candidate, &active.path) else {
+        return add(None);
+    };
+    for filter in &active.filters {
+        let mut others = same.filters.iter();
+        let is_there = others.any(|other| {
+            other.parameter == filter.parameter
+                && FilterType::of(&other.schema) == FilterType::of(&filter.schema)
+        });
+        if !is_there {
+            add(Some(filter.parameter.clone()));
+        }
+    }
 }
 
 /// Clients know a route by method and URL: what the command is called is of no matter to them.
@@ -365,6 +415,19 @@ impl fmt::Display for Lack {
                     ),
                 }
             }
+            Self::Listing {
+                name,
+                path,
+                filter: None,
+            } => write!(f, "listing `{name}`, or another one at {path}, is missing"),
+            Self::Listing {
+                path,
+                filter: Some(filter),
+                ..
+            } => write!(
+                f,
+                "listing at {path}: it can't be narrowed down by `{filter}` any more, or not by such values"
+            ),
             Self::Timer { name } => write!(
                 f,
                 "timer `{name}` is missing: those that are set could not fall due"

@@ -6,7 +6,9 @@
 )]
 
 use super::*;
-use crate::description::{Endpoint, Publication, StateDescription, TimerDescription, check};
+use crate::description::{
+    Endpoint, Filter, Publication, StateDescription, TimerDescription, check,
+};
 
 /// Some of everything.
 fn desk() -> Description {
@@ -15,9 +17,9 @@ fn desk() -> Description {
         summary: String::new(),
         method,
         path: path.into(),
-        kind,
         key,
-        request: Some("{}".into()),
+        request: (!matches!(kind, CommandKind::Read)).then(|| "{}".into()),
+        kind,
         reply: "{}".into(),
         refusals: Vec::new(),
     };
@@ -81,6 +83,24 @@ fn desk() -> Description {
             name: "remind".into(),
             schema: "{}".into(),
         }],
+        listings: vec![Listing {
+            name: "list".into(),
+            summary: String::new(),
+            path: "/t".into(),
+            item: "get".into(),
+            filters: vec![
+                Filter {
+                    parameter: "owner".into(),
+                    pointer: "/owner".into(),
+                    schema: r#"{"type":"string"}"#.into(),
+                },
+                Filter {
+                    parameter: "open".into(),
+                    pointer: "/open".into(),
+                    schema: r#"{"type":"boolean"}"#.into(),
+                },
+            ],
+        }],
     }
 }
 
@@ -122,6 +142,7 @@ fn another_participant_is_said_once_and_nothing_else() {
         |d| {
             d.name = "till".into();
             d.commands.clear();
+            d.listings.clear();
             d.timers.clear();
         },
         &["it describes another participant: `name` is `till`, not `desk`"],
@@ -252,6 +273,47 @@ fn a_route_under_another_name_is_the_same_route() {
     assert_eq!(lacks(&desk(), &renamed), []);
     assert_eq!(renamed_routes(&desk(), &renamed), [("note", "jot")]);
     assert_eq!(renamed_routes(&desk(), &desk()), []);
+    let renamed = changed(|d| d.listings[0].name = "tickets".into());
+    assert_eq!(lacks(&desk(), &renamed), []);
+    assert_eq!(renamed_routes(&desk(), &renamed), [("list", "tickets")]);
+}
+
+#[test]
+fn listings() {
+    let missing: &[&str] = &["listing `list`, or another one at /t, is missing"];
+    let narrower: &[&str] =
+        &["listing at /t: it can't be narrowed down by `owner` any more, or not by such values"];
+    each(&[
+        (|d| d.listings.clear(), missing),
+        (|d| d.listings[0].path = "/tickets".into(), missing),
+        (|d| drop(d.listings[0].filters.remove(0)), narrower),
+        (
+            |d| d.listings[0].filters[0].parameter = "by".into(),
+            narrower,
+        ),
+        (
+            |d| d.listings[0].filters[0].schema = r#"{"type":"integer"}"#.into(),
+            narrower,
+        ),
+        // Where the value is, what it is told of and in which order is the candidate's business.
+        (
+            |d| {
+                d.listings[0].filters.reverse();
+                d.listings[0].filters[0].pointer = "/is/open".into();
+                d.listings[0].filters[1].schema = r#"{"enum":["Ann","Bob"]}"#.into();
+            },
+            &[],
+        ),
+        (
+            |d| {
+                let mut more = d.listings[0].clone();
+                more.name = "all".into();
+                more.path = "/all".into();
+                d.listings.push(more);
+            },
+            &[],
+        ),
+    ]);
 }
 
 #[test]
@@ -424,7 +486,7 @@ fn a_command_is_the_same_if_all_of_it_is() {
     assert!(!same(|d| d.commands[0].request = None, "open"));
     assert!(!same(|d| d.commands[3].path = "/remarks".into(), "note"));
     assert!(!same(|d| d.commands[3].name = "remark".into(), "note"));
-    assert!(!same(|d| d.commands.clear(), "note"));
+    assert!(!same(|d| drop(d.commands.remove(3)), "note"));
 }
 
 #[test]

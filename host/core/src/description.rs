@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::listing;
+
 /// Paths below each participant's base path at which, and below which, the host serves what can be read about it.
 pub const RESERVED: [&str; 5] = [
     "/asyncapi.json",
@@ -37,6 +39,8 @@ pub struct Description {
     pub publications: Vec<Publication>,
     /// Which timers it may set.
     pub timers: Vec<TimerDescription>,
+    /// Under which paths its aggregates are listed.
+    pub listings: Vec<Listing>,
 }
 
 /// The shape of the state and which older shapes can be migrated.
@@ -198,6 +202,32 @@ pub struct TimerDescription {
     pub schema: String,
 }
 
+/// A list of the participant's aggregates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Name, unique among listings and commands.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// Path below the base path, without parameters.
+    pub path: String,
+    /// Name of the read whose reply each aggregate is shown as.
+    pub item: String,
+    /// By what it may be narrowed down, what narrows it most first.
+    pub filters: Vec<Filter>,
+}
+
+/// What a listing may be narrowed down by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Name of the query parameter.
+    pub parameter: String,
+    /// JSON pointer into the state.
+    pub pointer: String,
+    /// JSON Schema text of the value.
+    pub schema: String,
+}
+
 /// Something wrong with a description: where, and what.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
@@ -213,6 +243,12 @@ impl Description {
     #[must_use]
     pub fn command(&self, name: &str) -> Option<&Command> {
         self.commands.iter().find(|command| command.name == name)
+    }
+
+    /// The listing of this name.
+    #[must_use]
+    pub fn listing(&self, name: &str) -> Option<&Listing> {
+        self.listings.iter().find(|listing| listing.name == name)
     }
 
     /// The publication of this event type.
@@ -235,14 +271,15 @@ pub fn check(description: &Description) -> Vec<DescriptionProblem> {
     check_commands_together(description, &mut found);
     check_subscriptions(description, &mut found);
     check_schemas(description, &mut found);
+    listing::check(description, &mut found);
     found.0
 }
 
 #[derive(Default)]
-struct Problems(Vec<DescriptionProblem>);
+pub(crate) struct Problems(Vec<DescriptionProblem>);
 
 impl Problems {
-    fn add(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+    pub(crate) fn add(&mut self, place: impl Into<String>, reason: impl Into<String>) {
         self.0.push(DescriptionProblem {
             place: place.into(),
             reason: reason.into(),
@@ -509,7 +546,7 @@ pub fn is_base_path(text: &str) -> bool {
     text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && text.bytes().all(plain))
 }
 
-fn is_pointer(text: &str) -> bool {
+pub(crate) fn is_pointer(text: &str) -> bool {
     text.starts_with('/')
 }
 

@@ -99,6 +99,7 @@ fn sound() -> Description {
                 schema: "{}".into(),
             })
             .into(),
+        listings: Vec::new(),
     }
 }
 

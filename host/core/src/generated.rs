@@ -49,6 +49,7 @@ macro_rules! conversions_from_generated {
                     .map(publication)
                     .collect(),
                 timers: description.timers.into_iter().map(timer).collect(),
+                listings: description.listings.into_iter().map(listing).collect(),
             }
         }
 
@@ -93,6 +94,21 @@ macro_rules! conversions_from_generated {
                 key: subscription.key,
                 untyped: subscription.untyped,
                 schema: subscription.schema,
+            }
+        }
+
+        fn listing(listing: t::Listing) -> d::Listing {
+            let filter = |filter: t::Filter| d::Filter {
+                parameter: filter.parameter,
+                pointer: filter.pointer,
+                schema: filter.schema,
+            };
+            d::Listing {
+                name: listing.name,
+                summary: listing.summary,
+                path: listing.path,
+                item: listing.item,
+                filters: listing.filters.into_iter().map(filter).collect(),
             }
         }
 

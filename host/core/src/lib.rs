@@ -9,6 +9,7 @@
 //!
 //! - [`description`]: what a participant says of itself, and whether that makes sense
 //! - [`compatibility`]: what a build lacks to take the place of another
+//! - [`listing`]: what may be listed by what, and how a client says so
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: from the types that are generated from the WIT to ours
 //! - [`record`]: what a transport delivers
@@ -27,6 +28,7 @@ pub mod description;
 pub mod generated;
 pub mod identity;
 pub mod limits;
+pub mod listing;
 pub mod message;
 pub mod outcome;
 pub mod record;

@@ -67,6 +67,7 @@ fn description() -> Description {
                 schema: "{}".into(),
             })
             .into(),
+        listings: Vec::new(),
     }
 }
 

@@ -28,6 +28,9 @@ macro_rules! kinds {
 }
 
 kinds! {
+    BadCursor "bad-cursor" 400:
+        "The `cursor` is none of this list with these filters.",
+        "Take it from `next` of the page before, and leave the other parameters as they were; without it the list begins anew.";
     BadIdempotencyKey "bad-idempotency-key" 400:
         "The header `Idempotency-Key` is not one key of 1 to 255 visible ASCII characters, or was sent more than once.",
         "Send one key of your making, a UUID for example.";
@@ -142,7 +145,6 @@ impl Kind {
         matches!(
             self,
             Self::AnswerFailed
-                | Self::BadQuery
                 | Self::Busy
                 | Self::ComponentRefused
                 | Self::ForeignHost

@@ -29,6 +29,7 @@ use crate::admin::service::{self as admin, Admin, Exposition};
 use crate::config::Config;
 use crate::generation::Build;
 use crate::http::cors::Cors;
+use crate::http::listing::Lists;
 use crate::http::server;
 use crate::http::service::Service;
 use crate::http::tls::Tls;
@@ -362,6 +363,7 @@ fn start_participant(
         waiting,
         Cors::new(&config.http.cors_origins),
         metrics.requests(&prepared.name),
+        Lists::new(store.clone(), config.http.page_items),
     ));
     let address = prepared
         .listener

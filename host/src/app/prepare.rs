@@ -19,7 +19,7 @@ use crate::reload::initial::{self, Initial};
 use crate::reload::loader::Loader;
 use crate::reload::report::Way;
 use crate::reload::usage;
-use crate::store::{Store, StoreFault, history, registry};
+use crate::store::{Index, Store, StoreFault, history, index, registry};
 use crate::transport::Transport;
 
 /// A participant with everything that is known before it starts.
@@ -161,15 +161,20 @@ fn register(
     }
 }
 
-/// Makes what the participants start with active in the store, all of it or nothing.
+/// Makes what the participants start with active in the store, with the indexes of its listings, all of it or nothing.
 pub(super) fn activate(store: &Store, prepared: &[Prepared]) -> Result<(), StartError> {
     let new: Vec<_> = prepared
         .iter()
         .filter(|participant| !participant.is_active)
         .map(|participant| (participant.row, participant.active.generation.id))
         .collect();
+    let indexes: Vec<_> = prepared
+        .iter()
+        .flat_map(|participant| Index::all_of(participant.row, participant.active.description()))
+        .collect();
     store
         .run(move |sql| {
+            index::create(sql, &indexes)?;
             for (row, generation) in new {
                 history::activate(sql, row, generation, Way::Start.word(), now_ms())?;
             }

@@ -16,6 +16,8 @@ pub struct HttpSettings {
     pub body_bytes: usize,
     /// Connections of one listener.
     pub connections: usize,
+    /// Items on one page of a list at most.
+    pub page_items: usize,
     /// Hours for which a command with an `Idempotency-Key` is answered as it was the first time.
     pub idempotency_hours: u64,
     /// Such keys at most, of all participants.
@@ -49,6 +51,7 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
     HttpSettings {
         body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
         connections: reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20)),
+        page_items: reader.get(&["http", "page_items"], 200, in_range(1, 1_000)),
         idempotency_hours: reader.get(
             &["http", "idempotency_hours"],
             default.hours,

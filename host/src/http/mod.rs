@@ -13,6 +13,7 @@
 //! - [`waiting`]: requests that wait for what becomes of an aggregate; `prefer` for its decision, [`events`] for each change
 //! - [`conditional`]: ETags, and reads of what the client has already
 //! - [`cors`]: pages of other origins
+//! - [`listing`]: one page of a list; [`paging`]: which page a client asks for
 //! - [`routes`]: the routes of a participant, from its description
 //! - [`schema`]: bodies checked against the description's schemas before a turn is spent
 //! - [`problem`]: what is wrong, as RFC 9457 problem details
@@ -25,6 +26,8 @@ mod connection;
 pub mod cors;
 pub mod events;
 mod idempotency;
+pub mod listing;
+pub mod paging;
 mod prefer;
 pub mod problem;
 mod reply;

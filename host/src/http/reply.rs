@@ -10,6 +10,7 @@ use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
 use crate::api::problems::Kind;
 use crate::pipeline::Answer;
+use crate::store::StoreFault;
 
 /// The reply and the key of its aggregate, or why there is none.
 pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
@@ -18,10 +19,7 @@ pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
         Answer::Malformed(reason) => Problem::new(Kind::Malformed, reason),
         Answer::TryLater(reason) => try_later(reason),
         Answer::CheckAgain(_) => try_later("the rules were swapped".into()),
-        Answer::StoreFailed(fault) => {
-            let detail = format!("the store failed and nothing was changed: {fault}");
-            Problem::new(Kind::StoreFailed, detail).retry_after(1)
-        }
+        Answer::StoreFailed(fault) => store_failed(&fault),
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
             Problem::new(Kind::RulesBroke, detail)
@@ -57,4 +55,10 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// The problem of a store that failed.
+pub(super) fn store_failed(fault: &StoreFault) -> Problem {
+    let detail = format!("the store failed and nothing was changed: {fault}");
+    Problem::new(Kind::StoreFailed, detail).retry_after(1)
 }

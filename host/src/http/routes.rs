@@ -1,11 +1,13 @@
 //! The routes of a participant, from its description.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use hyper::Method;
 use matchit::Router;
 use saga_core::description::{self, Command, CommandKind, Description, KeySource};
 
+use super::paging::ListingRoute;
 use super::schema::Schema;
 use crate::api::problems::percent_encode;
 use crate::metrics::requests;
@@ -13,11 +15,20 @@ use crate::metrics::requests;
 /// The routes of one participant.
 pub struct Routes {
     base_path: String,
-    router: Router<Vec<Route>>,
+    router: Router<Place>,
     /// The methods of all routes, and those that come with them.
     methods: Vec<&'static str>,
     /// Method and template of every route.
     templates: Vec<(Method, String)>,
+}
+
+/// What is served at one path.
+#[derive(Default)]
+struct Place {
+    routes: Vec<Route>,
+    listing: Option<ListingRoute>,
+    /// What the requests for the listing are counted by.
+    listed: Counted,
 }
 
 /// A command and what is needed to take it.
@@ -39,16 +50,25 @@ pub struct Route {
     pub read_at: Option<String>,
     /// Schema of the body; none where it takes none.
     pub request: Option<Schema>,
+    /// What its requests are counted by.
+    pub counted: Counted,
+}
+
+/// What the requests for a route are counted by.
+#[derive(Default)]
+pub struct Counted {
     /// Path template, base path included.
     pub template: String,
-    /// What its requests are counted by, from the first one on.
-    pub counted: OnceLock<Option<requests::Route>>,
+    /// Its series, from the first request on.
+    pub series: OnceLock<Option<requests::Route>>,
 }
 
 /// What a path leads to.
 pub enum Found<'a> {
     /// A command, with its path parameters, percent-decoded.
     Route(&'a Route, Vec<(String, String)>),
+    /// A listing.
+    Listing(&'a ListingRoute),
     /// The path exists, for these methods.
     OtherMethods(Vec<&'a str>),
     /// Nothing.
@@ -61,34 +81,39 @@ impl Routes {
     /// The routes of a description, below this base path.
     ///
     /// # Errors
-    /// Says which command can't be served and why.
+    /// Says which command or listing can't be served and why.
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
-        let mut by_path: Vec<(String, Vec<Route>)> = Vec::new();
+        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         let mut templates = Vec::new();
         for command in &description.commands {
             let route = route(&description.commands, command, base_path).map_err(|reason| {
                 format!("command {} of {}: {reason}", command.name, description.name)
             })?;
-            templates.push((route.method.clone(), route.template.clone()));
-            match by_path.iter_mut().find(|(path, _)| *path == command.path) {
-                Some((_, routes)) => routes.push(route),
-                None => by_path.push((command.path.clone(), vec![route])),
-            }
+            templates.push((route.method.clone(), route.counted.template.clone()));
+            let place = places.entry(&command.path).or_default();
+            place.routes.push(route);
+        }
+        for listing in &description.listings {
+            let route = ListingRoute::new(listing, description).map_err(|reason| {
+                format!("listing {} of {}: {reason}", listing.name, description.name)
+            })?;
+            let place = places.entry(&listing.path).or_default();
+            place.listing = Some(route);
+            place.listed.template = format!("{base_path}{}", listing.path);
+            templates.push((Method::GET, place.listed.template.clone()));
         }
         let mut router = Router::new();
-        for (path, routes) in by_path {
+        for (path, place) in places {
             router
-                .insert(path.clone(), routes)
+                .insert(path, place)
                 .map_err(|error| format!("path {path} of {}: {error}", description.name))?;
         }
         Ok(Self {
             base_path: base_path.to_owned(),
             router,
             methods: allowed(
-                description
-                    .commands
-                    .iter()
-                    .map(|command| command.method.as_str()),
+                (description.listings.iter().map(|_| "GET"))
+                    .chain((description.commands.iter()).map(|command| command.method.as_str())),
             ),
             templates,
         })
@@ -106,12 +131,14 @@ impl Routes {
         (self.templates.iter()).any(|(known, at)| known == method && at == template)
     }
 
-    /// The route that a request's path and method lead to, if there is one.
+    /// What a request of this path and method is counted by, if it leads to a route.
     #[must_use]
-    pub fn route(&self, method: &Method, path: &str) -> Option<&Route> {
+    pub fn counted(&self, method: &Method, path: &str) -> Option<&Counted> {
         let below = path.strip_prefix(&self.base_path)?;
-        let routes = self.router.at(below).ok()?.value;
-        routes.iter().find(|route| route.method == *method)
+        let place = self.router.at(below).ok()?.value;
+        let route = place.routes.iter().find(|route| route.method == *method);
+        let is_listed = *method == Method::GET && place.listing.is_some();
+        (route.map(|route| &route.counted)).or(is_listed.then_some(&place.listed))
     }
 
     /// What a request's path and method lead to.
@@ -129,9 +156,16 @@ impl Routes {
         } else {
             method
         };
-        let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
-            let methods = matched.value.iter().map(|route| route.method.as_str());
-            return Found::OtherMethods(allowed(methods));
+        let place = matched.value;
+        let Some(route) = place.routes.iter().find(|route| route.method == *method) else {
+            return match &place.listing {
+                Some(listing) if *method == Method::GET => Found::Listing(listing),
+                listing => {
+                    let lists = listing.iter().map(|_| Method::GET.as_str());
+                    let others = place.routes.iter().map(|route| route.method.as_str());
+                    Found::OtherMethods(allowed(lists.chain(others)))
+                }
+            };
         };
         let mut parameters = Vec::new();
         for (name, value) in matched.params.iter() {
@@ -171,8 +205,10 @@ fn route(commands: &[Command], command: &Command, base_path: &str) -> Result<Rou
         _ => None,
     };
     Ok(Route {
-        template: format!("{base_path}{}", command.path),
-        counted: OnceLock::new(),
+        counted: Counted {
+            template: format!("{base_path}{}", command.path),
+            series: OnceLock::new(),
+        },
         method: match command.method {
             description::Method::Get => Method::GET,
             description::Method::Post => Method::POST,
@@ -238,7 +274,7 @@ pub fn location(template: &str, key: &str) -> String {
     }
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
     }

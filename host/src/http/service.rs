@@ -20,6 +20,7 @@ use super::conditional;
 use super::cors::Cors;
 use super::events;
 use super::idempotency::answered_before;
+use super::listing::Lists;
 use super::prefer;
 use super::problem::{Problem, try_later};
 use super::reply::response;
@@ -49,6 +50,7 @@ pub struct Service {
     waiting: Waiting,
     cors: Cors,
     requests: Requests,
+    lists: Lists,
 }
 
 /// Routes and documents, and the generation whose they are.
@@ -113,6 +115,7 @@ impl Service {
         waiting: Waiting,
         cors: Cors,
         requests: Requests,
+        lists: Lists,
     ) -> Self {
         Self {
             participant,
@@ -122,6 +125,7 @@ impl Service {
             waiting,
             cors,
             requests,
+            lists,
         }
     }
 
@@ -138,10 +142,10 @@ impl Service {
     fn begin(&self, request: &Request<Incoming>) -> Counted {
         let method = request.method();
         let serving = self.serving.borrow();
-        let route = serving.routes.route(method, request.uri().path());
-        let counted = route.and_then(|route| {
-            let make = || self.requests.route(method.as_str(), &route.template);
-            route.counted.get_or_init(make).clone()
+        let counted = serving.routes.counted(method, request.uri().path());
+        let counted = counted.and_then(|counted| {
+            let make = || self.requests.route(method.as_str(), &counted.template);
+            counted.series.get_or_init(make).clone()
         });
         self.requests.begin(counted, method.as_str())
     }
@@ -185,6 +189,12 @@ impl Service {
         }
         let (route, parameters) = match serving.routes.find(&head.method, path) {
             Found::Route(route, parameters) => (route, parameters),
+            Found::Listing(route) => {
+                let active = &serving.active;
+                return (self.lists)
+                    .answer(&self.participant, active, route, head)
+                    .await;
+            }
             Found::OtherMethods(methods) if asks_methods => return Ok(Some(options(&methods))),
             Found::OtherMethods(methods) => {
                 return Err(method_not_allowed(&head.method, path, &methods));

@@ -1,4 +1,5 @@
-//! A candidate becomes the active generation: in the store, then in the workers; routes and sources follow.
+//! A candidate becomes the active generation: in the store, then in the workers; routes and sources follow. The indexes of
+//! its listings come first, and those that are not needed any more go last.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::report::{NotApplied, Way};
 use crate::clock::now_ms;
 use crate::generation::Generation;
 use crate::pipeline::{Active, SwapError};
-use crate::store::history;
+use crate::store::{Index, history, index};
 
 impl Inner {
     /// Makes the candidate the active generation: in the store, then in the workers; routes and sources follow.
@@ -26,6 +27,7 @@ impl Inner {
         candidate: Candidate,
         apply: &Apply,
     ) -> Result<Option<String>, NotApplied> {
+        self.create_indexes(hosted, candidate.successor.active())?;
         let transport = self.around.transport.as_ref();
         transport.publish_too(candidate.published);
         let next = candidate.successor.active().clone();
@@ -56,12 +58,47 @@ impl Inner {
         {
             tracing::warn!(%fault, "which consumers there are can't be noted in the store; old events are kept for longer");
         }
+        self.drop_indexes(hosted, &[&active, &next]);
         self.low_priority()?.drop_later((retired, routes, active));
         Ok(read.err().map(|problems| {
             format!(
                 "not everything that it listens to can be read ({problems}); start the host again"
             )
         }))
+    }
+
+    /// Makes the indexes of the next generation's listings. Before anything else is changed: one that is there too early is
+    /// of no harm.
+    fn create_indexes(&self, hosted: &Hosted, next: &Active) -> Result<(), NotApplied> {
+        let row = hosted.row;
+        let indexes = Index::all_of(row, next.description());
+        // The writer is asked only where there is something to do.
+        if let Ok((true, _)) = self.read(|sql| index::compare(sql, row, &indexes)) {
+            return Ok(());
+        }
+        self.around
+            .store
+            .run(move |sql| index::create(sql, &indexes))
+            .map_err(|fault| store_failed(&fault))
+    }
+
+    /// Drops the indexes of listings that none of these generations has. The one that was active before is one of them: it
+    /// may be gone back to.
+    fn drop_indexes(&self, hosted: &Hosted, generations: &[&Active]) {
+        let row = hosted.row;
+        let keep: Vec<_> = (generations.iter())
+            .flat_map(|generation| Index::all_of(row, generation.description()))
+            .collect();
+        if let Ok((_, false)) = self.read(|sql| index::compare(sql, row, &keep)) {
+            return;
+        }
+        let dropped = self
+            .around
+            .store
+            .run(move |sql| index::drop_others(sql, row, &keep));
+        if let Err(fault) = dropped {
+            tracing::warn!(%fault, "indexes that no listing needs could not be dropped; the next swap tries again");
+        }
     }
 
     /// Makes a generation that lacks nothing the active one: no state can have come since it was checked that it

@@ -84,7 +84,9 @@ impl Usage<'_> {
                 }
                 self.asked(Origin::Event, event_type)
             }
-            Lack::Route { command, .. } => self.asked(Origin::Command, command),
+            Lack::Route { command: name, .. } | Lack::Listing { name, .. } => {
+                self.asked(Origin::Command, name)
+            }
             Lack::Timer { name } => {
                 let set = history::timers_set(self.sql, self.participant, name)?;
                 Ok((set > 0).then(|| format!("{set} such timers are set")))

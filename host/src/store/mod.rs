@@ -10,6 +10,7 @@
 //! - [`apply`]: one entry as SQL
 //! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
 //! - [`read`]: reading, on connections of their own
+//! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
 //! - [`backlog`]: how much of the outbox waits, and for how long
@@ -28,6 +29,8 @@ pub mod entry;
 pub mod file;
 pub mod history;
 pub mod idempotency;
+pub mod index;
+pub mod pages;
 pub mod prune;
 pub mod read;
 pub mod registry;
@@ -40,6 +43,8 @@ pub use apply::write_offset;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
 pub use file::{OpenError, StoreFile, look};
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
+pub use index::{Index, Page, Wanted};
+pub use pages::Pages;
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};

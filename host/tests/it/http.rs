@@ -79,8 +79,8 @@ fn a_wrong_method_is_told_the_right_ones() {
     let cases = [
         (
             "/customers",
-            "POST, OPTIONS",
-            ["GET", "PUT", "PATCH", "DELETE", "BREW"],
+            "GET, HEAD, POST, OPTIONS",
+            ["PUT", "PATCH", "DELETE", "TRACE", "BREW"],
         ),
         (
             "/customer/1",

@@ -54,6 +54,7 @@ mod idempotency;
 mod isolation;
 mod journal;
 mod limits;
+mod listings;
 mod log;
 mod metrics;
 mod metrics_kafka;

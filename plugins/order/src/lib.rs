@@ -11,7 +11,7 @@ pub mod domain;
 
 use domain::Order;
 use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
-use saga_sdk::{Subscription, Turn};
+use saga_sdk::{Listing, Subscription, Turn};
 use saga_wire::{Amount, Balance, Money, OrderDetails, OrderRecord, OrderState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,12 @@ impl Participant for OrderService {
             Command::read("get-order", "/orders/{orderId}", order_state)
                 .summary("Tells how far an order is.")
                 .pending_while(|order: &Order| order.state == OrderState::Pending),
+        )
+        .listing(
+            Listing::of("list-orders", "/orders", "get-order")
+                .summary("Lists the orders, the oldest first.")
+                .filter("customerId", "/customerId")
+                .filter("state", "/state"),
         )
         .on(Subscription::to(CREDIT_ANSWERED, saga_wire::CUSTOMER_GROUP, "/id", decide).untyped())
         .publishes(ORDER_CREATED)

@@ -9,6 +9,7 @@
 use order::domain::Order;
 use order::{CREDIT_ANSWERED, ORDER_CREATED, OrderService, Placed, Progress};
 use saga_sdk::RefusalKind;
+use saga_sdk::native::Rules;
 use saga_sdk::testing::{contract_problems, given, given_nothing};
 use saga_wire::{Money, OrderRecord, OrderState};
 
@@ -40,6 +41,16 @@ fn place(amount: &str) -> String {
 #[test]
 fn the_contract_is_in_order() {
     assert_eq!(contract_problems::<OrderService>(), Vec::<String>::new());
+}
+
+#[test]
+fn orders_are_listed_by_customer_and_by_state() {
+    let description = Rules::<OrderService>::new().describe();
+    let filters = description.listings.iter().flat_map(|one| &one.filters);
+    let kinds: Vec<_> = filters
+        .map(|filter| (&*filter.parameter, filter.schema.contains("\"PENDING\"")))
+        .collect();
+    assert_eq!(kinds, [("customerId", false), ("state", true)]);
 }
 
 #[test]

@@ -133,5 +133,6 @@ pub(crate) fn description(role: Role, shape: Shape) -> Description {
         subscriptions,
         publications,
         timers,
+        listings: Vec::new(),
     }
 }

@@ -205,7 +205,10 @@ impl Process {
             match lack {
                 // States of the version that the active build writes may yet be none, but then none may come.
                 Lack::State { .. } => holds = true,
-                Lack::Subscription { .. } | Lack::Route { .. } | Lack::Timer { .. }
+                Lack::Subscription { .. }
+                | Lack::Route { .. }
+                | Lack::Listing { .. }
+                | Lack::Timer { .. }
                     if swap.drop_used => {}
                 lack => {
                     scene.note("lack", format_args!("{lack}"));

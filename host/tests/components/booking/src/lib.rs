@@ -10,6 +10,7 @@
 //! | `hold-room` | `POST /rooms/{code}/hold` | pending; holds it for `ttlMillis`, publishes `hold-placed` |
 //! | `confirm-hold` | `POST /rooms/{code}/confirm` | cancels the timer, publishes `room-booked` |
 //! | `get-room` | `GET /rooms/{code}` | the room |
+//! | `list-rooms` | `GET /rooms?heldBy=…&inspector=…&seats=…` | the rooms |
 //! | `close-room` | `DELETE /rooms/{code}` | removes it, publishes `room-closed` |
 //!
 //! | event on `roomEvents` | effect |
@@ -20,7 +21,7 @@
 //! The timer `hold-expires` frees the room and publishes `hold-expired`.
 
 use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
-use saga_sdk::{Subscription, Timer, Turn};
+use saga_sdk::{Listing, Subscription, Timer, Turn};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,13 @@ impl Participant for Booking {
             .command(
                 Command::change("close-room", Method::Delete, "/rooms/{code}", close)
                     .summary("Closes a room for good."),
+            )
+            .listing(
+                Listing::of("list-rooms", "/rooms", "get-room")
+                    .summary("Lists the rooms.")
+                    .filter_as::<String>("heldBy", "/status/held/by")
+                    .filter("inspector", "/lastInspector")
+                    .filter("seats", "/seats"),
             )
             .on(Subscription::to(ROOM_CLEANED, "booking", "/code", cleaned).untyped())
             .on(Subscription::to(

@@ -20,6 +20,8 @@ pub enum Act {
     Look,
     /// Replies with this, and leaves the state as it is.
     Reply(Value),
+    /// Puts the message's body as the state, to the letter; replies with it.
+    Store,
     /// Removes the aggregate; replies with what was.
     Remove,
     /// Refuses with this code: a conflict.
@@ -118,6 +120,11 @@ impl Turn<'_> {
             }
             Act::Look => self.reply(self.state.clone()),
             Act::Reply(value) => self.reply(value.to_string()),
+            Act::Store => {
+                self.state.clone_from(&self.message.body);
+                self.outcome.state = StateChange::Put(self.state.clone());
+                self.reply(self.state.clone());
+            }
             Act::Remove => {
                 self.outcome.state = StateChange::Remove;
                 self.state = "null".to_owned();

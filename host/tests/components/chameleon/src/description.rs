@@ -1,7 +1,7 @@
 //! What chameleon says of itself: what the settings say, or nonsense where they ask for it.
 
 use crate::acts::{spin, trap};
-use crate::settings::{Command, Kind, Settings, Subscription};
+use crate::settings::{Command, Filter, Kind, Listing, Settings, Subscription};
 use saga_sdk::bindings::saga::participant::types as wit;
 use serde::Deserialize;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -77,6 +77,22 @@ fn honest(settings: &Settings) -> wit::Description {
         subscriptions: settings.subscriptions.iter().map(subscription).collect(),
         publications: publications.collect(),
         timers: timers.collect(),
+        listings: settings.listings.iter().map(listing).collect(),
+    }
+}
+
+fn listing(listing: &Listing) -> wit::Listing {
+    let filter = |filter: &Filter| wit::Filter {
+        parameter: filter.parameter.clone(),
+        pointer: filter.pointer.clone(),
+        schema: filter.schema.to_string(),
+    };
+    wit::Listing {
+        name: listing.name.clone(),
+        summary: format!("The listing {}.", listing.name),
+        path: listing.path.clone(),
+        item: listing.item.clone(),
+        filters: listing.filters.iter().map(filter).collect(),
     }
 }
 

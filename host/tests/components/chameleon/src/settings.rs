@@ -61,6 +61,8 @@ pub struct Settings {
     pub publications: Vec<Publication>,
     /// Names of the timers. Default: `later`.
     pub timers: Vec<String>,
+    /// Default: none.
+    pub listings: Vec<Listing>,
     /// What is done on a message, by the message's name: an act, or a list of them. A name that is not
     /// here counts by 1, or, where it is the name of a read, looks.
     pub handle: BTreeMap<String, Acts>,
@@ -146,6 +148,34 @@ pub struct Publication {
     pub topic: String,
 }
 
+/// A listing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    /// Name.
+    pub name: String,
+    /// Path below the base path.
+    pub path: String,
+    /// The read that shows an aggregate. Default `look`.
+    #[serde(default = "item")]
+    pub item: String,
+    /// Default: none.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+}
+
+/// What a listing may be narrowed down by.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Query parameter.
+    pub parameter: String,
+    /// Pointer into the state.
+    pub pointer: String,
+    /// A JSON Schema.
+    pub schema: serde_json::Value,
+}
+
 /// What is done on one message.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -215,6 +245,7 @@ impl Default for Settings {
                 topic: "changedTopic".to_owned(),
             }],
             timers: vec!["later".to_owned()],
+            listings: vec![],
             handle: BTreeMap::new(),
             migrate: Migrate::default(),
             describe: Describe::default(),
@@ -234,6 +265,10 @@ impl Default for State {
 
 fn key_in_path() -> String {
     "{key}".to_owned()
+}
+
+fn item() -> String {
+    "look".to_owned()
 }
 
 fn topic() -> String {

@@ -70,5 +70,6 @@ pub(crate) fn description() -> Description {
             name: "mischief".to_owned(),
             schema: REQUEST.to_owned(),
         }],
+        listings: Vec::new(),
     }
 }

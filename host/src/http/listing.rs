@@ -1,0 +1,215 @@
+//! One page of a list: which keys, each shown as the rules show it, and the way to the next page.
+//!
+//! Keys are chosen on what is committed, on threads that may block. Each is then shown by a read turn of its own,
+//! so states are migrated, caches used and generations kept apart as in any read. What is removed meanwhile, or what the
+//! rules refuse to show, is left out; what they break on is the page's problem, because a page that leaves it out would
+//! hide it.
+//!
+//! Must not know: SQL, components, any participant by name. Invariant 9: pages are bounded in items and in bytes,
+//! turns of a page and readers of a participant in number.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use saga_core::message::Origin;
+use saga_core::outcome::Reply;
+use saga_core::rules::{Fault, FaultKind, shorten};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::answer::{Answered, json_response};
+use super::paging::{Asked, ListingRoute};
+use super::problem::{Problem, try_later};
+use super::reply;
+use crate::api::problems::Kind;
+use crate::clock::now_ms;
+use crate::pipeline::{Active, Answer, CommandCall, Participant};
+use crate::store::{Page, Pages, Store, Tally, Verdict, Wanted};
+
+/// Pages of one participant whose keys are chosen at once. Others wait.
+const READERS: usize = 4;
+
+/// Items of a page that are shown at once: a page must not fill the workers' queues.
+const AT_ONCE: usize = 16;
+
+/// Bytes of items after which a page ends, however many more it might hold.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Serves the listings of one participant.
+pub struct Lists {
+    pages: Arc<Pages>,
+    places: Arc<Semaphore>,
+    page_items: usize,
+}
+
+/// What became of the items of a page.
+#[derive(Default)]
+struct Shown {
+    items: Vec<String>,
+    bytes: usize,
+    /// The last key that was asked for, shown or not.
+    last: Option<String>,
+}
+
+impl Lists {
+    /// Lists out of this store, with at most so many items on a page.
+    #[must_use]
+    pub fn new(store: Arc<Store>, page_items: usize) -> Self {
+        Self {
+            pages: Arc::new(Pages::new(store)),
+            places: Arc::new(Semaphore::new(READERS)),
+            page_items,
+        }
+    }
+
+    /// Answers with a page; none where the rules were swapped while it was made.
+    pub(super) async fn answer(
+        &self,
+        participant: &Arc<Participant>,
+        active: &Arc<Active>,
+        route: &ListingRoute,
+        head: &Parts,
+    ) -> Result<Option<Answered>, Problem> {
+        let query = head.uri.query().unwrap_or_default();
+        let asked = route.read(query, self.page_items, participant.limits())?;
+        let page = self.keys(participant, active, route, &asked).await?;
+        let mut shown = Shown::default();
+        for keys in page.keys.chunks(AT_ONCE) {
+            let mut answers = show(participant, active, route, keys).await?;
+            for (key, answer) in keys.iter().zip(&mut answers) {
+                let Some(answer) = answer.take() else {
+                    return Err(try_later("the host is stopping".into()));
+                };
+                let is_known = shown.take(key, answer)?;
+                if !is_known {
+                    return Ok(None);
+                }
+                if shown.bytes >= PAGE_BYTES {
+                    return Ok(Some(shown.response(&asked, head, &page)));
+                }
+            }
+        }
+        Ok(Some(shown.response(&asked, head, &page)))
+    }
+
+    /// Chooses the keys of a page.
+    async fn keys(
+        &self,
+        participant: &Participant,
+        active: &Active,
+        route: &ListingRoute,
+        asked: &Asked,
+    ) -> Result<Page, Problem> {
+        let wanted = Wanted {
+            participant: participant.row(),
+            filters: asked.filters.clone(),
+            after: asked.after.clone(),
+            most: asked.limit,
+        };
+        let tally = Tally {
+            generation: active.generation.id,
+            origin: Origin::Command,
+            name: route.name.clone(),
+            verdict: Verdict::Read,
+            time: now_ms(),
+        };
+        let stopping = || try_later("the host is stopping".into());
+        let place = self.places.clone().acquire_owned().await;
+        let place = place.map_err(|_| stopping())?;
+        let pages = self.pages.clone();
+        let choose = move || {
+            let page = pages.page(&wanted, tally);
+            // Not before: a client that breaks off does not end what was begun for it.
+            drop(place);
+            page
+        };
+        let page = tokio::task::spawn_blocking(choose).await;
+        page.map_err(|_| stopping())?.map_err(|fault| {
+            let detail = format!("the store can't be read: {fault}");
+            Problem::new(Kind::StoreFailed, detail).retry_after(1)
+        })
+    }
+}
+
+/// Has these aggregates shown; the answers come in the order of the keys.
+async fn show(
+    participant: &Arc<Participant>,
+    active: &Arc<Active>,
+    route: &ListingRoute,
+    keys: &[String],
+) -> Result<Vec<Option<Answer>>, Problem> {
+    let mut turns = JoinSet::new();
+    for (place, key) in keys.iter().enumerate() {
+        let participant = participant.clone();
+        let call = CommandCall {
+            under: active.clone(),
+            command: route.item.clone(),
+            parameters: vec![(route.key_parameter.clone(), key.clone())],
+            body: "null".into(),
+            key: Some(key.clone()),
+            traceparent: None,
+            claim: None,
+        };
+        turns.spawn(async move { (place, participant.command(call).await) });
+    }
+    let mut answers: Vec<_> = keys.iter().map(|_| None).collect();
+    while let Some(turn) = turns.join_next().await {
+        let (place, answer) = turn.map_err(|error| try_later(error.to_string()))?;
+        if let Some(slot) = answers.get_mut(place) {
+            *slot = Some(answer);
+        }
+    }
+    Ok(answers)
+}
+
+impl Shown {
+    /// Takes the answer of one item; false where the rules were swapped, so that the page has to be made anew.
+    fn take(&mut self, key: &str, answer: Answer) -> Result<bool, Problem> {
+        self.last = Some(key.to_owned());
+        let fault = match answer {
+            Answer::Replied(Reply::Done(item) | Reply::Pending(item), _) => {
+                self.bytes += item.len();
+                self.items.push(item);
+                return Ok(true);
+            }
+            Answer::Replied(Reply::Refused(_), _) => return Ok(true),
+            Answer::CheckAgain(_) => return Ok(false),
+            Answer::Broke(fault) => fault,
+            Answer::Malformed(reason) => {
+                Fault::new(FaultKind::BadOutput, format!("malformed: {reason}"))
+            }
+            Answer::TryLater(reason) => return Err(try_later(reason)),
+            Answer::StoreFailed(fault) => return Err(reply::store_failed(&fault)),
+        };
+        let key = shorten(key.to_owned());
+        let detail = format!("the rules broke on the item of key `{key}`: {fault}");
+        Err(Problem::new(Kind::RulesBroke, detail))
+    }
+
+    fn response(self, asked: &Asked, head: &Parts, page: &Page) -> Answered {
+        // A page that ends early goes on after what it holds.
+        let is_whole = self.last.as_ref() == page.keys.last();
+        let next = if is_whole {
+            page.next.clone()
+        } else {
+            self.last
+        };
+        let cursor = next.map(|key| asked.cursor(&key));
+        let items = self.items.join(",");
+        let body = match &cursor {
+            Some(cursor) => format!(r#"{{"items":[{items}],"next":"{cursor}"}}"#),
+            None => format!(r#"{{"items":[{items}]}}"#),
+        };
+        let mut response = json_response(StatusCode::OK, "application/json", body);
+        if let Some(cursor) = cursor {
+            let query = asked.next_query(&cursor);
+            let link = format!("<{}?{query}>; rel=\"next\"", head.uri.path());
+            if let Ok(link) = HeaderValue::from_str(&link) {
+                response.headers_mut().insert(header::LINK, link);
+            }
+        }
+        response
+    }
+}
