@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::description::{
     CommandKind, Description, Filter, KeySource, Listing, Method, Problems, is_base_path,
-    is_pointer, path_parameters,
+    is_pointer, path_parameters, reserved,
 };
 
 /// Listings of one participant.
@@ -174,6 +174,12 @@ pub(crate) fn check(description: &Description, found: &mut Problems) {
         let path = &listing.path;
         if path.is_empty() || !is_base_path(path) {
             let reason = format!("path `{path}` must look like `/a/b`, without parameters");
+            found.add(&place, reason);
+        }
+        if let Some(reserved) = reserved(path) {
+            let reason = format!(
+                "path `{path}` is the host's own: nothing may be served at or below `{reserved}`; take another path"
+            );
             found.add(&place, reason);
         }
         if !paths.insert(path) {

@@ -243,11 +243,11 @@ impl Admin {
         let told = tokio::task::spawn_blocking(move || exposition(format)).await;
         let told = told.map_err(|error| {
             let detail = format!("the metrics could not be told: {error}");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "answer-failed", detail)
+            Problem::new(Kind::AnswerFailed, detail)
         })?;
         let told = told.ok_or_else(|| {
             let detail = "metrics are off; set metrics.enabled = true and start the host again";
-            Problem::new(StatusCode::NOT_FOUND, "metrics-off", detail)
+            Problem::new(Kind::MetricsOff, detail)
         })?;
         Ok(json_response(StatusCode::OK, format.media_type(), told))
     }

@@ -15,21 +15,34 @@ pub(super) const PROBLEM: &str = "Problem";
 
 /// The answers to a command, by status.
 pub(super) fn of(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
-    let mut answers = done(api, command, schemas);
-    let mut by_status: BTreeMap<u16, Vec<Told>> = BTreeMap::new();
-    for kind in kinds(command) {
-        let told = Told::of_kind(api, kind);
-        by_status.entry(kind.status()).or_default().push(told);
-    }
+    let mut by_status = told(api, &kinds(command));
     for refusal in &command.refusals {
         let status = status(refusal.kind);
         let told = Told::new(api, status, &refusal.code, &refusal.summary);
         by_status.entry(status).or_default().push(told);
     }
-    for (status, told) in by_status {
-        answers.insert(status.to_string(), problem(status, &told));
-    }
+    let mut answers = done(api, command, schemas);
+    answers.extend(answered(&by_status));
     answers.into()
+}
+
+/// The answers of these kinds of problems, by status.
+pub(super) fn problems(api: &Api<'_>, kinds: &[Kind]) -> Map<String, Value> {
+    answered(&told(api, kinds)).collect()
+}
+
+fn told(api: &Api<'_>, kinds: &[Kind]) -> BTreeMap<u16, Vec<Told>> {
+    let mut by_status: BTreeMap<u16, Vec<Told>> = BTreeMap::new();
+    for kind in kinds {
+        let told = Told::of_kind(api, *kind);
+        by_status.entry(kind.status()).or_default().push(told);
+    }
+    by_status
+}
+
+fn answered(by_status: &BTreeMap<u16, Vec<Told>>) -> impl Iterator<Item = (String, Value)> {
+    let answer = |(status, told): (&u16, &Vec<Told>)| (status.to_string(), problem(*status, told));
+    by_status.iter().map(answer)
 }
 
 /// HTTP status of a refusal.
@@ -99,7 +112,7 @@ fn no_more_events() -> Value {
     json!({"description": "The client has seen the decision (`Last-Event-ID`): no events will follow."})
 }
 
-fn not_modified() -> Value {
+pub(super) fn not_modified() -> Value {
     json!({
         "description": "It is as the client has it (`If-None-Match`).",
         "headers": {"ETag": parameters::etag()},

@@ -7,14 +7,14 @@ use saga_core::description::{Description, Publication, Subscription};
 use saga_core::record::header;
 use serde_json::{Map, Value, json};
 
-use super::Names;
+use super::Configured;
 use super::schemas::{Schemas, component_name};
 
 /// Version of the Kafka bindings that are used.
 const BINDING: &str = "0.5.0";
 
 /// The document.
-pub(super) fn document(description: &Description, names: &Names<'_>) -> Value {
+pub(super) fn document(description: &Description, names: &Configured<'_>) -> Value {
     let mut document = Document::default();
     for publication in &description.publications {
         document.send(description, publication, names);
@@ -51,7 +51,12 @@ struct Document {
 }
 
 impl Document {
-    fn send(&mut self, description: &Description, publication: &Publication, names: &Names<'_>) {
+    fn send(
+        &mut self,
+        description: &Description,
+        publication: &Publication,
+        names: &Configured<'_>,
+    ) {
         let event = &publication.event_type;
         let payload = self
             .schemas
@@ -75,7 +80,7 @@ impl Document {
         );
     }
 
-    fn receive(&mut self, subscription: &Subscription, names: &Names<'_>) {
+    fn receive(&mut self, subscription: &Subscription, names: &Configured<'_>) {
         let event = &subscription.event_type;
         let payload = self
             .schemas
@@ -101,7 +106,7 @@ impl Document {
         }
     }
 
-    fn dead_letters(&mut self, subscription: &Subscription, names: &Names<'_>) {
+    fn dead_letters(&mut self, subscription: &Subscription, names: &Configured<'_>) {
         let (topic, group) = (
             names.topic(&subscription.topic),
             names.group(&subscription.group),

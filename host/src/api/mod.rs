@@ -17,6 +17,7 @@
 
 mod answers;
 mod asyncapi;
+mod listings;
 mod openapi;
 mod pages;
 mod parameters;
@@ -34,16 +35,19 @@ use saga_core::description::Description;
 pub use self::answers::status as refusal_status;
 use self::resource::{Lasting, Resource};
 
-/// What the settings call topics and groups, by their names in the description; what is not there keeps its name.
+/// What the settings say that the documents tell of. Topics and groups go by their names in the description; what is not
+/// there keeps its name.
 #[derive(Debug, Clone, Copy)]
-pub struct Names<'s> {
-    /// Names of topics.
+pub struct Configured<'s> {
+    /// Configured of topics.
     pub topics: &'s BTreeMap<String, String>,
-    /// Names of consumer groups.
+    /// Configured of consumer groups.
     pub groups: &'s BTreeMap<String, String>,
+    /// Items on one page of a list at most.
+    pub page_items: usize,
 }
 
-impl Names<'_> {
+impl Configured<'_> {
     fn topic<'n>(&'n self, declared: &'n String) -> &'n str {
         self.topics.get(declared).unwrap_or(declared)
     }
@@ -64,9 +68,9 @@ pub struct Documents {
 impl Documents {
     /// The documents of this description, to be served below this base path.
     #[must_use]
-    pub fn new(description: &Description, base_path: &str, names: &Names<'_>) -> Self {
-        let openapi = openapi::document(description, base_path);
-        let asyncapi = asyncapi::document(description, names);
+    pub fn new(description: &Description, base_path: &str, configured: &Configured<'_>) -> Self {
+        let openapi = openapi::document(description, base_path, configured.page_items);
+        let asyncapi = asyncapi::document(description, configured);
         let checked = |media_type, body: String| Resource::new(media_type, body, Lasting::Checked);
         Self {
             openapi_json: checked("application/json", format!("{openapi:#}\n")),
@@ -138,16 +142,17 @@ mod tests {
                 command("get", "GET", "/t/{id}", json!("read"), id.clone()),
                 command("query", "POST", "/t/{id}/query", json!("read"), id),
             ],
-            "subscriptions": [], "publications": [], "timers": [],
+            "listings": [], "subscriptions": [], "publications": [], "timers": [],
         }))
         .unwrap()
     }
 
     fn documents(description: &Description) -> Documents {
         let names = BTreeMap::new();
-        let names = Names {
+        let names = Configured {
             topics: &names,
             groups: &names,
+            page_items: 200,
         };
         Documents::new(description, "/desk", &names)
     }

@@ -7,6 +7,7 @@ use saga_core::description::{Command, CommandKind, Description, KeySource, Metho
 use serde_json::{Map, Value, json};
 
 use super::answers;
+use super::listings;
 use super::parameters;
 use super::schemas::Schemas;
 
@@ -17,7 +18,7 @@ pub(super) struct Api<'d> {
 }
 
 /// The document.
-pub(super) fn document(description: &Description, base_path: &str) -> Value {
+pub(super) fn document(description: &Description, base_path: &str, page_items: usize) -> Value {
     let api = Api {
         description,
         base_path,
@@ -25,14 +26,19 @@ pub(super) fn document(description: &Description, base_path: &str) -> Value {
     let mut schemas = Schemas::default();
     schemas.own(answers::PROBLEM, answers::problem_schema());
     let mut paths: Map<String, Value> = Map::new();
+    let mut add = |path: &str, method: &str, operation: Value| {
+        let path = paths.entry(template(path)).or_insert_with(|| json!({}));
+        if let Value::Object(methods) = path {
+            methods.insert(method.to_ascii_lowercase(), operation);
+        }
+    };
     for command in &description.commands {
         let operation = operation(&api, command, &mut schemas);
-        let path = paths
-            .entry(template(&command.path))
-            .or_insert_with(|| json!({}));
-        if let Value::Object(methods) = path {
-            methods.insert(command.method.as_str().to_ascii_lowercase(), operation);
-        }
+        add(&command.path, command.method.as_str(), operation);
+    }
+    for listing in &description.listings {
+        let operation = listings::operation(&api, listing, page_items, &mut schemas);
+        add(&listing.path, "GET", operation);
     }
     let name = &description.name;
     json!({

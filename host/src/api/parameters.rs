@@ -70,7 +70,7 @@ fn prefer() -> Value {
     )
 }
 
-fn if_none_match() -> Value {
+pub(super) fn if_none_match() -> Value {
     parameter(
         "If-None-Match",
         "ETags that the client has: where one is that of the present state, the answer is 304 without a body.",

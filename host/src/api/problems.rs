@@ -58,6 +58,9 @@ kinds! {
     ForeignOrigin "foreign-origin" 403:
         "Without a token the admin interface takes no requests of web pages, and this one has an `Origin`.",
         "Set `admin.token_file` to take them by token.";
+    MetricsOff "metrics-off" 404:
+        "Nothing is counted: metrics are off.",
+        "Set `metrics.enabled = true` and start the host again.";
     NoSuchRoute "no-such-route" 404:
         "Nothing is served at this path.",
         "Compare the path with the API document; a swap of the rules may have added or removed routes.";
@@ -149,6 +152,7 @@ impl Kind {
                 | Self::ComponentRefused
                 | Self::ForeignHost
                 | Self::ForeignOrigin
+                | Self::MetricsOff
                 | Self::SwapFailed
                 | Self::Unauthorized
                 | Self::UnknownGeneration

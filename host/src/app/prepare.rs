@@ -107,9 +107,9 @@ pub(super) fn prepare(
         topics: fitted.topics.clone(),
         dead_letters: fitted.dead_letters.clone(),
     });
-    let names = fit::names(own);
+    let configured = fit::configured(config, own);
     let serving =
-        Serving::new(active.clone(), &base_path, &names).map_err(StartError::Component)?;
+        Serving::new(active.clone(), &base_path, &configured).map_err(StartError::Component)?;
     Ok(Prepared {
         name: name.to_owned(),
         own: own.clone(),

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::answer::{Answered, json_response};
+use super::conditional;
 use super::paging::{Asked, ListingRoute};
 use super::problem::{Problem, try_later};
 use super::reply;
@@ -202,7 +203,9 @@ impl Shown {
             Some(cursor) => format!(r#"{{"items":[{items}],"next":"{cursor}"}}"#),
             None => format!(r#"{{"items":[{items}]}}"#),
         };
+        let tag = conditional::tag(&body);
         let mut response = json_response(StatusCode::OK, "application/json", body);
+        conditional::mark(&mut response, &tag);
         if let Some(cursor) = cursor {
             let query = asked.next_query(&cursor);
             let link = format!("<{}?{query}>; rel=\"next\"", head.uri.path());

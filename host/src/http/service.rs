@@ -29,7 +29,7 @@ use super::routes::{self, Found, Route, Routes};
 use super::server::Answers;
 use super::waiting::{Reading, Waiting};
 use crate::api::problems::Kind;
-use crate::api::{Documents, Names};
+use crate::api::{Configured, Documents};
 use crate::metrics::requests::{Counted, Open, Requests};
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
 use crate::store::Claim;
@@ -66,9 +66,13 @@ impl Serving {
     ///
     /// # Errors
     /// Says which command can't be served and why.
-    pub fn new(active: Arc<Active>, base_path: &str, names: &Names<'_>) -> Result<Self, String> {
+    pub fn new(
+        active: Arc<Active>,
+        base_path: &str,
+        configured: &Configured<'_>,
+    ) -> Result<Self, String> {
         let routes = Routes::new(active.description(), base_path)?;
-        let documents = Documents::new(active.description(), base_path, names);
+        let documents = Documents::new(active.description(), base_path, configured);
         Ok(Self {
             active,
             base_path: base_path.to_owned(),

@@ -36,6 +36,7 @@ fn description(timers: usize) -> Description {
             reply: "{}".into(),
             refusals: Vec::new(),
         }],
+        listings: Vec::new(),
         subscriptions: Vec::new(),
         publications: Vec::new(),
         timers: (0..timers)

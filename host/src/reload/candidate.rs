@@ -94,7 +94,7 @@ impl Inner {
             topics: fitted.topics,
             dead_letters: fitted.dead_letters,
         });
-        let serving = (hosted.serving(&next))
+        let serving = (hosted.serving(&self.around.config, &next))
             .map_err(|reason| refuse(Check::Description, reason, &digest))?;
         Ok(Some(Candidate {
             successor: hosted.participant.successor(next),

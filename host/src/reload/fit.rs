@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use saga_core::description::Description;
 
-use crate::api::Names;
-use crate::config::ParticipantConfig;
+use crate::api::Configured;
+use crate::config::{Config, ParticipantConfig};
 use crate::pipeline::Lane;
 use crate::store::{Reader, Store, StoreFault, registry};
 use crate::transport::{Readings, Source, Transport};
@@ -95,12 +95,13 @@ pub fn fit(
     })
 }
 
-/// What the settings call the topics and groups of a participant.
+/// What the settings say of a participant that its documents tell of.
 #[must_use]
-pub fn names(own: &ParticipantConfig) -> Names<'_> {
-    Names {
+pub fn configured<'c>(config: &Config, own: &'c ParticipantConfig) -> Configured<'c> {
+    Configured {
         topics: &own.topics,
         groups: &own.groups,
+        page_items: config.http.page_items,
     }
 }
 

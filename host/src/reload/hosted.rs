@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::file::File;
 use super::fit;
 use crate::clock::now_ms;
-use crate::config::ParticipantConfig;
+use crate::config::{Config, ParticipantConfig};
 use crate::http::service::{Service, Serving};
 use crate::pipeline::{Active, Participant};
 use crate::store::{Store, StoreFault, registry};
@@ -82,8 +82,9 @@ impl Hosted {
     ///
     /// # Errors
     /// Says which command can't be served and why.
-    pub fn serving(&self, active: &Arc<Active>) -> Result<Serving, String> {
-        Serving::new(active.clone(), &self.base_path, &fit::names(&self.own))
+    pub fn serving(&self, config: &Config, active: &Arc<Active>) -> Result<Serving, String> {
+        let configured = fit::configured(config, &self.own);
+        Serving::new(active.clone(), &self.base_path, &configured)
     }
 
     /// Serves these routes from now on; gives those that were served before.

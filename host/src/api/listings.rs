@@ -1,0 +1,97 @@
+//! The lists of a participant, for the API document: what may be asked for, and what a page holds.
+//!
+//! Must not know: how a page is made.
+
+use saga_core::description::Listing;
+use serde_json::{Value, json};
+
+use super::answers;
+use super::openapi::Api;
+use super::parameters;
+use super::problems::Kind;
+use super::schemas::Schemas;
+
+/// The problems that who asks for a page can meet.
+const KINDS: [Kind; 8] = [
+    Kind::BadCursor,
+    Kind::BadQuery,
+    Kind::Malformed,
+    Kind::NoSuchRoute,
+    Kind::MethodNotAllowed,
+    Kind::RulesBroke,
+    Kind::StoreFailed,
+    Kind::TryLater,
+];
+
+/// The operation that asks for a page.
+pub(super) fn operation(
+    api: &Api<'_>,
+    listing: &Listing,
+    page_items: usize,
+    schemas: &mut Schemas,
+) -> Value {
+    let mut answers = answers::problems(api, &KINDS);
+    answers.insert("200".into(), page(api, listing, schemas));
+    answers.insert("304".into(), answers::not_modified());
+    json!({
+        "operationId": listing.name,
+        "summary": listing.summary,
+        "description": "Answers a page. Where there are more, `next` is the cursor of the next page, and the header `Link` leads to it.",
+        "tags": [api.description.name],
+        "parameters": parameters(listing, page_items, schemas),
+        "responses": answers,
+    })
+}
+
+fn parameters(listing: &Listing, page_items: usize, schemas: &mut Schemas) -> Vec<Value> {
+    let query = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    let mut parameters: Vec<Value> = (listing.filters.iter())
+        .map(|filter| {
+            let place = format!("{}.{}", listing.name, filter.parameter);
+            let schema = schemas.add(&filter.schema, &place);
+            query(
+                &filter.parameter,
+                "Only those that have this value.",
+                schema,
+            )
+        })
+        .collect();
+    parameters.push(query(
+        "limit",
+        "Items on the page at most.",
+        json!({"type": "integer", "minimum": 1, "maximum": page_items}),
+    ));
+    parameters.push(query(
+        "cursor",
+        "The page after the one whose `next` this is; the other parameters stay as they were.",
+        json!({"type": "string"}),
+    ));
+    parameters.push(parameters::if_none_match());
+    parameters
+}
+
+fn page(api: &Api<'_>, listing: &Listing, schemas: &mut Schemas) -> Value {
+    let item = api.description.command(&listing.item);
+    let item = item.map_or_else(
+        || json!({}),
+        |item| schemas.add(&item.reply, &format!("{}.reply", item.name)),
+    );
+    json!({
+        "description": "A page; its items are what the read of each would answer.",
+        "headers": {
+            "ETag": parameters::etag(),
+            "Link": {
+                "description": "Where there are more: the next page, as `rel=\"next\"`.",
+                "schema": {"type": "string"},
+            },
+        },
+        "content": {"application/json": {"schema": {
+            "type": "object",
+            "required": ["items"],
+            "properties": {
+                "items": {"type": "array", "items": item},
+                "next": {"description": "The cursor of the next page; not there on the last one.", "type": "string"},
+            },
+        }}},
+    })
+}
