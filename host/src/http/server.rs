@@ -81,7 +81,7 @@ pub async fn serve<S: Answers>(
     stop: CancellationToken,
     drain: Duration,
 ) {
-    let shared = Shared::new(service, connections, stop.clone(), HEAD_TIME);
+    let shared = Shared::new(service.clone(), connections, stop.clone(), HEAD_TIME);
     let shared = Arc::new(shared);
     let under_way = TaskTracker::new();
     let places = Arc::new(Semaphore::new(connections));
