@@ -9,6 +9,7 @@ use super::openapi::{Api, is_plain_read, media};
 use super::parameters;
 use super::problems::{self, Kind};
 use super::schemas::{Schemas, reference};
+use super::set;
 
 /// Name of the schema of problem details.
 pub(super) const PROBLEM: &str = "Problem";
@@ -60,7 +61,7 @@ fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, 
     let schema = schemas.add(&command.reply, &format!("{}.reply", command.name));
     let mut content = json!({"application/json": media(schema, &command.reply)});
     if is_plain_read(command) {
-        content["text/event-stream"] = event_stream();
+        set(&mut content, "text/event-stream", event_stream());
     }
     let answer = |description: &str| {
         json!({
@@ -205,8 +206,16 @@ fn problem(status: u16, told: &[Told]) -> Value {
         },
     });
     match status {
-        405 => answer["headers"] = json!({"Allow": parameters::allow()}),
-        409 | 503 => answer["headers"] = json!({"Retry-After": parameters::retry_after()}),
+        405 => set(
+            &mut answer,
+            "headers",
+            json!({"Allow": parameters::allow()}),
+        ),
+        409 | 503 => set(
+            &mut answer,
+            "headers",
+            json!({"Retry-After": parameters::retry_after()}),
+        ),
         _ => {}
     }
     answer

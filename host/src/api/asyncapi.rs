@@ -7,8 +7,8 @@ use saga_core::description::{Description, Publication, Subscription};
 use saga_core::record::header;
 use serde_json::{Map, Value, json};
 
-use super::Configured;
 use super::schemas::{Schemas, component_name};
+use super::{Configured, set};
 
 /// Version of the Kafka bindings that are used.
 const BINDING: &str = "0.5.0";
@@ -62,13 +62,24 @@ impl Document {
             .schemas
             .add(&publication.schema, &format!("{event}.published"));
         let mut message = message(event, payload, &publication.schema);
-        message["headers"] = published_headers(description, event);
-        message["correlationId"] = json!({
-            "description": "The same for all messages of a saga.",
-            "location": format!("$message.header#/{}", header::CORRELATION),
-        });
-        message["bindings"] =
-            key_binding("The key that the rules give: records of one key stay in order.");
+        set(
+            &mut message,
+            "headers",
+            published_headers(description, event),
+        );
+        set(
+            &mut message,
+            "correlationId",
+            json!({
+                "description": "The same for all messages of a saga.",
+                "location": format!("$message.header#/{}", header::CORRELATION),
+            }),
+        );
+        set(
+            &mut message,
+            "bindings",
+            key_binding("The key that the rules give: records of one key stay in order."),
+        );
         let topic = names.topic(&publication.topic);
         let (channel, message) = self.message(topic, event, message);
         let summary = format!("Publishes `{event}`.");
@@ -86,9 +97,12 @@ impl Document {
             .schemas
             .add(&subscription.schema, &format!("{event}.received"));
         let mut message = message(event, payload, &subscription.schema);
-        message["headers"] = received_headers(subscription);
-        message["bindings"] =
-            key_binding("Any key: the aggregate is found by a place in the value.");
+        set(&mut message, "headers", received_headers(subscription));
+        set(
+            &mut message,
+            "bindings",
+            key_binding("Any key: the aggregate is found by a place in the value."),
+        );
         let topic = names.topic(&subscription.topic);
         let (channel, message) = self.message(topic, event, message);
         let summary = format!(
@@ -99,10 +113,14 @@ impl Document {
         let name = self.operation("receive", &name, (&channel, &message), &summary);
         let group = names.group(&subscription.group);
         if let Some(operation) = self.operations.get_mut(&name) {
-            operation["bindings"] = json!({"kafka": {
-                "groupId": {"type": "string", "enum": [group]},
-                "bindingVersion": BINDING,
-            }});
+            set(
+                operation,
+                "bindings",
+                json!({"kafka": {
+                    "groupId": {"type": "string", "enum": [group]},
+                    "bindingVersion": BINDING,
+                }}),
+            );
         }
     }
 
@@ -188,7 +206,7 @@ fn message(event: &str, payload: Value, schema: &str) -> Value {
         "payload": payload,
     });
     if let Some(summary) = schema.get("description").and_then(Value::as_str) {
-        message["summary"] = summary.into();
+        set(&mut message, "summary", summary);
     }
     // Only objects can be examples of a message.
     let examples = schema.get("examples").and_then(Value::as_array);
@@ -197,7 +215,7 @@ fn message(event: &str, payload: Value, schema: &str) -> Value {
         .map(|example| json!({"payload": example}))
         .collect();
     if !examples.is_empty() {
-        message["examples"] = examples.into();
+        set(&mut message, "examples", examples);
     }
     message
 }
@@ -213,7 +231,7 @@ fn key_binding(description: &str) -> Value {
 fn header_schemas() -> Map<String, Value> {
     let text = |description: &str| json!({"type": "string", "description": description});
     let mut time = text("When it was published (RFC 3339).");
-    time["format"] = "date-time".into();
+    set(&mut time, "format", "date-time");
     [
         (header::CONTENT_TYPE, text("Media type of the value.")),
         (header::SPEC_VERSION, text("Version of CloudEvents.")),
@@ -256,7 +274,7 @@ fn published_headers(description: &Description, event: &str) -> Value {
         (header::TYPE, event),
     ] {
         if let Some(schema) = properties.get_mut(name) {
-            schema["const"] = value.into();
+            set(schema, "const", value);
         }
     }
     // A trace context is there only where a client or a peer began one.
@@ -271,7 +289,7 @@ fn published_headers(description: &Description, event: &str) -> Value {
 fn received_headers(subscription: &Subscription) -> Value {
     let mut properties = header_schemas();
     if let Some(schema) = properties.get_mut(header::TYPE) {
-        schema["const"] = subscription.event_type.as_str().into();
+        set(schema, "const", subscription.event_type.as_str());
     }
     let mut headers = json!({
         "type": "object",
@@ -279,7 +297,7 @@ fn received_headers(subscription: &Subscription) -> Value {
         "properties": properties,
     });
     if !subscription.untyped {
-        headers["required"] = json!([header::TYPE]);
+        set(&mut headers, "required", json!([header::TYPE]));
     }
     headers
 }

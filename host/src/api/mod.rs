@@ -31,6 +31,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use saga_core::description::Description;
+use serde_json::Value;
 
 pub use self::answers::status as refusal_status;
 use self::resource::{Lasting, Resource};
@@ -111,6 +112,13 @@ pub fn problem_page(path: &str) -> Option<Resource> {
     pages::at(None, "", path.strip_prefix("/problems")?)
 }
 
+/// Sets a member of an object that is being made.
+fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value.into());
+    }
+}
+
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,
@@ -120,7 +128,7 @@ pub fn problem_page(path: &str) -> Option<Resource> {
 mod tests {
     use super::*;
     use saga_core::description::RESERVED;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     /// A participant that makes numbered tickets, and changes them.
     fn description() -> Description {

@@ -10,6 +10,7 @@ use super::answers;
 use super::listings;
 use super::parameters;
 use super::schemas::Schemas;
+use super::set;
 
 /// What the document of one participant is made of.
 pub(super) struct Api<'d> {
@@ -82,14 +83,18 @@ fn operation(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Value {
         "responses": answers::of(api, command, schemas),
     });
     if let Some(text) = explanation(command) {
-        operation["description"] = text.into();
+        set(&mut operation, "description", text);
     }
     if let Some(request) = &command.request {
         let schema = schemas.add(request, &format!("{}.request", command.name));
-        operation["requestBody"] = json!({
-            "required": true,
-            "content": {"application/json": media(schema, request)},
-        });
+        set(
+            &mut operation,
+            "requestBody",
+            json!({
+                "required": true,
+                "content": {"application/json": media(schema, request)},
+            }),
+        );
     }
     operation
 }
@@ -118,13 +123,13 @@ pub(super) fn media(schema: Value, text: &str) -> Value {
         .map(Vec::as_slice)
     {
         None | Some([]) => {}
-        Some([one]) => media["example"] = one.clone(),
+        Some([one]) => set(&mut media, "example", one.clone()),
         Some(several) => {
             let named = several.iter().enumerate();
             let named: Map<String, Value> = named
                 .map(|(at, value)| (format!("example-{}", at + 1), json!({"value": value})))
                 .collect();
-            media["examples"] = named.into();
+            set(&mut media, "examples", named);
         }
     }
     media

@@ -16,8 +16,6 @@ pub struct Problem {
     /// A stable word for the kind of problem: the end of `type`.
     #[serde(skip)]
     pub word: String,
-    /// The kind in words.
-    pub title: String,
     /// HTTP status, again.
     pub status: u16,
     /// What was wrong this time and what to do.
@@ -55,7 +53,6 @@ impl Problem {
     fn of(status: u16, word: &str, detail: String) -> Self {
         Self {
             word: word.to_owned(),
-            title: problems::title(word),
             status,
             detail,
             errors: Vec::new(),
@@ -72,11 +69,14 @@ impl Problem {
         struct Details<'p> {
             #[serde(rename = "type")]
             kind: String,
+            /// The kind in words.
+            title: String,
             #[serde(flatten)]
             problem: &'p Problem,
         }
         let details = Details {
             kind: problems::page(base_path, &self.word),
+            title: problems::title(&self.word),
             problem: self,
         };
         serde_json::to_string(&details).unwrap_or_default()
