@@ -110,8 +110,8 @@ fn a_bad_parameter_is_named() {
     ] {
         let problem = read(query).unwrap_err();
         assert_eq!(
-            (problem.status, &*problem.kind),
-            (400, "urn:saga:problem:bad-query"),
+            (problem.status, &*problem.word),
+            (400, "bad-query"),
             "{query}"
         );
         assert!(problem.detail.contains(said), "{query}: {}", problem.detail);
@@ -156,6 +156,6 @@ fn a_cursor_belongs_to_its_filters_whatever_the_limit() {
 
 fn refuse(query: &str) {
     let problem = read(query).unwrap_err();
-    let told = (problem.status, &*problem.kind);
-    assert_eq!(told, (400, "urn:saga:problem:bad-cursor"), "{query}");
+    let told = (problem.status, &*problem.word);
+    assert_eq!(told, (400, "bad-cursor"), "{query}");
 }

@@ -589,7 +589,14 @@ mod tests {
         use crate::session::{Readings, Session, Source};
         let data = tempfile::tempdir().unwrap();
         let file = StoreFile::open(data.path()).unwrap();
-        let store = Store::start(file, StoreSettings::default(), OutboxReaders::Relay).unwrap();
+        let store = Store::start(
+            file,
+            StoreSettings::default(),
+            IdempotencySettings::default(),
+            OutboxReaders::Relay,
+            Commits::default(),
+        )
+        .unwrap();
         let source = Arc::new(Source {
             consumer: "kafka:order/group".into(),
             group: "group".into(),
@@ -608,8 +615,10 @@ mod tests {
             migrated: None,
             quarantine: None,
             tally: None,
+            measured: None,
             outbox: Vec::new(),
             generated_key: None,
+            kept_reply: None,
             taken: Some(crate::store::Taken {
                 session,
                 offset: 7,
