@@ -1,12 +1,12 @@
 //! `saga-demo bench`: sagas per second, latency, processor time and memory, next to their floor.
 //!
 //! Owns: the order of a benchmark. A fresh host in a directory of its own, started twice (with nothing
-//! cached, with compiled code cached); then rounds at each number of connections; in the same run this
-//! machine's fsync, and, where such a host is built, the same rules called natively, in turn with the
-//! components, since what a machine does differs from minute to minute. At the end the books of all
-//! rounds must be right: a fast wrong host is no result.
+//! cached, with compiled code cached); then rounds at each number of connections. In the same run this
+//! machine's fsync; the same host with metrics, checks of bodies and idempotency keys left out, to know what these cost; and, where
+//! such a host is built, the same rules called natively: all in turn, since what a machine does differs from minute to
+//! minute. At the end the books of all rounds must be right: a fast wrong host is no result.
 //!
-//! Must not know: host internals. Both hosts are told apart by their binary only.
+//! Must not know: host internals. The hosts are told apart by their binary and their settings only.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,13 +16,16 @@ use anyhow::{Context, Result};
 use crate::candidate::Candidate;
 use crate::floor;
 use crate::hosts::Hosts;
-use crate::launch::{Binaries, Ports};
+use crate::launch::{Binaries, Launch, Ports};
 use crate::report::{Level, Report, Startup};
 use crate::rounds::median;
 use crate::scratch::Scratch;
 
-/// Rounds of each host when two are compared; the median counts.
+/// Rounds of each host; the median counts.
 const ROUNDS: usize = 3;
+
+/// Leaves out what can be left out. Its POSTs carry no idempotency keys either.
+const BARE: &str = "[metrics]\nenabled = false\n[http]\ncheck_bodies = false\n";
 
 /// What a benchmark is to do.
 #[derive(Debug)]
@@ -37,8 +40,6 @@ pub(crate) struct Bench {
     pub(crate) connections: Vec<usize>,
     /// The measured window of a round.
     pub(crate) window: Duration,
-    /// Whether every POST carries an idempotency key of its own.
-    pub(crate) idempotency_keys: bool,
 }
 
 /// Runs the benchmark.
@@ -49,28 +50,24 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
     let scratch = Scratch::make(&bench.scratch, "bench-data")?;
     eprintln!("measuring the floor (fsync)");
     let floor = floor::measure(&scratch.path)?;
-    let (component, startup) = start(
-        "component",
-        &bench.binaries,
-        &scratch.path,
-        bench.idempotency_keys,
-    )
-    .await?;
+    let (component, startup) = start("component", &bench.binaries, "", &scratch.path).await?;
+    let (bare, _) = start("bare", &bench.binaries, BARE, &scratch.path).await?;
     let native = match &bench.native {
         Some(saga) => {
             let binaries = Binaries {
                 saga: saga.clone(),
                 ..bench.binaries.clone()
             };
-            Some(start("native", &binaries, &scratch.path, bench.idempotency_keys).await?)
+            Some(start("native", &binaries, "", &scratch.path).await?)
         }
         None => None,
     };
     let mut levels = Vec::new();
     for connections in &bench.connections {
-        let (mut own, mut natively) = (Vec::new(), Vec::new());
-        for round in 1..=if native.is_some() { ROUNDS } else { 1 } {
+        let (mut own, mut barely, mut natively) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 1..=ROUNDS {
             own.push(component.measure(*connections, round, bench.window).await?);
+            barely.push(bare.measure(*connections, round, bench.window).await?);
             if let Some((native, _)) = &native {
                 natively.push(native.measure(*connections, round, bench.window).await?);
             }
@@ -79,10 +76,12 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
         levels.push(Level {
             connections: *connections,
             component,
+            bare: median(barely).context("no round was run")?,
             native: median(natively),
         });
     }
     component.close().await?;
+    bare.close().await?;
     let mut native_startup = None;
     if let Some((native, startup)) = native {
         native_startup = Some(startup);
@@ -100,16 +99,19 @@ pub(crate) async fn run(bench: &Bench) -> Result<Report> {
 async fn start(
     name: &'static str,
     binaries: &Binaries,
+    settings: &str,
     scratch: &Path,
-    idempotency_keys: bool,
 ) -> Result<(Candidate, Startup)> {
-    let launch = [binaries.together(&scratch.join(name), Ports::default())];
+    let launch = [Launch {
+        settings: settings.to_owned(),
+        ..binaries.together(&scratch.join(name), Ports::default())
+    }];
     eprintln!("{name}: starting with nothing cached, then again");
     let hosts = Hosts::start(&launch).await?;
     let cold = hosts.ready_after();
     hosts.drain(std::future::pending()).await?;
     let mut hosts = Hosts::start(&launch).await?;
-    if idempotency_keys {
+    if settings.is_empty() {
         hosts.order = hosts.order.with_fresh_keys();
     }
     let startup = Startup {
@@ -134,7 +136,7 @@ mod tests {
             "listening customer {}\nlistening order {}\n",
             mock.customer, mock.order
         );
-        for name in ["component", "native"] {
+        for name in ["component", "bare", "native"] {
             // The data directory has this process's number in its name, so it is known beforehand.
             let data = directory
                 .path()
@@ -149,7 +151,6 @@ mod tests {
             scratch: directory.path().to_owned(),
             connections: vec![1, 4],
             window: Duration::from_millis(200),
-            idempotency_keys: false,
         };
         let report = run(&bench).await;
         assert_eq!(
@@ -171,9 +172,14 @@ mod tests {
                 .unwrap()
                 > 0.0
         );
+        assert!(
+            json["levels"][0]["component_to_bare"]["host_cpu"]
+                .as_f64()
+                .is_some()
+        );
         assert!(json["startup_ms"]["cached"].as_f64().unwrap() > 0.0);
         let text = report.text();
-        for word in ["fsync", "sagas/s", "native", "cached"] {
+        for word in ["fsync", "sagas/s", "native", "bare", "cached"] {
             assert!(text.contains(word), "{word} is missing in:\n{text}");
         }
     }

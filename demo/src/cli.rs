@@ -153,9 +153,6 @@ pub(crate) struct BenchArgs {
     /// [default: target/release/saga-native, if it exists]
     #[arg(long, value_name = "PATH")]
     pub(crate) native_host: Option<PathBuf>,
-    /// Send an Idempotency-Key of its own with every POST, to measure what they cost
-    #[arg(long, conflicts_with = "kafka")]
-    pub(crate) idempotency_keys: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,

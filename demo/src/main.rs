@@ -184,7 +184,6 @@ async fn bench(args: BenchArgs) -> Result<ExitCode> {
         scratch: target,
         connections: args.connections,
         window,
-        idempotency_keys: args.idempotency_keys,
     })
     .await?;
     if args.json {

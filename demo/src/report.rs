@@ -41,6 +41,8 @@ pub(crate) struct Level {
     pub(crate) connections: usize,
     /// The median round with components.
     pub(crate) component: Measured,
+    /// The median round without metrics, checks of bodies and idempotency keys.
+    pub(crate) bare: Measured,
     /// The median round with native rules.
     pub(crate) native: Option<Measured>,
 }
@@ -86,20 +88,25 @@ impl Report {
                 level.connections,
                 &level.component,
             ));
-            if let Some(native) = &level.native {
-                text.push_str(&measured_row("native", level.connections, native));
-                let (rate, cpu) = level.ratios(native);
+            let others = [
+                ("bare", Some(&level.bare)),
+                ("native", level.native.as_ref()),
+            ];
+            for (name, other) in others {
+                let Some(other) = other else { continue };
+                text.push_str(&measured_row(name, level.connections, other));
+                let (rate, cpu) = level.ratios(other);
                 // Writing to a string does not fail.
                 let _ = writeln!(
                     text,
-                    "           component / native: sagas/s {rate:.2}, CPU {cpu:.2}"
+                    "           component / {name}: sagas/s {rate:.2}, CPU {cpu:.2}"
                 );
             }
         }
         text.push_str(
             "\nA saga: POST, then GET until decided; `decided` includes the wait until the client asks. \
              host CPU:\nprocessor seconds of the host per 10,000 sagas; generator: the same of this program, which \
-             shares the machine.",
+             shares the machine. bare: without metrics, checks of bodies and idempotency keys, which the others have.",
         );
         text
     }
@@ -121,23 +128,25 @@ impl Startup {
 
 impl Level {
     fn json(&self) -> Value {
-        let ratios = self.native.as_ref().map(|native| {
-            let (rate, cpu) = self.ratios(native);
+        let ratios = |other: &Measured| {
+            let (rate, cpu) = self.ratios(other);
             json!({ "sagas_per_second": rate, "host_cpu": cpu })
-        });
+        };
         json!({
             "connections": self.connections,
             "component": measured_json(&self.component),
             "native": self.native.as_ref().map(measured_json),
-            "component_to_native": ratios,
+            "component_to_native": self.native.as_ref().map(ratios),
+            "bare": measured_json(&self.bare),
+            "component_to_bare": ratios(&self.bare),
         })
     }
 
-    /// Component to native: sagas per second, processor time per saga.
-    fn ratios(&self, native: &Measured) -> (f64, f64) {
+    /// Component to another: sagas per second, processor time per saga.
+    fn ratios(&self, other: &Measured) -> (f64, f64) {
         (
-            self.component.sagas_per_second / native.sagas_per_second.max(f64::EPSILON),
-            self.component.cpu() / native.cpu().max(f64::EPSILON),
+            self.component.sagas_per_second / other.sagas_per_second.max(f64::EPSILON),
+            self.component.cpu() / other.cpu().max(f64::EPSILON),
         )
     }
 }

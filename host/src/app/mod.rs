@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::generation::Build;
 use crate::http::cors::Cors;
 use crate::http::listing::Lists;
+use crate::http::request::Bodies;
 use crate::http::server;
 use crate::http::service::Service;
 use crate::http::tls::Tls;
@@ -359,7 +360,10 @@ fn start_participant(
     let service = Arc::new(Service::new(
         participant.clone(),
         prepared.serving,
-        config.http.body_bytes,
+        Bodies {
+            bytes: config.http.body_bytes,
+            are_checked: config.http.check_bodies,
+        },
         waiting,
         Cors::new(&config.http.cors_origins),
         metrics.requests(&prepared.name),

@@ -14,6 +14,8 @@ use crate::store::IdempotencySettings;
 pub struct HttpSettings {
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Whether bodies are checked against their schemas; otherwise what the rules can't read is all that is refused.
+    pub check_bodies: bool,
     /// Connections of one listener.
     pub connections: usize,
     /// Items on one page of a list at most.
@@ -50,6 +52,7 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
     let default = IdempotencySettings::default();
     HttpSettings {
         body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
+        check_bodies: reader.get(&["http", "check_bodies"], true, |_| Ok(())),
         connections: reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20)),
         page_items: reader.get(&["http", "page_items"], 200, in_range(1, 1_000)),
         idempotency_hours: reader.get(

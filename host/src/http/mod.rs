@@ -8,7 +8,7 @@
 //! - [`answer`]: what every service does alike with bodies and answers
 //! - [`service`]: one request: route, command, answer
 //! - `idempotency`: commands that are sent again under the same key
-//! - `request`: what a request says: body, key, trace context
+//! - [`request`]: what a request says: body, key, trace context
 //! - `reply`: what is answered once the rules have decided
 //! - [`waiting`]: requests that wait for what becomes of an aggregate; `prefer` for its decision, [`events`] for each change
 //! - [`conditional`]: ETags, and reads of what the client has already
@@ -31,7 +31,7 @@ pub mod paging;
 mod prefer;
 pub mod problem;
 mod reply;
-mod request;
+pub mod request;
 pub mod routes;
 pub mod schema;
 pub mod server;

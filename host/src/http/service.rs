@@ -24,7 +24,7 @@ use super::listing::Lists;
 use super::prefer;
 use super::problem::{Problem, try_later};
 use super::reply::response;
-use super::request::{self, Body, checked, key, traceparent};
+use super::request::{self, Bodies, Body, checked, key, traceparent};
 use super::routes::{self, Found, Route, Routes};
 use super::server::Answers;
 use super::waiting::{Reading, Waiting};
@@ -46,7 +46,7 @@ pub struct Service {
     serving: watch::Sender<Arc<Serving>>,
     /// The same for every generation, until the next start.
     base_path: String,
-    body_bytes: usize,
+    bodies: Bodies,
     waiting: Waiting,
     cors: Cors,
     requests: Requests,
@@ -115,7 +115,7 @@ impl Service {
     pub fn new(
         participant: Arc<Participant>,
         serving: Serving,
-        body_bytes: usize,
+        bodies: Bodies,
         waiting: Waiting,
         cors: Cors,
         requests: Requests,
@@ -125,7 +125,7 @@ impl Service {
             participant,
             base_path: serving.base_path.clone(),
             serving: watch::Sender::new(Arc::new(serving)),
-            body_bytes,
+            bodies,
             waiting,
             cors,
             requests,
@@ -208,7 +208,7 @@ impl Service {
                 return Err(Problem::new(Kind::BadPath, detail));
             }
         };
-        let text = request::text(route, head, body, self.body_bytes).await?;
+        let text = request::text(route, head, body, self.bodies.bytes).await?;
         // Before it is checked: what was taken once is answered alike, whatever the rules ask for by now.
         if let Some(answer) = answered_before(
             (&self.participant, &self.base_path),
@@ -221,7 +221,7 @@ impl Service {
         {
             return Ok(Some(answer));
         }
-        let value = checked(route, &text)?;
+        let value = checked(route, &text, self.bodies)?;
         let key = key(route, &parameters, &value, self.participant.limits())?;
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
