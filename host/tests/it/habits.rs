@@ -113,7 +113,7 @@ fn options_lists_the_methods_of_a_path() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     for (path, methods) in [
-        ("/customers", "POST, OPTIONS"),
+        ("/customers", "GET, HEAD, POST, OPTIONS"),
         ("/customer/1", "GET, HEAD, OPTIONS"),
         ("/customer/99", "GET, HEAD, OPTIONS"),
     ] {
@@ -134,7 +134,7 @@ fn options_lists_the_methods_of_a_path() {
         b"OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n",
     );
     assert!(any.starts_with("HTTP/1.1 204 No Content\r\n"), "{any}");
-    assert!(any.contains("allow: POST, GET, HEAD, OPTIONS\r\n"), "{any}");
+    assert!(any.contains("allow: GET, HEAD, POST, OPTIONS\r\n"), "{any}");
     let other = exchange(host.url("customer"), b"GET * HTTP/1.1\r\nhost: h\r\n\r\n");
     assert!(other.starts_with("HTTP/1.1 4"), "{other}");
 }
@@ -165,7 +165,7 @@ fn pages_of_other_origins_are_let_in_where_the_operator_says_so() {
     assert_eq!((before.status, before.header(ALLOWED)), (204, Some(SHOP)));
     assert_eq!(
         before.header("access-control-allow-methods"),
-        Some("POST, OPTIONS")
+        Some("GET, HEAD, POST, OPTIONS")
     );
     let headers = before.header("access-control-allow-headers").unwrap();
     assert!(
