@@ -226,6 +226,18 @@ impl Broker {
         *self.lock() = None;
     }
 
+    /// Ends it at once, and its disk is gone with all that was on it. The next start is on an empty one, at the same address and as the
+    /// same cluster.
+    ///
+    /// # Errors
+    /// The disk can't be emptied.
+    pub fn lose_disk(&self) -> Result<(), Error> {
+        self.kill();
+        let data = self.home.join("data");
+        std::fs::remove_dir_all(&data).map_err(Error::at("can't remove", &data))?;
+        self.configure()
+    }
+
     /// Asks it to end, and waits.
     ///
     /// # Errors

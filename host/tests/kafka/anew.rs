@@ -8,11 +8,13 @@ use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::expect::until;
+use crate::faults_broker::broker;
 use crate::harness::{Test, tests};
 use crate::health::until_degraded;
 use crate::peer::{Listener, Speaker};
-use crate::saga::{Saga, left, register};
+use crate::saga::{Saga, decided, left, place, register};
 use crate::store_file::number;
+use crate::support::Host;
 
 /// Records that are read of the old topic, and records of the new one.
 const OLD: u64 = 5;
@@ -23,7 +25,9 @@ const AMOUNT: u64 = 10;
 pub fn tests() -> Vec<Test> {
     tests![
         any: records_without_an_id_are_decided_once,
-            records_with_an_id_are_decided_once,
+            records_with_an_id_are_decided_once;
+        own: what_a_restarted_broker_has_made_anew_is_read_and_written,
+            a_broker_that_lost_its_disk_is_read_and_written,
     ]
 }
 
@@ -89,4 +93,63 @@ fn made_anew(cluster: &Cluster, say: impl Fn(&Speaker, &str, &str, u64)) {
     assert_eq!(decisions(), OLD + NEW + 1);
     let spent = AMOUNT * (OLD + NEW + 1);
     assert_eq!(left(&customers, ann), json!(10_000 - spent));
+}
+
+/// Orders of one customer, decided in both directions over whatever the topics are now.
+fn orders_are_decided(orders: &Host, customer: u64) {
+    let placed: Vec<u64> = (0..NEW)
+        .map(|_| place(orders, customer, json!(AMOUNT)))
+        .collect();
+    for id in placed {
+        assert_eq!(decided(orders, id), "APPROVED", "order {id}");
+    }
+}
+
+/// A partition that was led anew once has an epoch above 0, which clients know; one that is made anew begins at 0 again.
+fn what_a_restarted_broker_has_made_anew_is_read_and_written() {
+    let broker = broker();
+    let cluster = Cluster::at(broker.bootstrap());
+    let saga = Saga::new(&cluster, 1);
+    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
+    let ann = register(&customers, json!(100_000));
+    broker.stop().unwrap();
+    broker.start_again().unwrap();
+    orders_are_decided(&orders, ann);
+
+    let delete =
+        |topic: &str| drop(cluster.tool("kafka-topics", &["--delete", "--topic", topic], ""));
+    let make_anew = |topic: &str| cluster.make_anew(topic, 1);
+    for (topic, reader) in [
+        (&saga.customer_topic, &orders),
+        (&saga.order_topic, &customers),
+    ] {
+        for change in [&delete as &dyn Fn(&str), &make_anew] {
+            change(topic);
+            orders_are_decided(&orders, ann);
+        }
+        until_degraded(reader, &[&format!("topic {topic} is another one")]);
+    }
+    let spent = 5 * NEW * AMOUNT;
+    assert_eq!(left(&customers, ann), json!(100_000 - spent));
+}
+
+fn a_broker_that_lost_its_disk_is_read_and_written() {
+    let broker = broker();
+    let saga = Saga::new(&Cluster::at(broker.bootstrap()), 1);
+    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
+    let ann = register(&customers, json!(100_000));
+    broker.stop().unwrap();
+    broker.start_again().unwrap();
+    orders_are_decided(&orders, ann);
+
+    broker.lose_disk().unwrap();
+    broker.start_again().unwrap();
+    orders_are_decided(&orders, ann);
+    for (topic, reader) in [
+        (&saga.customer_topic, &orders),
+        (&saga.order_topic, &customers),
+    ] {
+        until_degraded(reader, &[&format!("topic {topic} is another one")]);
+    }
+    assert_eq!(left(&customers, ann), json!(100_000 - 2 * NEW * AMOUNT));
 }

@@ -13,6 +13,7 @@ use crate::health::{Since, health, until_degraded, until_ready};
 use crate::load::decided_once;
 use crate::peer::{Heard, Listener};
 use crate::saga::{Saga, decided, left, place, register, state};
+use crate::said::lines;
 use crate::support::Host;
 
 /// What each customer may spend, and what each order is for.
@@ -27,6 +28,7 @@ pub fn tests() -> Vec<Test> {
         any: topics_that_are_missing_are_created_with_the_configured_partitions,
             topics_that_cannot_be_created_are_waited_for;
         tools: records_deleted_before_they_were_read_are_said_and_the_rest_is_read,
+            records_that_were_all_deleted_are_said_before_the_next_one_comes,
             a_topic_that_is_deleted_is_created_anew,
             a_topic_made_anew_while_its_reader_was_away_is_read_from_its_beginning,
     ]
@@ -126,6 +128,44 @@ fn records_deleted_before_they_were_read_are_said_and_the_rest_is_read(cluster: 
         .map(|id| LIMIT as u64 - left(&customers, *id).as_u64().unwrap());
     assert_eq!(spent.sum::<u64>(), (approved * AMOUNT) as u64);
     stop_having_decided(&saga, [customers, orders], approved);
+    nothing_is_said_after_a_restart(&saga);
+}
+
+fn records_that_were_all_deleted_are_said_before_the_next_one_comes(cluster: &Cluster) {
+    let saga = Saga::new(cluster, 2);
+    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
+    let ids = register_all(&customers);
+    all_approved(&orders, &place_one_each(&orders, &ids));
+    let read = cluster.ends(&saga.order_topic);
+    assert!(customers.stop().success());
+    place_one_each(&orders, &ids);
+    until_published(cluster, &saga.order_topic, 2 * CUSTOMERS);
+    let ends = cluster.ends(&saga.order_topic);
+    delete_until(cluster, &saga, [ends[0], ends[1]]);
+
+    let customers = saga.start("customer");
+    let said = |partition: usize| {
+        let (from, to) = (read[partition], ends[partition]);
+        let gone = to - from;
+        assert!(gone > 0, "{ends:?} after {read:?}");
+        format!(
+            "topic {}, partition {partition}: {gone} record(s) from offset {from} on were deleted",
+            saga.order_topic
+        )
+    };
+    for partition in 0..2 {
+        let on = format!("read on from offset {}.", ends[partition]);
+        until_degraded(&customers, &[&said(partition), &on]);
+    }
+    // The next ones are no news, and nothing is missing before them.
+    all_approved(&orders, &place_one_each(&orders, &ids));
+    for partition in 0..2 {
+        let lines = lines(&customers, &said(partition));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+    let about = lines(&customers, "were deleted (retention");
+    assert_eq!(about.len(), 2, "one for each partition: {about:?}");
+    stop_having_decided(&saga, [customers, orders], 2 * CUSTOMERS);
     nothing_is_said_after_a_restart(&saga);
 }
 

@@ -12,7 +12,8 @@ use crate::chameleon::{self, Chameleon, count};
 use crate::cluster::Cluster;
 use crate::harness::{Test, tests};
 use crate::health::{Since, health, until_degraded, until_ready};
-use crate::peer::Listener;
+use crate::peer::{Listener, Speaker};
+use crate::saga::{Saga, decided, place, register};
 use crate::support::{Host, Start};
 
 /// Bytes of a text that is too large.
@@ -21,12 +22,16 @@ const LARGE: usize = 5_000;
 /// Bytes that are allowed.
 const ALLOWED: &str = "2000";
 
+/// Bytes of a value that packs into a few thousand. librdkafka makes room for it in steps of three times, up to 100 MB.
+const UNPACKED: usize = 90 << 20;
+
 /// Longer than the wait before a record is tried again.
 const TRIES: Duration = Duration::from_secs(6);
 
 pub fn tests() -> Vec<Test> {
     tests![
-        any: a_record_above_the_hosts_own_limit_goes_through_after_a_restart;
+        any: a_record_above_the_hosts_own_limit_goes_through_after_a_restart,
+            a_record_that_unpacks_to_more_than_a_client_takes_goes_through_after_a_restart;
         tools: a_record_that_its_topic_does_not_take_blocks_that_topic_until_it_does,
     ]
 }
@@ -159,4 +164,27 @@ fn a_record_above_the_hosts_own_limit_goes_through_after_a_restart(cluster: &Clu
     assert!(host.stop().success());
     let host = publisher.host(cluster, "").start();
     publisher.went_through(cluster, &host);
+}
+
+fn a_record_that_unpacks_to_more_than_a_client_takes_goes_through_after_a_restart(
+    cluster: &Cluster,
+) {
+    let saga = Saga::new(cluster, 1);
+    let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
+    let ann = register(&customers, json!(1_000));
+    Speaker::of_large(cluster, "zstd", UNPACKED).say(&saga.order_topic, &"0".repeat(UNPACKED));
+    let placed = place(&orders, ann, json!(10));
+    let topic = format!("topic {}, partition 0,", saga.order_topic);
+    until_degraded(
+        &customers,
+        &[
+            &topic,
+            "Decompression",
+            "raise `\"receive.message.max.bytes\"`",
+        ],
+    );
+    assert!(customers.stop().success());
+    let saga = saga.property("receive.message.max.bytes", 4 * UNPACKED);
+    let _customers = saga.start("customer");
+    assert_eq!(decided(&orders, placed), "APPROVED");
 }

@@ -104,6 +104,19 @@ impl Speaker {
         )
     }
 
+    /// With this compression, of values of so many bytes.
+    pub fn of_large(cluster: &Cluster, compression: &str, bytes: usize) -> Self {
+        let mut config = cluster.config();
+        let limit = (bytes + 1_024).to_string();
+        Self(
+            config
+                .set("compression.codec", compression)
+                .set("message.max.bytes", limit)
+                .create()
+                .unwrap(),
+        )
+    }
+
     /// Says a value and nothing else.
     pub fn say(&self, topic: &str, value: &str) {
         self.send(BaseRecord::to(topic).payload(value));

@@ -50,6 +50,22 @@ const TOLD: Duration = Duration::from_millis(500);
 /// How often the brokers are asked in vain who reads in the group.
 const UNANSWERED: u32 = 3;
 
+/// Why a client is of no more use.
+enum Ended {
+    /// Its last words.
+    Fatal(KafkaError),
+    /// It has met another topic under the same name.
+    AnotherTopic,
+    /// It does not hear of records that there are.
+    Stuck,
+}
+
+impl From<KafkaError> for Ended {
+    fn from(error: KafkaError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
 /// A consumer in its thread.
 pub(super) struct Consumer {
     client: Arc<BaseConsumer<Assignment>>,
@@ -80,24 +96,19 @@ impl Consumer {
         self.parts.topics.need(&self.source.topic, Use::Read);
         if self.wait_for_topic(stop) {
             let mut ended: Option<Instant> = None;
-            while let Err(error) = self.read_alone(stop) {
-                let told = format!(
-                    "the consumer of topic {} in group {} came to its end ({}); it starts again",
-                    self.source.topic,
-                    self.source.group,
-                    describe(&error)
-                );
-                // Once may be a broker that came back and mistook what the client had sent before for somebody else's.
-                // Again may be a process that was given the same `group.instance.id`, and the two would go on like this.
-                let is_once = ended.is_none_or(|ended| ended.elapsed() >= OVER);
-                ended = Some(Instant::now());
-                let pause = if is_once {
-                    tracing::warn!("{told}");
-                    Duration::ZERO
-                } else {
-                    let part = self.client.context().part();
-                    self.parts.troubles.error(part, told);
-                    self.parts.retry
+            while let Err(end) = self.read_alone(stop) {
+                let pause = match end {
+                    // That was said, and can't come again unless the topic changes again.
+                    Ended::AnotherTopic => Duration::ZERO,
+                    Ended::Stuck => {
+                        self.say_stuck();
+                        Duration::ZERO
+                    }
+                    Ended::Fatal(error) => {
+                        let is_once = ended.is_none_or(|ended| ended.elapsed() >= OVER);
+                        ended = Some(Instant::now());
+                        self.say_end(&error, is_once)
+                    }
                 };
                 if !self.begin_again(pause, stop) {
                     break;
@@ -112,6 +123,37 @@ impl Consumer {
             .topics
             .read_no_more(&self.source.topic, &self.parts.troubles);
         client::close(self.client);
+    }
+
+    /// Says that the client came to its end; gives how long to wait before the next one.
+    fn say_end(&self, error: &KafkaError, is_once: bool) -> Duration {
+        let told = format!(
+            "the consumer of topic {} in group {} came to its end ({}); it starts again",
+            self.source.topic,
+            self.source.group,
+            describe(error)
+        );
+        // Once may be a broker that came back and mistook what the client had sent before for somebody else's.
+        // Again may be a process that was given the same `group.instance.id`, and the two would go on like this.
+        if is_once {
+            tracing::warn!("{told}");
+            return Duration::ZERO;
+        }
+        self.parts
+            .troubles
+            .error(self.client.context().part(), told);
+        self.parts.retry
+    }
+
+    /// Says that records don't come though there are some. Over when they come.
+    fn say_stuck(&self) {
+        self.parts.troubles.warn(
+            self.client.context().part(),
+            format!(
+                "topic {} holds records that don't come in group {}; its consumer starts again",
+                self.source.topic, self.source.group
+            ),
+        );
     }
 
     /// Waits until the topic is there; false where `stop` came first.
@@ -130,9 +172,9 @@ impl Consumer {
     }
 
     /// Reads whenever nobody else does, until `stop`, or until the client can't be used any more.
-    fn read_alone(&self, stop: &CancellationToken) -> KafkaResult<()> {
+    fn read_alone(&self, stop: &CancellationToken) -> Result<(), Ended> {
         while self.wait_until_alone(stop)? {
-            self.recognise();
+            self.recognise()?;
             self.read(stop)?;
             // Others have come, and go first.
             self.client.unsubscribe();
@@ -237,7 +279,7 @@ impl Consumer {
     }
 
     /// Reads until `stop`, until others read too, or until the client can't be used any more.
-    fn read(&self, stop: &CancellationToken) -> KafkaResult<()> {
+    fn read(&self, stop: &CancellationToken) -> Result<(), Ended> {
         let assignment = self.client.context();
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
@@ -248,7 +290,8 @@ impl Consumer {
             let seen = assignment.bell().rings();
             self.serve_events()?;
             if !pulse.beats(self.client.client(), &self.source.topic, &self.parts.topics) {
-                return Err(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure));
+                let lost = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+                return Err(Ended::Fatal(lost));
             }
             if assignment.is_new() {
                 if !self.may_go_on() {
@@ -258,7 +301,7 @@ impl Consumer {
             }
             // Before what has rung is delivered: what came after a while may be of another topic.
             if assignment.look_is_due(rung != Some(seen)) {
-                self.recognise();
+                self.recognise()?;
                 rung = Some(seen);
             }
             if noted.elapsed() >= NOTE {
@@ -267,8 +310,13 @@ impl Consumer {
             }
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
-                self.recognise();
+                self.recognise()?;
                 self.commit();
+                if !assignment.recognition().is_doubtful()
+                    && assignment.look_into_silence(&self.client)
+                {
+                    return Err(Ended::Stuck);
+                }
                 assignment.clear_troubles_after(OVER);
             }
             let may_deliver = !assignment.recognition().is_doubtful();
@@ -276,7 +324,7 @@ impl Consumer {
                 assignment.bell().wait(seen, PATIENCE);
             }
         }
-        self.finish()
+        Ok(self.finish()?)
     }
 
     /// Waits until what is under way is settled, as long as that goes on, and tells Kafka how far the store is: who reads in the group next
@@ -316,8 +364,12 @@ impl Consumer {
         Ok(())
     }
 
-    fn recognise(&self) {
+    fn recognise(&self) -> Result<(), Ended> {
         recognise(&self.client, &self.parts, &self.source);
+        if self.client.context().is_outdated() {
+            return Err(Ended::AnotherTopic);
+        }
+        Ok(())
     }
 
     /// Notes how far the partitions reach that are read now.
@@ -363,6 +415,7 @@ impl Consumer {
             }
             match connect(&self.parts, &self.source) {
                 Ok(client) => {
+                    self.client.context().hand_on(client.context());
                     client::close(std::mem::replace(&mut self.client, client));
                     return true;
                 }

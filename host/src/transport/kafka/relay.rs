@@ -99,6 +99,7 @@ impl Relay {
     /// Publishes until `stop`.
     pub(super) fn run(mut self, stop: &CancellationToken) {
         loop {
+            let made_anew = self.parts.topics.made_anew();
             let producer = match self.producer.take() {
                 Some(producer) => producer,
                 None => match connect(&self.parts) {
@@ -116,7 +117,7 @@ impl Relay {
                     }
                 },
             };
-            let end = self.publish(&producer, stop);
+            let end = self.publish(&producer, made_anew, stop);
             client::close(producer);
             match end {
                 End::Stopped => return,
@@ -125,7 +126,13 @@ impl Relay {
         }
     }
 
-    fn publish(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> End {
+    /// Publishes by a producer that was made when topics had been made anew so often.
+    fn publish(
+        &mut self,
+        producer: &ThreadedProducer<Reports>,
+        made_anew: u64,
+        stop: &CancellationToken,
+    ) -> End {
         let bell = self.parts.store.published().clone();
         let mut written = Instant::now();
         let mut pulse = Pulse::new();
@@ -143,6 +150,11 @@ impl Relay {
                 Reported::Progress => {}
                 Reported::Refusal => return End::Broken,
                 Reported::TheEnd(_) => return self.ended(producer, stop),
+            }
+            // librdkafka holds what it knows of the first one, and its leaders, against the new one.
+            if self.parts.topics.made_anew() != made_anew {
+                tracing::info!("a topic was made anew; the relay's producer starts again with it");
+                return End::Broken;
             }
             self.take_up_topics();
             let mut any = false;

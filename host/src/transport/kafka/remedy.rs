@@ -12,6 +12,11 @@ pub(super) struct Remedy {
     pub(super) is_for_operator: bool,
 }
 
+/// What to do about records that the client can't unpack: what they unpack to is bounded by this property, and the buffer grows threefold.
+pub(super) const UNPACK: &str = "they may unpack to more than this host takes at once (100 MB): raise `\"receive.message.max.bytes\"` in \
+     `[kafka.properties]` to three times what they unpack to, and start the host again; nothing after them in the partition is \
+     read until then, and nothing is lost";
+
 /// The reason without what is different each time: how long it took, and how often it was the same.
 pub(super) fn brief(reason: &str) -> &str {
     reason

@@ -30,6 +30,8 @@ pub(super) struct Need {
     readers: usize,
     /// Whether the relay writes it.
     is_written: bool,
+    /// Which topic it is, where brokers have said so.
+    id: Option<String>,
 }
 
 /// What a topic is needed for.
@@ -52,6 +54,8 @@ pub(super) struct Topics {
     pub(super) unreachable: AtomicBool,
     /// How many of the watch's questions were answered.
     pub(super) answers: AtomicU64,
+    /// How often a topic that is written was found to be another one than before.
+    made_anew: AtomicU64,
 }
 
 impl Topics {
@@ -62,6 +66,7 @@ impl Topics {
             was_there: false,
             readers: 0,
             is_written: false,
+            id: None,
         };
         {
             let mut needed = self.lock();
@@ -136,6 +141,28 @@ impl Topics {
         self.answers.load(Ordering::Relaxed)
     }
 
+    /// Whether the relay writes a topic.
+    pub(super) fn is_written(&self, topic: &str) -> bool {
+        self.lock().get(topic).is_some_and(|need| need.is_written)
+    }
+
+    /// Brokers say which topic it is that has this name.
+    pub(super) fn is_called(&self, topic: &str, id: String) {
+        let mut needed = self.lock();
+        let Some(need) = needed.get_mut(topic) else {
+            return;
+        };
+        if need.id.as_ref().is_some_and(|before| *before != id) {
+            self.made_anew.fetch_add(1, Ordering::Relaxed);
+        }
+        need.id = Some(id);
+    }
+
+    /// How often a topic that is written was found to be another one than before.
+    pub(super) fn made_anew(&self) -> u64 {
+        self.made_anew.load(Ordering::Relaxed)
+    }
+
     /// Whether brokers have not answered for a while.
     pub(super) fn is_unreachable(&self) -> bool {
         self.unreachable.load(Ordering::Relaxed)
@@ -158,4 +185,21 @@ impl Topics {
 /// The part of the transport that is in trouble while a topic can't be used.
 pub(super) fn part(topic: &str) -> String {
     format!("topic {topic}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_id_under_the_same_name_is_another_topic() {
+        let topics = Topics::default();
+        let name = Arc::from("t");
+        topics.is_called("t", "a".into());
+        topics.need(&name, Use::Write);
+        for (id, made_anew) in [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("a", 2)] {
+            topics.is_called("t", id.into());
+            assert_eq!(topics.made_anew(), made_anew, "{id}");
+        }
+    }
 }

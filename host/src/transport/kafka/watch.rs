@@ -16,11 +16,15 @@ use tokio_util::sync::CancellationToken;
 use super::client::{self, LastError};
 use super::remedy::{Remedy, allow, brief, remedy};
 use super::settings::{KafkaSettings, describe};
+use super::topic_id::topic_id;
 use super::topics::{Known, Topics, part};
 use super::trouble::Troubles;
 
 /// Longest time that one question may take.
 const QUESTION: Duration = Duration::from_millis(700);
+
+/// Longest time that the brokers have to say which topic it is.
+const IDENTITY: Duration = Duration::from_millis(300);
 
 /// Longest time that the creation of a topic may take before it is tried again.
 const CREATION: Duration = Duration::from_secs(3);
@@ -144,6 +148,7 @@ impl Watch {
         for topic in needed {
             match self.question(&topic) {
                 Some(Found::Missing { .. }) => self.topics.doubt_topic(&topic),
+                Some(Found::Exists { .. }) => self.tell_apart(&topic),
                 Some(_) => {}
                 None => return SOON,
             }
@@ -162,6 +167,7 @@ impl Watch {
             let known = match found {
                 Found::Exists { partitions } => {
                     tracing::info!(%topic, partitions, "topic is there");
+                    self.tell_apart(topic);
                     Ok(Known::Exists)
                 }
                 Found::Missing { brokers } => {
@@ -184,6 +190,18 @@ impl Watch {
             Duration::ZERO
         } else {
             SOON
+        }
+    }
+
+    /// Asks which topic it is that the relay writes: a producer that knows an earlier one of this name may not find its way to it.
+    /// Consumers ask for themselves.
+    fn tell_apart(&self, topic: &str) {
+        if !self.topics.is_written(topic) {
+            return;
+        }
+        match topic_id(self.client.client(), topic, IDENTITY) {
+            Ok(id) => self.topics.is_called(topic, id),
+            Err(reason) => tracing::debug!(topic, %reason, "the topic's id is not known"),
         }
     }
 

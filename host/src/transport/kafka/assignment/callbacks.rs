@@ -10,7 +10,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::{Assignment, NOBODY};
 use crate::transport::kafka::client;
-use crate::transport::kafka::remedy::{allow, brief};
+use crate::transport::kafka::remedy::{UNPACK, allow, brief};
 
 impl ClientContext for Assignment {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -58,6 +58,9 @@ impl ClientContext for Assignment {
                 let refused = match code {
                     RDKafkaErrorCode::TopicAuthorizationFailed => ("topic", topic),
                     RDKafkaErrorCode::GroupAuthorizationFailed => ("group", group),
+                    RDKafkaErrorCode::BadCompression => {
+                        return self.troubles.error(&part, format!("{text}; {UNPACK}"));
+                    }
                     _ => return self.troubles.warn(&part, text),
                 };
                 let remedy = allow(&self.settings, &["Read"], refused.0, refused.1);

@@ -152,6 +152,7 @@ impl Assignment {
 
     /// Records of a partition have come: what stood in the way is over.
     fn is_readable(&self, partition: i32, place: &mut Place) {
+        place.quiet.is_broken();
         if std::mem::take(&mut place.is_failing) {
             self.troubles.clear(&self.part_of(partition));
         }

@@ -30,20 +30,23 @@ impl Assignment {
                 %topic, partition, expected, found, %error,
                 "offsets are missing, and the broker does not say whether their records were deleted"
             ),
-            Ok(_) => {
-                let missing = found - expected;
-                // It is over, and not made good: said until somebody who can has started the host again.
-                self.troubles.error(
-                    &format!("{}, partition {partition}", self.part),
-                    format!(
-                        "topic {topic}, partition {partition}: {missing} record(s) from offset {expected} on were deleted \
-                         (retention, or a deletion by hand) before they were read in group {}; it was read on from \
-                         offset {found}. What they said is lost to this host: keep records for longer than the longest \
-                         outage, and have them sent again if you can",
-                        self.source.group
-                    ),
-                );
-            }
+            Ok(_) => self.say_deleted(partition, expected, found),
         }
+    }
+
+    /// Says that the records from `expected` on are gone, and that the next one there is, or will be, is `found`.
+    pub(super) fn say_deleted(&self, partition: i32, expected: i64, found: i64) {
+        let (topic, missing) = (&self.source.topic, found - expected);
+        // It is over, and not made good: said until somebody who can has started the host again.
+        self.troubles.error(
+            &format!("{}, partition {partition}", self.part),
+            format!(
+                "topic {topic}, partition {partition}: {missing} record(s) from offset {expected} on were deleted \
+                 (retention, or a deletion by hand) before they were read in group {}; it was read on from \
+                 offset {found}. What they said is lost to this host: keep records for longer than the longest \
+                 outage, and have them sent again if you can",
+                self.source.group
+            ),
+        );
     }
 }

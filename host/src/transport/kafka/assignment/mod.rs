@@ -11,6 +11,7 @@
 //! - `place`: where one is read, and what an offset means for that
 //! - `delivery`: records from the queues to the sink
 //! - `earlier`: records that were read before their topic was known to be another one
+//! - `quiet`: partitions of which nothing comes
 //! - `callbacks`, `gaps`: what librdkafka calls; what is said where offsets are missing
 
 mod callbacks;
@@ -18,6 +19,7 @@ mod delivery;
 mod earlier;
 mod gaps;
 mod place;
+mod quiet;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +34,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use self::earlier::Earlier;
 use self::place::{Reading, Start};
+use self::quiet::Quiet;
 use super::Parts;
 use super::recognition::{Look, Recognition};
 use super::settings::KafkaSettings;
@@ -59,6 +62,10 @@ pub(super) struct Assignment {
     places: Mutex<BTreeMap<i32, Place>>,
     client: OnceLock<Weak<BaseConsumer<Self>>>,
     recognition: Mutex<Recognition>,
+    /// What the client before this one has read, by partition, until the partition is assigned.
+    earlier: Mutex<BTreeMap<i32, Earlier>>,
+    /// Whether the client has met another topic of this name: it is of no more use.
+    is_outdated: AtomicBool,
     /// The partition that has the first turn in the next round.
     first: AtomicI32,
     /// The partition whose queue is being polled: what is complained of then is about it.
@@ -82,6 +89,7 @@ struct Place {
     queue: PartitionQueue<Assignment>,
     reading: Reading,
     earlier: Earlier,
+    quiet: Quiet,
     /// Whether it was said that it can't be read.
     is_failing: bool,
     /// What Kafka has taken last.
@@ -104,6 +112,8 @@ impl Assignment {
             places: Mutex::default(),
             client: OnceLock::new(),
             recognition: Mutex::new(Recognition::new(known)),
+            earlier: Mutex::default(),
+            is_outdated: AtomicBool::new(false),
             first: AtomicI32::new(0),
             polled: AtomicI32::new(NOBODY),
             is_over: AtomicBool::new(false),
@@ -173,6 +183,11 @@ impl Assignment {
 
     /// It is another topic: its partitions start where the store now says. `before` is what set apart positions until then.
     pub(super) fn begin_anew(&self, before: Option<Arc<str>>) {
+        // librdkafka holds what it knows of the first one, and its leaders, against the new one.
+        self.is_outdated.store(true, Ordering::Relaxed);
+        let mut unassigned = self.earlier();
+        (unassigned.values_mut()).for_each(|earlier| earlier.is_another(before.clone()));
+        drop(unassigned);
         for place in self.places().values_mut() {
             place.earlier.is_another(before.clone());
             place.reading = Reading::Begins {
@@ -180,6 +195,24 @@ impl Assignment {
                 fallback: None,
             };
         }
+    }
+
+    /// Whether the client has met another topic of this name, and is of no more use.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Relaxed)
+    }
+
+    /// Tells the next client's assignment what was read by this one, which was told to [`forget`](Self::forget).
+    pub(super) fn hand_on(&self, next: &Self) {
+        *next.earlier() = std::mem::take(&mut *self.earlier());
+    }
+
+    fn earlier(&self) -> MutexGuard<'_, BTreeMap<i32, Earlier>> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lacks_rights(&self) -> bool {
+        self.lacks_rights.load(Ordering::Relaxed)
     }
 
     /// The user may read, whatever was said before.
@@ -201,6 +234,10 @@ impl Assignment {
     /// Lets go of all partitions, for their queues hold the client, and says no more of troubles.
     pub(super) fn forget(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+        for (partition, place) in self.places().iter_mut() {
+            self.earlier()
+                .insert(*partition, std::mem::take(&mut place.earlier));
+        }
         self.release();
     }
 
@@ -209,8 +246,11 @@ impl Assignment {
         self.troubles.forget_all_of(&self.part);
     }
 
-    /// Troubles of which nothing was seen for so long are over.
+    /// Troubles of which nothing was seen for so long are over, unless there may be records that don't come.
     pub(super) fn clear_troubles_after(&self, silence: Duration) {
+        if !self.is_all_read() {
+            return;
+        }
         self.troubles.clear_after(&self.part, silence);
         for (partition, place) in self.places().iter() {
             if place.is_failing {
@@ -323,12 +363,14 @@ impl Assignment {
             };
             let bell = self.bell.clone();
             queue.set_nonempty_callback(move || bell.ring());
+            let earlier = self.earlier().remove(&partition).unwrap_or_default();
             self.places().insert(
                 partition,
                 Place {
                     queue,
                     reading,
-                    earlier: Earlier::default(),
+                    earlier,
+                    quiet: Quiet::new(),
                     is_failing: false,
                     committed: None,
                 },

@@ -56,6 +56,15 @@ impl Reading {
         }
     }
 
+    /// The next offset that it should get, where that is known.
+    pub(super) fn expected(&self) -> Option<i64> {
+        match self {
+            Self::Begins { .. } => None,
+            Self::Awaits { stored } => *stored,
+            Self::Runs { last, .. } => Some(last + 1),
+        }
+    }
+
     /// The reading that goes on, if one does.
     pub(super) fn session(&self) -> Option<&Arc<Session>> {
         match self {
