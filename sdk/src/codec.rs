@@ -17,8 +17,11 @@ use serde_path_to_error::{Path, Segment};
 ///
 /// `1.0` and `1e2` are integers to JSON Schema, and so they are here.
 pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text)
-        .or_else(|error| with_integers(text).ok_or_else(|| locate::<T>(text, &error)))
+    serde_json::from_str(text).or_else(|error| match with_integers(text) {
+        Some(value) => serde_path_to_error::deserialize(value)
+            .map_err(|located| at(located.path(), located.inner())),
+        None => Err(locate::<T>(text, &error)),
+    })
 }
 
 /// Writes `value` as JSON text. A value that JSON can't express (a map whose keys are no strings)
@@ -41,30 +44,32 @@ pub(crate) fn fault(what: &str) -> ! {
     panic!("{what}")
 }
 
-/// Reads once more, with every whole number written as serde expects integers; none where that does not help either.
+/// The value with every whole number written as serde expects integers; none where nothing is to be written otherwise.
 #[cold]
-fn with_integers<T: DeserializeOwned>(text: &str) -> Option<T> {
+fn with_integers(text: &str) -> Option<Value> {
     let mut value: Value = serde_json::from_str(text).ok()?;
-    write_integers(&mut value);
-    serde_json::from_value(value).ok()
+    write_integers(&mut value).then_some(value)
 }
 
-/// As deep as serde_json reads, which is bounded.
-fn write_integers(value: &mut Value) {
+/// Whether there was any. As deep as serde_json reads, which is bounded.
+fn write_integers(value: &mut Value) -> bool {
+    // Every member has its turn: no lazy `or`.
+    let each = |any, value| any | write_integers(value);
     match value {
-        Value::Number(number) => {
-            if let Some(integer) = integer(number.as_str()) {
-                *number = integer;
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(write_integers),
-        Value::Object(members) => members.values_mut().for_each(write_integers),
-        _ => {}
+        Value::Number(number) => integer(number.as_str())
+            .map(|integer| *number = integer)
+            .is_some(),
+        Value::Array(values) => values.iter_mut().fold(false, each),
+        Value::Object(members) => members.values_mut().fold(false, each),
+        _ => false,
     }
 }
 
 /// The integer that a JSON number with a fraction or an exponent stands for, if it does and it fits into 64 bits.
 fn integer(text: &str) -> Option<Number> {
+    if !text.contains(['.', 'e', 'E']) {
+        return None;
+    }
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = [whole, fraction].concat();
@@ -88,11 +93,15 @@ fn integer(text: &str) -> Option<Number> {
 fn locate<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
     let mut reader = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Err(located) => match pointer(located.path()) {
-            pointer if pointer.is_empty() => error.to_string(),
-            pointer => format!("{error}, in {pointer}"),
-        },
+        Err(located) => at(located.path(), error),
         Ok(_) => error.to_string(),
+    }
+}
+
+fn at(path: &Path, error: &serde_json::Error) -> String {
+    match pointer(path) {
+        pointer if pointer.is_empty() => error.to_string(),
+        pointer => format!("{error}, in {pointer}"),
     }
 }
 
