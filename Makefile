@@ -6,11 +6,12 @@
 # other features of shared dependencies and build some of them again).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-once demo-kafka demo-kafka-once test bench bench-swaps bench-kafka
+.PHONY: help demo demo-once demo-kafka demo-kafka-once test fuzz-api bench bench-swaps bench-kafka
 .PHONY: build components fixtures lint wasm-target first-build-note tools
 
 WASM := cargo build --release --target wasm32-wasip2
 ARGS ?=
+API_CALLS ?= 20000
 # The demo and the tests find the built components there, whatever the user's cargo is set to.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
@@ -32,6 +33,9 @@ demo-kafka-once: components build ## The same, but end after the walk; fails if 
 
 test: fixtures build ## Run all tests
 	cargo test --release --workspace
+
+fuzz-api: fixtures build ## Send 20,000 requests made from the API documents, and check every answer (API_CALLS=N; minutes)
+	API_CALLS=$(API_CALLS) API_ARGS="$(ARGS)" cargo test --release --workspace --test api -- fuzz
 
 bench: components build ## Measure throughput and latency on this machine (minutes; leave it idle)
 	target/release/saga-demo bench $(ARGS)

@@ -10,11 +10,18 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Number, Value};
 use serde_path_to_error::{Path, Segment};
 
 /// Reads `text`. The error says what was wrong and, as a JSON pointer, where.
+///
+/// `1.0` and `1e2` are integers to JSON Schema, and so they are here.
 pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| locate::<T>(text, &error))
+    serde_json::from_str(text).or_else(|error| match with_integers(text) {
+        Some(value) => serde_path_to_error::deserialize(value)
+            .map_err(|located| at(located.path(), located.inner())),
+        None => Err(locate::<T>(text, &error)),
+    })
 }
 
 /// Writes `value` as JSON text. A value that JSON can't express (a map whose keys are no strings)
@@ -37,16 +44,64 @@ pub(crate) fn fault(what: &str) -> ! {
     panic!("{what}")
 }
 
+/// The value with every whole number written as serde expects integers; none where nothing is to be written otherwise.
+#[cold]
+fn with_integers(text: &str) -> Option<Value> {
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    write_integers(&mut value).then_some(value)
+}
+
+/// Whether there was any. As deep as serde_json reads, which is bounded.
+fn write_integers(value: &mut Value) -> bool {
+    // Every member has its turn: no lazy `or`.
+    let each = |any, value| any | write_integers(value);
+    match value {
+        Value::Number(number) => integer(number.as_str())
+            .map(|integer| *number = integer)
+            .is_some(),
+        Value::Array(values) => values.iter_mut().fold(false, each),
+        Value::Object(members) => members.values_mut().fold(false, each),
+        _ => false,
+    }
+}
+
+/// The integer that a JSON number with a fraction or an exponent stands for, if it does and it fits into 64 bits.
+fn integer(text: &str) -> Option<Number> {
+    if !text.contains(['.', 'e', 'E']) {
+        return None;
+    }
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_end_matches('0');
+    if matches!(significant, "" | "-") {
+        return Some(0.into());
+    }
+    let zeros = i32::try_from(digits.len() - significant.len()).ok()?;
+    let shift = exponent.parse::<i32>().ok()?.checked_add(zeros)?;
+    let shift = shift.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let scale = 10_i128.checked_pow(u32::try_from(shift).ok()?)?;
+    let integer = significant.parse::<i128>().ok()?.checked_mul(scale)?;
+    let signed = i64::try_from(integer).map(Number::from);
+    signed
+        .or_else(|_| u64::try_from(integer).map(Number::from))
+        .ok()
+}
+
 /// Reads once more, slowly, to find the place. Only bad bodies pay for it.
 #[cold]
 fn locate<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
     let mut reader = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Err(located) => match pointer(located.path()) {
-            pointer if pointer.is_empty() => error.to_string(),
-            pointer => format!("{error}, in {pointer}"),
-        },
+        Err(located) => at(located.path(), error),
         Ok(_) => error.to_string(),
+    }
+}
+
+fn at(path: &Path, error: &serde_json::Error) -> String {
+    match pointer(path) {
+        pointer if pointer.is_empty() => error.to_string(),
+        pointer => format!("{error}, in {pointer}"),
     }
 }
 
@@ -91,6 +146,37 @@ mod tests {
     fn text_after_the_value_is_an_error() {
         let error = decode::<i64>("1 2").unwrap_err();
         assert!(error.contains("trailing characters"), "{error}");
+    }
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_written() {
+        for (text, number) in [
+            ("1.0", 1),
+            ("-61479.000", -61_479),
+            ("1.5e1", 15),
+            ("120e-1", 12),
+            ("-0.0", 0),
+            ("0e99", 0),
+            ("9223372036854775807.0", i64::MAX),
+            ("-9.223372036854775808E+18", i64::MIN),
+        ] {
+            assert_eq!(decode::<i64>(text), Ok(number), "{text}");
+            let text = format!(r#"{{"list":[{{"number":{text}}}]}}"#);
+            assert_eq!(decode::<Outer>(&text).unwrap().list[0].number, number);
+        }
+        assert_eq!(decode::<u64>("18446744073709551615.0"), Ok(u64::MAX));
+        for text in [
+            "1.5",
+            "15e-1",
+            "9223372036854775808.0",
+            "1e999999999",
+            "1e-999999999",
+            "1e99999999999999",
+        ] {
+            decode::<i64>(text).unwrap_err();
+        }
+        let error = decode::<Outer>(r#"{"list":[{"number":1.0},{"number":1.5}]}"#).unwrap_err();
+        assert!(error.ends_with("in /list/1/number"), "{error}");
     }
 
     #[test]
