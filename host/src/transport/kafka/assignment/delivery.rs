@@ -64,7 +64,7 @@ impl Assignment {
         let turns = places.range(first..).chain(places.range(..first));
         let turns: Vec<i32> = turns.map(|(partition, _)| *partition).collect();
         for partition in turns {
-            if round.is_over() {
+            if round.is_over() || self.recognition().is_doubtful() {
                 self.first.store(partition, Ordering::Relaxed);
                 // There may be more.
                 return true;
@@ -199,10 +199,15 @@ impl Assignment {
             }
             (Step::Back { expected }, reading) => {
                 self.starts_elsewhere(round.client, partition, expected, offset);
-                if !self.go_back(reading, partition, offset) {
-                    return;
+                // It may be the first one of another topic, and would pass for the one that had its place. That is looked up first.
+                self.recognition().doubt();
+                if self.go_back(reading, partition, offset) {
+                    *reading = Reading::Begins {
+                        at: Instant::now(),
+                        fallback: Some(offset),
+                    };
                 }
-                self.start(reading, partition, offset, offset)
+                return;
             }
             // Only what runs goes on.
             (Step::Deliver | Step::Gap { .. }, _) => return,
