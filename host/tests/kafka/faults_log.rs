@@ -153,8 +153,8 @@ fn records_that_were_all_deleted_are_said_before_the_next_one_comes(cluster: &Cl
             saga.order_topic
         )
     };
-    for partition in 0..2 {
-        let on = format!("read on from offset {}.", ends[partition]);
+    for (partition, end) in ends.iter().enumerate() {
+        let on = format!("read on from offset {end}.");
         until_degraded(&customers, &[&said(partition), &on]);
     }
     // The next ones are no news, and nothing is missing before them.
