@@ -53,14 +53,19 @@ fn group(host: &Host) -> String {
     rest.split(' ').next().unwrap().to_owned()
 }
 
+/// Places an order of 1; gives its id.
+fn place(orders: &Host) -> String {
+    let order = json!({"customerId": 1, "orderTotal": {"amount": 1}});
+    let placed = orders.post("order", "/orders", &order);
+    assert_eq!(placed.status, 201, "{}", placed.text());
+    placed.json()["orderId"].to_string()
+}
+
 /// Places orders of 1 until it is told to stop; gives their ids.
 fn place_until(orders: &Host, stop: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let order = json!({"customerId": 1, "orderTotal": {"amount": 1}});
-        let placed = orders.post("order", "/orders", &order);
-        assert_eq!(placed.status, 201, "{}", placed.text());
-        ids.push(placed.json()["orderId"].to_string());
+        ids.push(place(orders));
     }
     ids
 }
@@ -74,6 +79,9 @@ fn swaps_under_load_cause_no_rebalance_and_lose_and_double_nothing() {
     let limit = 1_000_000;
     let ann = json!({"name": "Ann", "creditLimit": {"amount": limit}});
     assert_eq!(customer.post("customer", "/customers", &ann).status, 201);
+    // From then on records flow in both directions, and swaps meet them.
+    let first = place(&order);
+    assert_eq!(decided(&order, &first), "APPROVED");
 
     let builds = |name: &str| {
         let first = std::fs::read(component(name)).unwrap();
@@ -100,7 +108,7 @@ fn swaps_under_load_cause_no_rebalance_and_lose_and_double_nothing() {
         let ids = clients
             .into_iter()
             .flat_map(|client| client.join().unwrap());
-        ids.collect::<Vec<_>>()
+        ids.chain([first]).collect::<Vec<_>>()
     });
     for id in &ids {
         assert_eq!(decided(&order, id), "APPROVED");
