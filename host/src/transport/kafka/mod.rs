@@ -8,7 +8,7 @@
 //! - `group`, `group_members`: who else reads in a consumer group
 //! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
 //! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
-//! - `recognition`, `topic_id`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
+//! - `recognition`, `topic_id`, `asker`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
 //! - `native`: questions that librdkafka can ask and its Rust binding can't
 //! - `headers`: record headers to attributes and back
 //! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
@@ -17,6 +17,7 @@
 //! order), 5 (an unreachable broker is a trouble that is said and tried again, never an error of the
 //! rules), 9 (every queue has a bound). Must not know: components, HTTP, what a participant is about.
 
+mod asker;
 mod assignment;
 mod client;
 mod consumer;
@@ -55,6 +56,7 @@ pub use settings::{KafkaSettings, redact};
 
 use super::{Extent, Sink, Source, Transport};
 use crate::store::{Reader, Store};
+use asker::Asker;
 use client::LastError;
 use consumer::Consumer;
 use extents::Extents;
@@ -81,6 +83,7 @@ struct Parts {
     store: Arc<Store>,
     settings: KafkaSettings,
     topics: Arc<Watched>,
+    asker: Arc<Asker>,
     published: Arc<Published>,
     extents: Arc<Extents>,
     troubles: Arc<Troubles>,
@@ -122,6 +125,7 @@ impl Kafka {
         let topics = Watched::start(&settings, troubles.clone())?;
         Ok(Self(Parts {
             store,
+            asker: Arc::new(Asker::new(settings.clone())),
             settings,
             topics,
             published: Arc::default(),

@@ -194,7 +194,10 @@ fn look(client: &BaseConsumer<Assignment>, parts: &Parts, source: &Source) -> Lo
     if !assignment.recognition().may_ask() {
         return Look::NeverTold;
     }
-    let answer = topic_id(client.client(), &source.topic, QUESTION);
+    let answer = match parts.asker.topic_id(&source.topic, QUESTION) {
+        Err(NoAnswer::Unanswered) => topic_id(client.client(), &source.topic, QUESTION),
+        answer => answer,
+    };
     let is_heard = match &answer {
         Ok(_) => true,
         Err(reason) => {
