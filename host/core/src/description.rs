@@ -251,6 +251,29 @@ impl Description {
         self.listings.iter().find(|listing| listing.name == name)
     }
 
+    /// The read that tells how far a command's aggregate is: for what is made the one at its location, for a change the only
+    /// one that takes nothing but a key.
+    #[must_use]
+    pub fn read_of(&self, command: &Command) -> Option<&Command> {
+        let mut reads = self.commands.iter().filter(|read| {
+            matches!(read.kind, CommandKind::Read)
+                && read.method == Method::Get
+                && matches!(read.key, KeySource::PathParameter(_))
+                && path_parameters(&read.path).len() == 1
+        });
+        match &command.kind {
+            CommandKind::Read => None,
+            CommandKind::Create(location) => {
+                let location = without_names(location);
+                reads.find(|read| without_names(&read.path) == location)
+            }
+            CommandKind::Change => {
+                let read = reads.next()?;
+                reads.next().is_none().then_some(read)
+            }
+        }
+    }
+
     /// The publication of this event type.
     #[must_use]
     pub fn publication(&self, event_type: &str) -> Option<&Publication> {
@@ -345,15 +368,7 @@ fn check_command(command: &Command, found: &mut Problems) {
     if command.name.is_empty() {
         found.add(&place, "has no name");
     }
-    if let Some(reserved) = reserved(&command.path) {
-        found.add(
-            &place,
-            format!(
-                "path `{}` is the host's own: nothing may be served at or below `{reserved}`; take another path",
-                command.path
-            ),
-        );
-    }
+    check_free(&command.path, &place, found);
     if !command.path.starts_with('/') {
         found.add(
             &place,
@@ -520,6 +535,24 @@ pub fn path_parameters(path: &str) -> Vec<&str> {
         .skip(1)
         .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
         .collect()
+}
+
+/// A path template, whatever its parameters are called.
+fn without_names(template: &str) -> String {
+    let names = path_parameters(template).into_iter();
+    names.fold(template.to_owned(), |path, name| {
+        path.replace(&format!("{{{name}}}"), "{}")
+    })
+}
+
+/// Finds a path that the host serves itself.
+pub(crate) fn check_free(path: &str, place: &str, found: &mut Problems) {
+    if let Some(reserved) = reserved(path) {
+        let reason = format!(
+            "path `{path}` is the host's own: nothing may be served at or below `{reserved}`; take another path"
+        );
+        found.add(place, reason);
+    }
 }
 
 /// The path of the host's own that holds this one, if one does.

@@ -551,3 +551,52 @@ fn a_description_survives_being_written_as_json() {
     let text = serde_json::to_string(&sound()).unwrap();
     assert_eq!(serde_json::from_str::<Description>(&text).unwrap(), sound());
 }
+
+/// A description with these commands, each as kind, method and path; the key is the path's only parameter.
+fn with_commands(commands: &[(CommandKind, Method, &str)]) -> Description {
+    let commands = commands.iter().map(|(kind, method, path)| Command {
+        name: (*path).to_owned(),
+        summary: String::new(),
+        method: *method,
+        path: (*path).to_owned(),
+        kind: kind.clone(),
+        key: match path_parameters(path).as_slice() {
+            [parameter] => KeySource::PathParameter((*parameter).to_owned()),
+            _ => KeySource::Generated,
+        },
+        request: None,
+        reply: "true".into(),
+        refusals: Vec::new(),
+    });
+    Description {
+        commands: commands.collect(),
+        ..sound()
+    }
+}
+
+#[test]
+fn a_command_is_followed_by_the_read_of_its_aggregate_where_there_is_one_only() {
+    use Method::{Get, Post};
+    let create = |location: &str| CommandKind::Create(location.to_owned());
+    let read_of = |description: &Description, command: &Command| {
+        description.read_of(command).map(|read| read.path.clone())
+    };
+    let one = with_commands(&[
+        (create("/orders/{id}"), Post, "/orders"),
+        (create("/none/{id}"), Post, "/lost"),
+        (create(""), Post, "/unreadable"),
+        (CommandKind::Change, Post, "/orders/{order}/pay"),
+        (CommandKind::Read, Get, "/orders/{order}"),
+    ]);
+    let there = Some("/orders/{order}".to_owned());
+    let all: Vec<_> = (one.commands.iter())
+        .map(|command| read_of(&one, command))
+        .collect();
+    assert_eq!(all, [there.clone(), None, None, there, None]);
+    let several = with_commands(&[
+        (CommandKind::Change, Post, "/orders/{order}/pay"),
+        (CommandKind::Read, Get, "/orders/{order}"),
+        (CommandKind::Read, Get, "/orders/{order}/total"),
+    ]);
+    assert_eq!(read_of(&several, &several.commands[0]), None);
+}

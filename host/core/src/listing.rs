@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::description::{
-    CommandKind, Description, Filter, KeySource, Listing, Method, Problems, is_base_path,
-    is_pointer, path_parameters, reserved,
+    CommandKind, Description, Filter, KeySource, Listing, Method, Problems, check_free,
+    is_base_path, is_pointer, path_parameters,
 };
 
 /// Listings of one participant.
@@ -176,12 +176,7 @@ pub(crate) fn check(description: &Description, found: &mut Problems) {
             let reason = format!("path `{path}` must look like `/a/b`, without parameters");
             found.add(&place, reason);
         }
-        if let Some(reserved) = reserved(path) {
-            let reason = format!(
-                "path `{path}` is the host's own: nothing may be served at or below `{reserved}`; take another path"
-            );
-            found.add(&place, reason);
-        }
+        check_free(path, &place, found);
         if !paths.insert(path) {
             found.add(&place, format!("GET {path} is served otherwise too"));
         }

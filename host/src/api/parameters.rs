@@ -2,7 +2,7 @@
 //!
 //! One function for each, so that what a header means is written once. Must not know: how a header is obeyed.
 
-use saga_core::description::{Command, CommandKind, Description, path_parameters};
+use saga_core::description::{Command, CommandKind, Description};
 use serde_json::{Map, Value, json};
 
 use super::openapi::is_plain_read;
@@ -31,27 +31,9 @@ pub(super) fn takes_idempotency_key(command: &Command) -> bool {
     command.kind != CommandKind::Read
 }
 
-/// Whether a client may wait for what others decide: where one read tells how far the command's aggregate is, for what is made
-/// the one at its location, else the only one that takes nothing but a key.
+/// Whether a client may wait for what others decide: where a read tells how far the command's aggregate is.
 pub(super) fn can_wait(description: &Description, command: &Command) -> bool {
-    let mut reads = (description.commands.iter())
-        .filter(|read| is_plain_read(read) && path_parameters(&read.path).len() == 1);
-    match &command.kind {
-        CommandKind::Read => false,
-        CommandKind::Create(location) => {
-            let location = without_names(location);
-            reads.any(|read| without_names(&read.path) == location)
-        }
-        CommandKind::Change => reads.next().is_some() && reads.next().is_none(),
-    }
-}
-
-/// A path template, whatever its parameters are called.
-fn without_names(template: &str) -> String {
-    let names = path_parameters(template).into_iter();
-    names.fold(template.to_owned(), |path, name| {
-        path.replace(&format!("{{{name}}}"), "{}")
-    })
+    description.read_of(command).is_some()
 }
 
 fn idempotency_key() -> Value {

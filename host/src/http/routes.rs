@@ -86,7 +86,7 @@ impl Routes {
         let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         let mut templates = Vec::new();
         for command in &description.commands {
-            let route = route(&description.commands, command, base_path).map_err(|reason| {
+            let route = route(description, command, base_path).map_err(|reason| {
                 format!("command {} of {}: {reason}", command.name, description.name)
             })?;
             templates.push((route.method.clone(), route.counted.template.clone()));
@@ -197,7 +197,7 @@ fn allowed<'m>(served: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
     methods
 }
 
-fn route(commands: &[Command], command: &Command, base_path: &str) -> Result<Route, String> {
+fn route(description: &Description, command: &Command, base_path: &str) -> Result<Route, String> {
     let location = match &command.kind {
         CommandKind::Create(location) if !location.is_empty() => {
             Some(format!("{base_path}{location}"))
@@ -221,7 +221,7 @@ fn route(commands: &[Command], command: &Command, base_path: &str) -> Result<Rou
         location,
         reads: matches!(command.kind, CommandKind::Read),
         creates: matches!(command.kind, CommandKind::Create(_)),
-        read_at: read_at(commands, command).map(|path| format!("{base_path}{path}")),
+        read_at: (description.read_of(command)).map(|read| format!("{base_path}{}", read.path)),
         request: command
             .request
             .as_deref()
@@ -229,32 +229,6 @@ fn route(commands: &[Command], command: &Command, base_path: &str) -> Result<Rou
             .transpose()
             .map_err(|reason| format!("request schema {reason}"))?,
     })
-}
-
-/// The path of the read that tells how far the command's aggregate is: for what is made the one at its location,
-/// else the only one that takes nothing but a key.
-fn read_at<'d>(commands: &'d [Command], command: &Command) -> Option<&'d str> {
-    let mut reads = commands.iter().filter(|read| {
-        matches!(read.kind, CommandKind::Read)
-            && read.method == description::Method::Get
-            && matches!(read.key, KeySource::PathParameter(_))
-            && description::path_parameters(&read.path).len() == 1
-    });
-    match &command.kind {
-        CommandKind::Read => None,
-        CommandKind::Create(location) => reads
-            .find(|read| location_of(&read.path) == location_of(location))
-            .map(|read| &*read.path),
-        CommandKind::Change => {
-            let read = reads.next()?;
-            reads.next().is_none().then_some(&*read.path)
-        }
-    }
-}
-
-/// What a path template with one parameter leads to, whatever its parameter is called.
-fn location_of(template: &str) -> String {
-    location(template, "")
 }
 
 /// Fills the one parameter of a location with a key.
@@ -294,50 +268,8 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
-
-    /// Commands, each as kind, method and path; the key is the path's only parameter.
-    fn commands(commands: &[(CommandKind, description::Method, &str)]) -> Vec<Command> {
-        let commands = commands.iter().map(|(kind, method, path)| Command {
-            name: (*path).to_owned(),
-            summary: String::new(),
-            method: *method,
-            path: (*path).to_owned(),
-            kind: kind.clone(),
-            key: match description::path_parameters(path).as_slice() {
-                [parameter] => KeySource::PathParameter((*parameter).to_owned()),
-                _ => KeySource::Generated,
-            },
-            request: None,
-            reply: "true".into(),
-            refusals: Vec::new(),
-        });
-        commands.collect()
-    }
-
-    #[test]
-    fn a_command_is_followed_by_the_read_of_its_aggregate_where_there_is_one_only() {
-        use description::Method::{Get, Post};
-        let create = |location: &str| CommandKind::Create(location.to_owned());
-        let one = commands(&[
-            (create("/orders/{id}"), Post, "/orders"),
-            (create("/none/{id}"), Post, "/lost"),
-            (create(""), Post, "/unreadable"),
-            (CommandKind::Change, Post, "/orders/{order}/pay"),
-            (CommandKind::Read, Get, "/orders/{order}"),
-        ]);
-        let there = Some("/orders/{order}");
-        let read_at_all: Vec<_> = one.iter().map(|command| read_at(&one, command)).collect();
-        assert_eq!(read_at_all, [there, None, None, there, None]);
-        let several = commands(&[
-            (CommandKind::Change, Post, "/orders/{order}/pay"),
-            (CommandKind::Read, Get, "/orders/{order}"),
-            (CommandKind::Read, Get, "/orders/{order}/total"),
-        ]);
-        assert_eq!(read_at(&several, several.first().unwrap()), None);
-    }
 
     #[test]
     fn a_path_has_the_methods_of_its_routes_and_those_that_come_with_them() {
