@@ -120,17 +120,20 @@ pub(super) fn not_modified() -> Value {
     })
 }
 
+/// The kinds of the host's own problems that every request can meet. A swap may take a route or a method away between the
+/// reading of the document and the request.
+pub(super) const ALWAYS: [Kind; 6] = [
+    Kind::Malformed,
+    Kind::NoSuchRoute,
+    Kind::MethodNotAllowed,
+    Kind::RulesBroke,
+    Kind::StoreFailed,
+    Kind::TryLater,
+];
+
 /// The kinds of the host's own problems that a command can meet.
 fn kinds(command: &Command) -> Vec<Kind> {
-    // A swap may take a route or a method away between the reading of the document and the request.
-    let mut kinds = vec![
-        Kind::Malformed,
-        Kind::NoSuchRoute,
-        Kind::MethodNotAllowed,
-        Kind::RulesBroke,
-        Kind::StoreFailed,
-        Kind::TryLater,
-    ];
+    let mut kinds = ALWAYS.to_vec();
     if !saga_core::description::path_parameters(&command.path).is_empty() {
         kinds.push(Kind::BadPath);
     }

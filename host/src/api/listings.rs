@@ -11,18 +11,6 @@ use super::parameters;
 use super::problems::Kind;
 use super::schemas::Schemas;
 
-/// The problems that who asks for a page can meet.
-const KINDS: [Kind; 8] = [
-    Kind::BadCursor,
-    Kind::BadQuery,
-    Kind::Malformed,
-    Kind::NoSuchRoute,
-    Kind::MethodNotAllowed,
-    Kind::RulesBroke,
-    Kind::StoreFailed,
-    Kind::TryLater,
-];
-
 /// The operation that asks for a page.
 pub(super) fn operation(
     api: &Api<'_>,
@@ -30,7 +18,8 @@ pub(super) fn operation(
     page_items: usize,
     schemas: &mut Schemas,
 ) -> Value {
-    let mut answers = answers::problems(api, &KINDS);
+    let kinds = [&[Kind::BadCursor, Kind::BadQuery][..], &answers::ALWAYS].concat();
+    let mut answers = answers::problems(api, &kinds);
     answers.insert("200".into(), page(api, listing, schemas));
     answers.insert("304".into(), answers::not_modified());
     json!({

@@ -1,9 +1,10 @@
 //! Something to be read: a document, a page, a file.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+
+/// Bytes of the digest in a tag: enough that two bodies never share one by chance.
+const TAG_BYTES: usize = 16;
 
 /// How long a client may take it for current without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Resource {
     /// A resource of this media type.
     pub(super) fn new(media_type: &'static str, body: impl Into<Bytes>, lasting: Lasting) -> Self {
         let body = body.into();
-        let etag = etag(&body);
+        let etag = format!("\"{}\"", tag(&body));
         Self {
             media_type,
             body,
@@ -52,14 +53,10 @@ impl Resource {
     }
 }
 
-/// The first half of a digest: enough to tell contents apart.
-fn etag(body: &[u8]) -> String {
+/// What tells this content from all others: the first half of its digest, hexadecimal, without the quotes that a tag has in a header.
+#[must_use]
+pub fn tag(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
-    let mut etag = String::from('"');
-    for byte in digest.iter().take(16) {
-        // Writing to a text can't fail.
-        let _ = write!(etag, "{byte:02x}");
-    }
-    etag.push('"');
-    etag
+    let bytes = digest.iter().take(TAG_BYTES);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
