@@ -345,10 +345,9 @@ impl Relay {
 
     /// Has all progress written before the end.
     fn write_all_progress(&mut self) {
-        for _ in 0..2 {
-            self.note_written(Some(DRAIN));
-            self.write_progress();
-        }
+        // What is on its way first: only then is the rest given.
+        self.note_written(Some(DRAIN));
+        self.write_progress();
         self.note_written(Some(DRAIN));
     }
 
