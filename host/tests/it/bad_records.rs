@@ -127,6 +127,23 @@ fn what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on() {
 }
 
 #[test]
+fn invariant_9_a_value_beyond_a_mebibyte_is_not_kept_with_its_dead_letter() {
+    let data = tempfile::tempdir().unwrap();
+    office(&data);
+    let of = |bytes: usize| record(&"x".repeat(bytes)).of_type("room-cleaned");
+    publish(data.path(), "roomEvents", &[of(1 << 20), of((1 << 20) + 1)]);
+    let host = Start::new(&["booking"], data.path()).start();
+    until_consumed(data.path(), "roomEvents");
+    assert!(host.stop().success());
+    let letters = rows(
+        data.path(),
+        "SELECT coalesce(length(value), 'NULL'), detail LIKE '%its value of 1048577 bytes is not kept%'
+         FROM dead_letters ORDER BY offset",
+    );
+    assert_eq!(letters, [["1048576", "0"], ["NULL", "1"]]);
+}
+
+#[test]
 fn a_dead_letter_is_a_record_that_says_where_it_came_from_and_why() {
     let data = tempfile::tempdir().unwrap();
     office(&data);

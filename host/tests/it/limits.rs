@@ -220,6 +220,21 @@ fn bodies_are_bounded_in_bytes() {
 }
 
 #[test]
+fn bodies_that_are_not_checked_are_for_the_rules_to_refuse() {
+    let without_limit = r#"{"name":"Ann"}"#;
+    for (are_checked, status, word) in [(true, 422, "invalid-body"), (false, 400, "malformed")] {
+        let data = tempfile::tempdir().unwrap();
+        let host = Start::new(&["customer"], data.path())
+            .setting("http.check_bodies", are_checked)
+            .start();
+        let refused = host.send("customer", "POST", "/customers", without_limit);
+        problem(&refused, status, word);
+        let ann = json!({"name": "Ann", "creditLimit": {"amount": 1}});
+        assert_eq!(host.post("customer", "/customers", &ann).status, 201);
+    }
+}
+
+#[test]
 fn connections_beyond_the_bound_wait_until_there_is_room() {
     let data = tempfile::tempdir().unwrap();
     let host = mischief(&data, "http.connections", 2);

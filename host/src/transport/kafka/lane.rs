@@ -317,14 +317,30 @@ fn produce(
         BaseRecord::with_opaque_to(&record.position.topic, ticket).headers(headers::write(record));
     message.key = record.key.as_deref();
     message.payload = record.value.as_deref();
-    // Brokers refuse times far ahead of theirs, and a clock that was wrong for a moment must not hold a topic back.
-    message.timestamp = i64::try_from(record.timestamp.min(now_ms()))
-        .ok()
-        .filter(|time| *time > 0);
+    message.timestamp = timestamp(record.timestamp, now_ms());
     producer.send(message).map_err(|(error, _)| match error {
         KafkaError::MessageProduction(code) => code,
         other => other
             .rdkafka_error_code()
             .unwrap_or(RDKafkaErrorCode::Unknown),
     })
+}
+
+/// The time that a record is sent with, in milliseconds since the Unix epoch; none where it has none. Brokers refuse times
+/// far ahead of theirs, and a clock that was wrong for a moment must not hold a topic back.
+fn timestamp(made: u64, now: u64) -> Option<i64> {
+    i64::try_from(made.min(now)).ok().filter(|time| *time > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_is_sent_with_a_time_to_come() {
+        assert_eq!(timestamp(5, 7), Some(5));
+        assert_eq!(timestamp(7, 7), Some(7));
+        assert_eq!(timestamp(9_000, 7), Some(7));
+        assert_eq!(timestamp(0, 7), None);
+    }
 }
