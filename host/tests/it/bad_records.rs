@@ -130,7 +130,7 @@ fn what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on() {
 fn invariant_9_a_value_beyond_a_mebibyte_is_not_kept_with_its_dead_letter() {
     let data = tempfile::tempdir().unwrap();
     office(&data);
-    let of = |bytes: usize| record(&"x".repeat(bytes)).of_type("room-cleaned");
+    let of = |bytes: usize| record("x".repeat(bytes)).of_type("room-cleaned");
     publish(data.path(), "roomEvents", &[of(1 << 20), of((1 << 20) + 1)]);
     let host = Start::new(&["booking"], data.path()).start();
     until_consumed(data.path(), "roomEvents");
