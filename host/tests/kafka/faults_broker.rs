@@ -20,8 +20,8 @@ use crate::support::Host;
 /// How long a member of a group may be silent.
 const SESSION: Duration = Duration::from_secs(3);
 
-/// An outage that outlives all sessions.
-const OUTAGE: Duration = Duration::from_secs(8);
+/// An outage that outlives all sessions, and the patience of most clients.
+const OUTAGE: Duration = Duration::from_secs(60);
 
 /// How often the broker is killed.
 const KILLS: usize = 3;
