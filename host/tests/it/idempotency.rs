@@ -221,13 +221,14 @@ fn while_the_first_is_under_way_the_second_is_told_to_come_again() {
     assert_eq!(place(&host, "l", 6).json()["orderId"], 2);
 }
 
-/// A connection that reads, places an order, and has read nothing of what came back: dropped, it is reset.
+/// A connection that reads, places an order, and has read nothing of what came back: dropped, it is reset. It reads what nobody
+/// makes: of an order that is not on disk yet, the read would wait.
 fn impatient(host: &Host) -> TcpStream {
     let url = format!("{}/orders", host.url("order"));
     let (path, body) = (path_of(&url), order(5).to_string());
     let head = format!("host: {}\r\n", address(&url));
     let requests = format!(
-        "GET {path}/1 HTTP/1.1\r\n{head}\r\nPOST {path} HTTP/1.1\r\n{head}idempotency-key: k\r\n\
+        "GET {path}/99 HTTP/1.1\r\n{head}\r\nPOST {path} HTTP/1.1\r\n{head}idempotency-key: k\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
