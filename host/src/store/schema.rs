@@ -16,7 +16,7 @@ pub const APPLICATION_ID: i64 = 0x5341_4741;
 ///
 /// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
 /// builds) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
-const STEPS: [&str; 4] = [TURNS, GENERATIONS, IDENTITY, IDEMPOTENCY];
+const STEPS: [&str; 5] = [TURNS, GENERATIONS, IDENTITY, IDEMPOTENCY, SAFEGUARDS];
 
 /// Brings a file from a version, 0 for an empty one, to [`VERSION`]. To be called in a transaction.
 ///
@@ -215,6 +215,10 @@ CREATE TABLE idempotency_keys (
     time        INTEGER NOT NULL,
     UNIQUE (participant, key)
 );
+";
+
+/// Version 5: what keeps accepted work from being lost or repeated.
+const SAFEGUARDS: &str = "
 ";
 
 #[cfg(test)]

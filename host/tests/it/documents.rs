@@ -114,10 +114,10 @@ fn the_page_on_problems_lists_what_there_is() {
     );
 }
 
-#[test]
-fn every_invariant_is_named_by_a_test() {
+/// The text of all Rust sources below these folders of the checkout.
+fn sources(folders: &[&str]) -> String {
     let mut sources = String::new();
-    let mut folders = vec![root().join("host")];
+    let mut folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -128,8 +128,35 @@ fn every_invariant_is_named_by_a_test() {
             }
         }
     }
+    sources
+}
+
+#[test]
+fn every_invariant_is_named_by_a_test() {
+    let sources = sources(&["host"]);
     for number in 1..=10 {
         let named = format!("fn invariant_{number}_");
         assert!(sources.contains(&named), "no test names invariant {number}");
+    }
+}
+
+#[test]
+fn every_fault_that_the_page_lists_is_played_by_a_test() {
+    let page = std::fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    let sources = sources(&["host", "sdk", "demo", "plugins"]);
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| What happens "));
+    for row in rows {
+        let last = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        let tests: Vec<_> = last.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "names no test: {row}");
+        for test in tests {
+            let name = test.rsplit("::").next().unwrap();
+            assert!(
+                sources.contains(&format!("fn {name}(")),
+                "there is no test {test}: {row}"
+            );
+        }
     }
 }
