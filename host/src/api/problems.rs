@@ -35,7 +35,7 @@ kinds! {
         "The header `Idempotency-Key` is not one key of 1 to 255 visible ASCII characters, or was sent more than once.",
         "Send one key of your making, a UUID for example.";
     BadJson "bad-json" 400:
-        "The body is empty, not UTF-8 or not JSON.",
+        "The body is empty, not UTF-8, not JSON, or has two members of one name in an object.",
         "Send a JSON text in UTF-8; the detail says where reading stopped.";
     BadPath "bad-path" 400:
         "A parameter in the path is empty, longer than a key may be, or not percent-encoded UTF-8.",

@@ -9,6 +9,7 @@
 //! - [`component`]: a loaded component: digest, description, instances
 //! - [`instance`]: one instance, which implements [`saga_core::rules::Rules`]
 //! - [`bindings`]: the generated types and their way to and from the core's
+//! - [`overflow`]: whether its arithmetic is checked
 //! - [`priority`]: work that gives way to the turns
 //! - [`world`]: why a component does not fit, in words of the WIT
 //!
@@ -21,6 +22,7 @@ pub mod component;
 pub mod engine;
 pub mod instance;
 mod last_words;
+pub mod overflow;
 pub mod priority;
 pub mod sandbox;
 pub mod world;

@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 use crate::generation::{Build, Generation};
 use crate::http::service::Serving;
 use crate::pipeline::{Active, Successor};
-use crate::plugin::compile;
+use crate::plugin::{compile, overflow};
 use crate::store::{StoreFault, registry};
 use crate::transport::Source;
 
@@ -75,6 +75,7 @@ impl Inner {
             drops(apply),
         );
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
+        compared.notes.extend(overflow::note(&apply.bytes));
         let fitted = self.fit(hosted, &*build)?;
         let probe = match check::probe(&*build, &self.around.config.turn, inputs) {
             // What ran before is gone back to although it breaks on something: that may be why it was replaced.

@@ -10,7 +10,7 @@ use super::archive::Archive;
 use super::report::{Check, Refused};
 use crate::config::Config;
 use crate::generation::Build;
-use crate::plugin::{CodeCache, Component, LoadError, Runtime, compile};
+use crate::plugin::{CodeCache, Component, LoadError, Runtime, compile, overflow};
 
 /// Builds that stay loaded, so that going back to one takes no more time than need be.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -61,6 +61,9 @@ impl Loader {
         }
         let component = Component::load(&self.runtime, &self.cache, bytes, &digest, origin)
             .map_err(|error| refused(&error, Some(digest.clone())))?;
+        if let Some(note) = overflow::note(bytes) {
+            tracing::warn!(component = origin, "{note}");
+        }
         let build: Arc<dyn Build> = Arc::new(component);
         self.loaded().put(digest, build.clone());
         Ok(build)

@@ -17,7 +17,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
 use crate::http::routes::Routes;
-use crate::plugin::component;
+use crate::plugin::{component, overflow};
 use crate::store::{self, history, registry};
 use crate::transport::{Readings, Source};
 
@@ -77,6 +77,11 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
         fit::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
     }
     let mut notes = Vec::new();
+    notes.extend(
+        component::read(&request.path)
+            .ok()
+            .and_then(|bytes| overflow::note(&bytes)),
+    );
     if let Some(path) = &request.against {
         let other = load(&loader, path)?;
         let lacks = compatibility::lacks(other.description(), description);

@@ -38,6 +38,7 @@ mod kafka;
 
 mod admin;
 mod api_documents;
+mod author;
 mod bad_input;
 mod bad_records;
 mod command_line;
@@ -56,6 +57,7 @@ mod journal;
 mod limits;
 mod listings;
 mod log;
+mod member_names;
 mod metrics;
 mod metrics_kafka;
 mod operator;
