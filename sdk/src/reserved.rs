@@ -29,18 +29,20 @@ pub(crate) fn check(text: &str, place: impl Fn(&Path) -> String) -> Result<(), S
         text,
         found: &mut found,
     };
-    let _ = walk.deserialize(serde_path_to_error::Deserializer::new(
+    let walked = walk.deserialize(serde_path_to_error::Deserializer::new(
         &mut reader,
         &mut track,
     ));
-    match found {
-        Some(name) => {
+    match (found, walked) {
+        (Some(name), _) => {
             let place = place(&track.path());
             Err(format!(
                 "the member name `{name}` is reserved by serde_json{place}"
             ))
         }
-        None => Ok(()),
+        // Was not looked at to its end, although it is JSON.
+        (None, Err(error)) if error.is_data() => Err(error.to_string()),
+        (None, _) => Ok(()),
     }
 }
 
@@ -92,6 +94,18 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
         Ok(())
     }
 
@@ -178,7 +192,7 @@ mod tests {
         let reason = found(r#"{"a":[{"b":{"$serde_json::private::Number":"1"}}]}"#);
         assert_eq!(
             reason.unwrap_err(),
-            "the member name `$serde_json::private::Number` is reserved by serde_json, in a[0].b"
+            "the member name `$serde_json::private::Number` is reserved by serde_json, in a[0].b.$serde_json::private::Number"
         );
     }
 

@@ -1,8 +1,8 @@
 //! Reading JSON: the one way in which text from outside becomes a [`Value`] in this host.
 //!
 //! What a value means must not depend on the library that reads it. serde_json, which keeps all digits of a
-//! number, hands a number on as an object with one member of a private name, and then takes any object that has this
-//! name first for a number. Two members of one name it reduces to the last, where other readers take the first. So
+//! number, hands on what 64 bits can't hold as an object with one member of a private name, and then takes any object that has
+//! this name first for a number. Two members of one name it reduces to the last, where other readers take the first. So
 //! whoever checks a value by one reader, and acts on what another reads, checks nothing. Here
 //!
 //! - member names are data, whatever they are;
@@ -70,6 +70,15 @@ impl<'de> Visitor<'de> for Reading<'_> {
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
         Ok(Value::Bool(value))
+    }
+
+    /// Whole numbers of 64 bits come as they are, all others by their digits, as objects.
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -176,7 +185,7 @@ mod tests {
             "[]",
             "{}",
             "-0",
-            "1e400",
+            "1e+400",
             "123456789012345678901234567890.0100",
             r#"[1,[2.50,"x"],{"a":{"b":[null,false]}}]"#,
             r#""$serde_json::private::Number""#,
