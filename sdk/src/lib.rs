@@ -108,8 +108,7 @@
 //! **The two lines of `[profile.release]` are part of it.** A release build has no overflow checks by itself: a sum
 //! that overflows wraps, and the wrong number is stored. With the checks it traps: the turn ends as a fault, and
 //! nothing is changed. Cargo reads profiles at the root of a workspace only, never from a dependency such as this one, so a workspace
-//! of your own needs the lines in its own `Cargo.toml`. `saga verify` warns of a component without the checks; in a test built
-//! with `--release`, the first scenario fails.
+//! of your own needs the lines in its own `Cargo.toml`. `saga verify` and `saga apply` note a component that was built without.
 //!
 //! # Three ways to say no
 //!
