@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::exit;
 use super::operate::{Ask, Host, Operation};
+use super::seek::Seek;
 use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::reload::verify::Verify;
@@ -132,6 +133,35 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
+    /// Choose where a host that is stopped reads a partition on
+    #[command(after_help = "\
+For a partition whose log is not the one that was read: the host says so, with the offsets between which the
+log goes now. What is read again is not applied again where it has a ce_id; without one, records are known
+by their offsets, and --as-new says that they are others.
+
+Examples:
+  saga seek orderTopic 0 1200 --data /var/lib/saga-customer
+  saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
+    Seek {
+        /// The topic, as it is called on the broker
+        #[arg(value_name = "TOPIC")]
+        topic: String,
+        /// The partition
+        #[arg(value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
+        partition: i32,
+        /// The offset of the first record that is read
+        #[arg(value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+        offset: i64,
+        /// The consumer group, where several read the topic
+        #[arg(long, value_name = "GROUP")]
+        group: Option<String>,
+        /// Records without a ce_id are others than those that were read at the same offsets
+        #[arg(long)]
+        as_new: bool,
+        /// The data directory of the host
+        #[arg(long, value_name = "DIR", default_value = "saga-data")]
+        data: PathBuf,
+    },
     /// Print what completes command lines of saga in a shell
     #[command(after_help = "\
 Examples:
@@ -232,6 +262,7 @@ pub(crate) enum Action {
     },
     Completions(Shell),
     Operate(Operation),
+    Seek(Seek),
     Verify {
         config: Box<Config>,
         request: Verify,
@@ -253,6 +284,21 @@ impl Cli {
                 json,
             },
             Command::Ready { target } => target.operation(Ask::Ready),
+            Command::Seek {
+                topic,
+                partition,
+                offset,
+                group,
+                as_new,
+                data,
+            } => Action::Seek(Seek {
+                topic,
+                partition,
+                offset,
+                group,
+                as_new,
+                data,
+            }),
             Command::Completions { shell } => Action::Completions(shell),
             Command::Apply {
                 participant,

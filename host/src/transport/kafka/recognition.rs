@@ -58,6 +58,8 @@ pub(super) enum Look {
 /// What is known of the topic that is read.
 pub(super) struct Recognition {
     known: Option<KnownTopic>,
+    /// Whether it was known before this client looked.
+    was_known: bool,
     incarnation: Option<Arc<str>>,
     /// Whether it may be another one by now: nothing is to be delivered.
     is_doubtful: bool,
@@ -85,6 +87,7 @@ impl Recognition {
         let now = Instant::now();
         let mut new = Self {
             known: None,
+            was_known: known.is_some(),
             incarnation: None,
             is_doubtful: true,
             next: now,
@@ -100,6 +103,11 @@ impl Recognition {
     /// Whether it is known which topic it was.
     pub(super) fn is_known(&self) -> bool {
         self.known.is_some()
+    }
+
+    /// Whether that was known before this client looked: what is stored is of this topic.
+    pub(super) fn was_known(&self) -> bool {
+        self.was_known
     }
 
     /// What sets apart positions in it from those in the first topic of its name; none in that one.

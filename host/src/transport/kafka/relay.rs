@@ -14,6 +14,7 @@ use rdkafka::producer::{Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
+use super::freshness::Hold;
 use super::lane::{self, Lane, Refuses, Sent, is_unknown};
 use super::pulse::Pulse;
 use super::reports::Reports;
@@ -50,6 +51,7 @@ pub(super) struct Relay {
     lanes: Vec<Lane>,
     /// How many of the published topics have their lanes.
     taken_up: usize,
+    hold: Hold,
     /// Progress that the store was given and has not written yet.
     being_written: Option<BeingWritten>,
 }
@@ -92,6 +94,7 @@ impl Relay {
             reader,
             lanes: Vec::new(),
             taken_up: 0,
+            hold: Hold::default(),
             being_written: None,
         })
     }
@@ -156,7 +159,14 @@ impl Relay {
                 tracing::info!("a topic was made anew; the relay's producer starts again with it");
                 return End::Broken;
             }
+            if self.is_stale() {
+                tracing::debug!(
+                    "records wait for long; they are sent anew, with the time of sending"
+                );
+                return End::Broken;
+            }
             self.take_up_topics();
+            let is_held = self.hold.lasts(self.parts.topics.answers());
             let mut any = false;
             for (index, lane) in self.lanes.iter_mut().enumerate() {
                 if !lane.is_ready()
@@ -164,7 +174,7 @@ impl Relay {
                 {
                     continue;
                 }
-                if self.parts.topics.exists(lane.topic()) {
+                if !is_held && self.parts.topics.exists(lane.topic()) {
                     match lane.send(index, &self.reader, producer, &self.parts.troubles) {
                         Sent::Some => any = true,
                         Sent::Nothing => {}
@@ -207,6 +217,18 @@ impl Relay {
                 true
             }
         }
+    }
+
+    /// Whether the producer has had records for so long that their times are old ones.
+    fn is_stale(&mut self) -> bool {
+        let topics = &self.parts.topics;
+        let (is_unreachable, answers) = (topics.is_unreachable(), topics.answers());
+        let mut lanes = self.lanes.iter_mut();
+        let is_stale = lanes.any(|lane| lane.is_stale(is_unreachable));
+        if is_stale && is_unreachable {
+            self.hold.begin(answers);
+        }
+        is_stale
     }
 
     /// Makes lanes for the topics that are new.

@@ -24,13 +24,18 @@ impl ClientContext for Assignment {
         }
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.is_log_doubtful.store(true, Ordering::Relaxed);
+                self.topics.doubt();
+            }
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                self.is_log_doubtful.store(true, Ordering::Relaxed);
+            }
             // So is whether they let this host in.
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.topics.doubt(),
             None
             | Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
+                RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::PartitionEOF,
             ) => {}
