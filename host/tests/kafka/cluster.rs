@@ -134,9 +134,14 @@ impl Cluster {
         (0..self.partitions(topic))
             .map(|partition| {
                 let partition = i32::try_from(partition).unwrap();
-                self.client
-                    .fetch_watermarks(topic, partition, PATIENCE)
-                    .unwrap()
+                let start = Instant::now();
+                loop {
+                    match self.client.fetch_watermarks(topic, partition, PATIENCE) {
+                        Ok(extent) => return extent,
+                        // Nobody leads the partition yet.
+                        Err(error) => assert!(start.elapsed() < PATIENCE, "{topic}: {error}"),
+                    }
+                }
             })
             .collect()
     }
