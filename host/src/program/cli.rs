@@ -142,26 +142,7 @@ by their offsets, and --as-new says that they are others.
 Examples:
   saga seek orderTopic 0 1200 --data /var/lib/saga-customer
   saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
-    Seek {
-        /// The topic, as it is called on the broker
-        #[arg(value_name = "TOPIC")]
-        topic: String,
-        /// The partition
-        #[arg(value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
-        partition: i32,
-        /// The offset of the first record that is read
-        #[arg(value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
-        offset: i64,
-        /// The consumer group, where several read the topic
-        #[arg(long, value_name = "GROUP")]
-        group: Option<String>,
-        /// Records without a ce_id are others than those that were read at the same offsets
-        #[arg(long)]
-        as_new: bool,
-        /// The data directory of the host
-        #[arg(long, value_name = "DIR", default_value = "saga-data")]
-        data: PathBuf,
-    },
+    Seek(Seek),
     /// Print what completes command lines of saga in a shell
     #[command(after_help = "\
 Examples:
@@ -284,21 +265,7 @@ impl Cli {
                 json,
             },
             Command::Ready { target } => target.operation(Ask::Ready),
-            Command::Seek {
-                topic,
-                partition,
-                offset,
-                group,
-                as_new,
-                data,
-            } => Action::Seek(Seek {
-                topic,
-                partition,
-                offset,
-                group,
-                as_new,
-                data,
-            }),
+            Command::Seek(request) => Action::Seek(request),
             Command::Completions { shell } => Action::Completions(shell),
             Command::Apply {
                 participant,

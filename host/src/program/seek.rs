@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use super::reply::{Failure, printable};
 use super::{complain, exit, say};
 use crate::clock::now_ms;
@@ -9,14 +11,26 @@ use crate::store::offsets::{ReadPartition, read_partitions, seek};
 use crate::store::{StoreFile, look};
 
 /// Which partition is to be read on from where.
-#[derive(Debug)]
+#[derive(Debug, Args)]
 pub(crate) struct Seek {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) group: Option<String>,
-    pub(crate) as_new: bool,
-    pub(crate) data: PathBuf,
+    /// The topic, as it is called on the broker
+    #[arg(value_name = "TOPIC")]
+    topic: String,
+    /// The partition
+    #[arg(value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
+    partition: i32,
+    /// The offset of the first record that is read
+    #[arg(value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+    offset: i64,
+    /// The consumer group, where several read the topic
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Records without a ce_id are others than those that were read at the same offsets
+    #[arg(long)]
+    as_new: bool,
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = "saga-data")]
+    data: PathBuf,
 }
 
 /// Writes it down, says what it means and gives the exit code.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::freshness::Hold;
 use super::lane::{self, Lane, Refuses, Sent, is_unknown};
 use super::pulse::Pulse;
-use super::reports::Reports;
+use super::reports::{Reports, refusal};
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client};
 use crate::store::{Reader, StoreFault};
@@ -256,28 +256,23 @@ impl Relay {
         if reports.iter().any(|report| report.failure.is_none()) {
             self.parts.troubles.clear(PRODUCER);
         }
-        let mut refused = false;
-        for report in reports {
-            let Some(lane) = self.lanes.get_mut(report.lane) else {
-                continue;
-            };
-            match report.failure {
-                None => lane.delivered(report.offset, &self.parts.troubles),
-                // Those after the first failed because of it, and so did those that say no more than that it is over.
-                Some(_) if refused => {}
-                Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue) => {}
-                Some(code) => {
-                    refused = true;
-                    let who = Refuses::Broker(&self.parts.settings);
-                    lane.block(report.offset, code, who, &self.parts.troubles);
-                    if is_unknown(code) {
-                        self.parts.topics.doubt_topic(lane.topic());
-                    }
-                }
+        for report in reports.iter().filter(|report| report.failure.is_none()) {
+            if let Some(lane) = self.lanes.get_mut(report.lane) {
+                lane.delivered(report.offset, &self.parts.troubles);
+            }
+        }
+        let refusal = refusal(&reports);
+        if let Some((lane, offset, code)) = refusal
+            && let Some(lane) = self.lanes.get_mut(lane)
+        {
+            let who = Refuses::Broker(&self.parts.settings);
+            lane.block(offset, code, who, &self.parts.troubles);
+            if is_unknown(code) {
+                self.parts.topics.doubt_topic(lane.topic());
             }
         }
         match fatal {
-            _ if refused => Reported::Refusal,
+            _ if refusal.is_some() => Reported::Refusal,
             Some(reason) => Reported::TheEnd(reason),
             None => Reported::Progress,
         }

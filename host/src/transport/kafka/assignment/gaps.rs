@@ -53,6 +53,11 @@ impl Assignment {
         );
     }
 
+    /// The name under which it is kept that the log of a partition is another one.
+    pub(super) fn log_part(&self, partition: i32) -> String {
+        format!("{}, log of partition {partition}", self.part)
+    }
+
     /// Whether what is known of a partition is known of the log that was read: something was read of it, or its topic before.
     pub(super) fn knows_the_log(&self, place: &Place) -> bool {
         place.log.has_seen() || self.recognition().was_known()

@@ -242,11 +242,6 @@ impl Assignment {
         format!("{}, reading partition {partition}", self.part)
     }
 
-    /// The name under which it is kept that the log of a partition is another one.
-    fn log_part(&self, partition: i32) -> String {
-        format!("{}, log of partition {partition}", self.part)
-    }
-
     /// Lets go of all partitions, for their queues hold the client, and says no more of troubles.
     pub(super) fn forget(&self) {
         self.is_over.store(true, Ordering::Relaxed);
@@ -394,26 +389,6 @@ impl Assignment {
                     is_failing: false,
                     committed: None,
                 },
-            );
-        }
-    }
-
-    /// Lets partitions go. What is under way may still settle.
-    fn revoked(&self, list: &TopicPartitionList) {
-        let mut gone = partitions(list);
-        gone.retain(|partition| self.places().remove(partition).is_some());
-        self.say_revoked(&gone);
-    }
-
-    fn say_revoked(&self, partitions: &[i32]) {
-        for partition in partitions {
-            self.troubles.forget(&self.part_of(*partition));
-            self.troubles.forget(&self.log_part(*partition));
-        }
-        if !partitions.is_empty() {
-            tracing::info!(
-                group = %self.source.group, topic = %self.source.topic, ?partitions,
-                "partitions revoked"
             );
         }
     }
