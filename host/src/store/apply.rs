@@ -22,6 +22,8 @@ pub(super) enum Applied {
     Duplicate,
 }
 
+type Places = HashMap<(std::sync::Arc<str>, i64, i32), (i64, Option<Proof>)>;
+
 /// Rows that every turn would write again; they are written once, at the end of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -30,7 +32,7 @@ pub(super) struct Counters {
     /// Last generated key, by participant.
     last_keys: HashMap<i64, i64>,
     /// Where a consumer reads on, and what it has read last, by consumer, topic and partition.
-    offsets: HashMap<(std::sync::Arc<str>, i64, i32), (i64, Option<Proof>)>,
+    offsets: Places,
     /// What the builds were asked.
     tallies: Tallies,
 }

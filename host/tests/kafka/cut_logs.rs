@@ -187,6 +187,17 @@ fn a_log_that_is_cut_under_its_reader_is_noticed() {
 
 fn a_log_that_is_the_same_is_read_on_after_its_broker_was_away() {
     let (mut cut, customers) = Cut::new();
+    // From now on its times are those of the broker.
+    let topic = [
+        "--alter",
+        "--entity-type",
+        "topics",
+        "--entity-name",
+        &cut.saga.order_topic,
+    ];
+    let times = ["--add-config", "message.timestamp.type=LogAppendTime"];
+    let arguments = [&topic[..], &times].concat();
+    cut.broker.tool("kafka-configs", &arguments, "").unwrap();
     for _ in 0..2 {
         cut.broker.kill();
         cut.broker.start_again().unwrap();
