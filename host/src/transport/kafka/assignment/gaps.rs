@@ -53,6 +53,15 @@ impl Assignment {
         );
     }
 
+    /// Says that a partition that was never read before does not begin with its first record.
+    pub(in super::super) fn say_begins_late(&self, partition: i32, begin: i64) {
+        let (topic, group) = (&self.source.topic, &self.source.group);
+        tracing::warn!(
+            "topic {topic}, partition {partition}, begins at offset {begin}: what was before was deleted (retention, or a deletion by \
+             hand) before group {group} read there for the first time. If that was meant for this host, have it sent again"
+        );
+    }
+
     /// The name under which it is kept that the log of a partition is another one.
     pub(super) fn log_part(&self, partition: i32) -> String {
         format!("{}, log of partition {partition}", self.part)
