@@ -1,8 +1,9 @@
 //! Whether the host takes requests, and what an operator should know of it.
 //!
-//! Ready is who takes requests and keeps them. A broker that can't be reached does not make the host
+//! Ready is who takes requests and keeps them, and reads what others say. A broker that can't be reached does not make the host
 //! unready (what is to be published waits in the outbox), and no more does a component that was refused
-//! (the active generation goes on). A store that can't be read does, and so does the drain.
+//! (the active generation goes on). A store that can't be read does, so does a partition that is not read until an operator
+//! acts, and so does the drain.
 //!
 //! Must not know: transports, the store. What they say comes as words.
 
@@ -26,6 +27,8 @@ pub struct Readiness {
     pub store_fails: IsSo,
     /// Why records don't flow at the moment, if they don't.
     pub trouble: Trouble,
+    /// Which records are not read until an operator acts, if any.
+    pub halted: Trouble,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
@@ -40,7 +43,7 @@ pub enum Status {
     Degraded,
     /// It finishes what is under way and takes nothing more.
     Draining,
-    /// Its store can't be read, or takes no commits.
+    /// Its store can't be read, or takes no commits; or records are not read until an operator acts.
     Unavailable,
 }
 
@@ -104,7 +107,7 @@ impl Readiness {
     pub fn status(&self) -> Status {
         if self.draining.is_cancelled() {
             Status::Draining
-        } else if (self.store_fails)() {
+        } else if (self.store_fails)() || (self.halted)().is_some() {
             Status::Unavailable
         } else if (self.trouble)().is_some() {
             Status::Degraded
@@ -127,6 +130,11 @@ impl Readiness {
         };
         let reason = unreadable.or_else(|| {
             (self.store_fails)().then(|| "the store takes no commits; see the log".to_owned())
+        });
+        let reason = reason.or_else(|| {
+            let is_halted = (self.halted)().is_some();
+            is_halted
+                .then(|| "records are not read until somebody acts; see `transport`".to_owned())
         });
         Report {
             status,
@@ -210,6 +218,7 @@ mod tests {
         Readiness {
             store_fails: Box::new(|| false),
             trouble: Box::new(move || trouble.map(str::to_owned)),
+            halted: Box::new(|| None),
             draining: CancellationToken::new(),
         }
     }
@@ -242,6 +251,21 @@ mod tests {
             assert_eq!(report.status, Status::Draining);
             assert_eq!(report.status.http(), StatusCode::SERVICE_UNAVAILABLE);
         }
+    }
+
+    #[test]
+    fn records_that_are_not_read_until_somebody_acts_make_it_unready() {
+        let readiness = Readiness {
+            halted: Box::new(|| Some("another log".into())),
+            ..readiness(Some("another log"))
+        };
+        let report = readiness.report(Ok(overview(Vec::new())));
+        assert_eq!(
+            (report.status, report.status.http()),
+            (Status::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
+        );
+        assert_eq!(report.transport.as_deref(), Some("another log"));
+        assert!(report.reason.unwrap().contains("`transport`"));
     }
 
     #[test]

@@ -431,9 +431,11 @@ fn start_admin(
         (metrics.is_on()).then(|| metrics.text(&observer.observe(), format))?
     });
     let store = store.clone();
+    let halted = transport.clone();
     let readiness = Readiness {
         store_fails: Box::new(move || store.is_failing()),
         trouble: Box::new(move || transport.trouble()),
+        halted: Box::new(move || halted.halted()),
         draining: stop.listening.clone(),
     };
     let settings = &config.admin;

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::exit;
 use super::operate::{Ask, Host, Operation};
+use super::seek::Seek;
 use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::reload::verify::Verify;
@@ -132,6 +133,16 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
+    /// Choose where a host that is stopped reads a partition on
+    #[command(after_help = "\
+For a partition whose log is not the one that was read: the host says so, with the offsets between which the
+log goes now. What is read again is not applied again where it has a ce_id; without one, records are known
+by their offsets, and --as-new says that they are others.
+
+Examples:
+  saga seek orderTopic 0 1200 --data /var/lib/saga-customer
+  saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
+    Seek(Seek),
     /// Print what completes command lines of saga in a shell
     #[command(after_help = "\
 Examples:
@@ -232,6 +243,7 @@ pub(crate) enum Action {
     },
     Completions(Shell),
     Operate(Operation),
+    Seek(Seek),
     Verify {
         config: Box<Config>,
         request: Verify,
@@ -253,6 +265,7 @@ impl Cli {
                 json,
             },
             Command::Ready { target } => target.operation(Ask::Ready),
+            Command::Seek(request) => Action::Seek(request),
             Command::Completions { shell } => Action::Completions(shell),
             Command::Apply {
                 participant,

@@ -12,6 +12,7 @@
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
+//! - [`seek`]: the command that chooses where a host that is stopped reads on
 //! - [`verify`]: the command that checks a component offline
 
 mod admin_file;
@@ -20,6 +21,7 @@ mod client;
 mod exit;
 mod operate;
 mod reply;
+mod seek;
 mod service;
 mod signals;
 mod table;
@@ -70,6 +72,7 @@ pub fn main(rules: Rules) -> ExitCode {
             ExitCode::SUCCESS
         }
         cli::Action::Run(config) => run(&config, rules),
+        cli::Action::Seek(request) => seek::run(&request).into(),
         cli::Action::Operate(operation) => operate::operate(&operation).into(),
         cli::Action::Verify {
             config,

@@ -11,6 +11,7 @@
 //! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
 //! - [`read`]: reading, on connections of their own
 //! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
+//! - [`offsets`]: where each consumer reads on, and what it has read last
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
 //! - [`backlog`]: how much of the outbox waits, and for how long
@@ -30,6 +31,7 @@ pub mod file;
 pub mod history;
 pub mod idempotency;
 pub mod index;
+pub mod offsets;
 pub mod pages;
 pub mod prune;
 pub mod read;
@@ -39,11 +41,11 @@ pub mod tally;
 pub mod topic_ids;
 pub mod writer;
 
-pub use apply::write_offset;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
 pub use file::{OpenError, StoreFile, look};
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
 pub use index::{Index, Page, Wanted};
+pub use offsets::{StoredPlace, write_offset};
 pub use pages::Pages;
 pub use prune::OutboxReaders;
 pub use read::Reader;

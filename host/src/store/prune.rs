@@ -208,8 +208,11 @@ mod tests {
         }
         sql.execute("INSERT INTO partitions VALUES (1, 0, 10)", [])
             .unwrap();
-        sql.execute("INSERT INTO offsets VALUES (?1, 1, 0, 5, NULL)", [consumer])
-            .unwrap();
+        sql.execute(
+            "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES (?1, 1, 0, 5)",
+            [consumer],
+        )
+        .unwrap();
         sql
     }
 

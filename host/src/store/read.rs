@@ -10,6 +10,7 @@ use saga_core::record::{Attributes, Position, Record};
 
 use super::entry::FiredTimer;
 use super::idempotency::{self, FirstReply};
+use super::offsets::{self, StoredPlace};
 use crate::session::Extent;
 
 /// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
@@ -138,6 +139,19 @@ impl Reader {
             .prepare_cached("SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = ?2 AND partition = ?3")?
             .query_row(params![consumer, topic, partition], |row| row.get(0))
             .optional()
+    }
+
+    /// Where a consumer reads on, and what it has read last; none where it has never read.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn place(
+        &self,
+        consumer: &str,
+        topic: i64,
+        partition: i32,
+    ) -> rusqlite::Result<Option<StoredPlace>> {
+        offsets::place(&self.sql, consumer, topic, partition)
     }
 
     /// How many partitions of a topic hold or held records.

@@ -219,6 +219,11 @@ CREATE TABLE idempotency_keys (
 
 /// Version 5: what keeps accepted work from being lost or repeated.
 const SAFEGUARDS: &str = "
+-- What the last record before the stored offset was, where it came from Kafka: its time, and a hash of its content.
+ALTER TABLE offsets ADD COLUMN last_time INTEGER;
+ALTER TABLE offsets ADD COLUMN last_print INTEGER;
+-- Sets apart positions of the partition from the same ones in a log that was there before; NULL in the first one.
+ALTER TABLE offsets ADD COLUMN log TEXT;
 ";
 
 #[cfg(test)]

@@ -606,7 +606,7 @@ mod tests {
             readings: Readings::default(),
         });
         let session = Session::new(source, 0, 7, 10, Signal::default());
-        let (_, share) = session.take(7, 1);
+        let (_, share) = session.take(7, 1, None);
         let entry = Entry {
             participant: 1,
             generation: 1,

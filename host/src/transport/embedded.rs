@@ -176,7 +176,8 @@ impl Consumer {
                 }
                 any = true;
                 *next = record.position.offset + 1;
-                self.sink.deliver(Delivery::of(session.clone(), record));
+                self.sink
+                    .deliver(Delivery::of(session.clone(), record, None));
             }
         }
         Ok(any)
