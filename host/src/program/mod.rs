@@ -29,6 +29,7 @@ mod verify;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -110,6 +111,9 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Work that blocks waits for a thread that is there where no other can be made; where none is, tokio panics. So the
+        // first one stays, and as the start blocks, there is one.
+        .thread_keep_alive(Duration::MAX)
         .build()
     {
         Ok(runtime) => runtime,
@@ -130,6 +134,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
 
 async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
+    app::allow_descriptors(config)?;
     let metrics = Arc::new(Metrics::new(config.metrics.enabled));
     let store = app::open_store(config, &metrics)?;
     let started = tokio::select! {
@@ -213,6 +218,6 @@ fn exit_code(error: &StartError) -> u8 {
         StartError::Component(_) => exit::COMPONENT,
         StartError::Store(_) => exit::STORE,
         StartError::Listen(_) | StartError::GroupTaken(_) => exit::UNAVAILABLE,
-        StartError::Other(_) => exit::INTERNAL,
+        StartError::Machine(_) | StartError::Other(_) => exit::INTERNAL,
     }
 }
