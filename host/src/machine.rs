@@ -2,7 +2,8 @@
 //!
 //! A lack says nothing of the message that met it (invariant 12): whoever meets one reports it here and tries again.
 //! It is logged once when it begins and once when it is over, and the host is not ready meanwhile. It is over with the
-//! first thing that goes well after a while without a failure, so that a lack that comes and goes is one.
+//! first thing that goes well after a while without a failure, so that a lack that comes and goes is one; or when nobody has met it for
+//! a longer while, for whoever needs something tries for it again and again.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,9 @@ use rustix::process::{Resource, getrlimit};
 
 /// Time without a failure after which a lack may be over.
 const CALM: Duration = Duration::from_secs(3);
+
+/// Time without a failure after which a lack is over in any case.
+const FORGOTTEN: Duration = Duration::from_secs(10);
 
 /// How often somebody who has nothing else to do looks whether a lack is over.
 pub const LOOK: Duration = Duration::from_millis(500);
@@ -69,8 +73,12 @@ impl Machine {
     }
 
     fn went_well_at(&self, now: Instant) {
-        let mut lack = self.lock();
-        if let Some(over) = lack.take_if(|lack| now.saturating_duration_since(lack.last) >= CALM) {
+        self.is_over(now, CALM);
+    }
+
+    fn is_over(&self, now: Instant, without_failure: Duration) {
+        let calm = |lack: &mut Lack| now.saturating_duration_since(lack.last) >= without_failure;
+        if let Some(over) = self.lock().take_if(calm) {
             self.0.is_lacking.store(false, Ordering::Relaxed);
             let seconds = now.saturating_duration_since(over.since).as_secs();
             tracing::info!(reason = %over.what, seconds, "the machine has again what it lacked");
@@ -86,6 +94,11 @@ impl Machine {
     /// What lacks, if anything does.
     #[must_use]
     pub fn lack(&self) -> Option<String> {
+        self.lack_at(Instant::now())
+    }
+
+    fn lack_at(&self, now: Instant) -> Option<String> {
+        self.is_over(now, FORGOTTEN);
         self.lock().as_ref().map(|lack| lack.what.clone())
     }
 
@@ -128,17 +141,38 @@ pub fn reserved() -> Option<u64> {
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-/// The limit of the address space and what would be enough, in words; none where there is no limit. `more` is what is
-/// needed beyond what is reserved by now.
+/// The limit of the address space and what would be enough, in words; none where there is no limit. `needed` is what is
+/// needed in all, `more` what is beyond what is reserved by now.
 #[must_use]
-pub fn address_space_is_too_small(more: u64) -> Option<String> {
+pub fn address_space_is_too_small(needed: u64, more: u64) -> Option<String> {
     let limit = address_space()?;
-    let needed = reserved().unwrap_or(0).saturating_add(more);
+    let needed = needed.max(reserved().unwrap_or(0).saturating_add(more));
     Some(format!(
         "address space is limited to {} (ulimit -v); the host needs about {}",
         megabytes(limit),
         megabytes(needed)
     ))
+}
+
+/// The limits of the process that may be in the way, in words.
+#[must_use]
+pub fn limits() -> String {
+    let of = |resource| match getrlimit(resource).current {
+        Some(limit) => limit.to_string(),
+        None => "unlimited".to_owned(),
+    };
+    format!(
+        "address space {} (ulimit -v, in KiB there), processes {} (ulimit -u), open files {} (ulimit -n)",
+        of(Resource::As),
+        of(Resource::Nproc),
+        of(Resource::Nofile)
+    )
+}
+
+/// How many files may be open, where that is limited.
+#[must_use]
+pub fn descriptors() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
 /// Lets the process open as many files as it may: the usual limit is meant for programs that can't have more, and what is
@@ -175,11 +209,24 @@ mod tests {
         assert_eq!(machine.lack(), None);
         machine.lacks_at("memory: none left", start);
         machine.lacks_at("another text", start + CALM);
-        machine.went_well_at(start + CALM + CALM / 2);
-        assert_eq!(machine.lack().unwrap(), "memory: none left");
+        let soon = start + CALM + CALM / 2;
+        machine.went_well_at(soon);
+        assert_eq!(machine.lack_at(soon).unwrap(), "memory: none left");
         assert!(machine.is_lacking());
         machine.went_well_at(start + CALM * 2);
         assert_eq!((machine.lack(), machine.is_lacking()), (None, false));
+    }
+
+    #[test]
+    fn a_lack_that_nobody_meets_any_more_is_over() {
+        let machine = Machine::default();
+        let start = Instant::now();
+        machine.lacks_at("memory: none left", start);
+        assert!(machine.lack_at(start + FORGOTTEN / 2).is_some());
+        machine.lacks_at("memory: none left", start + FORGOTTEN / 2);
+        assert!(machine.lack_at(start + FORGOTTEN).is_some());
+        assert_eq!(machine.lack_at(start + FORGOTTEN * 2), None);
+        assert!(!machine.is_lacking());
     }
 
     #[test]

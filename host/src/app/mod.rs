@@ -393,7 +393,7 @@ fn start_participant(
         Acceptor::new(prepared.listener, machine.clone()),
         prepared.tls,
         service.clone(),
-        config.http.connections,
+        room::connections(config),
         stop.listening.clone(),
         Duration::from_secs(config.drain_seconds),
     ));

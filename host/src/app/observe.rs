@@ -41,7 +41,7 @@ impl Observer {
             store_fails: self.store.is_failing(),
             store_is_read: true,
             transport_in_trouble: self.transport.trouble().is_some(),
-            machine_lacks: self.machine.is_lacking(),
+            machine_lacks: self.machine.lack().is_some(),
             is_draining: self.draining.is_cancelled(),
             ..Observed::default()
         };

@@ -7,6 +7,7 @@ use super::StartError;
 use crate::config::Config;
 use crate::generation::Build;
 use crate::machine::{self, Machine};
+use crate::plugin::reservation::HOST;
 use crate::reload::loader::Loader;
 
 /// File descriptors of a host beside those of its workers and connections: its store, logs, listeners, clients of Kafka and
@@ -24,25 +25,45 @@ pub fn allow_descriptors(config: &Config) -> Result<(), StartError> {
     let Some(limit) = machine::raise_descriptors() else {
         return Ok(());
     };
-    let participants = config.participants.len() as u64;
-    let workers = participants.saturating_mul(config.instances as u64);
-    let needed = DESCRIPTORS.saturating_add(workers.saturating_mul(DESCRIPTORS_OF_WORKER));
-    if limit < needed {
+    let needed = descriptors(config);
+    if limit <= needed {
         return Err(StartError::Machine(format!(
             "{limit} files may be open (ulimit -n); the host needs about {needed} and one for each connection: raise the \
              limit, or lower `instances` ({})",
             config.instances
         )));
     }
-    let connections = participants.saturating_mul(config.http.connections as u64);
-    if limit < needed.saturating_add(connections) {
+    let (wanted, connections) = (config.http.connections, connections(config));
+    if connections < wanted {
         tracing::warn!(
             limit,
-            connections = config.http.connections,
-            "fewer files may be open (ulimit -n) than http.connections allows connections; those beyond it wait"
+            wanted,
+            connections,
+            "fewer files may be open (ulimit -n) than http.connections wants; clients beyond `connections` wait"
         );
     }
     Ok(())
+}
+
+/// Descriptors of a host beside those of its connections.
+fn descriptors(config: &Config) -> u64 {
+    let workers = (config.participants.len() as u64).saturating_mul(config.instances as u64);
+    DESCRIPTORS.saturating_add(workers.saturating_mul(DESCRIPTORS_OF_WORKER))
+}
+
+/// Connections that a participant's listener has at most: as many as are wanted, where there are descriptors for them.
+pub(super) fn connections(config: &Config) -> usize {
+    let wanted = config.http.connections;
+    let Some(limit) = machine::descriptors() else {
+        return wanted;
+    };
+    let left = limit.saturating_sub(descriptors(config));
+    let each = left
+        .checked_div(config.participants.len() as u64)
+        .unwrap_or(left);
+    wanted
+        .min(usize::try_from(each).unwrap_or(usize::MAX))
+        .max(1)
 }
 
 /// The instances that are made at the start.
@@ -99,9 +120,11 @@ impl<'a> Room<'a> {
 
     fn wanting(&self, name: &str, lack: &str) -> String {
         // During a swap there are those of both generations.
-        let wanted = self.wanted.saturating_mul(2).saturating_sub(self.made);
-        let more = self.each.saturating_mul(wanted as u64);
-        let limit = machine::address_space_is_too_small(more).map_or_else(
+        let wanted = self.wanted.saturating_mul(2);
+        let bytes = |instances: usize| self.each.saturating_mul(instances as u64);
+        let needed = HOST.saturating_add(bytes(wanted));
+        let more = bytes(wanted.saturating_sub(self.made));
+        let limit = machine::address_space_is_too_small(needed, more).map_or_else(
             || "the machine has too little memory".to_owned(),
             |limit| format!("{limit}: raise the limit"),
         );

@@ -4,7 +4,6 @@
 //! met it looks whether it is over although nobody may connect meanwhile.
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -55,59 +54,51 @@ impl Acceptor {
     /// The next connection.
     pub(super) async fn accept(&mut self) -> TcpStream {
         loop {
+            if self.is_lacking && !self.look() && !self.keeps_spare {
+                sleep(RETRY).await;
+                continue;
+            }
             if self.keeps_spare && self.spare.is_none() {
                 self.spare = File::open(NOTHING).ok();
             }
             let accepted = if self.is_lacking {
-                match timeout(machine::LOOK, self.listener.accept()).await {
+                match timeout(RETRY, self.listener.accept()).await {
                     Ok(accepted) => accepted,
-                    Err(_) => {
-                        self.look();
-                        continue;
-                    }
+                    Err(_) => continue,
                 }
             } else {
                 self.listener.accept().await
             };
             let error = match accepted {
-                Ok(accepted) => return self.taken(accepted),
+                Ok((stream, _)) => return stream,
                 Err(error) => error,
             };
-            let Some(lack) = machine::lack_in(&error) else {
+            if let Some(lack) = machine::lack_in(&error) {
+                self.machine.lacks(&lack);
+                self.is_lacking = true;
+                if self.spare.take().is_some()
+                    && let Ok(Ok((stream, _))) = timeout(RETRY, self.listener.accept()).await
+                {
+                    return stream;
+                }
+            } else {
                 // A client that has gone before its turn, most of the time.
                 tracing::debug!(%error, "a connection could not be accepted");
-                sleep(RETRY).await;
-                continue;
-            };
-            self.machine.lacks(&lack);
-            self.is_lacking = true;
-            if self.spare.take().is_some()
-                && let Ok(Ok((stream, _))) = timeout(RETRY, self.listener.accept()).await
-            {
-                return stream;
             }
             sleep(RETRY).await;
         }
     }
 
-    fn taken(&mut self, (stream, _): (TcpStream, SocketAddr)) -> TcpStream {
-        // One that took the last descriptor but the reserve shows nothing.
-        if self.is_lacking {
-            self.look();
-        }
-        stream
-    }
-
-    /// Looks whether there is a descriptor again.
-    fn look(&mut self) {
-        match File::open(NOTHING) {
-            Ok(_) => self.machine.went_well(),
-            Err(error) => {
-                if let Some(lack) = machine::lack_in(&error) {
-                    self.machine.lacks(&lack);
-                }
-            }
+    /// Looks whether there are descriptors again: two, for the last one is left to whoever keeps a spare.
+    fn look(&mut self) -> bool {
+        let first = File::open(NOTHING);
+        let second = File::open(NOTHING);
+        let failed = first.and(second).err();
+        match failed.as_ref().map(|error| machine::lack_in(error)) {
+            Some(Some(lack)) => self.machine.lacks(&lack),
+            _ => self.machine.went_well(),
         }
         self.is_lacking = self.machine.is_lacking();
+        failed.is_none()
     }
 }

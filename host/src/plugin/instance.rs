@@ -200,8 +200,8 @@ impl Rules for Instance {
     fn prepare(&mut self) -> Result<(), Fault> {
         if self.live.is_none() {
             self.live = Some(self.instantiate()?);
-            self.runtime.machine().went_well();
         }
+        self.runtime.machine().went_well();
         Ok(())
     }
 

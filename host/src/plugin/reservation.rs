@@ -14,8 +14,9 @@ const SMALL_GUARD: u64 = 64 << 10;
 /// A page of WebAssembly.
 const PAGE: u64 = 64 << 10;
 
-/// Address space that the host needs beside its instances: code, threads, the store, Kafka's client.
-const HOST: u64 = 2 << 30;
+/// Address space that the host needs beside its instances: code, threads, the store, Kafka's client; half of it is what the
+/// allocator likes to take at once.
+pub const HOST: u64 = 2 << 30;
 
 /// How much address space an instance reserves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,6 +36,7 @@ use clap::Parser as _;
 use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
 use crate::config::Config;
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::panics;
 
@@ -118,7 +119,10 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("the runtime does not start: {error}"));
+            complain(&format!(
+                "the runtime does not start: {error}; limits: {}",
+                machine::limits()
+            ));
             return exit::INTERNAL.into();
         }
     };
@@ -126,6 +130,14 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
         |error| {
             // The log may be JSON for a machine; this line is for whoever started the program.
             complain(&error.to_string());
+            if let StartError::Other(error) = &error
+                && let Some(lack) = error.chain().find_map(machine::lack_in)
+            {
+                complain(&format!(
+                    "the machine lacks {lack}; limits: {}",
+                    machine::limits()
+                ));
+            }
             exit_code(&error).into()
         },
         |()| ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon};
@@ -50,7 +50,7 @@ fn refused(start: &Start, limit: &str) -> String {
 /// Sets a limit of a process that this test started, and leaves what it may be raised to.
 fn limit(host: &Host, resource: Resource, current: Option<u64>) {
     let pid = Pid::from_raw(i32::try_from(host.id()).unwrap());
-    let maximum = None;
+    let maximum = getrlimit(resource).maximum;
     prlimit(pid, resource, Rlimit { current, maximum }).unwrap();
 }
 
@@ -89,8 +89,12 @@ fn until_ready(host: &Host) {
 }
 
 fn lacking(host: &Host) -> f64 {
+    scrape(host).one("saga_machine_lacking", &[])
+}
+
+fn scrape(host: &Host) -> Exposition {
     let told = request("GET", &format!("{}/metrics", host.admin()), &[], b"");
-    Exposition::read(&told.text(), false).one("saga_machine_lacking", &[])
+    Exposition::read(&told.text(), false)
 }
 
 #[test]
@@ -101,7 +105,7 @@ fn invariant_12_too_little_address_space_is_said_at_the_start_with_the_limit() {
         .setting("guest.memory_bytes", 1_u64 << 30);
     let said = refused(&start, "-v 3500000");
     for part in [
-        "mischief: instance ",
+        ": instance ",
         " of 4 of the rules can't be made for want of memory: ",
         "address space is limited to 3584 MB (ulimit -v); the host needs about ",
         "raise the limit, or lower `instances` (2) or `guest.memory_bytes`",
@@ -170,6 +174,7 @@ fn two(data: &Path) -> Host {
     chameleon::start(&file("chameleon.wasm"), data)
         .arguments(&["--plugin", &plugin, "--listen", "steady=127.0.0.1:0"])
         .setting("instances", 1)
+        .setting("retry.attempts", 2)
         .setting("reload.watch_ms", 0)
         .start()
 }
@@ -181,12 +186,12 @@ fn listening() -> Value {
         "subscriptions": [{"event_type": "told", "topic": "toldTopic", "group": "steady"}],
         "publications": [],
         "commands": [
-            command("later", "POST", "change"),
+            command("set", "POST", "change"),
             command("break", "DELETE", "change"),
             command("look", "GET", "read"),
         ],
         "handle": {
-            "later": [{"count": 100}, {"set-timer": {"name": "later", "after_ms": 1_500}}],
+            "set": [{"count": 100}, {"set-timer": {"name": "later", "after_ms": 1_500}}],
             "break": "trap",
         },
     })
@@ -196,19 +201,21 @@ fn listening() -> Value {
 fn invariant_12_memory_that_the_machine_lacks_holds_turns_back_and_is_charged_to_none() {
     let data = tempfile::tempdir().unwrap();
     let host = two(data.path());
-    let counted = |wanted: u64| {
-        host.get_until("steady", "/counters/k", |told| {
+    let counted = |key: &str, wanted: u64| {
+        host.get_until("steady", &format!("/counters/{key}"), |told| {
             told.status == 200 && told.json()["count"] == wanted
         });
     };
     chameleon::count(&host, "a");
-    counted(1);
-    let later = host.post("steady", "/counters/k", &json!({}));
-    assert_eq!(later.status, 200, "{}", later.text());
+    counted("k", 1);
+    let set = host.post("steady", "/counters/t", &json!({}));
+    assert_eq!(set.status, 200, "{}", set.text());
     // Room for everything but another instance.
     let room = memory(&host, "VmSize") + (512 << 20);
     limit(&host, Resource::As, Some(room));
-    broke(&host.send("steady", "DELETE", "/counters/k", ""), "trap");
+    // Breaks the instance that is there, and there is none to see whether it breaks a fresh one too.
+    let broken = host.send("steady", "DELETE", "/counters/k", "");
+    problem(&broken, 503, "try-later");
     for _ in 0..20 {
         chameleon::count(&host, "a");
     }
@@ -225,17 +232,49 @@ fn invariant_12_memory_that_the_machine_lacks_holds_turns_back_and_is_charged_to
     let offered = request("PUT", &url, &[], &other);
     let detail = problem(&offered, 500, "swap-failed");
     assert!(detail.contains("the machine lacks memory"), "{detail}");
-    // Longer than all attempts that a message has, and than the timer takes to be due.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    // More attempts than a message has.
+    for (origin, attempts) in [("event", 5.0), ("timer", 4.0)] {
+        let of = [
+            ("participant", "steady"),
+            ("origin", origin),
+            ("outcome", "retry"),
+        ];
+        until(&format!("it is tried again: {origin}"), || {
+            scrape(&host).sum("saga_turns_total", &of) >= attempts
+        });
+    }
     assert!(rows(data.path(), "SELECT * FROM dead_letters").is_empty());
     limit(&host, Resource::As, None);
-    counted(1 + 100 + 20 + 1);
+    counted("k", 1 + 20);
+    counted("t", 100 + 1);
+    assert_eq!(scrape(&host).sum("saga_faults_total", &[]), 0.0);
     until_ready(&host);
     let offered = request("PUT", &url, &[], &other);
     assert_eq!(offered.status, 200, "{}", offered.text());
     assert!(host.stop().success());
     assert!(rows(data.path(), "SELECT * FROM dead_letters").is_empty());
     assert!(rows(data.path(), "SELECT * FROM refused_components").is_empty());
+}
+
+#[test]
+fn where_fewer_files_may_be_open_than_connections_clients_wait_and_the_host_stays_ready() {
+    let data = tempfile::tempdir().unwrap();
+    let start = Start::new(&["booking"], data.path()).setting("instances", 2);
+    let host = Host::from_command(limited(&start, "-n 130"), data.path());
+    let said = "clients beyond `connections` wait limit=130 wanted=1024 connections=26";
+    assert!(host.log().contains(said), "{}", host.log());
+    let address = address(host.url("booking"));
+    let idle: Vec<_> = (0..60)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let taken = [("participant", "booking")];
+    until("as many are taken as there are files for", || {
+        scrape(&host).one("saga_http_connections", &taken) == 26.0
+    });
+    assert_eq!((readyz(&host).status, lacking(&host)), (200, 0.0));
+    drop(idle);
+    assert_eq!(host.get("booking", "/rooms/A").status, 404);
+    assert!(host.stop().success());
 }
 
 #[test]
