@@ -83,11 +83,11 @@ impl Worker {
                     self.offer(turn);
                 }
             }
-            let look = || Some(Instant::now() + machine::LOOK);
-            // While the machine lacks something, who has nothing else to do looks whether it is there again.
+            // While the machine lacks something, a worker that has nothing else to do looks whether it is there again.
             let is_lacking = self.shared.machine.is_lacking();
+            let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
             let due = self.parked.next_due();
-            let turn = match due.or_else(|| look().filter(|_| is_lacking)) {
+            let turn = match due.or_else(look) {
                 None => self
                     .turns
                     .recv()

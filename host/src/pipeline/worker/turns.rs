@@ -181,6 +181,7 @@ impl Worker {
             Ok(false) => self.decider.decide(&turn.envelope),
             Err(error) => Err(error.into()),
         };
+        // That was no attempt.
         if let Err(Undecided::Machine(_)) = decided {
             turn.attempts = turn.attempts.saturating_sub(1);
         }
@@ -249,6 +250,7 @@ impl Worker {
             let reason = format!("the active rules list no timer `{name}`");
             Err(Undecided::Malformed(reason))
         };
+        // That was no attempt.
         if let Err(Undecided::Machine(_)) = decided {
             turn.attempts = turn.attempts.saturating_sub(1);
         }
