@@ -333,8 +333,11 @@ impl Inner {
         if let Some(threads) = self.low_priority.get() {
             return Ok(threads);
         }
-        let threads =
-            LowPriority::start().map_err(|error| NotApplied::Failed(error.to_string()))?;
+        let threads = LowPriority::start().map_err(|error| {
+            NotApplied::Failed(format!(
+                "no threads can be made to check it: {error}; nothing was changed, try again"
+            ))
+        })?;
         Ok(self.low_priority.get_or_init(|| threads))
     }
 

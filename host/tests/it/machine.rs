@@ -157,15 +157,8 @@ fn where_address_space_is_limited_instances_reserve_no_more_than_their_limit() {
 /// A participant that publishes what it counts to another one that counts too, sets timers and can be broken.
 fn two(data: &Path) -> Host {
     let file = |name: &str| data.join(name);
-    let publishing = json!({
-        "publications": [{"event_type": "told", "topic": "toldTopic"}],
-        "handle": {"count": [
-            {"count": 1},
-            {"publish": {"event_type": "told", "key": "k", "body": {"key": "k"}}},
-        ]},
-    });
     Chameleon::new()
-        .with(publishing)
+        .with(publishing())
         .write(&file("chameleon.wasm"));
     Chameleon::new()
         .with(listening())
@@ -177,6 +170,16 @@ fn two(data: &Path) -> Host {
         .setting("retry.attempts", 2)
         .setting("reload.watch_ms", 0)
         .start()
+}
+
+fn publishing() -> Value {
+    json!({
+        "publications": [{"event_type": "told", "topic": "toldTopic"}],
+        "handle": {"count": [
+            {"count": 1},
+            {"publish": {"event_type": "told", "key": "k", "body": {"key": "k"}}},
+        ]},
+    })
 }
 
 fn listening() -> Value {
@@ -273,6 +276,28 @@ fn where_fewer_files_may_be_open_than_connections_clients_wait_and_the_host_stay
     assert_eq!((readyz(&host).status, lacking(&host)), (200, 0.0));
     drop(idle);
     assert_eq!(host.get("booking", "/rooms/A").status, 404);
+    assert!(host.stop().success());
+}
+
+#[test]
+fn invariant_12_threads_that_the_machine_lacks_end_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let host = two(data.path());
+    assert_eq!(readyz(&host).status, 200);
+    // After ten seconds without work tokio gives its threads up, unless it is told not to.
+    std::thread::sleep(std::time::Duration::from_secs(11));
+    // Less than the stack of a thread.
+    let room = memory(&host, "VmSize") + 1_500_000;
+    limit(&host, Resource::As, Some(room));
+    assert_eq!(readyz(&host).status, 200);
+    let other = Chameleon::new().with(publishing()).version("2.0.0");
+    let offered = chameleon::apply(&host, &other);
+    let detail = problem(&offered, 500, "swap-failed");
+    assert!(detail.contains("no threads can be made"), "{detail}");
+    assert_eq!(chameleon::count(&host, "k")["count"], 1);
+    limit(&host, Resource::As, None);
+    chameleon::swap(&host, &other);
+    assert_eq!(chameleon::count(&host, "k")["count"], 2);
     assert!(host.stop().success());
 }
 
