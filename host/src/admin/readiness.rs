@@ -2,8 +2,8 @@
 //!
 //! Ready is who takes requests and keeps them, and reads what others say. A broker that can't be reached does not make the host
 //! unready (what is to be published waits in the outbox), and no more does a component that was refused
-//! (the active generation goes on). A store that can't be read does, so does a partition that is not read until an operator
-//! acts, and so does the drain.
+//! (the active generation goes on). A store that can't be read does, so does a machine that lacks memory, threads or
+//! descriptors, so does a partition that is not read until an operator acts, and so does the drain.
 //!
 //! Must not know: transports, the store. What they say comes as words.
 
@@ -15,7 +15,7 @@ use crate::reload::report::{
     ComponentFile, NotApplied, Overview, ParticipantOverview, RefusedOverview,
 };
 
-/// Why records don't flow at the moment, if they don't.
+/// What is wrong at the moment, if anything is.
 pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Whether something is so at the moment.
@@ -25,6 +25,8 @@ pub type IsSo = Box<dyn Fn() -> bool + Send + Sync>;
 pub struct Readiness {
     /// Whether the store takes no commits.
     pub store_fails: IsSo,
+    /// What the machine lacks at the moment, if it lacks anything.
+    pub lack: Trouble,
     /// Why records don't flow at the moment, if they don't.
     pub trouble: Trouble,
     /// Which records are not read until an operator acts, if any.
@@ -43,7 +45,7 @@ pub enum Status {
     Degraded,
     /// It finishes what is under way and takes nothing more.
     Draining,
-    /// Its store can't be read, or takes no commits; or records are not read until an operator acts.
+    /// Its store can't be read, or takes no commits; the machine lacks something; or records are not read until an operator acts.
     Unavailable,
 }
 
@@ -57,7 +59,7 @@ pub struct Report {
     pub participants: Vec<ReadyParticipant>,
     /// Why records don't flow at the moment, if they don't.
     pub transport: Option<String>,
-    /// Why the store can't be used, if it can't.
+    /// Why requests can't be served, if they can't.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -107,7 +109,7 @@ impl Readiness {
     pub fn status(&self) -> Status {
         if self.draining.is_cancelled() {
             Status::Draining
-        } else if (self.store_fails)() || (self.halted)().is_some() {
+        } else if (self.store_fails)() || (self.lack)().is_some() || (self.halted)().is_some() {
             Status::Unavailable
         } else if (self.trouble)().is_some() {
             Status::Degraded
@@ -128,7 +130,9 @@ impl Readiness {
             Status::Ready | Status::Degraded if unreadable.is_some() => Status::Unavailable,
             status => status,
         };
-        let reason = unreadable.or_else(|| {
+        // First: it may be why the store can't be read.
+        let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
+        let reason = lack.or(unreadable).or_else(|| {
             (self.store_fails)().then(|| "the store takes no commits; see the log".to_owned())
         });
         let reason = reason.or_else(|| {
@@ -217,6 +221,7 @@ mod tests {
     fn readiness(trouble: Option<&'static str>) -> Readiness {
         Readiness {
             store_fails: Box::new(|| false),
+            lack: Box::new(|| None),
             trouble: Box::new(move || trouble.map(str::to_owned)),
             halted: Box::new(|| None),
             draining: CancellationToken::new(),
@@ -266,6 +271,23 @@ mod tests {
         );
         assert_eq!(report.transport.as_deref(), Some("another log"));
         assert!(report.reason.unwrap().contains("`transport`"));
+    }
+
+    #[test]
+    fn a_machine_that_lacks_something_makes_it_unready_and_is_named_before_what_follows_from_it() {
+        let readiness = Readiness {
+            lack: Box::new(|| Some("memory: none".into())),
+            ..readiness(None)
+        };
+        for overview in [
+            Ok(overview(Vec::new())),
+            Err(NotApplied::Failed("no store".into())),
+        ] {
+            let report = readiness.report(overview);
+            assert_eq!(report.status, Status::Unavailable);
+            let reason = report.reason.as_deref();
+            assert_eq!(reason, Some("the machine lacks memory: none"));
+        }
     }
 
     #[test]

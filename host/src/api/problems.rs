@@ -119,7 +119,7 @@ kinds! {
         "As many requests wait for changes as the host lets wait, so no further one may follow an aggregate.",
         "Try again after the seconds in `Retry-After`, or read without waiting; close streams that nobody needs.";
     TryLater "try-later" 503:
-        "The request can't be taken at the moment: too many wait, the rules ask for patience, or the host is being drained.",
+        "The request can't be taken at the moment: too many wait, the rules ask for patience, the machine lacks memory, or the host is being drained.",
         "Try again after the seconds in `Retry-After`.";
 }
 

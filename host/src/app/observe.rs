@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
+use crate::machine::Machine;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::reload::Reloader;
 use crate::reload::hosted::Hosted;
@@ -24,6 +25,7 @@ pub(super) struct Observer {
     pub(super) readers: OutboxReaders,
     /// Bytes that the store may grow to; 0 for no bound.
     pub(super) max_bytes: u64,
+    pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
     /// Opened when somebody asks for the first time; who asks meanwhile waits.
     pub(super) reader: Mutex<Option<Reader>>,
@@ -39,6 +41,7 @@ impl Observer {
             store_fails: self.store.is_failing(),
             store_is_read: true,
             transport_in_trouble: self.transport.trouble().is_some(),
+            machine_lacks: self.machine.lack().is_some(),
             is_draining: self.draining.is_cancelled(),
             ..Observed::default()
         };

@@ -21,6 +21,9 @@ const KEPT_BYTES: usize = 1 << 20;
 /// Wait before the store is asked again after it failed.
 pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
 
+/// Wait before a message is tried again for which the machine lacked something.
+pub(super) const MACHINE_RETRY: Duration = Duration::from_millis(500);
+
 /// The reason of a dead letter that the rules asked to be given later again and again.
 const RETRIES_EXHAUSTED: &str = "retries-exhausted";
 
@@ -43,6 +46,8 @@ pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u3
         Undecided::NotMigrated(fault) => Failure::GiveUp(GivenUp::not_migrated(fault)),
         // Says nothing of the message: it is never given up for it (invariant 5).
         Undecided::Store(_) => Failure::Retry(STORE_RETRY),
+        // No more does this (invariant 12).
+        Undecided::Machine(_) => Failure::Retry(MACHINE_RETRY),
     }
 }
 
@@ -174,5 +179,6 @@ fn fault_word(kind: FaultKind) -> &'static str {
         FaultKind::OutputTooLarge => "output-too-large",
         FaultKind::BadOutput => "bad-output",
         FaultKind::Migration => "migration",
+        FaultKind::Machine => "machine",
     }
 }

@@ -12,7 +12,7 @@ use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::retry::RetryPolicy;
-use saga_core::rules::{Fault, FaultKind};
+use saga_core::rules::{Fault, FaultKind, Rules};
 use tokio::sync::oneshot;
 
 use super::active::Active;
@@ -22,6 +22,8 @@ use super::turnover::Slot;
 use super::worker::Worker;
 use crate::changes::Watch;
 use crate::clock::{now_ms, random_tail};
+use crate::machine::Machine;
+use crate::metrics::instances::Instances;
 use crate::metrics::turns::Turns;
 use crate::store::read::StoredTimer;
 use crate::store::{FiredTimer, Store, Taken};
@@ -36,14 +38,16 @@ pub struct ParticipantSettings {
     pub row: i64,
     /// The last key that was generated for it.
     pub last_key: i64,
-    /// Threads, each with one instance of the rules.
-    pub instances: usize,
     /// Bounds of a turn.
     pub limits: TurnLimits,
     /// How often and how soon to try again.
     pub retry: RetryPolicy,
     /// What its turns are counted by.
     pub turns: Turns,
+    /// What its instances are counted by.
+    pub instances: Instances,
+    /// What the machine lacks.
+    pub machine: Machine,
 }
 
 /// What the workers of a participant share.
@@ -54,6 +58,8 @@ pub(super) struct Shared {
     pub(super) limits: TurnLimits,
     pub(super) retry: RetryPolicy,
     pub(super) turns: Turns,
+    pub(super) instances: Instances,
+    pub(super) machine: Machine,
 }
 
 /// A participant that runs.
@@ -75,13 +81,14 @@ pub(super) struct Line {
 }
 
 impl Participant {
-    /// Starts the participant's workers.
+    /// Starts the participant's workers, one with each of these instances of the active rules.
     ///
     /// # Errors
     /// When a thread can't be made or the store can't be read.
     pub fn start(
         settings: ParticipantSettings,
         active: Arc<Active>,
+        instances: Vec<Box<dyn Rules + Send>>,
         store: Arc<Store>,
     ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
@@ -91,15 +98,17 @@ impl Participant {
             limits: settings.limits,
             retry: settings.retry,
             turns: settings.turns,
+            instances: settings.instances,
+            machine: settings.machine,
         });
         let mut workers = Vec::new();
         let mut threads = Vec::new();
-        for number in 0..settings.instances.max(1) {
+        for (number, rules) in instances.into_iter().enumerate() {
             let (give, take) = bounded(QUEUE);
             let turnovers = Arc::<Slot>::default();
             let worker = Worker::new(
                 shared.clone(),
-                active.clone(),
+                (active.clone(), rules),
                 shared.store.reader()?,
                 take,
                 turnovers.clone(),

@@ -31,12 +31,14 @@ mod verify;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
 use crate::config::Config;
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::panics;
 
@@ -113,11 +115,17 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Work that blocks waits for a thread that is there where no other can be made; where none is, tokio panics. So the
+        // first one stays, and as the start blocks, there is one.
+        .thread_keep_alive(Duration::MAX)
         .build()
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("the runtime does not start: {error}"));
+            complain(&format!(
+                "the runtime does not start: {error}; limits: {}",
+                machine::limits()
+            ));
             return exit::INTERNAL.into();
         }
     };
@@ -125,6 +133,14 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
         |error| {
             // The log may be JSON for a machine; this line is for whoever started the program.
             complain(&error.to_string());
+            if let StartError::Other(error) = &error
+                && let Some(lack) = error.chain().find_map(machine::lack_in)
+            {
+                complain(&format!(
+                    "the machine lacks {lack}; limits: {}",
+                    machine::limits()
+                ));
+            }
             exit_code(&error).into()
         },
         |()| ExitCode::SUCCESS,
@@ -133,6 +149,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
 
 async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
+    app::allow_descriptors(config)?;
     let metrics = Arc::new(Metrics::new(config.metrics.enabled));
     let store = app::open_store(config, &metrics)?;
     let started = tokio::select! {
@@ -216,6 +233,6 @@ fn exit_code(error: &StartError) -> u8 {
         StartError::Component(_) => exit::COMPONENT,
         StartError::Store(_) => exit::STORE,
         StartError::Listen(_) | StartError::GroupTaken(_) => exit::UNAVAILABLE,
-        StartError::Other(_) => exit::INTERNAL,
+        StartError::Machine(_) | StartError::Other(_) => exit::INTERNAL,
     }
 }

@@ -53,7 +53,7 @@ impl Inner {
         }
         let build = loader
             .load(&apply.bytes, &apply.origin)
-            .map_err(NotApplied::Refused)?;
+            .map_err(|refused| self.refused_or_lacking(refused))?;
         self.still_open()?;
         let present = self.present(hosted, active);
         let most = self.around.config.reload.probe_inputs;
@@ -83,7 +83,7 @@ impl Inner {
                 compared.notes.extend(refused.reasons);
                 Probe::default()
             }
-            probe => probe.map_err(NotApplied::Refused)?,
+            probe => probe.map_err(|refused| self.refused_or_lacking(refused))?,
         };
         self.still_open()?;
         keep()?;
@@ -97,14 +97,24 @@ impl Inner {
         });
         let serving = (hosted.serving(&self.around.config, &next))
             .map_err(|reason| refuse(Check::Description, reason, &digest))?;
+        let successor =
+            (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
         Ok(Some(Candidate {
-            successor: hosted.participant.successor(next),
+            successor,
             serving,
             sources: fitted.sources,
             published: fitted.published,
             probe,
             compared,
         }))
+    }
+
+    /// A candidate that broke while the machine lacked something may be none the worse for it (invariant 12).
+    fn refused_or_lacking(&self, refused: Refused) -> NotApplied {
+        match self.around.machine.lack() {
+            Some(lack) => lacks(&lack),
+            None => NotApplied::Refused(refused),
+        }
     }
 
     fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
@@ -171,6 +181,13 @@ pub(super) fn drops(apply: &Apply) -> Drops {
 /// What is told of a component that is refused for one reason.
 pub(super) fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
     NotApplied::Refused(Refused::new(check, vec![reason], Some(digest.to_owned())))
+}
+
+/// What is told of a machine on which a candidate finds no room.
+fn lacks(what: &str) -> NotApplied {
+    NotApplied::Failed(format!(
+        "the machine lacks {what}; nothing was changed, try again"
+    ))
 }
 
 /// What is told of a store that failed.

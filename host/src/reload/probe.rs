@@ -43,8 +43,9 @@ pub fn probe(
     limits: &TurnLimits,
     inputs: Inputs,
 ) -> Result<report::Probe, Vec<String>> {
+    let rules = build.instance();
     let mut candidate = Candidate {
-        rules: build.instance(),
+        rules: rules.map_err(|fault| vec![format!("an instance can't be made: {fault}")])?,
         description: build.description(),
         limits,
         report: report::Probe::default(),
@@ -102,9 +103,15 @@ impl Candidate<'_> {
 
     fn migrated(&mut self, version: u32, state: &str) -> Result<String, Fault> {
         let rules = &mut self.rules;
-        let migrated = again_if_late(|| rules.migrate(version, state))?;
-        settle::check_state(self.limits, &migrated)?;
-        Ok(migrated)
+        let mut migrate = || -> Result<String, Fault> {
+            let migrated = again_if_late(|| rules.migrate(version, state))?;
+            settle::check_state(self.limits, &migrated)?;
+            Ok(migrated)
+        };
+        match migrate() {
+            Err(fault) if !fault.may_pass() && self.rules.renew() => self.migrated(version, state),
+            migrated => migrated,
+        }
     }
 
     fn decide(&mut self, recorded: &Recorded) {
@@ -163,15 +170,21 @@ impl Candidate<'_> {
         };
         let before = Before { state, revision: 0 };
         let fuel = decision.fuel;
-        settle::settle(
+        let settled = settle::settle(
             self.description,
             self.limits,
             &envelope,
             before,
             outcome,
             fuel,
-        )
-        .map(|settlement| settlement.journal.outcome)
+        );
+        match settled {
+            // As in a turn: what earlier calls left may be why.
+            Err(fault) if !fault.may_pass() && self.rules.renew() => {
+                self.outcome(state, envelope.message)
+            }
+            settled => settled.map(|settlement| settlement.journal.outcome),
+        }
     }
 
     /// Whether it takes such messages at all.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use saga_core::rules::Rules;
 
 use self::turns::reply;
 use super::active::Active;
@@ -28,6 +29,7 @@ use super::participant::Shared;
 use super::recent::Recent;
 use super::turn::{Answer, Turn};
 use super::turnover::Slot;
+use crate::machine;
 use crate::metrics::turns::{End, Generation};
 use crate::store::{Progress, Reader};
 
@@ -51,7 +53,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
-        active: Arc<Active>,
+        (active, rules): (Arc<Active>, Box<dyn Rules + Send>),
         reader: Reader,
         turns: Receiver<Turn>,
         turnovers: Arc<Slot>,
@@ -59,7 +61,7 @@ impl Worker {
         let progress = Arc::<Progress>::default();
         let counted = (shared.turns).generation(active.digest(), active.description());
         Self {
-            decider: Decider::new(shared.clone(), active, reader, progress.clone()),
+            decider: Decider::new(shared.clone(), active, rules, reader, progress.clone()),
             shared,
             turns,
             turnovers,
@@ -81,7 +83,11 @@ impl Worker {
                     self.offer(turn);
                 }
             }
-            let turn = match self.parked.next_due() {
+            // While the machine lacks something, a worker that has nothing else to do looks whether it is there again.
+            let is_lacking = self.shared.machine.is_lacking();
+            let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
+            let due = self.parked.next_due();
+            let turn = match due.or_else(look) {
                 None => self
                     .turns
                     .recv()
@@ -93,6 +99,7 @@ impl Worker {
                     self.shared.turns.taken_up(turn.since());
                     self.offer(turn);
                 }
+                Err(RecvTimeoutError::Timeout) if due.is_none() => self.decider.prepare(),
                 Err(RecvTimeoutError::Timeout) => {}
                 // What is parked comes again after the next start.
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -126,7 +126,7 @@ impl Worker {
     fn undecided(&mut self, turn: CommandTurn, undecided: Undecided) {
         let end = match undecided {
             Undecided::Malformed(_) => End::Malformed,
-            Undecided::RetryLater(_) => End::Retry,
+            Undecided::RetryLater(_) | Undecided::Machine(_) => End::Retry,
             Undecided::Store(_) => End::Void,
             Undecided::Broke(_) | Undecided::NotMigrated(_) => End::Fault,
         };
@@ -181,6 +181,10 @@ impl Worker {
             Ok(false) => self.decider.decide(&turn.envelope),
             Err(error) => Err(error.into()),
         };
+        // That was no attempt.
+        if let Err(Undecided::Machine(_)) = decided {
+            turn.attempts = turn.attempts.saturating_sub(1);
+        }
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
@@ -246,6 +250,10 @@ impl Worker {
             let reason = format!("the active rules list no timer `{name}`");
             Err(Undecided::Malformed(reason))
         };
+        // That was no attempt.
+        if let Err(Undecided::Machine(_)) = decided {
+            turn.attempts = turn.attempts.saturating_sub(1);
+        }
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
@@ -327,6 +335,10 @@ impl Worker {
             Undecided::Malformed(reason) => Answer::Malformed(reason),
             Undecided::RetryLater(reason) => Answer::TryLater(reason),
             Undecided::Store(fault) => Answer::StoreFailed(fault),
+            Undecided::Machine(fault) => Answer::TryLater(format!(
+                "the machine lacks {}; nothing was changed",
+                fault.detail
+            )),
             Undecided::Broke(fault) => self.broke(message, fault),
             Undecided::NotMigrated(fault) => {
                 // Once is enough: who asks again and again must not cost a commit each time.
