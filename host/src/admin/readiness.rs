@@ -14,16 +14,13 @@ use crate::reload::report::{
     ComponentFile, NotApplied, Overview, ParticipantOverview, RefusedOverview,
 };
 
-/// Why records don't flow at the moment, if they don't.
+/// Why something is not as it should be at the moment, if it is not.
 pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
-
-/// Whether something is so at the moment.
-pub type IsSo = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// What is asked for the readiness of a host.
 pub struct Readiness {
-    /// Whether the store takes no commits.
-    pub store_fails: IsSo,
+    /// Why the store takes no commits, if it takes none.
+    pub store: Trouble,
     /// Why records don't flow at the moment, if they don't.
     pub trouble: Trouble,
     /// Cancelled when the drain begins.
@@ -104,7 +101,7 @@ impl Readiness {
     pub fn status(&self) -> Status {
         if self.draining.is_cancelled() {
             Status::Draining
-        } else if (self.store_fails)() {
+        } else if (self.store)().is_some() {
             Status::Unavailable
         } else if (self.trouble)().is_some() {
             Status::Degraded
@@ -125,9 +122,8 @@ impl Readiness {
             Status::Ready | Status::Degraded if unreadable.is_some() => Status::Unavailable,
             status => status,
         };
-        let reason = unreadable.or_else(|| {
-            (self.store_fails)().then(|| "the store takes no commits; see the log".to_owned())
-        });
+        // What is wrong with the store says more than that it can't be read.
+        let reason = (self.store)().or(unreadable);
         Report {
             status,
             participants,
@@ -208,7 +204,7 @@ mod tests {
 
     fn readiness(trouble: Option<&'static str>) -> Readiness {
         Readiness {
-            store_fails: Box::new(|| false),
+            store: Box::new(|| None),
             trouble: Box::new(move || trouble.map(str::to_owned)),
             draining: CancellationToken::new(),
         }
@@ -241,6 +237,22 @@ mod tests {
             let report = readiness.report(overview);
             assert_eq!(report.status, Status::Draining);
             assert_eq!(report.status.http(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_store_is_named() {
+        let readiness = Readiness {
+            store: Box::new(|| Some("the store is damaged".into())),
+            ..readiness(None)
+        };
+        for overview in [
+            Ok(overview(Vec::new())),
+            Err(NotApplied::Failed("can't be read".into())),
+        ] {
+            let report = readiness.report(overview);
+            assert_eq!(report.status, Status::Unavailable);
+            assert_eq!(report.reason.as_deref(), Some("the store is damaged"));
         }
     }
 

@@ -432,7 +432,7 @@ fn start_admin(
     });
     let store = store.clone();
     let readiness = Readiness {
-        store_fails: Box::new(move || store.is_failing()),
+        store: Box::new(move || store.condition().trouble()),
         trouble: Box::new(move || transport.trouble()),
         draining: stop.listening.clone(),
     };

@@ -12,9 +12,10 @@
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
-//! - [`verify`]: the command that checks a component offline
+//! - [`verify`]: the command that checks a component offline; [`backup`]: the one that copies a data directory
 
 mod admin_file;
+mod backup;
 mod cli;
 mod client;
 mod exit;
@@ -29,6 +30,7 @@ mod verify;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -37,6 +39,10 @@ use crate::app::{self, Rules, StartError};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::panics;
+use crate::store::Store;
+
+/// How long a host whose store is gone still says so to who asks, before it ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs the program to its end.
 #[must_use]
@@ -71,6 +77,7 @@ pub fn main(rules: Rules) -> ExitCode {
         }
         cli::Action::Run(config) => run(&config, rules),
         cli::Action::Operate(operation) => operate::operate(&operation).into(),
+        cli::Action::Backup { data, target, json } => backup::backup(&data, &target, json).into(),
         cli::Action::Verify {
             config,
             request,
@@ -138,6 +145,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             tracing::info!(signal = which.name, "ending before the start is done");
             std::process::exit(exit::SIGNAL + which.number);
         }
+        () = store.condition().lost().cancelled() => end_without(&store),
     };
     let running = match started {
         Ok(running) => running,
@@ -151,7 +159,16 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     announce(running.admin.as_deref(), &running.listening);
     service::tell(service::READY);
     let which = loop {
-        match signals.next().await {
+        let received = tokio::select! {
+            received = signals.next() => received,
+            () = store.condition().lost().cancelled() => {
+                service::tell(service::STOPPING);
+                tokio::time::sleep(LAST_WORDS).await;
+                leave(config);
+                end_without(&store);
+            }
+        };
+        match received {
             Received::Reread => running.reread(),
             Received::Stop(which) => break which,
         }
@@ -168,10 +185,27 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             std::process::exit(exit::SIGNAL + which.number);
         }
     }
+    leave(config);
+    if store.condition().lost().is_cancelled() {
+        end_without(&store);
+    }
+    Ok(())
+}
+
+fn leave(config: &Config) {
     if let Err(error) = admin_file::withdraw(&config.data_dir) {
         tracing::warn!(%error, "admin.json can't be removed; commands see that no such process runs");
     }
-    Ok(())
+}
+
+/// Ends a host whose store's files are gone. There is nothing to drain: nothing that is under way can be kept.
+fn end_without(store: &Store) -> ! {
+    let gone = store.condition().loss();
+    let gone = gone.map_or_else(|| "its files are gone".into(), |gone| gone.to_string());
+    complain(&format!(
+        "the store can't be used: {gone}; put the files back, or restore a backup, before the next start"
+    ));
+    std::process::exit(i32::from(exit::STORE));
 }
 
 /// Leaves word in the data directory where this host can be asked, if it can.

@@ -8,8 +8,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::log_mark::{self, LogMark, Mismatch};
+use super::presence::Presence;
 use super::schema;
 
 /// Pragmas of every connection. Why: <https://www.sqlite.org/pragma.html>.
@@ -19,18 +22,30 @@ const PRAGMAS: [(&str, &str); 5] = [
     ("synchronous", "FULL"),
     ("temp_store", "MEMORY"),
     ("foreign_keys", "OFF"),
-    // Pages; 16 MiB. A checkpoint costs two more fsyncs, so not too often; the file stays bounded.
-    ("wal_autocheckpoint", "4000"),
+    // Checkpoints are the writer's; see `log_mark`.
+    ("wal_autocheckpoint", "0"),
 ];
 
+/// Bytes, 64 MiB, to which the log shrinks when somebody who kept it from being emptied is done.
+const LOG_BYTES: i64 = 64 << 20;
+
 /// Name of the file in the data directory.
-const FILE_NAME: &str = "saga.db";
+pub(super) const FILE_NAME: &str = "saga.db";
+
+/// Name of the file whose lock says that a process owns the store.
+const LOCK_NAME: &str = "saga.lock";
 
 /// A store that this process owns.
 pub struct StoreFile {
+    directory: PathBuf,
     path: PathBuf,
     lock: File,
+    /// Held too, so that no second process comes in where the lock file was removed. None where the file system has no locks
+    /// on directories.
+    _directory_lock: Option<File>,
     identity: String,
+    /// The mark that the file had by itself.
+    mark: Option<String>,
 }
 
 /// Why a store can't be used.
@@ -74,6 +89,14 @@ pub enum OpenError {
         /// Ours.
         known: i64,
     },
+    /// The file and the log beside it don't belong together.
+    #[error("store {path}: {reason}")]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// SQLite can't open or write it.
     #[error("store {path}: {reason}")]
     Unusable {
@@ -97,8 +120,8 @@ pub fn look(directory: &Path) -> Result<Option<Connection>, OpenError> {
     // Not opened read-only: who looks must be able to recover the log after a crash.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(unusable)?;
-    connection
-        .busy_timeout(Duration::from_secs(5))
+    leave_log(&connection)
+        .and_then(|()| connection.busy_timeout(Duration::from_secs(5)))
         .and_then(|()| connection.pragma_update(None, "query_only", "ON"))
         .map_err(unusable)?;
     let found: i64 = connection
@@ -139,7 +162,7 @@ impl StoreFile {
                 reason: "is a directory; move it away".into(),
             });
         }
-        let lock_path = directory.join("saga.lock");
+        let lock_path = directory.join(LOCK_NAME);
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -156,9 +179,26 @@ impl StoreFile {
             }
             Err(TryLockError::Error(error)) => return Err(in_directory(error)),
         }
+        let directory_lock = match File::open(directory).map(|opened| (opened.try_lock(), opened)) {
+            Ok((Ok(()), opened)) => Some(opened),
+            Ok((Err(TryLockError::WouldBlock), _)) => {
+                return Err(OpenError::InUse {
+                    path,
+                    lock: lock_path,
+                });
+            }
+            Ok((Err(TryLockError::Error(_)), _)) | Err(_) => None,
+        };
+        if let Some(mismatch) = log_mark::judge(&path) {
+            let reason = explain_mismatch(mismatch);
+            return Err(OpenError::Mismatch { path, reason });
+        }
         let mut file = Self {
+            directory: directory.to_owned(),
+            mark: log_mark::mark_in_file(&path),
             path,
             lock,
+            _directory_lock: directory_lock,
             identity: String::new(),
         };
         file.prepare()?;
@@ -178,10 +218,22 @@ impl StoreFile {
     /// What it occupies on disk: the database and the log of its latest commits, in bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<(&'static str, u64)> {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
+        let log = log_mark::beside(&self.path, "-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        vec![("db", bytes(&self.path)), ("wal", bytes(Path::new(&log)))]
+        vec![("db", bytes(&self.path)), ("wal", bytes(&log))]
+    }
+
+    /// Takes over the checkpoints of the store, and the look whether its files are still there, for the one who writes.
+    pub(super) fn guard(&self, writing: &mut Connection) -> anyhow::Result<(LogMark, Presence)> {
+        writing.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
+        let mark = LogMark::new(&self.path, writing, self.mark.clone())?;
+        let files = [
+            self.path.clone(),
+            log_mark::beside(&self.path, "-wal"),
+            log_mark::beside(&self.path, "-shm"),
+            self.directory.join(LOCK_NAME),
+        ];
+        Ok((mark, Presence::new(&self.directory, &files)?))
     }
 
     /// A connection that may write. Only the writer has one.
@@ -207,6 +259,7 @@ impl StoreFile {
         let connection =
             Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(Duration::from_secs(5))?;
+        leave_log(&connection)?;
         for (name, value) in PRAGMAS {
             connection.pragma_update(None, name, value)?;
         }
@@ -226,6 +279,9 @@ impl StoreFile {
         let path = || self.path.clone();
         let unusable = |error: rusqlite::Error| explain(path(), &error);
         let mut connection = Connection::open(&self.path).map_err(unusable)?;
+        leave_log(&connection)
+            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
+            .map_err(unusable)?;
         // SQLite opens a file that it may not write for reading only, and says so at the first write.
         if connection.is_readonly("main").map_err(unusable)? {
             return Err(OpenError::Unusable {
@@ -273,6 +329,32 @@ impl Drop for StoreFile {
     }
 }
 
+/// Has a connection leave the log as it is when it is closed: checkpoints are the writer's.
+fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
+    (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)).map(drop)
+}
+
+/// Closes the connection that writes, the last one as a rule: then nothing is left beside the file.
+pub(super) fn close(writing: Connection) -> rusqlite::Result<()> {
+    writing.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    writing.close().map_err(|(_, error)| error)
+}
+
+fn explain_mismatch(mismatch: Mismatch) -> String {
+    let reason = match mismatch {
+        Mismatch::OtherFile => {
+            "does not belong to the log beside it (saga.db-wal): it was exchanged, for a backup, say, and the log is of the \
+             file before. Nothing was changed. To start from this file, move saga.db-wal and saga.db-shm away; to go on from where \
+             the log ends, put back the file that was there before"
+        }
+        Mismatch::LogMissing => {
+            "lacks its log (saga.db-wal), in which the latest commits are: it was removed. Nothing was changed. Put it back, or restore \
+             a backup; to go on without those commits, move saga.db-mark away"
+        }
+    };
+    reason.into()
+}
+
 fn explain(path: PathBuf, error: &rusqlite::Error) -> OpenError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
@@ -300,7 +382,9 @@ fn explain(path: PathBuf, error: &rusqlite::Error) -> OpenError {
 }
 
 fn cannot_write(why: &str) -> String {
-    format!("can't be opened for writing ({why}); check its permissions and its file system")
+    format!(
+        "can't be opened for writing ({why}); check its permissions, its file system and the limit of open files"
+    )
 }
 
 #[cfg(test)]

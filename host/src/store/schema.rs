@@ -219,6 +219,15 @@ CREATE TABLE idempotency_keys (
 
 /// Version 5: what keeps accepted work from being lost or repeated.
 const SAFEGUARDS: &str = "
+-- By which the file and its log are known to belong together; see host/src/store/log_mark.rs.
+CREATE TABLE log_mark (
+    mark TEXT NOT NULL
+);
+INSERT INTO log_mark VALUES (lower(hex(randomblob(10))));
+-- The time up to which old rows were deleted by; empty until it is known. See host/src/store/trusted_time.rs.
+CREATE TABLE trusted_time (
+    time INTEGER NOT NULL
+);
 ";
 
 #[cfg(test)]
