@@ -1,19 +1,20 @@
 //! The mark by which the store's file and its log are known to belong together.
 //!
 //! A log (`saga.db-wal`) that lies beside another file than the one it was written for, a restored backup, say, would be
-//! replayed onto it without a word. So the store has a mark of its own, a row that is written anew after each checkpoint: what
-//! reads the store reads the newest mark, and a backup carries that; the file by itself, without the log, has the one before.
-//! Which marks the file by itself may have is noted beside it, in `saga.db-mark`, before a checkpoint can change it. At the next start a file
-//! that has another mark is not the one that the log was written for.
+//! replayed onto it without a word. So the store has a mark, a row that is written anew before and after each checkpoint: a
+//! program that reads the store reads the newest mark, and a backup carries that; the file by itself, without the log, has
+//! the one of its checkpoint. Which marks it may have is noted beside it, in `saga.db-mark`. At the next start a file with
+//! another mark is not the one that the log was written for.
 //!
-//! For this all checkpoints are taken here. Whatever a crash leaves behind is allowed by the note: it always comes first, and
-//! is on disk before the file is touched.
+//! For this all checkpoints are taken here. Whatever a crash leaves behind is allowed by the note, which is on disk before a
+//! checkpoint touches the file.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
@@ -29,6 +30,9 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 
 /// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
+
+/// Wait before a checkpoint that could not take all is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The mark of a file that has none: an older store, or none yet.
 const NONE: &str = "";
@@ -54,8 +58,8 @@ pub(super) struct LogMark {
     pages: Arc<AtomicU32>,
     /// Pages of the log when a checkpoint was tried last.
     tried: u32,
-    /// Whether the last checkpoint could not take all.
-    is_held: bool,
+    /// When another checkpoint is to be tried, whatever the log has: the last one could not take all.
+    again: Option<Instant>,
     is_large: bool,
 }
 
@@ -119,7 +123,7 @@ impl LogMark {
             current,
             pages,
             tried: 0,
-            is_held: false,
+            again: None,
             is_large: false,
         };
         mark.checkpoint(sql)?;
@@ -129,7 +133,8 @@ impl LogMark {
         Ok(mark)
     }
 
-    /// Takes a checkpoint, if it is time. To be called after a commit, and now and then; says whether the file may have been written.
+    /// Takes a checkpoint, if it is time. To be called after a commit, and now and then; says whether the file may have been
+    /// written.
     pub(super) fn checkpoint_if_due(
         &mut self,
         sql: &Connection,
@@ -141,14 +146,14 @@ impl LogMark {
             self.tried = 0;
             self.is_large = false;
         }
-        let is_due = pages - self.tried >= CHECKPOINT_PAGES || (is_idle && self.is_held);
-        if !is_due {
+        let is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
+        if !is_again && pages - self.tried < CHECKPOINT_PAGES {
             return Ok(false);
         }
         if pages >= LARGE_PAGES && !self.is_large {
             self.is_large = true;
             tracing::warn!(
-                "the store's log has grown to {} MiB, for somebody keeps reading an old state of it; it shrinks when that ends",
+                "the store's log has grown to {} MiB: a program keeps reading an old state of it; it shrinks when that ends",
                 pages / 256
             );
         }
@@ -159,11 +164,12 @@ impl LogMark {
 
     /// Takes the last checkpoint: leaves a file that stands by itself, and an empty log.
     pub(super) fn close(&mut self, sql: &Connection) -> anyhow::Result<()> {
+        self.renew(sql)?;
         self.allow_current()?;
         let is_busy: i64 =
             sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if is_busy == 0 {
-            self.is_in_file();
+            self.note.file = vec![self.current.clone()];
             self.write()?;
         }
         Ok(())
@@ -175,27 +181,41 @@ impl LogMark {
         let found = mark_in_file(&self.db)?;
         if found == self.current && !self.note.file.contains(&found) {
             self.allow_current().ok()?;
+            // A backup may have this mark too. The next checkpoint gives the file one that none has.
+            self.again = Some(Instant::now());
         }
         Some(self.note.file.contains(&found))
     }
 
+    /// The mark is written anew before too: a backup that was made earlier must not have what the file has afterwards.
     fn checkpoint(&mut self, sql: &Connection) -> anyhow::Result<()> {
+        self.renew(sql)?;
         self.allow_current()?;
         let (is_busy, log, taken): (i64, i64, i64) =
             sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
-        self.is_held = is_busy != 0 || log < 0 || log != taken;
-        if self.is_held {
-            return Ok(());
+        if is_busy == 0 && log >= 0 && log == taken {
+            self.again = None;
+            self.note.file = vec![self.current.clone()];
+        } else {
+            self.again = Some(Instant::now() + AGAIN);
+            if let Some(found) = mark_in_file(&self.db) {
+                self.note.file = vec![found];
+            }
         }
-        let next = new_mark();
-        sql.execute("UPDATE log_mark SET mark = ?1", [&next])?;
-        self.is_in_file();
-        self.note.log = Some(next.clone());
-        self.current = next;
+        self.renew(sql)?;
+        self.note.log = Some(self.current.clone());
         // A power loss may take this back: then the note allows more than it had to.
         self.write()?;
+        Ok(())
+    }
+
+    /// Commits another mark.
+    fn renew(&mut self, sql: &Connection) -> rusqlite::Result<()> {
+        let next = new_mark();
+        sql.execute("UPDATE log_mark SET mark = ?1", [&next])?;
+        self.current = next;
         Ok(())
     }
 
@@ -211,11 +231,6 @@ impl LogMark {
         self.note.log = None;
         self.write()?;
         self.sidecar.sync_data()
-    }
-
-    fn is_in_file(&mut self) {
-        self.note.file = vec![self.current.clone()];
-        self.note.log = None;
     }
 
     fn write(&self) -> std::io::Result<()> {
@@ -327,4 +342,213 @@ pub(super) fn beside(db: &Path, end: &str) -> PathBuf {
     let mut path = db.to_owned().into_os_string();
     path.push(end);
     path.into()
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::StoreFile;
+    use crate::store::file::FILE_NAME;
+
+    struct Rig {
+        data: TempDir,
+        /// Holds the lock, and is where connections come from.
+        file: StoreFile,
+        sql: Connection,
+        mark: LogMark,
+    }
+
+    fn rig() -> Rig {
+        let data = tempfile::tempdir().unwrap();
+        let file = StoreFile::open(data.path()).unwrap();
+        let mut sql = file.writing().unwrap();
+        let (mark, _) = file.guard(&mut sql).unwrap();
+        Rig {
+            data,
+            file,
+            sql,
+            mark,
+        }
+    }
+
+    impl Rig {
+        fn commit(&self) {
+            let insert = "INSERT INTO topics (name) VALUES (hex(randomblob(2000)))";
+            self.sql.execute(insert, []).unwrap();
+        }
+
+        /// The files as a crash at this moment would leave them.
+        fn crashed(&self) -> TempDir {
+            let copy = tempfile::tempdir().unwrap();
+            for end in ["", "-wal", "-mark"] {
+                let from = beside(&self.data.path().join(FILE_NAME), end);
+                let to = beside(&copy.path().join(FILE_NAME), end);
+                // By another process: ours must not close the file, for its locks would end.
+                let copied = std::process::Command::new("cp").arg(from).arg(to).status();
+                assert!(copied.unwrap().success());
+            }
+            copy
+        }
+
+        /// What reads the store now: a backup.
+        fn backup(&self) -> TempDir {
+            let copy = tempfile::tempdir().unwrap();
+            let to = copy.path().join(FILE_NAME);
+            self.sql
+                .execute("VACUUM INTO ?1", [to.to_str().unwrap()])
+                .unwrap();
+            copy
+        }
+    }
+
+    fn judged(directory: &Path) -> Option<Mismatch> {
+        judge(&directory.join(FILE_NAME))
+    }
+
+    /// A checkpoint in the steps that it has, with a look after each.
+    fn checkpoint_by_steps(rig: &mut Rig, mut look: impl FnMut(&Rig, &str)) {
+        rig.commit();
+        look(rig, "commit");
+        rig.mark.renew(&rig.sql).unwrap();
+        look(rig, "new mark before");
+        rig.mark.allow_current().unwrap();
+        look(rig, "note");
+        let passive = "PRAGMA wal_checkpoint(PASSIVE)";
+        rig.sql.query_row(passive, [], |_| Ok(())).unwrap();
+        look(rig, "checkpoint");
+        rig.commit();
+        look(rig, "commit after it");
+        rig.mark.checkpoint(&rig.sql).unwrap();
+        look(rig, "new mark");
+        rig.commit();
+        look(rig, "commit with it");
+    }
+
+    #[test]
+    fn no_state_that_a_crash_leaves_is_refused() {
+        let mut rig = rig();
+        for round in 0..3 {
+            checkpoint_by_steps(&mut rig, |rig, step| {
+                let crashed = rig.crashed();
+                assert_eq!(judged(crashed.path()), None, "{round}, {step}");
+                // And the next start goes on from it.
+                let file = StoreFile::open(crashed.path()).unwrap();
+                let mut sql = file.writing().unwrap();
+                file.guard(&mut sql).unwrap();
+                let topics = |sql: &Connection| -> i64 {
+                    let count = "SELECT count(*) FROM topics";
+                    sql.query_row(count, [], |row| row.get(0)).unwrap()
+                };
+                assert_eq!(topics(&sql), topics(&rig.sql), "{round}, {step}");
+            });
+        }
+        rig.mark.close(&rig.sql).unwrap();
+        assert_eq!(judged(rig.crashed().path()), None, "closed");
+    }
+
+    #[test]
+    fn a_note_that_a_power_loss_takes_back_allows_more_and_not_less() {
+        let mut rig = rig();
+        rig.commit();
+        rig.mark.allow_current().unwrap();
+        let synced = rig.crashed();
+        rig.mark.checkpoint(&rig.sql).unwrap();
+        rig.commit();
+        let crashed = rig.crashed();
+        let note = |directory: &Path| beside(&directory.join(FILE_NAME), "-mark");
+        std::fs::copy(note(synced.path()), note(crashed.path())).unwrap();
+        assert_eq!(judged(crashed.path()), None);
+    }
+
+    #[test]
+    fn a_backup_of_any_moment_does_not_fit_the_log_of_a_later_one() {
+        let mut rig = rig();
+        let mut backups = vec![rig.backup()];
+        let mut refused = 0;
+        for _ in 0..3 {
+            checkpoint_by_steps(&mut rig, |rig, step| {
+                // While a checkpoint is under way the file may be as any reader sees it.
+                if step != "commit" && step != "commit with it" {
+                    return;
+                }
+                for backup in &backups {
+                    let mixed = rig.crashed();
+                    let db = mixed.path().join(FILE_NAME);
+                    std::fs::copy(backup.path().join(FILE_NAME), &db).unwrap();
+                    assert_eq!(judged(mixed.path()), Some(Mismatch::OtherFile), "{step}");
+                    refused += 1;
+                    std::fs::remove_file(beside(&db, "-wal")).unwrap();
+                    assert_eq!(judged(mixed.path()), None, "without the log");
+                }
+                backups.push(rig.backup());
+            });
+        }
+        assert!(refused > 10);
+    }
+
+    #[test]
+    fn an_older_file_without_a_mark_does_not_fit_a_log() {
+        let rig = rig();
+        rig.commit();
+        let crashed = rig.crashed();
+        let db = crashed.path().join(FILE_NAME);
+        std::fs::remove_file(&db).unwrap();
+        let old = Connection::open(&db).unwrap();
+        old.execute_batch("CREATE TABLE participants (id)").unwrap();
+        drop(old);
+        assert_eq!(judged(crashed.path()), Some(Mismatch::OtherFile));
+        // Where nothing is noted nothing is judged.
+        std::fs::write(beside(&db, "-mark"), "torn").unwrap();
+        assert_eq!(judged(crashed.path()), None);
+    }
+
+    #[test]
+    fn a_reader_that_stays_holds_the_log_back_for_as_long_only() {
+        let mut rig = rig();
+        let reader = rig.file.reading().unwrap();
+        let old = reader.unchecked_transaction().unwrap();
+        let _: i64 = old
+            .query_row("SELECT count(*) FROM topics", [], |row| row.get(0))
+            .unwrap();
+        rig.commit();
+        rig.mark.checkpoint(&rig.sql).unwrap();
+        assert!(rig.mark.again.take().is_some());
+        assert_eq!(judged(rig.crashed().path()), None);
+        let mixed = rig.crashed();
+        let backup = rig.backup();
+        let name = |directory: &TempDir| directory.path().join(FILE_NAME);
+        std::fs::copy(name(&backup), name(&mixed)).unwrap();
+        assert_eq!(judged(mixed.path()), Some(Mismatch::OtherFile));
+        drop(old);
+        rig.mark.again = Some(Instant::now());
+        assert!(rig.mark.checkpoint_if_due(&rig.sql, true).unwrap());
+        assert_eq!(rig.mark.again, None);
+        assert!(!rig.mark.checkpoint_if_due(&rig.sql, true).unwrap());
+    }
+
+    #[test]
+    fn a_note_is_read_as_it_was_written() {
+        let mut rig = rig();
+        for (marks, log) in [(1, None), (2, Some("b")), (MOST, None)] {
+            rig.mark.note = Note {
+                file: (0..marks)
+                    .map(|mark| if mark == 1 { String::new() } else { new_mark() })
+                    .collect(),
+                log: log.map(str::to_owned),
+                inode: u64::MAX,
+            };
+            rig.mark.write().unwrap();
+            assert_eq!(Note::read(&rig.mark.sidecar), Some(rig.mark.note.clone()));
+        }
+        rig.mark.note.file.push(new_mark());
+        rig.mark.write().unwrap();
+        assert_eq!(Note::read(&rig.mark.sidecar), None, "too many to say");
+    }
 }
