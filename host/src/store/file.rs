@@ -44,8 +44,6 @@ pub struct StoreFile {
     /// on directories.
     _directory_lock: Option<File>,
     identity: String,
-    /// The mark that the file had by itself.
-    mark: Option<String>,
 }
 
 /// Why a store can't be used.
@@ -195,7 +193,6 @@ impl StoreFile {
         }
         let mut file = Self {
             directory: directory.to_owned(),
-            mark: log_mark::mark_in_file(&path),
             path,
             lock,
             _directory_lock: directory_lock,
@@ -226,7 +223,7 @@ impl StoreFile {
     /// Takes over the checkpoints of the store, and the look whether its files are still there, for the one who writes.
     pub(super) fn guard(&self, writing: &mut Connection) -> anyhow::Result<(LogMark, Presence)> {
         writing.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
-        let mark = LogMark::new(&self.path, writing, self.mark.clone())?;
+        let mark = LogMark::new(&self.path, writing)?;
         let files = [
             self.path.clone(),
             log_mark::beside(&self.path, "-wal"),
@@ -346,6 +343,10 @@ fn explain_mismatch(mismatch: Mismatch) -> String {
             "does not belong to the log beside it (saga.db-wal): it was exchanged, for a backup, say, and the log is of the \
              file before. Nothing was changed. To start from this file, move saga.db-wal and saga.db-shm away; to go on from where \
              the log ends, put back the file that was there before"
+        }
+        Mismatch::FileMissing => {
+            "is missing, though its log (saga.db-wal) is there: it was removed. Nothing was changed. Put it back, or restore a backup; to \
+             begin with an empty store, move the log away too"
         }
         Mismatch::LogMissing => {
             "lacks its log (saga.db-wal), in which the latest commits are: it was removed. Nothing was changed. Put it back, or restore \

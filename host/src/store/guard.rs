@@ -232,7 +232,7 @@ fn span(wall: u64, trusted: u64) -> String {
     let minutes = wall.abs_diff(trusted) / 60_000;
     match minutes {
         0..120 => format!("{minutes} min"),
-        120..2_880 => format!("{} h", minutes / 60),
-        _ => format!("{} days", minutes / 1_440),
+        120..2_880 => format!("{} h", (minutes + 30) / 60),
+        _ => format!("{} days", (minutes + 720) / 1_440),
     }
 }

@@ -70,15 +70,20 @@ pub(super) enum Mismatch {
     OtherFile,
     /// There was a log, and what is in it did not get into the file.
     LogMissing,
+    /// There is a log without a file. SQLite would remove it.
+    FileMissing,
 }
 
 /// Whether the file and the log in a directory belong together, as far as can be told. Opens the file: not to be called while this
 /// process has a connection to it.
 pub(super) fn judge(db: &Path) -> Option<Mismatch> {
+    let log = std::fs::metadata(beside(db, "-wal")).map_or(0, |log| log.len());
+    if log > 0 && !db.exists() {
+        return Some(Mismatch::FileMissing);
+    }
     let note = Note::read(&File::open(beside(db, "-mark")).ok()?)?;
     // A file that can't be read by itself is in the middle of a checkpoint.
     let found = mark_in_file(db)?;
-    let log = std::fs::metadata(beside(db, "-wal")).map_or(0, |log| log.len());
     let is_allowed = note.file.contains(&found);
     if log > 0 {
         return (!is_allowed).then_some(Mismatch::OtherFile);
@@ -89,12 +94,8 @@ pub(super) fn judge(db: &Path) -> Option<Mismatch> {
 }
 
 impl LogMark {
-    /// Of the store that this connection is to, when it has its tables. `found` is the mark that the file had by itself before.
-    pub(super) fn new(
-        db: &Path,
-        sql: &mut Connection,
-        found: Option<String>,
-    ) -> anyhow::Result<Self> {
+    /// Of the store that this connection is to, which has its tables, and whose log nobody else empties.
+    pub(super) fn new(db: &Path, sql: &mut Connection) -> anyhow::Result<Self> {
         let sidecar = File::options()
             .create(true)
             .truncate(false)
@@ -103,7 +104,7 @@ impl LogMark {
             .open(beside(db, "-mark"))?;
         let current = read_mark(sql)?;
         let before = Note::read(&sidecar).map(|note| note.file);
-        let file = found.map_or(before.unwrap_or_default(), |found| vec![found]);
+        let file = mark_in_file(db).map_or(before.unwrap_or_default(), |found| vec![found]);
         let pages = Arc::<AtomicU32>::default();
         let counted = pages.clone();
         sql.wal_hook(Some(
@@ -281,7 +282,7 @@ impl Note {
 }
 
 /// The mark that the file has by itself, without its log. None where it can't be read so.
-pub(super) fn mark_in_file(db: &Path) -> Option<String> {
+fn mark_in_file(db: &Path) -> Option<String> {
     match std::fs::metadata(db) {
         Ok(file) if file.len() > 0 => {}
         Ok(_) => return Some(NONE.into()),
@@ -457,11 +458,19 @@ mod tests {
     fn a_note_that_a_power_loss_takes_back_allows_more_and_not_less() {
         let mut rig = rig();
         rig.commit();
+        rig.mark.renew(&rig.sql).unwrap();
         rig.mark.allow_current().unwrap();
         let synced = rig.crashed();
-        rig.mark.checkpoint(&rig.sql).unwrap();
+        let passive = "PRAGMA wal_checkpoint(PASSIVE)";
+        rig.sql.query_row(passive, [], |_| Ok(())).unwrap();
+        // As after a checkpoint that took all, which `checkpoint` does not sync.
+        rig.mark.note.file = vec![rig.mark.current.clone()];
+        rig.mark.renew(&rig.sql).unwrap();
+        rig.mark.note.log = Some(rig.mark.current.clone());
+        rig.mark.write().unwrap();
         rig.commit();
         let crashed = rig.crashed();
+        assert_eq!(judged(crashed.path()), None);
         let note = |directory: &Path| beside(&directory.join(FILE_NAME), "-mark");
         std::fs::copy(note(synced.path()), note(crashed.path())).unwrap();
         assert_eq!(judged(crashed.path()), None);
@@ -499,10 +508,14 @@ mod tests {
         rig.commit();
         let crashed = rig.crashed();
         let db = crashed.path().join(FILE_NAME);
+        // SQLite would remove the log of a file that is not there.
+        let old = crashed.path().join("old.db");
+        let sql = Connection::open(&old).unwrap();
+        sql.execute_batch("CREATE TABLE participants (id)").unwrap();
+        drop(sql);
         std::fs::remove_file(&db).unwrap();
-        let old = Connection::open(&db).unwrap();
-        old.execute_batch("CREATE TABLE participants (id)").unwrap();
-        drop(old);
+        assert_eq!(judged(crashed.path()), Some(Mismatch::FileMissing));
+        std::fs::rename(old, &db).unwrap();
         assert_eq!(judged(crashed.path()), Some(Mismatch::OtherFile));
         // Where nothing is noted nothing is judged.
         std::fs::write(beside(&db, "-mark"), "torn").unwrap();

@@ -121,12 +121,14 @@ impl Place {
 mod tests {
     use super::*;
 
-    fn presence(directory: &Path) -> Presence {
+    /// Of files that are open, as they are in a host: their numbers are not given to others.
+    fn presence(directory: &Path) -> (Presence, [std::fs::File; 3]) {
         let files = ["saga.db", "saga.db-wal", "saga.lock"].map(|name| directory.join(name));
-        for file in &files {
+        let open = files.each_ref().map(|file| {
             std::fs::write(file, "x").unwrap();
-        }
-        Presence::new(directory, &files).unwrap()
+            std::fs::File::open(file).unwrap()
+        });
+        (Presence::new(directory, &files).unwrap(), open)
     }
 
     fn is_gone(found: Found, name: &str) -> bool {
@@ -139,7 +141,7 @@ mod tests {
         let directory = parent.path().join("data");
         for name in ["saga.db", "saga.db-wal"] {
             std::fs::create_dir_all(&directory).unwrap();
-            let presence = presence(&directory);
+            let (presence, _open) = presence(&directory);
             assert_eq!(presence.look(Extent::Store), Found::AllThere);
             assert_eq!(presence.look(Extent::All), Found::AllThere);
             std::fs::remove_file(directory.join(name)).unwrap();
@@ -147,7 +149,7 @@ mod tests {
             std::fs::copy(directory.join("saga.lock"), directory.join(name)).unwrap();
             assert!(is_gone(presence.look(Extent::Store), name), "replaced");
         }
-        let presence = presence(&directory);
+        let (presence, _open) = presence(&directory);
         std::fs::remove_file(directory.join("saga.lock")).unwrap();
         assert_eq!(presence.look(Extent::Store), Found::AllThere);
         assert!(is_gone(presence.look(Extent::All), "saga.lock"));
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn a_file_that_somebody_else_wrote_is_noticed_and_one_that_its_owner_wrote_is_not() {
         let directory = tempfile::tempdir().unwrap();
-        let mut presence = presence(directory.path());
+        let (mut presence, _open) = presence(directory.path());
         let file = std::fs::File::options()
             .append(true)
             .open(directory.path().join("saga.db"))

@@ -240,7 +240,7 @@ fn a_backup_beside_the_log_of_the_store_before_is_refused() {
 }
 
 #[test]
-fn a_log_that_was_removed_after_a_crash_is_missed() {
+fn a_log_or_a_file_that_was_removed_after_a_crash_is_missed() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path()).start();
     register(&host);
@@ -256,7 +256,14 @@ fn a_log_that_was_removed_after_a_crash_is_missed() {
     let host = start(data.path()).start();
     assert_eq!(number(data.path(), ORDERS), 2);
     host.kill();
-    // Who can do without says so.
+    let file = db(data.path());
+    std::fs::rename(&file, aside.path().join("file")).unwrap();
+    let (status, said) = start(data.path()).fail();
+    assert_eq!(status.code(), Some(73), "{said}");
+    assert!(said.contains("is missing, though its log"), "{said}");
+    assert!(!file.exists() && log.exists());
+    std::fs::copy(aside.path().join("file"), &file).unwrap();
+    // Who can do without the log says so.
     std::fs::remove_file(&log).unwrap();
     std::fs::remove_file(data.path().join("saga.db-mark")).unwrap();
     assert!(start(data.path()).start().stop().success());
