@@ -150,6 +150,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let running = match started {
         Ok(running) => running,
         Err(error) => {
+            let error = blame(&store, error);
             // What did start holds the store; closing it leaves no log to recover.
             store.close();
             return Err(error);
@@ -195,6 +196,21 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
 fn leave(config: &Config) {
     if let Err(error) = admin_file::withdraw(&config.data_dir) {
         tracing::warn!(%error, "admin.json can't be removed; commands see that no such process runs");
+    }
+}
+
+/// The reason why a start failed: what follows from a store that can't be used is not it.
+fn blame(store: &Store, error: StartError) -> StartError {
+    if let StartError::Other(reason) = &error
+        && let Some(said) = reason.downcast_ref::<rusqlite::Error>()
+    {
+        let condition = store.condition();
+        condition.report("the store can't be read for the start", &said.into());
+    }
+    let is_broken = store.condition().refusal().is_some();
+    match store.condition().trouble().filter(|_| is_broken) {
+        Some(trouble) => StartError::StoreBroke(trouble),
+        None => error,
     }
 }
 
@@ -245,7 +261,7 @@ fn exit_code(error: &StartError) -> u8 {
     match error {
         StartError::Config(_) => exit::USAGE,
         StartError::Component(_) => exit::COMPONENT,
-        StartError::Store(_) => exit::STORE,
+        StartError::Store(_) | StartError::StoreBroke(_) => exit::STORE,
         StartError::Listen(_) | StartError::GroupTaken(_) => exit::UNAVAILABLE,
         StartError::Other(_) => exit::INTERNAL,
     }

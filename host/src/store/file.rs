@@ -105,6 +105,14 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What SQLite said of the store in this directory.
+    #[must_use]
+    pub fn of(directory: &Path, error: &rusqlite::Error) -> Self {
+        explain(directory.join(FILE_NAME), error)
+    }
+}
+
 /// Opens the store in this directory for a look, beside the host that may own it. None where there is none.
 ///
 /// # Errors

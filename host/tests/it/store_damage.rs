@@ -49,17 +49,29 @@ pub fn damage(data: &Path, table: &str) {
     }
 }
 
+/// A host with 200 orders, all of them decided, that is stopped.
+fn begin(data: &Path) {
+    let host = start(data).start();
+    let customer = json!({"name": "Ann", "creditLimit": {"amount": 1_000_000}});
+    assert_eq!(host.post("customer", "/customers", &customer).status, 201);
+    for _ in 0..200 {
+        assert_eq!(host.post("order", "/orders", &order()).status, 201);
+    }
+    until("all are decided", || {
+        let pending = "SELECT count(*) FROM aggregates WHERE state LIKE '%PENDING%'";
+        store_file::number(data, pending) == 0
+    });
+    assert!(host.stop().success());
+}
+
+fn order() -> Value {
+    json!({"customerId": 1, "orderTotal": {"amount": 1}})
+}
+
 #[test]
 fn damage_that_a_read_meets_is_named_once_with_what_to_do() {
     let data = tempfile::tempdir().unwrap();
-    let host = start(data.path()).start();
-    let customer = json!({"name": "Ann", "creditLimit": {"amount": 1_000_000}});
-    assert_eq!(host.post("customer", "/customers", &customer).status, 201);
-    let order = json!({"customerId": 1, "orderTotal": {"amount": 1}});
-    for _ in 0..200 {
-        assert_eq!(host.post("order", "/orders", &order).status, 201);
-    }
-    assert!(host.stop().success());
+    begin(data.path());
     damage(data.path(), "aggregates");
 
     let host = start(data.path()).start();
@@ -78,7 +90,7 @@ fn damage_that_a_read_meets_is_named_once_with_what_to_do() {
         assert_eq!(answer.header("retry-after"), None);
     }
     // What would be acknowledged now would be lost with the restore.
-    let placed = host.post("order", "/orders", &order);
+    let placed = host.post("order", "/orders", &order());
     problem(&placed, 503, "store-unusable");
     let report = request("GET", &format!("{}/readyz", host.admin()), &[], b"");
     assert_eq!(report.status, 503);
@@ -101,26 +113,13 @@ fn damage_that_a_read_meets_is_named_once_with_what_to_do() {
 #[test]
 fn damage_that_the_writer_meets_is_no_dead_letter() {
     let data = tempfile::tempdir().unwrap();
-    let host = start(data.path()).start();
-    let customer = json!({"name": "Ann", "creditLimit": {"amount": 1_000_000}});
-    assert_eq!(host.post("customer", "/customers", &customer).status, 201);
-    let order = json!({"customerId": 1, "orderTotal": {"amount": 1}});
-    for _ in 0..200 {
-        assert_eq!(host.post("order", "/orders", &order).status, 201);
-    }
-    until("all are decided", || {
-        store_file::number(
-            data.path(),
-            "SELECT count(*) FROM aggregates WHERE state LIKE '%PENDING%'",
-        ) == 0
-    });
-    assert!(host.stop().success());
+    begin(data.path());
     damage(data.path(), "inbox");
 
     let host = start(data.path()).start();
     // Events of the new orders are looked up among those that were applied.
     for _ in 0..50 {
-        let placed = host.post("order", "/orders", &order);
+        let placed = host.post("order", "/orders", &order());
         if placed.status != 201 {
             problem(&placed, 503, "store-unusable");
         }
@@ -131,4 +130,26 @@ fn damage_that_the_writer_meets_is_no_dead_letter() {
     let dead = "SELECT count(*) FROM dead_letters";
     assert_eq!(store_file::number(data.path(), dead), 0);
     assert!(host.stop().success());
+}
+
+#[test]
+fn damage_that_the_start_meets_ends_it() {
+    let data = tempfile::tempdir().unwrap();
+    begin(data.path());
+    let sql = Connection::open(data.path().join("saga.db")).unwrap();
+    sql.execute_batch(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+         INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, time)
+         SELECT 1, hex(randomblob(20)), randomblob(32), '', '', 9000000000000 FROM n",
+    )
+    .unwrap();
+    drop(sql);
+    damage(data.path(), "idempotency_keys");
+    let (status, said) = start(data.path()).fail();
+    assert_eq!(status.code(), Some(73), "{said}");
+    assert!(
+        said.contains("saga.db: is not a store, or is damaged"),
+        "{said}"
+    );
+    assert!(said.contains("restore a backup"), "{said}");
 }
