@@ -10,8 +10,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::file::{FILE_NAME, OpenError, look};
+use super::file::{FILE_NAME, look};
 use super::log_mark;
+use super::open_error::OpenError;
 
 /// Wait before the copy is tried again where the store is locked for a moment, as it is while a log is recovered.
 const RETRY: Duration = Duration::from_millis(100);

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`file`]: opening it, its lock, its pragmas; what can be wrong with a file
+//! - [`file`]: opening it, its lock, its pragmas; [`open_error`]: what can be wrong with it
 //! - [`schema`]: the tables, and the version of their shape
 //! - [`entry`]: what one turn hands over to be committed
 //! - [`writer`]: the one thread that writes; turns that wait share a commit
@@ -39,6 +39,7 @@ pub mod history;
 pub mod idempotency;
 pub mod index;
 mod log_mark;
+pub mod open_error;
 pub mod pages;
 mod presence;
 pub mod prune;
@@ -55,9 +56,10 @@ pub use apply::write_offset;
 pub use condition::Condition;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
 pub use fault::{FaultKind, StoreFault};
-pub use file::{OpenError, StoreFile, look};
+pub use file::{StoreFile, look};
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
 pub use index::{Index, Page, Wanted};
+pub use open_error::OpenError;
 pub use pages::Pages;
 pub use prune::OutboxReaders;
 pub use read::Reader;

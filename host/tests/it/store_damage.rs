@@ -144,7 +144,7 @@ fn damage_that_the_start_meets_ends_it() {
     )
     .unwrap();
     drop(sql);
-    damage(data.path(), "idempotency_keys");
+    damage(data.path(), "sqlite_autoindex_idempotency_keys_1");
     let (status, said) = start(data.path()).fail();
     assert_eq!(status.code(), Some(73), "{said}");
     assert!(
