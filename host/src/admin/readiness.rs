@@ -18,13 +18,10 @@ use crate::reload::report::{
 /// What is wrong at the moment, if anything is.
 pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Whether something is so at the moment.
-pub type IsSo = Box<dyn Fn() -> bool + Send + Sync>;
-
 /// What is asked for the readiness of a host.
 pub struct Readiness {
-    /// Whether the store takes no commits.
-    pub store_fails: IsSo,
+    /// Why the store takes no commits, if it takes none.
+    pub store: Trouble,
     /// What the machine lacks at the moment, if it lacks anything.
     pub lack: Trouble,
     /// Why records don't flow at the moment, if they don't.
@@ -109,13 +106,22 @@ impl Readiness {
     pub fn status(&self) -> Status {
         if self.draining.is_cancelled() {
             Status::Draining
-        } else if (self.store_fails)() || (self.lack)().is_some() || (self.halted)().is_some() {
+        } else if self.reason().is_some() {
             Status::Unavailable
         } else if (self.trouble)().is_some() {
             Status::Degraded
         } else {
             Status::Ready
         }
+    }
+
+    /// Why no requests are taken, if none are: what the machine lacks comes first, since it may be why the store fails.
+    fn reason(&self) -> Option<String> {
+        let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
+        lack.or_else(|| (self.store)()).or_else(|| {
+            (self.halted)()
+                .map(|_| "records are not read until somebody acts; see `transport`".to_owned())
+        })
     }
 
     /// The report, given what the store has of the generations.
@@ -130,16 +136,7 @@ impl Readiness {
             Status::Ready | Status::Degraded if unreadable.is_some() => Status::Unavailable,
             status => status,
         };
-        // First: it may be why the store can't be read.
-        let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
-        let reason = lack.or(unreadable).or_else(|| {
-            (self.store_fails)().then(|| "the store takes no commits; see the log".to_owned())
-        });
-        let reason = reason.or_else(|| {
-            let is_halted = (self.halted)().is_some();
-            is_halted
-                .then(|| "records are not read until somebody acts; see `transport`".to_owned())
-        });
+        let reason = self.reason().or(unreadable);
         Report {
             status,
             participants,
@@ -220,7 +217,7 @@ mod tests {
 
     fn readiness(trouble: Option<&'static str>) -> Readiness {
         Readiness {
-            store_fails: Box::new(|| false),
+            store: Box::new(|| None),
             lack: Box::new(|| None),
             trouble: Box::new(move || trouble.map(str::to_owned)),
             halted: Box::new(|| None),
@@ -259,34 +256,40 @@ mod tests {
     }
 
     #[test]
-    fn records_that_are_not_read_until_somebody_acts_make_it_unready() {
-        let readiness = Readiness {
-            halted: Box::new(|| Some("another log".into())),
-            ..readiness(Some("another log"))
-        };
-        let report = readiness.report(Ok(overview(Vec::new())));
-        assert_eq!(
-            (report.status, report.status.http()),
-            (Status::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
-        );
-        assert_eq!(report.transport.as_deref(), Some("another log"));
-        assert!(report.reason.unwrap().contains("`transport`"));
-    }
-
-    #[test]
-    fn a_machine_that_lacks_something_makes_it_unready_and_is_named_before_what_follows_from_it() {
-        let readiness = Readiness {
-            lack: Box::new(|| Some("memory: none".into())),
+    fn what_makes_it_unready_is_named_before_what_follows_from_it() {
+        let trouble = |text: &'static str| -> Trouble { Box::new(move || Some(text.into())) };
+        let lacking = Readiness {
+            lack: trouble("memory: none"),
+            store: trouble("the store takes no commits"),
             ..readiness(None)
         };
-        for overview in [
-            Ok(overview(Vec::new())),
-            Err(NotApplied::Failed("no store".into())),
+        let damaged = Readiness {
+            store: trouble("the store is damaged"),
+            ..readiness(None)
+        };
+        let halted = Readiness {
+            halted: trouble("another log"),
+            ..readiness(Some("another log"))
+        };
+        for (readiness, expected) in [
+            (lacking, "the machine lacks memory: none"),
+            (damaged, "the store is damaged"),
+            (
+                halted,
+                "records are not read until somebody acts; see `transport`",
+            ),
         ] {
-            let report = readiness.report(overview);
-            assert_eq!(report.status, Status::Unavailable);
-            let reason = report.reason.as_deref();
-            assert_eq!(reason, Some("the machine lacks memory: none"));
+            for overview in [
+                Ok(overview(Vec::new())),
+                Err(NotApplied::Failed("can't be read".into())),
+            ] {
+                let report = readiness.report(overview);
+                assert_eq!(
+                    (report.status, report.status.http()),
+                    (Status::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
+                );
+                assert_eq!(report.reason.as_deref(), Some(expected));
+            }
         }
     }
 

@@ -112,6 +112,9 @@ kinds! {
     StoreFailed "store-failed" 503:
         "The store could not be written; nothing was changed.",
         "Try again after the seconds in `Retry-After`; the operator sees the cause in `/readyz` and the log.";
+    StoreUnusable "store-unusable" 503:
+        "The store is damaged, or its files are gone; nothing is kept.",
+        "Do not repeat the request before the operator has acted: `/readyz` and the log say what to do.";
     TooManyIdempotencyKeys "too-many-idempotency-keys" 503:
         "As many idempotency keys are kept as the host keeps, so no request with a new one is taken.",
         "Try again later, when old keys have expired; the operator may raise `http.idempotency_keys`.";

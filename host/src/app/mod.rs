@@ -60,6 +60,9 @@ pub enum StartError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The store was found damaged, or its files went away, while the host started.
+    #[error("{0}")]
+    StoreBroke(String),
     /// An address can't be listened on.
     #[error("{0:#}")]
     Listen(anyhow::Error),
@@ -128,7 +131,11 @@ pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, Star
     let file = StoreFile::open(&config.data_dir)?;
     let (readers, commits) = (outbox_readers(config), metrics.commits());
     let idempotency = config.http.idempotency();
-    let store = Store::start(file, config.store, idempotency, readers, commits)?;
+    let store = Store::start(file, config.store, idempotency, readers, commits);
+    let store = store.map_err(|error| match error.downcast::<rusqlite::Error>() {
+        Ok(error) => StartError::Store(OpenError::of(&config.data_dir, &error)),
+        Err(error) => StartError::Other(error),
+    })?;
     Ok(Arc::new(store))
 }
 
@@ -449,7 +456,7 @@ fn start_admin(
     let halted = transport.clone();
     let acceptor = Acceptor::new(listener, machine.clone()).with_spare();
     let readiness = Readiness {
-        store_fails: Box::new(move || store.is_failing()),
+        store: Box::new(move || store.condition().trouble()),
         lack: Box::new(move || machine.lack()),
         trouble: Box::new(move || transport.trouble()),
         halted: Box::new(move || halted.halted()),

@@ -38,7 +38,7 @@ impl Observer {
             participants: self.reloader.hosted().map(participant).collect(),
             store_files: self.store.bytes(),
             store_limit: (self.max_bytes > 0).then_some(self.max_bytes),
-            store_fails: self.store.is_failing(),
+            store_fails: self.store.condition().trouble().is_some(),
             store_is_read: true,
             transport_in_trouble: self.transport.trouble().is_some(),
             machine_lacks: self.machine.lack().is_some(),
@@ -52,7 +52,8 @@ impl Observer {
         };
         let looked = opened.and_then(|opened| self.look(kept.insert(opened), &mut observed));
         if let Err(error) = looked {
-            tracing::warn!(%error, "the store can't be read for the metrics; what it would tell is left out");
+            let condition = self.store.condition();
+            condition.report("the store can't be read for the metrics", &error.into());
             observed.store_is_read = false;
         }
         observed

@@ -50,7 +50,7 @@ pub(super) enum Undecided {
 
 impl From<rusqlite::Error> for Undecided {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(StoreFault(error.to_string().into()))
+        Self::Store(error.into())
     }
 }
 
@@ -191,6 +191,10 @@ impl Decider {
             Some(Undecided::Broke(fault)) => self.shared.turns.broke(fault.kind),
             // As its dead letter says: what broke is the migration, however it broke.
             Some(Undecided::NotMigrated(_)) => self.shared.turns.broke(FaultKind::Migration),
+            Some(Undecided::Store(fault)) => {
+                let condition = self.shared.store.condition();
+                condition.report("an aggregate can't be read from the store", fault);
+            }
             _ => {}
         }
     }

@@ -182,3 +182,25 @@ fn fault_word(kind: FaultKind) -> &'static str {
         FaultKind::Machine => "machine",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn invariant_5_no_fault_of_the_store_is_charged_to_a_message() {
+        for code in [
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR_READ,
+            ffi::SQLITE_CORRUPT,
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let next = what_next(&RetryPolicy::default(), error.into(), u32::MAX);
+            assert!(matches!(next, Failure::Retry(_)), "{code}");
+        }
+    }
+}

@@ -134,6 +134,11 @@ impl Participant {
         })
     }
 
+    /// Takes in that something could not be read from the store.
+    pub(super) fn report(&self, what: &'static str, error: rusqlite::Error) {
+        self.shared.store.condition().report(what, &error.into());
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

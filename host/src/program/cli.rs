@@ -143,6 +143,24 @@ Examples:
   saga seek orderTopic 0 1200 --data /var/lib/saga-customer
   saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
     Seek(Seek),
+    /// Copy a data directory, beside the host that may be running on it
+    #[command(after_help = "\
+The copy is a data directory: to restore it, stop the host, move its data directory away and put a copy of the backup in its place.
+
+Examples:
+  saga backup /backup/saga-$(date +%F)
+  saga backup --data /var/lib/saga /backup/saga-$(date +%F) --json")]
+    Backup {
+        /// The directory that is made; it must not be there yet
+        #[arg(value_name = "TARGET")]
+        target: PathBuf,
+        /// The data directory
+        #[arg(long, value_name = "DIR", default_value = "saga-data")]
+        data: PathBuf,
+        /// Print what was copied, as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print what completes command lines of saga in a shell
     #[command(after_help = "\
 Examples:
@@ -170,6 +188,7 @@ Examples:
   saga apply order order.wasm
   saga generations
   saga rollback order
+  saga backup /backup/saga
   saga ready --json
   saga help apply
 
@@ -244,6 +263,11 @@ pub(crate) enum Action {
     Completions(Shell),
     Operate(Operation),
     Seek(Seek),
+    Backup {
+        data: PathBuf,
+        target: PathBuf,
+        json: bool,
+    },
     Verify {
         config: Box<Config>,
         request: Verify,
@@ -266,6 +290,7 @@ impl Cli {
             },
             Command::Ready { target } => target.operation(Ask::Ready),
             Command::Seek(request) => Action::Seek(request),
+            Command::Backup { target, data, json } => Action::Backup { data, target, json },
             Command::Completions { shell } => Action::Completions(shell),
             Command::Apply {
                 participant,

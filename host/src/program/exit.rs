@@ -21,7 +21,7 @@ exit_codes! {
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;
-    /// the store can't be used
+    /// the store can't be used, or its files went away; a backup can't be made
     STORE = 73;
     /// the host can't do it now, or is not ready; try again
     TRY_AGAIN = 75;

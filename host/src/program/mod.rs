@@ -13,9 +13,10 @@
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
 //! - [`seek`]: the command that chooses where a host that is stopped reads on
-//! - [`verify`]: the command that checks a component offline
+//! - [`verify`]: the command that checks a component offline; [`backup`]: the one that copies a data directory
 
 mod admin_file;
+mod backup;
 mod cli;
 mod client;
 mod exit;
@@ -41,6 +42,10 @@ use crate::config::Config;
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::panics;
+use crate::store::Store;
+
+/// How long a host whose store is gone still says so to who asks, before it ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs the program to its end.
 #[must_use]
@@ -76,6 +81,7 @@ pub fn main(rules: Rules) -> ExitCode {
         cli::Action::Run(config) => run(&config, rules),
         cli::Action::Seek(request) => seek::run(&request).into(),
         cli::Action::Operate(operation) => operate::operate(&operation).into(),
+        cli::Action::Backup { data, target, json } => backup::backup(&data, &target, json).into(),
         cli::Action::Verify {
             config,
             request,
@@ -158,10 +164,12 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             tracing::info!(signal = which.name, "ending before the start is done");
             std::process::exit(exit::SIGNAL + which.number);
         }
+        () = store.condition().lost().cancelled() => end_without(&store),
     };
     let running = match started {
         Ok(running) => running,
         Err(error) => {
+            let error = blame(&store, error);
             // What did start holds the store; closing it leaves no log to recover.
             store.close();
             return Err(error);
@@ -171,7 +179,16 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     announce(running.admin.as_deref(), &running.listening);
     service::tell(service::READY);
     let which = loop {
-        match signals.next().await {
+        let received = tokio::select! {
+            received = signals.next() => received,
+            () = store.condition().lost().cancelled() => {
+                service::tell(service::STOPPING);
+                tokio::time::sleep(LAST_WORDS).await;
+                leave(config);
+                end_without(&store);
+            }
+        };
+        match received {
             Received::Reread => running.reread(),
             Received::Stop(which) => break which,
         }
@@ -188,10 +205,42 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             std::process::exit(exit::SIGNAL + which.number);
         }
     }
+    leave(config);
+    if store.condition().lost().is_cancelled() {
+        end_without(&store);
+    }
+    Ok(())
+}
+
+fn leave(config: &Config) {
     if let Err(error) = admin_file::withdraw(&config.data_dir) {
         tracing::warn!(%error, "admin.json can't be removed; commands see that no such process runs");
     }
-    Ok(())
+}
+
+/// The reason why a start failed: what follows from a store that can't be used is not it.
+fn blame(store: &Store, error: StartError) -> StartError {
+    if let StartError::Other(reason) = &error
+        && let Some(said) = reason.downcast_ref::<rusqlite::Error>()
+    {
+        let condition = store.condition();
+        condition.report("the store can't be read for the start", &said.into());
+    }
+    let is_broken = store.condition().refusal().is_some();
+    match store.condition().trouble().filter(|_| is_broken) {
+        Some(trouble) => StartError::StoreBroke(trouble),
+        None => error,
+    }
+}
+
+/// Ends a host whose store's files are gone. There is nothing to drain: nothing that is under way can be kept.
+fn end_without(store: &Store) -> ! {
+    let gone = store.condition().loss();
+    let gone = gone.map_or_else(|| "its files are gone".into(), |gone| gone.to_string());
+    complain(&format!(
+        "the store can't be used: {gone}; put the files back, or restore a backup, before the next start"
+    ));
+    std::process::exit(i32::from(exit::STORE));
 }
 
 /// Leaves word in the data directory where this host can be asked, if it can.
@@ -231,7 +280,7 @@ fn exit_code(error: &StartError) -> u8 {
     match error {
         StartError::Config(_) => exit::USAGE,
         StartError::Component(_) => exit::COMPONENT,
-        StartError::Store(_) => exit::STORE,
+        StartError::Store(_) | StartError::StoreBroke(_) => exit::STORE,
         StartError::Listen(_) | StartError::GroupTaken(_) => exit::UNAVAILABLE,
         StartError::Machine(_) | StartError::Other(_) => exit::INTERNAL,
     }

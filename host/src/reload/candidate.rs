@@ -148,7 +148,8 @@ impl Inner {
             participant: hosted.row,
             sources: hosted.sources(),
             retention_ms: (self.around.config.store.retention_hours).saturating_mul(3_600_000),
-            now: now_ms(),
+            // What was used is not out of use by a clock that leapt.
+            now: self.around.store.trusted_now(),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::pipeline::Active;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
-use crate::store::{Reader, Store, history};
+use crate::store::{Reader, Store, StoreFault, history};
 use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
@@ -422,7 +422,15 @@ impl Inner {
             None => self.around.store.reader(),
         };
         let result = opened.and_then(|opened| read(reader.insert(opened).connection()));
-        result.map_err(|error| format!("the store can't be read: {error}"))
+        result.map_err(|error| {
+            let fault = StoreFault::from(error);
+            let condition = self.around.store.condition();
+            condition.report(
+                "what is told of generations can't be read from the store",
+                &fault,
+            );
+            format!("the store can't be read: {fault}")
+        })
     }
 }
 

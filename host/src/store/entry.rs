@@ -7,9 +7,9 @@ use saga_core::identity::Identity;
 use saga_core::record::Attributes;
 use saga_core::settle::Settlement;
 
+use super::fault::StoreFault;
 use super::idempotency::KeptReply;
 use super::tally::Tally;
-use super::writer::StoreFault;
 use crate::metrics::turns::Measured;
 use crate::session::{Session, Share};
 

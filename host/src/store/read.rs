@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record};
 
+use super::condition::Condition;
 use super::entry::FiredTimer;
 use super::idempotency::{self, FirstReply};
 use super::offsets::{self, StoredPlace};
@@ -21,6 +22,7 @@ pub struct Reader {
     sql: Connection,
     /// The builds whose records were read, by their rows.
     authors: RefCell<HashMap<i64, Author>>,
+    condition: Arc<Condition>,
 }
 
 /// What a record says of the build that made it.
@@ -61,11 +63,17 @@ pub struct StoredTimer {
 }
 
 impl Reader {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, condition: Arc<Condition>) -> Self {
         Self {
             sql: connection,
+            condition,
             authors: RefCell::default(),
         }
+    }
+
+    /// Takes in that something could not be read.
+    pub fn report(&self, what: &'static str, error: &rusqlite::Error) {
+        self.condition.report(what, &error.into());
     }
 
     /// The connection, for what is read seldom; see [`super::history`].

@@ -224,6 +224,15 @@ ALTER TABLE offsets ADD COLUMN last_time INTEGER;
 ALTER TABLE offsets ADD COLUMN last_print INTEGER;
 -- Sets apart positions of the partition from the same ones in a log that was there before; NULL in the first one.
 ALTER TABLE offsets ADD COLUMN log TEXT;
+-- By which the file and its log are known to belong together; see host/src/store/log_mark.rs.
+CREATE TABLE log_mark (
+    mark TEXT NOT NULL
+);
+INSERT INTO log_mark VALUES (lower(hex(randomblob(10))));
+-- The time up to which old rows were deleted by; empty until it is known. See host/src/store/trusted_time.rs.
+CREATE TABLE trusted_time (
+    time INTEGER NOT NULL
+);
 ";
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::stop::RingsAtStop;
 use super::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 use crate::signal::Signal;
-use crate::store::{Reader, Store};
+use crate::store::{Reader, Store, StoreFault};
 
 /// Records read at once.
 const PAGE: usize = 256;
@@ -138,7 +138,8 @@ impl Consumer {
                 Ok(true) => {}
                 Ok(false) => bell.wait(seen, PATIENCE),
                 Err(error) => {
-                    tracing::error!(topic = %self.source.topic, %error, "the log can't be read; it is tried again");
+                    let condition = self.store.condition();
+                    condition.report("the log can't be read from the store", &fault(&error));
                     pause(stop, &bell);
                 }
             }
@@ -181,6 +182,16 @@ impl Consumer {
             }
         }
         Ok(any)
+    }
+}
+
+fn fault(error: &anyhow::Error) -> StoreFault {
+    if let Some(fault) = error.downcast_ref::<StoreFault>() {
+        return fault.clone();
+    }
+    match error.downcast_ref::<rusqlite::Error>() {
+        Some(error) => StoreFault::from(error),
+        None => StoreFault(error.to_string().into()),
     }
 }
 

@@ -294,6 +294,12 @@ impl Host {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Where its log is.
+    #[allow(dead_code, reason = "one of the test binaries has no need of it")]
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// Waits until its log says something.
     pub fn log_until(&self, text: &str) {
         let start = Instant::now();

@@ -90,6 +90,9 @@ impl Worker {
         if !self.is_checked(&turn) {
             return check_again(turn);
         }
+        if let Some(gone) = self.shared.store.condition().loss() {
+            return reply(turn, Answer::StoreFailed(gone));
+        }
         let message = &turn.envelope.message;
         let _span = self.span(message).entered();
         self.count_read(message);
@@ -321,7 +324,7 @@ impl Worker {
                 let given_up = GivenUp::malformed(reason);
                 self.put_aside(taken, record, None, given_up, (1, since));
             }
-            Err(error) => self.store_failed(&taken, &StoreFault(error.to_string().into())),
+            Err(error) => self.store_failed(&taken, &error.into()),
         }
     }
 
@@ -365,7 +368,8 @@ impl Worker {
 
     /// The store can't be read: what was taken comes again when it can.
     pub(super) fn store_failed(&self, taken: &Taken, fault: &StoreFault) {
-        tracing::error!(participant = %self.shared.name, %fault, "the store can't be read; records are read again");
+        let condition = self.shared.store.condition();
+        condition.report("the store can't be read for a record", fault);
         taken.session.cancel();
         std::thread::sleep(STORE_RETRY);
     }

@@ -110,6 +110,9 @@ impl Lane {
         let (row, partition) = (self.topic.0, self.partition);
         let stored = reader
             .offset(RELAY, row, partition)
+            .inspect_err(|error| {
+                reader.report("where to publish on can't be read from the store", error)
+            })
             .map_err(|error| error.to_string());
         let progress = stored.and_then(|stored| match stored {
             Some(progress) => Ok(progress),
@@ -164,6 +167,7 @@ impl Lane {
         let records = match reader.records(&self.topic, self.partition, next, room) {
             Ok(records) => records,
             Err(error) => {
+                reader.report("the outbox can't be read from the store", &error);
                 let topic = self.topic();
                 troubles.error(
                     &self.part,

@@ -344,7 +344,11 @@ impl Assignment {
         let stored = match self.stored(partition) {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::error!(topic = %self.source.topic, partition, %error, "the store can't be read; it is tried again");
+                let condition = self.store.condition();
+                condition.report(
+                    "where to read on can't be read from the store",
+                    &error.into(),
+                );
                 return again;
             }
         };

@@ -5,7 +5,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::same_log::Contradiction;
 use super::{Assignment, Place, QUESTION};
-use crate::transport::kafka::headers::rfc3339;
+use crate::clock::rfc3339;
 
 impl Assignment {
     /// Says what happened where a partition does not go on at the stored offset.
