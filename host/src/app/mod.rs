@@ -343,7 +343,9 @@ fn start_participant(
         last_key: prepared.last_key,
         instances: config.instances,
         limits: config.turn,
-        retry: config.retry,
+        retry: (config.participants.get(&prepared.name))
+            .map_or(config.retry, |participant| participant.retry(config.retry)),
+        parked: config.parked,
         turns: metrics.turns(&prepared.name),
     };
     let participant = Arc::new(Participant::start(

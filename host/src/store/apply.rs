@@ -9,6 +9,7 @@ use saga_core::settle::Settlement;
 
 use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Quarantine};
 use super::idempotency;
+use super::parked;
 use super::tally::Tallies;
 
 /// What became of an entry.
@@ -127,6 +128,11 @@ pub(super) fn apply(
             next,
         );
     }
+    if let Some(unparked) = &entry.unparked
+        && !parked::take(sql, entry, unparked)?
+    {
+        return Ok(Applied::Duplicate);
+    }
     if let Some(settlement) = &entry.settlement {
         let time = settlement.journal.time;
         if !remember(sql, entry.participant, settlement.inbox.as_ref(), time)? {
@@ -149,6 +155,15 @@ pub(super) fn apply(
             return Ok(Applied::Duplicate);
         }
         write_dead_letter(sql, entry.participant, letter)?;
+    }
+    if let Some(parking) = &entry.parking
+        && !(remember(sql, entry.participant, parking.identity(), parking.time)?
+            && parked::write(sql, entry, parking)?)
+    {
+        return Ok(Applied::Duplicate);
+    }
+    if let Some(timer) = &entry.parked_timer {
+        parked::mark_timer(sql, entry.participant, timer)?;
     }
     if let Some(quarantine) = &entry.quarantine {
         write_quarantine(sql, entry, quarantine)?;

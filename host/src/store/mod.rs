@@ -9,6 +9,7 @@
 //! - `batch`: what shares a commit
 //! - [`apply`]: one entry as SQL
 //! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
+//! - [`parked`]: messages that wait in the order of their key until they can be decided
 //! - [`read`]: reading, on connections of their own
 //! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
 //! - [`registry`]: the rows that participants, builds and topics are known by
@@ -31,6 +32,7 @@ pub mod history;
 pub mod idempotency;
 pub mod index;
 pub mod pages;
+pub mod parked;
 pub mod prune;
 pub mod read;
 pub mod registry;
@@ -45,6 +47,7 @@ pub use file::{OpenError, StoreFile, look};
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
 pub use index::{Index, Page, Wanted};
 pub use pages::Pages;
+pub use parked::{ParkedLimits, ParkedRoom};
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};

@@ -26,6 +26,7 @@ use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_op
 use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
 use super::idempotency::{IdempotencySettings, Known, KnownKeys};
+use super::parked::Unparked;
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
@@ -71,6 +72,12 @@ impl Default for StoreSettings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreFault(pub Arc<str>);
+
+impl From<rusqlite::Error> for StoreFault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string().into())
+    }
+}
 
 /// What the writer is asked to do.
 enum Request {
@@ -414,6 +421,13 @@ impl Writer {
                 Applying::Entry(entry, fate @ (Fate::Written | Fate::Duplicate)) => {
                     rings.add(&entry);
                     entry.progress.set_committed(entry.ticket);
+                    if fate == Fate::Written {
+                        entry
+                            .parking
+                            .iter()
+                            .for_each(|parking| parking.place.keep());
+                        entry.unparked.iter().for_each(Unparked::leave);
+                    }
                     if let Some(kept) = &entry.kept_reply {
                         kept.claim.keep();
                     }
@@ -628,6 +642,9 @@ mod tests {
             fired: None,
             put_aside: None,
             dead_letter: None,
+            parking: None,
+            unparked: None,
+            parked_timer: None,
             progress: Arc::default(),
             ticket: 1,
             run: 0,

@@ -33,6 +33,7 @@ pub(crate) const LIMITS: TurnLimits = TurnLimits {
 
 const RETRY: RetryPolicy = RetryPolicy {
     attempts: 3,
+    seconds: 600,
     first_delay_ms: 20,
     max_delay_ms: 60,
 };
@@ -187,7 +188,7 @@ pub(crate) fn what_next(
         },
         Undecided::Store => (true, "store"),
     };
-    match RETRY.after(attempts) {
+    match RETRY.after(attempts, 0) {
         Next::RetryAfter(delay) if may_pass => {
             scene.note("retry", format_args!("attempt {attempts}, {reason}"));
             Ok(delay)

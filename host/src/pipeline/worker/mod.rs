@@ -10,8 +10,12 @@
 //! - this file: the loop, and what comes before each turn
 //! - `turns`: one turn of each kind
 //! - `entries`: what is handed to the store
+//! - `parking`: messages that wait for another attempt or for other rules, in memory or in the store
+//! - `parked`: the messages that are parked in the store, offered again
 
 mod entries;
+mod parked;
+mod parking;
 mod turns;
 
 use std::collections::HashMap;
@@ -20,15 +24,15 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use self::turns::reply;
 use super::active::Active;
 use super::decide::Decider;
-use super::parked::Parked;
+use super::held::HeldKeys;
 use super::participant::Shared;
 use super::recent::Recent;
-use super::turn::{Answer, Turn};
+use super::turn::Turn;
 use super::turnover::Slot;
-use crate::metrics::turns::{End, Generation};
+use super::waiting::WaitingKeys;
+use crate::metrics::turns::Generation;
 use crate::store::{Progress, Reader};
 
 /// The turn loop of one thread.
@@ -37,7 +41,8 @@ pub(super) struct Worker {
     decider: Decider,
     turns: Receiver<Turn>,
     turnovers: Arc<Slot>,
-    parked: Parked,
+    waiting: WaitingKeys,
+    held: HeldKeys,
     recent: Recent,
     /// When a read was last counted, by its name.
     reads: HashMap<String, Instant>,
@@ -48,22 +53,32 @@ pub(super) struct Worker {
     run: u64,
 }
 
+/// A worker's place among those of its participant.
+pub(super) struct Place {
+    /// The turns of its keys.
+    pub(super) turns: Receiver<Turn>,
+    /// Where the next generation comes.
+    pub(super) turnovers: Arc<Slot>,
+    /// Those of its keys for which messages are parked, and how many.
+    pub(super) parked: Vec<(String, usize)>,
+}
+
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
         active: Arc<Active>,
         reader: Reader,
-        turns: Receiver<Turn>,
-        turnovers: Arc<Slot>,
+        place: Place,
     ) -> Self {
         let progress = Arc::<Progress>::default();
         let counted = (shared.turns).generation(active.digest(), active.description());
         Self {
             decider: Decider::new(shared.clone(), active, reader, progress.clone()),
             shared,
-            turns,
-            turnovers,
-            parked: Parked::default(),
+            turns: place.turns,
+            turnovers: place.turnovers,
+            waiting: WaitingKeys::default(),
+            held: HeldKeys::new(place.parked.into_iter()),
             recent: Recent::default(),
             reads: HashMap::new(),
             counted,
@@ -76,12 +91,15 @@ impl Worker {
     /// Runs until nobody can give it turns any more.
     pub(super) fn run(mut self) {
         loop {
-            while let Some(turns) = self.parked.take_due(Instant::now()) {
+            while let Some(turns) = self.waiting.take_due(Instant::now()) {
                 for turn in turns {
                     self.offer(turn);
                 }
             }
-            let turn = match self.parked.next_due() {
+            // One message, then one turn: neither waits for all of the other.
+            self.offer_parked();
+            let due = [self.waiting.next_due(), self.held.next_due()];
+            let turn = match due.into_iter().flatten().min() {
                 None => self
                     .turns
                     .recv()
@@ -94,7 +112,7 @@ impl Worker {
                     self.offer(turn);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                // What is parked comes again after the next start.
+                // What waits comes again after the next start.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -102,29 +120,9 @@ impl Worker {
 
     fn offer(&mut self, turn: Turn) {
         self.catch_up();
-        if let Some(key) = turn.key()
-            && self.parked.holds(key)
-        {
-            let key = key.to_owned();
-            match turn {
-                Turn::Command(turn) => {
-                    let message = &turn.envelope.message;
-                    (self.counted).ended(message.origin, &message.name, End::Retry, turn.since);
-                    reply(
-                        *turn,
-                        Answer::TryLater(format!(
-                            "an earlier message for {key} waits for another attempt"
-                        )),
-                    );
-                    return;
-                }
-                Turn::Read(_) => {}
-                turn => {
-                    self.parked.queue(&key, turn);
-                    return;
-                }
-            }
-        }
+        let Some(turn) = self.in_its_place(turn) else {
+            return;
+        };
         match turn {
             Turn::Command(turn) => self.command(*turn),
             Turn::Read(turn) => self.read(*turn),
@@ -151,6 +149,7 @@ impl Worker {
         if let Some(turnover) = self.turnovers.take() {
             self.decider.turn_over(turnover);
             self.reads.clear();
+            self.held.begin_anew();
             let active = self.decider.active();
             let (digest, description) = (active.digest(), active.description());
             self.counted = self.shared.turns.generation(digest, description);
@@ -160,6 +159,7 @@ impl Worker {
             self.run = run;
             self.decider.forget();
             self.recent.clear();
+            self.held.begin_anew();
         }
         self.recent.committed(self.progress.committed());
     }
