@@ -7,9 +7,10 @@ use saga_core::identity::Identity;
 use saga_core::outcome::{StateChange, TimerChange};
 use saga_core::settle::Settlement;
 
-use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Quarantine};
+use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow};
 use super::idempotency;
 use super::parked;
+use super::quarantine;
 use super::tally::Tallies;
 
 /// What became of an entry.
@@ -166,7 +167,7 @@ pub(super) fn apply(
         parked::mark_timer(sql, entry.participant, timer)?;
     }
     if let Some(quarantine) = &entry.quarantine {
-        write_quarantine(sql, entry, quarantine)?;
+        quarantine::write(sql, entry, quarantine)?;
     }
     if let Some(tally) = &entry.tally {
         counters.tallies.add(tally);
@@ -246,25 +247,6 @@ fn write_migrated(
         &**state,
         entry.state_version
     ])?;
-    Ok(())
-}
-
-fn write_quarantine(
-    sql: &Connection,
-    entry: &Entry,
-    quarantine: &Quarantine,
-) -> rusqlite::Result<()> {
-    match quarantine {
-        Quarantine::Put { key, reason, time } => sql
-            .prepare_cached(
-                "INSERT INTO quarantine (participant, key, generation, reason, time) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET generation = excluded.generation, reason = excluded.reason",
-            )?
-            .execute(params![entry.participant, key, entry.generation, reason, *time as i64])?,
-        Quarantine::Lift(key) => sql
-            .prepare_cached("DELETE FROM quarantine WHERE participant = ?1 AND key = ?2")?
-            .execute(params![entry.participant, key])?,
-    };
     Ok(())
 }
 

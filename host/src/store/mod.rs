@@ -9,7 +9,8 @@
 //! - `batch`: what shares a commit
 //! - [`apply`]: one entry as SQL
 //! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
-//! - [`parked`]: messages that wait in the order of their key until they can be decided
+//! - [`parked`]: messages that wait in the order of their key until they can be decided; [`parked_room`]: how many may
+//! - `quarantine`: which aggregates are quarantined
 //! - [`read`]: reading, on connections of their own
 //! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
 //! - [`registry`]: the rows that participants, builds and topics are known by
@@ -33,7 +34,9 @@ pub mod idempotency;
 pub mod index;
 pub mod pages;
 pub mod parked;
+pub mod parked_room;
 pub mod prune;
+mod quarantine;
 pub mod read;
 pub mod registry;
 pub mod schema;
@@ -47,7 +50,7 @@ pub use file::{OpenError, StoreFile, look};
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
 pub use index::{Index, Page, Wanted};
 pub use pages::Pages;
-pub use parked::{ParkedLimits, ParkedRoom};
+pub use parked_room::{ParkedLimits, ParkedRoom};
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};

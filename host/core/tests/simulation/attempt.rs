@@ -50,6 +50,8 @@ pub(crate) enum Undecided {
     Malformed,
     RetryLater,
     Broke(Fault),
+    /// The state of its aggregate can't be read.
+    NotMigrated,
     Store,
 }
 
@@ -106,6 +108,9 @@ impl Worker {
         });
         let mut known = known.clone();
         let (build, from) = (bench.build.clone(), known.stored.version);
+        if known.stored.state.is_some() && bench.scene.dice.is_blind(&build.digest, key) {
+            return Err(Undecided::NotMigrated);
+        }
         let Some(state) = known
             .stored
             .state
@@ -141,6 +146,7 @@ impl Undecided {
             Self::Malformed => Answer::Malformed,
             Self::RetryLater => Answer::TryLater,
             Self::Broke(_) => Answer::Broke,
+            Self::NotMigrated => Answer::Quarantined,
             Self::Store => Answer::StoreFailed,
         }
     }
@@ -186,6 +192,7 @@ pub(crate) fn what_next(
             }
             (false, _) => (false, "bad-output"),
         },
+        Undecided::NotMigrated => (false, "migration"),
         Undecided::Store => (true, "store"),
     };
     match RETRY.after(attempts, 0) {

@@ -50,6 +50,11 @@ impl World {
             self.step()?;
         }
         self.scene.dice.calm.set(true);
+        // From now on every build reads every state: after a start, what is parked is offered again.
+        for who in 0..self.processes.len() {
+            self.crash(who);
+            self.scene.wrong.take().map_or(Ok(()), Err)?;
+        }
         self.come_to_rest()?;
         checker::at_rest(self)
     }

@@ -99,7 +99,8 @@ impl Worker {
                 let given_up = GivenUp::malformed(reason);
                 return self.bury_parked((key, unparked), event, None, given_up, since);
             }
-            Admission::Skip => return self.drop_parked(key, unparked),
+            // Rules that take such events again may follow: it is not lost.
+            Admission::Skip => return self.held.wait(key, Until::Generation),
             Admission::Malformed(reason) => {
                 let given_up = GivenUp::malformed(reason);
                 return self.bury_parked((key, unparked), event, None, given_up, since);
