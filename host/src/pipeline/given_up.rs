@@ -86,7 +86,7 @@ impl GivenUp {
     pub(super) fn end(&self) -> End {
         match self.reason {
             _ if self.is_fault => End::Fault,
-            RETRIES_EXHAUSTED => End::DeadLetter,
+            RETRIES_EXHAUSTED | PARKING_FULL => End::DeadLetter,
             _ => End::Malformed,
         }
     }
@@ -140,12 +140,12 @@ impl GivenUp {
         }
     }
 
-    /// There is no room to park a message of an aggregate whose state can't be read, for this reason.
-    pub(super) fn no_room(detail: &str) -> Self {
+    /// There is no room to park a message of an aggregate whose state can't be read. `is_fault` where that was tried.
+    pub(super) fn no_room(detail: &str, is_fault: bool) -> Self {
         let limits = "raise parked.messages, parked.bytes or parked.aggregate_messages";
         Self {
             reason: PARKING_FULL,
-            is_fault: true,
+            is_fault,
             ..Self::malformed(format!(
                 "its aggregate is quarantined, and as many messages are parked as may be ({limits}): {detail}"
             ))

@@ -4,7 +4,7 @@
 //! offered again one by one when it is ready: at a start, when another generation decides, when a command has changed the
 //! aggregate, or when the wait for another attempt is over. One whose state can't be read is ready with the next generation.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::turn::Trial;
@@ -16,6 +16,8 @@ pub(super) struct HeldKeys {
     /// Those whose next message is to be offered.
     ready: VecDeque<String>,
     due: BTreeSet<(Instant, String)>,
+    /// Keys of which only messages are left that the rules don't take: they hold nothing back, and wait for other rules.
+    passed_over: HashSet<String>,
 }
 
 /// A key whose messages are parked.
@@ -28,6 +30,8 @@ pub(super) struct Held {
     pub(super) ticket: u64,
     /// The attempts at the first message.
     pub(super) trial: Trial,
+    /// Whether a message stays parked, for the rules don't take it.
+    has_passed_over: bool,
     until: Until,
 }
 
@@ -125,22 +129,38 @@ impl HeldKeys {
         }
     }
 
-    /// Makes all keys ready: another generation decides, or what was settled last did not come to be.
+    /// What was settled last did not come to be: it is offered again, and all keys are ready.
     pub(super) fn begin_anew(&mut self) {
+        self.keys.values_mut().for_each(|held| held.after = 0);
+        self.wake_all();
+    }
+
+    /// Makes all keys ready: another generation decides.
+    pub(super) fn wake_all(&mut self) {
+        for key in std::mem::take(&mut self.passed_over) {
+            let held = self.keys.entry(key);
+            held.or_insert_with(|| Held::new(1, Until::Ready)).after = 0;
+        }
         self.due.clear();
         self.ready.clear();
         for (key, held) in &mut self.keys {
-            held.after = 0;
+            if std::mem::take(&mut held.has_passed_over) {
+                held.after = 0;
+            }
             held.trial = Trial::default();
             held.until = Until::Ready;
             self.ready.push_back(key.clone());
         }
     }
 
-    /// Nothing is parked for this key any more.
+    /// Nothing is parked for this key any more that the rules take.
     pub(super) fn remove(&mut self, key: &str) {
         self.wait(key, Until::Offered);
-        self.keys.remove(key);
+        if let Some((key, held)) = self.keys.remove_entry(key)
+            && held.has_passed_over
+        {
+            self.passed_over.insert(key);
+        }
     }
 
     /// When the next key has waited long enough; at once where one is ready.
@@ -181,8 +201,16 @@ impl Held {
             after: 0,
             ticket: 0,
             trial: Trial::default(),
+            has_passed_over: false,
             until,
         }
+    }
+
+    /// The first message stays parked, for the rules don't take it; those behind it need not wait for it.
+    pub(super) fn pass_over(&mut self, id: i64) {
+        self.after = id;
+        self.has_passed_over = true;
+        self.trial = Trial::default();
     }
 
     /// The first message was settled by the entry with this ticket.
@@ -212,6 +240,24 @@ mod tests {
         held.remove("b");
         assert_eq!(held.next(now).as_deref(), Some("a"));
         assert_eq!((held.next(now), held.next_due()), (None, None));
+    }
+
+    #[test]
+    fn a_message_that_the_rules_do_not_take_holds_nothing_back_and_waits_for_others() {
+        let now = Instant::now();
+        let mut held = HeldKeys::new([("a".to_owned(), 2)].into_iter());
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        if let Some(a) = held.get("a") {
+            a.pass_over(7);
+        }
+        held.wait("a", Until::Ready);
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        assert_eq!(held.get("a").map(|a| a.after), Some(7));
+        held.remove("a");
+        assert!(!held.holds("a"));
+        held.wake_all();
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        assert_eq!(held.get("a").map(|a| a.after), Some(0));
     }
 
     #[test]

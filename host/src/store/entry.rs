@@ -44,12 +44,12 @@ pub struct Entry {
     pub put_aside: Option<Identity>,
     /// The message could not be decided.
     pub dead_letter: Option<DeadLetter>,
-    /// The message waits in the store.
-    pub parking: Option<Parking>,
+    /// The message waits in the store. This and the next two are seldom there, and every entry is moved about.
+    pub parking: Option<Box<Parking>>,
     /// The parked message that the turn settles.
-    pub unparked: Option<Unparked>,
+    pub unparked: Option<Box<Unparked>>,
     /// The timer that waits for other rules.
-    pub parked_timer: Option<ParkedTimer>,
+    pub parked_timer: Option<Box<ParkedTimer>>,
     /// Who hands it over.
     pub progress: Arc<Progress>,
     /// Its number with that worker; rises by one with each entry.

@@ -400,3 +400,7 @@ pub fn timers(
     })?
     .collect()
 }
+
+#[cfg(test)]
+#[path = "parked_tests.rs"]
+mod tests;

@@ -26,7 +26,6 @@ use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_op
 use super::entry::{Done, Entry, Progress};
 use super::file::StoreFile;
 use super::idempotency::{IdempotencySettings, Known, KnownKeys};
-use super::parked::Unparked;
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
@@ -426,7 +425,7 @@ impl Writer {
                             .parking
                             .iter()
                             .for_each(|parking| parking.place.keep());
-                        entry.unparked.iter().for_each(Unparked::leave);
+                        entry.unparked.iter().for_each(|unparked| unparked.leave());
                     }
                     if let Some(kept) = &entry.kept_reply {
                         kept.claim.keep();

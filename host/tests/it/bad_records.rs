@@ -346,7 +346,7 @@ fn a_record_that_is_to_come_later_holds_back_its_own_key_only() {
     );
     assert_eq!(
         of_a.concat(),
-        ["add-room", "room-inspected", "room-cleaned"]
+        ["add-room", "hold-room", "room-inspected", "room-cleaned"]
     );
 }
 

@@ -252,7 +252,7 @@ fn what_lacks_something_in_use_is_refused_unless_it_is_said_to_drop_it() {
         (
             other(without("subscriptions", "awaited")).bytes(),
             "subscription `awaited` of topic `awaitedTopic` is missing: group `chameleon` would pass these events over; \
-             it is in use: 1 such events wait to be read",
+             it is in use: 1 such events are parked",
         ),
         (
             other(json!({"subscriptions": [

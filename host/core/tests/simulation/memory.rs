@@ -22,7 +22,7 @@ impl Worker {
             self.known.clear();
             self.recent.clear();
             self.recent_tickets.clear();
-            self.offer_all_parked();
+            self.begin_parked_anew();
         }
         let committed = self.progress.committed.get();
         while self

@@ -23,6 +23,8 @@ pub(crate) struct Held {
     /// Ticket of the last entry that parked or settled one.
     ticket: u64,
     attempts: u32,
+    /// Whether a message stays parked, for the rules don't take it.
+    has_passed_over: bool,
     pub(crate) until: Until,
 }
 
@@ -41,15 +43,28 @@ impl Worker {
             after: 0,
             ticket: 0,
             attempts: 0,
+            has_passed_over: false,
             until: Until::Ready,
         };
         self.parked.entry(key.to_owned()).or_insert(held);
     }
 
-    /// All keys are ready: another build decides, or what was settled last did not come to be.
+    /// What was settled last did not come to be: it is offered again, and all keys are ready.
+    pub(crate) fn begin_parked_anew(&mut self) {
+        self.parked.values_mut().for_each(|held| held.after = 0);
+        self.offer_all_parked();
+    }
+
+    /// All keys are ready: another build decides.
     pub(crate) fn offer_all_parked(&mut self) {
+        for key in std::mem::take(&mut self.passed_over) {
+            self.parked.remove(&key);
+            self.hold(&key);
+        }
         for held in self.parked.values_mut() {
-            held.after = 0;
+            if std::mem::take(&mut held.has_passed_over) {
+                held.after = 0;
+            }
             held.attempts = 0;
             held.until = Until::Ready;
         }
@@ -180,6 +195,7 @@ impl Worker {
             after: 0,
             ticket,
             attempts,
+            has_passed_over: false,
             until,
         };
         self.parked.entry(key.to_owned()).or_insert(held).ticket = ticket;
@@ -203,7 +219,9 @@ impl Worker {
             if ticket > self.progress.committed.get() {
                 return false;
             }
-            self.parked.remove(&key);
+            if (self.parked.remove(&key)).is_some_and(|held| held.has_passed_over) {
+                self.passed_over.insert(key);
+            }
             return true;
         };
         bench
@@ -228,7 +246,15 @@ impl Worker {
         let admission = admit::record(&record, topic, &description, &LIMITS, bench.scene.now);
         let envelope = match admission {
             Admission::Offer(envelope) if envelope.message.key == row.key => envelope,
-            Admission::Skip => return self.set_until(&row.key, Until::Generation),
+            Admission::Skip => {
+                bench.scene.note("passed-over", format_args!("{}", row.key));
+                if let Some(held) = self.parked.get_mut(&row.key) {
+                    held.after = row.id;
+                    held.has_passed_over = true;
+                    held.until = Until::Ready;
+                }
+                return;
+            }
             Admission::Offer(_) | Admission::Malformed(_) => {
                 return self.bury(row, record, "malformed", bench);
             }

@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     pub(crate) waiting: BTreeMap<String, (u64, VecDeque<Turn>)>,
     /// The keys of which messages are parked in the store.
     pub(crate) parked: BTreeMap<String, Held>,
+    /// Keys of which only messages are parked that the build does not take.
+    pub(crate) passed_over: BTreeSet<String>,
     pub(crate) recent: BTreeSet<Identity>,
     pub(crate) recent_tickets: VecDeque<(u64, Identity)>,
     pub(crate) progress: Rc<Progress>,
@@ -72,6 +74,7 @@ impl Worker {
             known: BTreeMap::new(),
             waiting: BTreeMap::new(),
             parked: BTreeMap::new(),
+            passed_over: BTreeSet::new(),
             recent: BTreeSet::new(),
             recent_tickets: VecDeque::new(),
             progress: Rc::default(),
@@ -86,9 +89,7 @@ impl Worker {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        // Rules that take no such event any more leave it parked.
-        let waits = |held: &Held| held.until == Until::Generation;
-        self.turns.is_empty() && self.waiting.is_empty() && self.parked.values().all(waits)
+        self.turns.is_empty() && self.waiting.is_empty() && self.parked.is_empty()
     }
 
     /// Offers again what has waited long enough.
@@ -263,7 +264,8 @@ impl Worker {
                 self.park_event((envelope, taken, record), 0, Until::Generation, bench);
             }
             Err(undecided) => match what_next(undecided, attempts, bench.scene) {
-                Ok(delay) if delay >= MOMENT => {
+                // Where there is no room it waits in memory.
+                Ok(delay) if delay >= MOMENT && bench.scene.random.percent(50) => {
                     let until = Until::Time(bench.scene.now + delay);
                     self.park_event((envelope, taken, record), attempts, until, bench);
                 }

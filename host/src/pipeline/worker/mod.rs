@@ -149,7 +149,7 @@ impl Worker {
         if let Some(turnover) = self.turnovers.take() {
             self.decider.turn_over(turnover);
             self.reads.clear();
-            self.held.begin_anew();
+            self.held.wake_all();
             let active = self.decider.active();
             let (digest, description) = (active.digest(), active.description());
             self.counted = self.shared.turns.generation(digest, description);

@@ -100,7 +100,12 @@ impl Worker {
                 return self.bury_parked((key, unparked), event, None, given_up, since);
             }
             // Rules that take such events again may follow: it is not lost.
-            Admission::Skip => return self.held.wait(key, Until::Generation),
+            Admission::Skip => {
+                if let Some(held) = self.held.get(key) {
+                    held.pass_over(unparked.id);
+                }
+                return self.held.wait(key, Until::Ready);
+            }
             Admission::Malformed(reason) => {
                 let given_up = GivenUp::malformed(reason);
                 return self.bury_parked((key, unparked), event, None, given_up, since);
@@ -153,8 +158,8 @@ impl Worker {
                 let timer = given_up.of_timer(fired, attempts, self.active());
                 self.tell_parked(&timer);
                 self.commit(Entry {
-                    parked_timer: Some(timer),
-                    unparked: Some(unparked),
+                    parked_timer: Some(Box::new(timer)),
+                    unparked: Some(Box::new(unparked)),
                     ..entry
                 });
             }
@@ -177,7 +182,7 @@ impl Worker {
             tally: Some(tally),
             measured,
             fired,
-            unparked: Some(unparked),
+            unparked: Some(Box::new(unparked)),
             ..entry
         });
     }
@@ -245,7 +250,7 @@ impl Worker {
         self.parked_settled(key, unparked.id, entry.ticket);
         self.bury(
             Entry {
-                unparked: Some(unparked),
+                unparked: Some(Box::new(unparked)),
                 put_aside: Some(place),
                 outbox: published.into_iter().collect(),
                 ..entry
@@ -259,7 +264,7 @@ impl Worker {
         self.ticket += 1;
         self.parked_settled(key, unparked.id, self.ticket);
         self.commit(Entry {
-            unparked: Some(unparked),
+            unparked: Some(Box::new(unparked)),
             ..self.bare_entry()
         });
     }

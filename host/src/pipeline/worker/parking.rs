@@ -138,7 +138,7 @@ impl Worker {
         };
         if let Err(turn) = self.park_event(turn, Until::Generation, counted, Some(fault)) {
             self.note_quarantine(&turn.envelope.message, fault);
-            self.bury_for_want_of_room(turn, &fault.detail);
+            self.give_up_event(turn, GivenUp::no_room(&fault.detail, true));
         }
     }
 
@@ -176,7 +176,7 @@ impl Worker {
         let timer = given_up.of_timer(fired, trial.attempts, self.active());
         self.tell_parked(&timer);
         self.commit(Entry {
-            parked_timer: Some(timer),
+            parked_timer: Some(Box::new(timer)),
             done: Box::new(move |_| drop(over)),
             ..entry
         });
@@ -240,12 +240,12 @@ impl Worker {
             record,
         };
         self.commit(Entry {
-            parking: Some(Parking {
+            parking: Some(Box::new(Parking {
                 key: envelope.message.key,
                 message: Parked::Event(Box::new(event)),
                 place,
                 time: now_ms(),
-            }),
+            })),
             taken: Some(taken),
             quarantine,
             tally: counted.tally,
@@ -274,11 +274,13 @@ impl Worker {
         let bytes = parked::bytes(&message.key, None);
         let place = (self.shared.parked).take(bytes, self.held.messages(&message.key));
         let entry = self.parked_timer_entry(message, fault.is_some(), since);
-        let parking = place.map(|place| Parking {
-            key: fired.key.clone(),
-            message: Parked::Timer(fired.name.clone(), fired.due),
-            place,
-            time: now_ms(),
+        let parking = place.map(|place| {
+            Box::new(Parking {
+                key: fired.key.clone(),
+                message: Parked::Timer(fired.name.clone(), fired.due),
+                place,
+                time: now_ms(),
+            })
         });
         match parking {
             Some(_) => self.held.park(&message.key, entry.ticket, trial, until),
@@ -287,7 +289,7 @@ impl Worker {
         let quarantine = fault.map(|fault| given_up::quarantine(message, &fault.detail));
         self.commit(Entry {
             parking,
-            parked_timer: Some(why.of_timer(fired, trial.attempts, self.active())),
+            parked_timer: Some(Box::new(why.of_timer(fired, trial.attempts, self.active()))),
             quarantine,
             done: Box::new(move |_| drop(over)),
             ..entry
@@ -299,14 +301,9 @@ impl Worker {
     fn no_room(&mut self, turn: Box<EventTurn>, why: &str) {
         let key = turn.envelope.message.key.clone();
         match self.held.is_unreadable(&key) {
-            true => self.bury_for_want_of_room(turn, why),
+            true => self.give_up_event(turn, GivenUp::no_room(why, false)),
             false => self.waiting.queue(&key, Turn::Event(turn)),
         }
-    }
-
-    fn bury_for_want_of_room(&mut self, turn: Box<EventTurn>, why: &str) {
-        let given_up = GivenUp::no_room(why);
-        self.give_up_event(turn, given_up);
     }
 
     fn tell_full(&self, key: &str) {
