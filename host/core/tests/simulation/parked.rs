@@ -156,6 +156,7 @@ impl Worker {
         let entry = self.entry(None, bench);
         self.remember_seen(identity.clone());
         self.behind(&key, attempts, until);
+        let record = Box::new(record);
         hand_over(
             bench,
             Entry {
@@ -229,7 +230,7 @@ impl Worker {
             .note("offered-again", format_args!("{key} {}", row.id));
         match &row.what {
             Parked::Event { record, .. } => {
-                let record = record.clone();
+                let record = (**record).clone();
                 self.offer_event(&row, record, bench);
             }
             Parked::Timer(fired) => {

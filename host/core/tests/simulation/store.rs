@@ -49,7 +49,10 @@ pub(crate) struct ParkedRow {
 
 #[derive(Clone)]
 pub(crate) enum Parked {
-    Event { identity: Identity, record: Record },
+    Event {
+        identity: Identity,
+        record: Box<Record>,
+    },
     Timer(Fired),
 }
 

@@ -49,14 +49,12 @@ impl Worker {
         }
         match turn {
             Turn::Event(turn) => self.park_behind(turn),
-            Turn::Timer(turn) => {
-                if self.is_still_set(&turn) {
-                    let given_up = GivenUp {
-                        reason: "waits",
-                        ..GivenUp::malformed(BEHIND.into())
-                    };
-                    self.park_timer(turn, Until::Ready, given_up, None);
-                }
+            Turn::Timer(turn) if self.is_still_set(&turn) => {
+                let given_up = GivenUp {
+                    reason: "waits",
+                    ..GivenUp::malformed(BEHIND.into())
+                };
+                self.park_timer(turn, Until::Ready, given_up, None);
             }
             _ => {}
         }
