@@ -136,8 +136,15 @@ impl<S, R> Decision<S, R> {
         Undecided::malformed(why).into()
     }
 
-    /// Not now: the host offers the message again later, and keeps the order of its key. The text
-    /// says what it waits for.
+    /// Not now: the host offers the message again later. The text says what it waits for.
+    ///
+    /// An event or a timer waits, and so do the events and timers of its aggregate that come after it, in
+    /// their order. Commands are let through, for one of them may end the wait: after each that changes the aggregate
+    /// the message is offered again at once. Otherwise it is offered again after 0.1, 0.2, 0.4, … seconds, at
+    /// most 30 apart, until 100 attempts or 10 minutes are over; then an event becomes a dead letter, and a
+    /// timer is parked until other rules are active or the host is started again. Operators set these
+    /// numbers (`[retry]`, `[participants.NAME.retry]`). Where the wait may be longer, don't answer this: note in
+    /// the state what has come, and set a timer. A command is answered with 503, and its client may try again.
     pub fn retry_later(why: impl Into<String>) -> Self {
         Undecided::retry_later(why).into()
     }
@@ -208,7 +215,7 @@ impl Undecided {
         Self(wit::Disposition::Malformed(why.into()))
     }
 
-    /// Not now. The text says what it waits for.
+    /// Not now. The text says what it waits for. What the host does then: [`Decision::retry_later`].
     pub fn retry_later(why: impl Into<String>) -> Self {
         Self(wit::Disposition::RetryLater(why.into()))
     }

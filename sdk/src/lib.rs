@@ -117,11 +117,11 @@
 //! | the business refuses a command | [`Decision::refuse`] | answers 4xx and records the decision |
 //! | the business refuses an event | publishes an event that says so | as with any decision |
 //! | the message makes no sense | [`Decision::malformed`] | dead letter, or 400 |
-//! | something has to happen first | [`Decision::retry_later`] | offers it again, in order |
+//! | something has to happen first | [`Decision::retry_later`] | offers it again, in order, for a while |
 //!
 //! A body that serde can't read is malformed without the rule being asked. A stored state that serde
-//! can't read is nobody's no: the turn ends as a fault, the message is kept, and the way out is
-//! [`Contract::state_version`] with [`Contract::migrate`].
+//! can't read is nobody's no: its aggregate is quarantined, its events and timers are kept in their order, and the way
+//! out is a build that reads it, with [`Contract::state_version`] and [`Contract::migrate`].
 //!
 //! # The same arguments, the same decision
 //!

@@ -9,7 +9,7 @@
 )]
 
 use saga_sdk::native::{CommandKind, Disposition, KeySource, Message, Origin, Rules};
-use saga_sdk::testing::{contract_problems, given, given_nothing, migrated};
+use saga_sdk::testing::{Limits, contract_problems, given, given_nothing, migrated};
 use saga_sdk::{
     ALREADY_EXISTS, Command, Contract, Decision, EventType, Listing, Method, NOT_FOUND,
     Participant, Refusal, RefusalKind, Subscription, Timer, Turn, Undecided,
@@ -246,6 +246,26 @@ fn states_of_every_older_version_are_brought_up() {
     assert!(failed(1, r#"{"count":-7}"#).contains("in /count"));
 }
 
+#[test]
+fn a_state_of_the_present_version_is_decoded_and_encoded_again() {
+    let present = migrated::<Tallies>(3, r#"{"unit":"pcs","total":7.50,"unknown":1}"#);
+    assert_eq!(present.total.to_string(), "7.50");
+    let rules = Rules::<Tallies>::new();
+    let text = rules.migrate(3, r#"{"unit":"pcs","total":7.50,"unknown":1}"#.to_owned());
+    assert_eq!(text.unwrap(), r#"{"total":7.50,"unit":"pcs"}"#);
+    let failed = |version, state: &str| match rules.migrate(version, state.to_owned()) {
+        Err(Disposition::Malformed(why)) => why,
+        other => panic!("expected malformed, got {other:?}"),
+    };
+    let renamed = failed(3, r#"{"sum":7,"unit":"pcs"}"#);
+    assert!(
+        renamed.contains("a state of version 3 can't be read: missing field `total`"),
+        "{renamed}"
+    );
+    assert!(failed(3, r#"{"total":"x","unit":1}"#).contains("in /"));
+    assert!(failed(4, "{}").contains("newer than these rules, which write version 3"));
+}
+
 fn message(origin: Origin, name: &str) -> Message {
     Message {
         id: "1".to_owned(),
@@ -407,4 +427,154 @@ fn mistakes_in_a_contract_are_listed_all_at_once() {
 #[should_panic(expected = "the contract has mistakes")]
 fn no_scenario_runs_on_a_contract_with_mistakes() {
     let _ = given_nothing::<Muddled>();
+}
+
+/// Publishes and sets as much as the body says.
+struct Lavish;
+
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Wanted {
+    events: usize,
+    event_bytes: usize,
+    key_bytes: usize,
+    timers: usize,
+    state_bytes: usize,
+    reply_bytes: usize,
+}
+
+const SAID: EventType<String> = EventType::new("said", "lavish");
+const WANTED: EventType<Wanted> = EventType::new("wanted", "wishes");
+
+fn give(_: Option<String>, wanted: Wanted, _: &Turn) -> Decision<String, String> {
+    let text = |bytes: usize| "x".repeat(bytes.saturating_sub(2));
+    let mut decision = Decision::put(text(wanted.state_bytes));
+    for _ in 0..wanted.events {
+        let key = "k".repeat(wanted.key_bytes.max(1));
+        decision = decision.publish(SAID, key, &text(wanted.event_bytes));
+    }
+    for _ in 0..wanted.timers {
+        decision = decision.cancel_timer(REMIND);
+    }
+    decision.reply(text(wanted.reply_bytes))
+}
+
+impl Participant for Lavish {
+    type State = String;
+
+    fn contract() -> Contract<String> {
+        Contract::new("lavish", "1.0.0", "Gives what is wanted.")
+            .command(Command::upsert("give", Method::Post, "/{who}", give).summary("Gives."))
+            .on(Subscription::to(
+                WANTED,
+                "lavish",
+                "/events",
+                |_: Option<String>, _, _: &Turn| Decision::unchanged(),
+            ))
+            .publishes(SAID)
+            .timer(REMIND, |_: String, _, _: &Turn| Decision::unchanged())
+    }
+}
+
+/// What a scenario fails with, in which this much is wanted; none where it does not fail.
+fn beyond(wanted: &Wanted, limits: Option<Limits>) -> Option<String> {
+    let scenario = given_nothing::<Lavish>();
+    let scenario = match limits {
+        Some(limits) => scenario.limits(limits),
+        None => scenario,
+    };
+    failure(|| drop(scenario.when_command("give", wanted)))
+}
+
+fn failure(test: impl FnOnce()) -> Option<String> {
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).err()?;
+    Some(*failed.downcast::<String>().unwrap())
+}
+
+#[test]
+fn a_scenario_fails_where_the_default_limits_of_a_host_would() {
+    type Set = fn(&mut Wanted, usize);
+    let limits: [(&str, usize, Set); 6] = [
+        ("turn.events", 64, |wanted, n| wanted.events = n),
+        ("turn.timers", 16, |wanted, n| wanted.timers = n),
+        ("turn.state_bytes", 256 << 10, |wanted, n| {
+            wanted.state_bytes = n
+        }),
+        ("turn.reply_bytes", 1 << 20, |wanted, n| {
+            wanted.reply_bytes = n
+        }),
+        ("turn.event_bytes", 512 << 10, |wanted, n| {
+            (wanted.events, wanted.event_bytes) = (1, n);
+        }),
+        ("turn.key_bytes", 512, |wanted, n| {
+            (wanted.events, wanted.key_bytes) = (1, n)
+        }),
+    ];
+    for (setting, limit, set) in limits {
+        let of = |number| {
+            let mut wanted = Wanted::default();
+            set(&mut wanted, number);
+            wanted
+        };
+        assert_eq!(beyond(&of(limit), None), None, "{setting}");
+        let said = beyond(&of(limit + 1), None).unwrap();
+        assert!(said.contains("nothing of it would take effect"), "{said}");
+        assert!(said.contains(&(limit + 1).to_string()), "{said}");
+        assert!(
+            said.contains(&format!(
+                "takes {limit} unless its operator raises `{setting}`"
+            )),
+            "{said}"
+        );
+        let raised = Limits::default().with(setting, limit + 1);
+        assert_eq!(beyond(&of(limit + 1), Some(raised)), None, "{setting}");
+    }
+}
+
+#[test]
+fn a_scenario_fails_where_a_host_would_not_offer_its_message() {
+    let spaces = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
+    let command = |key: &str, body: &str| {
+        failure(|| {
+            drop(
+                given_nothing::<Lavish>()
+                    .key(key)
+                    .when_command_json("give", body),
+            )
+        })
+    };
+    assert_eq!(command(&"k".repeat(512), &spaces(1 << 20)), None);
+    assert!(
+        command(&"k".repeat(513), "{}")
+            .unwrap()
+            .contains("`turn.key_bytes`")
+    );
+    assert!(
+        command("k", &spaces((1 << 20) + 1))
+            .unwrap()
+            .contains("`http.body_bytes`")
+    );
+    let event =
+        |body: &str| failure(|| drop(given_nothing::<Lavish>().when_event_json(WANTED, body)));
+    assert_eq!(event(&spaces(1 << 20)), None);
+    assert!(
+        event(&spaces((1 << 20) + 1))
+            .unwrap()
+            .contains("`turn.record_bytes`")
+    );
+    let timer = |bytes: usize| {
+        failure(|| drop(given_nothing::<Lavish>().when_timer(REMIND, &"x".repeat(bytes - 2))))
+    };
+    assert_eq!(timer(512 << 10), None);
+    assert!(
+        timer((512 << 10) + 1)
+            .unwrap()
+            .contains("`turn.event_bytes`")
+    );
+    let state = |bytes: usize| {
+        let scenario = given::<Lavish>("x".repeat(bytes - 2));
+        failure(|| drop(scenario.when_timer(REMIND, &String::new())))
+    };
+    assert_eq!(state(256 << 10), None);
+    assert!(state((256 << 10) + 1).unwrap().contains("the given state"));
 }

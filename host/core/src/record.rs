@@ -4,6 +4,8 @@
 //! The attributes are CloudEvents 1.0 context attributes in Kafka binary mode and W3C trace
 //! context; [`Attributes`] names the headers. The value is the event's body and nothing else.
 
+use serde::{Deserialize, Serialize};
+
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -40,7 +42,8 @@ impl std::fmt::Display for Position {
 }
 
 /// What the headers of a record say. Every one may be missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Attributes {
     /// `ce_id`.
     pub id: Option<String>,

@@ -6,11 +6,14 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// How often and how soon to try again.
+/// How often, how soon and for how long to try again: whichever bound comes first ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included. At least 1.
+    /// Attempts in all, the first included. At least 1. An attempt that a command on the same aggregate brought about is not
+    /// counted.
     pub attempts: u32,
+    /// Seconds from the first attempt to the last. A restart begins attempts and seconds anew.
+    pub seconds: u64,
     /// Wait before the second attempt, in milliseconds; it doubles with each further one.
     pub first_delay_ms: u64,
     /// Longest wait between two attempts, in milliseconds.
@@ -20,7 +23,8 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 10,
+            attempts: 100,
+            seconds: 600,
             first_delay_ms: 100,
             max_delay_ms: 30_000,
         }
@@ -37,15 +41,17 @@ pub enum Next {
 }
 
 impl RetryPolicy {
-    /// What follows the attempt with this number; the first attempt is number 1.
+    /// What follows the attempt with this number, so many milliseconds after the first one, which is number 1. The last
+    /// attempt is made when the time is over.
     #[must_use]
-    pub fn after(&self, attempt: u32) -> Next {
-        if attempt >= self.attempts {
+    pub fn after(&self, attempt: u32, waited_ms: u64) -> Next {
+        let left = (self.seconds.saturating_mul(1_000)).saturating_sub(waited_ms);
+        if attempt >= self.attempts || left == 0 {
             return Next::GiveUp;
         }
         let doublings = attempt.saturating_sub(1).min(32);
         let delay = self.first_delay_ms.saturating_mul(1 << doublings);
-        Next::RetryAfter(delay.min(self.max_delay_ms))
+        Next::RetryAfter(delay.min(self.max_delay_ms).min(left))
     }
 }
 
@@ -57,10 +63,11 @@ mod tests {
     fn waits_double_up_to_the_longest_and_then_it_gives_up() {
         let policy = RetryPolicy {
             attempts: 5,
+            seconds: 600,
             first_delay_ms: 100,
             max_delay_ms: 350,
         };
-        let next: Vec<_> = (1..=5).map(|attempt| policy.after(attempt)).collect();
+        let next: Vec<_> = (1..=5).map(|attempt| policy.after(attempt, 0)).collect();
         assert_eq!(
             next,
             [
@@ -74,12 +81,35 @@ mod tests {
     }
 
     #[test]
+    fn the_last_attempt_is_made_when_the_time_is_over() {
+        let policy = RetryPolicy {
+            attempts: 100,
+            seconds: 2,
+            first_delay_ms: 500,
+            max_delay_ms: 30_000,
+        };
+        let waited = [(1, 0), (2, 500), (3, 1_500), (4, 2_000), (4, 9_000)];
+        let next = waited.map(|(attempt, waited)| policy.after(attempt, waited));
+        assert_eq!(
+            next,
+            [
+                Next::RetryAfter(500),
+                Next::RetryAfter(1_000),
+                Next::RetryAfter(500),
+                Next::GiveUp,
+                Next::GiveUp
+            ]
+        );
+    }
+
+    #[test]
     fn absurd_numbers_do_not_overflow() {
         let policy = RetryPolicy {
             attempts: u32::MAX,
+            seconds: u64::MAX,
             first_delay_ms: u64::MAX,
             max_delay_ms: u64::MAX,
         };
-        assert_eq!(policy.after(u32::MAX - 1), Next::RetryAfter(u64::MAX));
+        assert_eq!(policy.after(u32::MAX - 1, 0), Next::RetryAfter(u64::MAX));
     }
 }

@@ -74,8 +74,14 @@ pub struct ReadyParticipant {
     pub file: Option<ComponentFile>,
     /// The component that was refused since; none where the active generation is newer.
     pub refused: Option<RefusedOverview>,
-    /// Aggregates whose states could not be migrated.
+    /// Aggregates whose states can't be read.
     pub quarantined: u64,
+    /// Messages that wait in the store until they can be decided.
+    #[serde(default)]
+    pub parked: u64,
+    /// Timers that are due and could not be decided.
+    #[serde(default)]
+    pub parked_timers: u64,
 }
 
 impl Status {
@@ -159,6 +165,8 @@ fn told(participant: ParticipantOverview) -> ReadyParticipant {
         version,
         file: participant.file,
         quarantined: participant.quarantine.count,
+        parked: participant.parked.messages,
+        parked_timers: participant.parked.timers,
         refused: participant
             .refused
             .into_iter()
@@ -169,7 +177,9 @@ fn told(participant: ParticipantOverview) -> ReadyParticipant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reload::report::{Check, GenerationOverview, Quarantine, Refused, Way};
+    use crate::reload::report::{
+        Check, GenerationOverview, ParkedOverview, Quarantine, Refused, Way,
+    };
 
     fn refused(time: u64) -> RefusedOverview {
         RefusedOverview {
@@ -210,6 +220,11 @@ mod tests {
                 quarantine: Quarantine {
                     count: 2,
                     first: Vec::new(),
+                },
+                parked: ParkedOverview {
+                    messages: 3,
+                    timers: 1,
+                    ..ParkedOverview::default()
                 },
             }],
         }
@@ -305,6 +320,7 @@ mod tests {
             (participant.version.as_str(), participant.quarantined),
             ("of b", 2)
         );
+        assert_eq!((participant.parked, participant.parked_timers), (3, 1));
         assert_eq!(participant.refused, Some(refused(250)));
         assert_eq!(told(vec![refused(200), refused(100)]).refused, None);
     }

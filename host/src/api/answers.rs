@@ -139,10 +139,11 @@ pub(super) fn not_modified() -> Value {
 
 /// The kinds of the host's own problems that every request can meet. A swap may take a route or a method away between the
 /// reading of the document and the request.
-pub(super) const ALWAYS: [Kind; 7] = [
+pub(super) const ALWAYS: [Kind; 8] = [
     Kind::Malformed,
     Kind::NoSuchRoute,
     Kind::MethodNotAllowed,
+    Kind::Quarantined,
     Kind::RulesBroke,
     Kind::StoreFailed,
     Kind::StoreUnusable,

@@ -109,6 +109,9 @@ kinds! {
     Busy "busy" 503:
         "As many swaps wait as the host lets wait.",
         "Try again after the seconds in `Retry-After`.";
+    Quarantined "quarantined" 503:
+        "The rules can't read the state of the aggregate, so it is quarantined: its events and timers are parked, nothing is lost.",
+        "Tell the operator, and try again when rules that can read the state are active; `saga generations` lists what is quarantined.";
     StoreFailed "store-failed" 503:
         "The store could not be written; nothing was changed.",
         "Try again after the seconds in `Retry-After`; the operator sees the cause in `/readyz` and the log.";

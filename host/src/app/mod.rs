@@ -361,7 +361,9 @@ fn start_participant(
         row: prepared.row,
         last_key: prepared.last_key,
         limits: config.turn,
-        retry: config.retry,
+        retry: (config.participants.get(&prepared.name))
+            .map_or(config.retry, |participant| participant.retry(config.retry)),
+        parked: config.parked,
         turns: metrics.turns(&prepared.name),
         instances: metrics.instances(&prepared.name),
         machine: machine.clone(),

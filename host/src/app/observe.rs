@@ -11,10 +11,10 @@ use crate::machine::Machine;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::reload::Reloader;
 use crate::reload::hosted::Hosted;
-use crate::store::{OutboxReaders, Reader, Store, backlog, history};
+use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
 use crate::transport::Transport;
 
-/// Quarantined aggregates that are counted of a participant.
+/// Quarantined aggregates, and parked timers, that are counted of a participant.
 const QUARANTINED: usize = 10_000;
 
 /// Where to look.
@@ -77,6 +77,7 @@ impl Observer {
         for (hosted, told) in self.reloader.hosted().zip(&mut observed.participants) {
             let count = history::quarantined_up_to(sql, hosted.row, QUARANTINED)?;
             told.quarantined = Some(count);
+            told.parked_timers = Some(parked::timers_up_to(sql, hosted.row, QUARANTINED)?);
             for source in hosted.sources() {
                 for extent in self.transport.extents(reader, &source)? {
                     let stored =
@@ -106,5 +107,7 @@ fn participant(hosted: &Hosted) -> ObservedParticipant {
         instances,
         queued,
         quarantined: None,
+        parked: hosted.participant.parked(),
+        parked_timers: None,
     }
 }

@@ -31,7 +31,7 @@ use serde::Serialize;
 
 use crate::http::tls::CertificateFiles;
 use crate::plugin::GuestLimits;
-use crate::store::StoreSettings;
+use crate::store::{ParkedLimits, StoreSettings};
 use crate::transport::kafka::KafkaSettings;
 pub use http::HttpSettings;
 pub use operator::{AdminSettings, ReloadSettings, Token};
@@ -64,8 +64,11 @@ pub struct Config {
     pub turn: TurnLimits,
     /// Bounds of a guest.
     pub guest: GuestLimits,
-    /// Further attempts.
+    /// Further attempts at a record or a timer that the rules want to be given later, or on which they took too long. Meanwhile
+    /// records and timers of its aggregate wait in their order, and commands are let through.
     pub retry: RetryPolicy,
+    /// Messages that wait in the store: for another attempt, or because the state of their aggregate can't be read.
+    pub parked: ParkedLimits,
     /// Kafka; none for the embedded log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
@@ -116,6 +119,17 @@ pub struct ParticipantConfig {
     /// Consumer groups that are called otherwise, by their name in the component.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, String>,
+    /// Further attempts at its messages, where they are not those of `[retry]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+}
+
+impl ParticipantConfig {
+    /// Further attempts at its messages.
+    #[must_use]
+    pub fn retry(&self, of_all: RetryPolicy) -> RetryPolicy {
+        self.retry.unwrap_or(of_all)
+    }
 }
 
 /// Everything that is wrong with the settings.
@@ -214,6 +228,7 @@ fn variable((name, value): (String, String)) -> Option<Override> {
 }
 
 fn read(reader: &mut Reader) -> Config {
+    let retry = read_retry(reader, &["retry"], RetryPolicy::default());
     Config {
         data_dir: reader
             .get(&["data_dir"], "saga-data".to_owned(), not_empty)
@@ -240,9 +255,10 @@ fn read(reader: &mut Reader) -> Config {
         },
         turn: read_turn(reader),
         guest: read_guest(reader),
-        retry: read_retry(reader),
+        retry,
+        parked: read_parked(reader),
         kafka: kafka::read_kafka(reader),
-        participants: read_participants(reader),
+        participants: read_participants(reader, retry),
     }
 }
 
@@ -312,28 +328,34 @@ fn read_guest(reader: &mut Reader) -> GuestLimits {
     }
 }
 
-fn read_retry(reader: &mut Reader) -> RetryPolicy {
-    let default = RetryPolicy::default();
+fn read_retry(reader: &mut Reader, section: &[&str], default: RetryPolicy) -> RetryPolicy {
+    let mut at = |key, default, least, most| {
+        let path: Vec<&str> = section.iter().copied().chain([key]).collect();
+        reader.get(&path, default, in_range(least, most))
+    };
+    let attempts = at("attempts", default.attempts.into(), 1, u32::MAX.into());
     RetryPolicy {
-        attempts: reader.get(
-            &["retry", "attempts"],
-            default.attempts,
-            in_range(1, u32::MAX),
-        ),
-        first_delay_ms: reader.get(
-            &["retry", "first_delay_ms"],
-            default.first_delay_ms,
-            in_range(1, 86_400_000),
-        ),
-        max_delay_ms: reader.get(
-            &["retry", "max_delay_ms"],
-            default.max_delay_ms,
-            in_range(1, 86_400_000),
-        ),
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        seconds: at("seconds", default.seconds, 1, 2_592_000),
+        first_delay_ms: at("first_delay_ms", default.first_delay_ms, 1, 86_400_000),
+        max_delay_ms: at("max_delay_ms", default.max_delay_ms, 1, 86_400_000),
     }
 }
 
-fn read_participants(reader: &mut Reader) -> BTreeMap<String, ParticipantConfig> {
+fn read_parked(reader: &mut Reader) -> ParkedLimits {
+    let default = ParkedLimits::default();
+    let mut at = |key, default, most| reader.get(&["parked", key], default, in_range(0, most));
+    ParkedLimits {
+        messages: at("messages", default.messages, 10_000_000),
+        bytes: at("bytes", default.bytes, 1 << 40),
+        aggregate_messages: at("aggregate_messages", default.aggregate_messages, 10_000_000),
+    }
+}
+
+fn read_participants(
+    reader: &mut Reader,
+    of_all: RetryPolicy,
+) -> BTreeMap<String, ParticipantConfig> {
     let mut participants = BTreeMap::new();
     for name in reader.names(&["participants"]) {
         let at = |key| ["participants", name.as_str(), key];
@@ -343,6 +365,9 @@ fn read_participants(reader: &mut Reader) -> BTreeMap<String, ParticipantConfig>
         let tls = http::read_tls(reader, &at("tls"));
         let topics = read_texts(reader, &at("topics"));
         let groups = read_texts(reader, &at("groups"));
+        let retry = reader
+            .is_given(&at("retry"))
+            .then(|| read_retry(reader, &at("retry"), of_all));
         match component {
             Some(component) => {
                 let config = ParticipantConfig {
@@ -352,6 +377,7 @@ fn read_participants(reader: &mut Reader) -> BTreeMap<String, ParticipantConfig>
                     tls,
                     topics,
                     groups,
+                    retry,
                 };
                 participants.insert(name, config);
             }

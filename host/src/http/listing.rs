@@ -167,7 +167,7 @@ impl Shown {
     /// Takes the answer of one item; false where the rules were swapped, so that the page has to be made anew.
     fn take(&mut self, key: &str, answer: Answer) -> Result<bool, Problem> {
         self.last = Some(key.to_owned());
-        let fault = match answer {
+        let (kind, fault) = match answer {
             Answer::Replied(Reply::Done(item) | Reply::Pending(item), _) => {
                 self.bytes += item.len();
                 self.items.push(item);
@@ -175,16 +175,18 @@ impl Shown {
             }
             Answer::Replied(Reply::Refused(_), _) => return Ok(true),
             Answer::CheckAgain(_) => return Ok(false),
-            Answer::Broke(fault) => fault,
+            Answer::Broke(fault) => (Kind::RulesBroke, fault),
+            Answer::Quarantined(fault) => (Kind::Quarantined, fault),
             Answer::Malformed(reason) => {
-                Fault::new(FaultKind::BadOutput, format!("malformed: {reason}"))
+                let detail = format!("malformed: {reason}");
+                (Kind::RulesBroke, Fault::new(FaultKind::BadOutput, detail))
             }
             Answer::TryLater(reason) => return Err(try_later(reason)),
             Answer::StoreFailed(fault) => return Err(reply::store_failed(&fault)),
         };
         let key = shorten(key.to_owned());
         let detail = format!("the rules broke on the item of key `{key}`: {fault}");
-        Err(Problem::new(Kind::RulesBroke, detail))
+        Err(Problem::new(kind, detail))
     }
 
     fn response(self, asked: &Asked, head: &Parts, page: &Page) -> Answered {

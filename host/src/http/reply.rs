@@ -3,6 +3,7 @@
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use saga_core::outcome::Reply;
+use saga_core::rules::Fault;
 
 use super::answer::{Answered, json_response};
 use super::conditional;
@@ -20,6 +21,7 @@ pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
         Answer::TryLater(reason) => try_later(reason),
         Answer::CheckAgain(_) => try_later("the rules were swapped".into()),
         Answer::StoreFailed(fault) => store_failed(&fault),
+        Answer::Quarantined(fault) => quarantined(&fault),
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
             Problem::new(Kind::RulesBroke, detail)
@@ -55,6 +57,14 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// The problem of an aggregate whose state can't be read.
+pub(super) fn quarantined(fault: &Fault) -> Problem {
+    let detail = format!(
+        "the rules can't read the state of this aggregate, and nothing was changed: {fault}"
+    );
+    Problem::new(Kind::Quarantined, detail).retry_after(60)
 }
 
 /// The problem of a store that failed.

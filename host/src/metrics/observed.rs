@@ -48,8 +48,12 @@ pub struct ObservedParticipant {
     pub instances: usize,
     /// Turns that wait for an instance.
     pub queued: usize,
-    /// Aggregates whose states could not be migrated; none where it is not known.
+    /// Aggregates whose states can't be read; none where it is not known.
     pub quarantined: Option<u64>,
+    /// Messages that are parked, and their bytes.
+    pub parked: (usize, usize),
+    /// Timers that are parked; none where it is not known.
+    pub parked_timers: Option<u64>,
 }
 
 /// A topic that is published to.
@@ -183,8 +187,27 @@ impl Observed {
         gauges(
             registry,
             "quarantined_aggregates",
-            "Aggregates whose states could not be migrated, counted up to 10000",
-            of.filter_map(|one| Some((labels(one), one.quarantined?))),
+            "Aggregates whose states can't be read, counted up to 10000",
+            of.clone()
+                .filter_map(|one| Some((labels(one), one.quarantined?))),
+        );
+        gauges(
+            registry,
+            "parked_messages",
+            "Messages that wait in the store, for another attempt or for rules that can decide them",
+            of.clone().map(|one| (labels(one), one.parked.0 as u64)),
+        );
+        gauges(
+            registry,
+            "parked_bytes",
+            "Bytes of the messages that wait in the store",
+            of.clone().map(|one| (labels(one), one.parked.1 as u64)),
+        );
+        gauges(
+            registry,
+            "parked_timers",
+            "Timers that are due and could not be decided, counted up to 10000",
+            of.filter_map(|one| Some((labels(one), one.parked_timers?))),
         );
     }
 

@@ -56,11 +56,13 @@ pub enum End {
     Fault,
     /// It was settled before, and came again.
     Duplicate,
+    /// It waits in the store: for another attempt, or for rules that can decide it.
+    Parked,
     /// The store could not keep it: what was decided did not come to be. A record comes again.
     Void,
 }
 
-const ENDS: [End; 8] = [
+const ENDS: [End; 9] = [
     End::Decided,
     End::Refused,
     End::Malformed,
@@ -68,6 +70,7 @@ const ENDS: [End; 8] = [
     End::DeadLetter,
     End::Fault,
     End::Duplicate,
+    End::Parked,
     End::Void,
 ];
 
@@ -81,6 +84,7 @@ impl End {
             Self::DeadLetter => "dead-letter",
             Self::Fault => "fault",
             Self::Duplicate => "duplicate",
+            Self::Parked => "parked",
             Self::Void => "void",
         }
     }
@@ -89,7 +93,8 @@ impl End {
     fn is_of(self, sort: Sort) -> bool {
         match self {
             Self::Refused => matches!(sort, Sort::Command | Sort::Read),
-            Self::DeadLetter => matches!(sort, Sort::Event | Sort::Timer),
+            Self::DeadLetter => sort == Sort::Event,
+            Self::Parked => matches!(sort, Sort::Event | Sort::Timer),
             Self::Duplicate => sort == Sort::Event,
             _ => true,
         }
@@ -137,7 +142,7 @@ const FAULTS: [FaultKind; 7] = [
 ];
 
 /// Reasons of dead letters that are no faults.
-const REASONS: [&str; 2] = ["malformed", "retries-exhausted"];
+const REASONS: [&str; 3] = ["malformed", "retries-exhausted", "parking-full"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TurnLabels {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use saga_core::identity::Identity;
 use saga_core::message::{Envelope, Message};
-use saga_core::outcome::{Disposition, Reply, StateChange};
+use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules, Upkeep, shorten};
 use saga_core::settle::{self, Before, Settlement};
 
@@ -15,6 +15,8 @@ use super::active::Active;
 use super::cache::{Aggregate, Cache};
 use super::participant::Shared;
 use super::turnover::Turnover;
+use crate::store::parked::{self, ParkedRow};
+use crate::store::read::StoredTimer;
 use crate::store::{FiredTimer, Progress, Reader, StoreFault};
 
 /// Decides for one worker.
@@ -41,7 +43,7 @@ pub(super) enum Undecided {
     Malformed(String),
     RetryLater(String),
     Broke(Fault),
-    /// The state of its aggregate could not be brought to the current shape.
+    /// The state of its aggregate can't be read, or not be brought to the current shape.
     NotMigrated(Fault),
     Store(StoreFault),
     /// The machine lacked something.
@@ -137,8 +139,7 @@ impl Decider {
     fn settled_once(&mut self, envelope: &Envelope) -> Result<Decided, Undecided> {
         let (aggregate, was_migrated) = self.aggregate(&envelope.message.key)?;
         let state = aggregate.state.as_deref();
-        let decision = self.call(state, &envelope.message)?;
-        let outcome = decision.answer.map_err(undecided)?;
+        let (outcome, fuel) = self.outcome(state, &envelope.message)?;
         let before = Before {
             state,
             revision: aggregate.revision,
@@ -149,7 +150,7 @@ impl Decider {
             envelope,
             before,
             outcome,
-            decision.fuel,
+            fuel,
         )
         .map_err(Undecided::Broke)?;
         Ok(Decided {
@@ -171,10 +172,43 @@ impl Decider {
 
     fn answered_once(&mut self, message: &Message) -> Result<(Reply, u64), Undecided> {
         let (aggregate, _) = self.aggregate(&message.key)?;
-        let decision = self.call(aggregate.state.as_deref(), message)?;
-        let outcome = decision.answer.map_err(undecided)?;
+        let (outcome, _) = self.outcome(aggregate.state.as_deref(), message)?;
         let reply = settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
         Ok((reply, aggregate.ticket))
+    }
+
+    /// What the rules answer, and the fuel that they used.
+    fn outcome(
+        &mut self,
+        state: Option<&str>,
+        message: &Message,
+    ) -> Result<(Outcome, u64), Undecided> {
+        let decision = self.call(state, message);
+        let answered = decision.and_then(|decision| {
+            let outcome = decision.answer.map_err(undecided)?;
+            Ok((outcome, decision.fuel))
+        });
+        answered.map_err(|undecided| self.blamed(state, undecided))
+    }
+
+    /// What is to blame where the rules broke or call the message malformed: the state, if they can't read it when they are asked
+    /// for nothing else.
+    #[cold]
+    fn blamed(&mut self, state: Option<&str>, undecided: Undecided) -> Undecided {
+        let may_be_the_state = match &undecided {
+            Undecided::Malformed(_) => true,
+            Undecided::Broke(fault) => !fault.may_pass(),
+            _ => false,
+        };
+        let Some(state) = state.filter(|_| may_be_the_state) else {
+            return undecided;
+        };
+        let current = self.active.description().state.version;
+        match self.rules.migrate(current, state) {
+            Ok(_) => undecided,
+            Err(fault) if fault.may_pass() => lacked_or(Undecided::Broke, fault),
+            Err(fault) => lacked_or(Undecided::NotMigrated, fault),
+        }
     }
 
     fn call(&mut self, state: Option<&str>, message: &Message) -> Result<Decision, Undecided> {
@@ -220,6 +254,16 @@ impl Decider {
     /// Whether a timer is set, as far as the store knows.
     pub(super) fn timer_is_set(&self, timer: &FiredTimer) -> rusqlite::Result<bool> {
         self.reader.timer_is_set(self.shared.row, timer)
+    }
+
+    /// The timer that is set for that time, as far as the store knows.
+    pub(super) fn timer(&self, timer: &FiredTimer) -> rusqlite::Result<Option<StoredTimer>> {
+        parked::timer(self.reader.connection(), self.shared.row, timer)
+    }
+
+    /// The first message parked for a key after the one with this number, as far as the store knows.
+    pub(super) fn parked(&self, key: &str, after: i64) -> rusqlite::Result<Option<ParkedRow>> {
+        parked::next(self.reader.connection(), self.shared.row, key, after)
     }
 
     /// Remembers what the entry with this ticket leaves of the aggregate.

@@ -1,4 +1,4 @@
-//! What follows a message that was not decided: another attempt, or a dead letter.
+//! What follows a message that was not decided: another attempt, the quarantine of its aggregate, or a dead letter.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use saga_core::rules::{Fault, FaultKind};
 use super::active::Active;
 use super::decide::Undecided;
 use super::participant::Shared;
-use super::turn::TimerTurn;
+use super::turn::Trial;
 use crate::clock::now_ms;
 use crate::metrics::turns::End;
-use crate::store::{DeadLetter, Quarantine, Taken};
+use crate::store::parked::ParkedTimer;
+use crate::store::{DeadLetter, FiredTimer, Quarantine};
 
 /// Bytes of a value that are kept with a dead letter in any case.
 const KEPT_BYTES: usize = 1 << 20;
@@ -27,26 +28,33 @@ pub(super) const MACHINE_RETRY: Duration = Duration::from_millis(500);
 /// The reason of a dead letter that the rules asked to be given later again and again.
 const RETRIES_EXHAUSTED: &str = "retries-exhausted";
 
-/// What follows, after so many attempts.
-pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u32) -> Failure {
-    let retry = |given_up| match policy.after(attempts) {
-        Next::RetryAfter(ms) => Failure::Retry(Duration::from_millis(ms)),
-        Next::GiveUp => Failure::GiveUp(given_up),
+/// The reason of a dead letter for which there was no room among the parked messages.
+pub(super) const PARKING_FULL: &str = "parking-full";
+
+/// What follows, after these attempts.
+pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, trial: &mut Trial) -> Failure {
+    let may_pass = match &undecided {
+        Undecided::RetryLater(_) => true,
+        Undecided::Broke(fault) | Undecided::NotMigrated(fault) => fault.may_pass(),
+        Undecided::Malformed(_) => false,
+        // Says nothing of the message: it is never given up for it (invariant 5).
+        Undecided::Store(_) => return Failure::Retry(STORE_RETRY),
+        // No more does this (invariant 12).
+        Undecided::Machine(_) => return Failure::Retry(MACHINE_RETRY),
     };
+    if may_pass && let Next::RetryAfter(ms) = policy.after(trial.attempts, trial.waited_ms()) {
+        return Failure::Retry(Duration::from_millis(ms));
+    }
+    // What may not pass, the same input would bring about again.
     match undecided {
         Undecided::Malformed(detail) => Failure::GiveUp(GivenUp::malformed(detail)),
-        Undecided::RetryLater(detail) => retry(GivenUp {
+        Undecided::RetryLater(detail) => Failure::GiveUp(GivenUp {
             reason: RETRIES_EXHAUSTED,
             ..GivenUp::malformed(detail)
         }),
-        Undecided::Broke(fault) if fault.may_pass() => retry(GivenUp::broke(fault)),
-        // The same input would break it again.
         Undecided::Broke(fault) => Failure::GiveUp(GivenUp::broke(fault)),
-        Undecided::NotMigrated(fault) if fault.may_pass() => retry(GivenUp::not_migrated(fault)),
-        Undecided::NotMigrated(fault) => Failure::GiveUp(GivenUp::not_migrated(fault)),
-        // Says nothing of the message: it is never given up for it (invariant 5).
+        Undecided::NotMigrated(fault) => Failure::Quarantine(fault),
         Undecided::Store(_) => Failure::Retry(STORE_RETRY),
-        // No more does this (invariant 12).
         Undecided::Machine(_) => Failure::Retry(MACHINE_RETRY),
     }
 }
@@ -55,7 +63,9 @@ pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, attempts: u3
 pub(super) enum Failure {
     /// Another attempt, after this time.
     Retry(Duration),
-    /// It becomes a dead letter.
+    /// The state of its aggregate can't be read: its messages are parked.
+    Quarantine(Fault),
+    /// It becomes a dead letter; a timer is parked.
     GiveUp(GivenUp),
 }
 
@@ -67,8 +77,6 @@ pub(super) struct GivenUp {
     pub(super) detail: String,
     /// Whether the rules broke.
     pub(super) is_fault: bool,
-    /// Whether the state of its aggregate is what was wrong.
-    pub(super) is_not_migrated: bool,
 }
 
 impl GivenUp {
@@ -77,7 +85,6 @@ impl GivenUp {
             reason: "malformed",
             detail,
             is_fault: false,
-            is_not_migrated: false,
         }
     }
 
@@ -85,7 +92,7 @@ impl GivenUp {
     pub(super) fn end(&self) -> End {
         match self.reason {
             _ if self.is_fault => End::Fault,
-            RETRIES_EXHAUSTED => End::DeadLetter,
+            RETRIES_EXHAUSTED | PARKING_FULL => End::DeadLetter,
             _ => End::Malformed,
         }
     }
@@ -94,7 +101,7 @@ impl GivenUp {
     /// could otherwise fill the store (invariant 9). Where it is told, it can be read again.
     pub(super) fn of_record(
         mut self,
-        taken: &Taken,
+        group: &str,
         record: &Record,
         attempts: u32,
         shared: &Shared,
@@ -109,7 +116,7 @@ impl GivenUp {
             ));
         }
         DeadLetter {
-            consumer: taken.session.source.group.to_string(),
+            consumer: group.to_owned(),
             topic: record.position.topic.to_string(),
             partition: record.position.partition,
             offset: record.position.offset,
@@ -127,20 +134,27 @@ impl GivenUp {
         }
     }
 
-    /// The dead letter of a timer.
-    pub(super) fn of_timer(self, turn: &TimerTurn, active: &Active) -> DeadLetter {
-        DeadLetter {
-            consumer: "timer".into(),
-            topic: turn.fired.name.clone(),
-            partition: 0,
-            offset: 0,
-            key: Some(turn.fired.key.clone().into_bytes()),
-            value: Some(turn.envelope.message.body.clone().into_bytes()),
+    /// A timer that is parked, after so many attempts.
+    pub(super) fn of_timer(self, fired: FiredTimer, attempts: u32, active: &Active) -> ParkedTimer {
+        ParkedTimer {
+            fired,
             reason: self.reason.into(),
             detail: self.detail,
-            attempts: turn.attempts,
+            attempts,
             digest: active.digest().into(),
             time: now_ms(),
+        }
+    }
+
+    /// There is no room to park a message of an aggregate whose state can't be read. `is_fault` where that was tried.
+    pub(super) fn no_room(detail: &str, is_fault: bool) -> Self {
+        let limits = "raise parked.messages, parked.bytes or parked.aggregate_messages";
+        Self {
+            reason: PARKING_FULL,
+            is_fault,
+            ..Self::malformed(format!(
+                "its aggregate is quarantined, and as many messages are parked as may be ({limits}): {detail}"
+            ))
         }
     }
 
@@ -152,10 +166,10 @@ impl GivenUp {
         }
     }
 
-    fn not_migrated(fault: Fault) -> Self {
+    /// The state of its aggregate can't be read.
+    pub(super) fn not_migrated(fault: Fault) -> Self {
         Self {
             reason: fault_word(FaultKind::Migration),
-            is_not_migrated: true,
             ..Self::broke(fault)
         }
     }
@@ -191,6 +205,8 @@ mod tests {
 
     #[test]
     fn invariant_5_no_fault_of_the_store_is_charged_to_a_message() {
+        let mut trial = Trial::default();
+        trial.attempts = u32::MAX;
         for code in [
             ffi::SQLITE_NOMEM,
             ffi::SQLITE_CANTOPEN,
@@ -199,7 +215,7 @@ mod tests {
             ffi::SQLITE_CORRUPT,
         ] {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-            let next = what_next(&RetryPolicy::default(), error.into(), u32::MAX);
+            let next = what_next(&RetryPolicy::default(), error.into(), &mut trial);
             assert!(matches!(next, Failure::Retry(_)), "{code}");
         }
     }

@@ -17,7 +17,7 @@
 //! - `outgoing`: what a turn publishes, as rows of the outbox
 //! - `recent`: the identities that are on their way to disk
 //! - [`repeats`]: commands that carry an idempotency key: is this the first, and what was replied to it
-//! - [`parked`]: the keys that wait for another attempt
+//! - [`waiting`]: the keys that wait a moment for another attempt; `held`: those whose messages are parked in the store
 //! - [`timers`]: offers the timers that are due
 //!
 //! Must not know: rdkafka, SQL, wasmtime types. Invariants that live here: 4 (turns of one key run in
@@ -27,8 +27,8 @@ pub mod active;
 pub mod cache;
 mod decide;
 mod given_up;
+mod held;
 mod outgoing;
-pub mod parked;
 pub mod participant;
 mod recent;
 pub mod repeats;
@@ -36,6 +36,7 @@ pub mod succession;
 pub mod timers;
 pub mod turn;
 mod turnover;
+pub mod waiting;
 pub mod worker;
 
 pub use active::{Active, Lane};

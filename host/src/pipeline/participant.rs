@@ -1,7 +1,7 @@
 //! One participant: takes commands, records and timers, and gives each to the worker of its key.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -17,16 +17,18 @@ use tokio::sync::oneshot;
 
 use super::active::Active;
 use super::repeats::Lookups;
-use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Turn};
+use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Trial, Turn};
 use super::turnover::Slot;
-use super::worker::Worker;
+use super::worker::{Place, Worker};
 use crate::changes::Watch;
 use crate::clock::{now_ms, random_tail};
 use crate::machine::Machine;
 use crate::metrics::instances::Instances;
 use crate::metrics::turns::Turns;
 use crate::store::read::StoredTimer;
-use crate::store::{FiredTimer, Store, Taken};
+use crate::store::{
+    FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, Taken, history, parked,
+};
 use crate::transport::{Delivery, Sink};
 
 /// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant 9).
@@ -42,6 +44,8 @@ pub struct ParticipantSettings {
     pub limits: TurnLimits,
     /// How often and how soon to try again.
     pub retry: RetryPolicy,
+    /// How much may be parked.
+    pub parked: ParkedLimits,
     /// What its turns are counted by.
     pub turns: Turns,
     /// What its instances are counted by.
@@ -60,6 +64,9 @@ pub(super) struct Shared {
     pub(super) turns: Turns,
     pub(super) instances: Instances,
     pub(super) machine: Machine,
+    pub(super) parked: Arc<ParkedRoom>,
+    /// Whether any of its aggregates is or was quarantined since the start: then what is decided lifts the quarantine.
+    pub(super) has_quarantine: AtomicBool,
 }
 
 /// A participant that runs.
@@ -91,6 +98,10 @@ impl Participant {
         instances: Vec<Box<dyn Rules + Send>>,
         store: Arc<Store>,
     ) -> anyhow::Result<Self> {
+        let reader = store.reader()?;
+        let sql = reader.connection();
+        let held = parked::keys(sql, settings.row)?;
+        let quarantined = history::quarantined_up_to(sql, settings.row, 1)?;
         let shared = Arc::new(Shared {
             row: settings.row,
             name: active.description().name.clone(),
@@ -100,19 +111,23 @@ impl Participant {
             turns: settings.turns,
             instances: settings.instances,
             machine: settings.machine,
+            parked: ParkedRoom::of(settings.parked, sql, settings.row)?,
+            has_quarantine: (quarantined > 0).into(),
         });
+        let count = instances.len().max(1);
         let mut workers = Vec::new();
         let mut threads = Vec::new();
         for (number, rules) in instances.into_iter().enumerate() {
             let (give, take) = bounded(QUEUE);
             let turnovers = Arc::<Slot>::default();
-            let worker = Worker::new(
-                shared.clone(),
-                (active.clone(), rules),
-                shared.store.reader()?,
-                take,
-                turnovers.clone(),
-            );
+            let own = |(key, _): &&(String, usize)| place_of(key, count) == number;
+            let place = Place {
+                turns: take,
+                turnovers: turnovers.clone(),
+                parked: held.iter().filter(own).cloned().collect(),
+            };
+            let reader = shared.store.reader()?;
+            let worker = Worker::new(shared.clone(), (active.clone(), rules), reader, place);
             let name = format!("{}-{number}", shared.name);
             threads.push(
                 std::thread::Builder::new()
@@ -164,6 +179,25 @@ impl Participant {
     #[must_use]
     pub fn row(&self) -> i64 {
         self.shared.row
+    }
+
+    /// How many of its messages are parked, and how many bytes they have.
+    #[must_use]
+    pub fn parked(&self) -> (usize, usize) {
+        self.shared.parked.used()
+    }
+
+    /// Has its parked timers offered again, for rules or limits are others than those that could not decide them.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn release_timers(&self) -> Result<(), StoreFault> {
+        let row = self.shared.row;
+        let released = (self.shared.store).run(move |sql| parked::release_timers(sql, row))?;
+        if released > 0 {
+            self.shared.store.timers().ring();
+        }
+        Ok(())
     }
 
     /// Watches one of its aggregates.
@@ -249,31 +283,7 @@ impl Participant {
 
     /// Offers a timer that is due. `over` is called when the turn is over, whatever became of it.
     pub fn fire(&self, timer: StoredTimer, over: Over) {
-        let source = format!(
-            "{}/timers/{}",
-            identity::source_of(&self.shared.name),
-            timer.name
-        );
-        // Aggregates may set the same timer on one message: the key tells them apart.
-        let cause = identity::Identity {
-            source: source.clone(),
-            id: format!("{}/{}", timer.key, timer.set_by),
-        };
-        let envelope = Envelope {
-            message: Message {
-                id: identity::event_id(&self.shared.name, &cause, timer.due, 0),
-                source,
-                origin: Origin::Timer,
-                name: timer.name.clone(),
-                key: timer.key.clone(),
-                time: now_ms(),
-                correlation: timer.correlation,
-                parameters: Vec::new(),
-                body: timer.body,
-            },
-            made_at: timer.due,
-            traceparent: timer.traceparent,
-        };
+        let envelope = timer_envelope(&self.shared.name, &timer);
         let fired = FiredTimer {
             key: timer.key,
             name: timer.name,
@@ -282,7 +292,7 @@ impl Participant {
         self.give(Turn::Timer(Box::new(TimerTurn {
             envelope,
             fired,
-            attempts: 0,
+            trial: Trial::default(),
             since: self.shared.turns.now(),
             over,
         })));
@@ -322,10 +332,40 @@ impl Participant {
 
     fn worker_of(&self, key: &str) -> Option<Sender<Turn>> {
         let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let number = hasher.finish() % workers.len().max(1) as u64;
-        workers.get(number as usize).map(|line| line.turns.clone())
+        let line = workers.get(place_of(key, workers.len()));
+        line.map(|line| line.turns.clone())
+    }
+}
+
+/// Which of so many workers has the turns of a key.
+fn place_of(key: &str, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    (hasher.finish() % workers.max(1) as u64) as usize
+}
+
+/// The message that a timer of a participant is.
+pub(super) fn timer_envelope(participant: &str, timer: &StoredTimer) -> Envelope {
+    let source = format!("{}/timers/{}", identity::source_of(participant), timer.name);
+    // Aggregates may set the same timer on one message: the key tells them apart.
+    let cause = identity::Identity {
+        source: source.clone(),
+        id: format!("{}/{}", timer.key, timer.set_by),
+    };
+    Envelope {
+        message: Message {
+            id: identity::event_id(participant, &cause, timer.due, 0),
+            source,
+            origin: Origin::Timer,
+            name: timer.name.clone(),
+            key: timer.key.clone(),
+            time: now_ms(),
+            correlation: timer.correlation.clone(),
+            parameters: Vec::new(),
+            body: timer.body.clone(),
+        },
+        made_at: timer.due,
+        traceparent: timer.traceparent.clone(),
     }
 }
 
@@ -364,7 +404,7 @@ impl Sink for Participant {
                 under: active.clone(),
                 taken,
                 record,
-                attempts: 0,
+                trial: Trial::default(),
                 since: self.shared.turns.now(),
             })),
             Admission::Skip => Turn::Passed(taken),

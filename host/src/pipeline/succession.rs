@@ -84,6 +84,7 @@ impl Participant {
             &mut *self.active.write().unwrap_or_else(PoisonError::into_inner),
             next,
         );
+        self.offer_timers_again();
         Ok(Retired {
             _rules: rules,
             _active: Some(before),
@@ -117,10 +118,20 @@ impl Participant {
             handover.decide(decided.is_ok());
         }
         let rules = gone_on(&handovers);
+        if decided.is_ok() {
+            self.offer_timers_again();
+        }
         decided.map(|()| Retired {
             _rules: rules,
             _active: Some(std::mem::replace(&mut *active, next)),
         })
+    }
+
+    fn offer_timers_again(&self) {
+        if let Err(fault) = self.release_timers() {
+            let participant = self.name();
+            tracing::warn!(participant, %fault, "parked timers are offered again at the next start or swap only");
+        }
     }
 
     fn hand_over<E>(

@@ -1,7 +1,8 @@
 //! Offers the timers that are due.
 //!
 //! A timer that was offered and is not yet settled is not offered again. It is deleted in the
-//! transaction of its turn, so a crash before that leaves it to be offered after the next start.
+//! transaction of its turn, so a crash before that leaves it to be offered after the next start. One that can't be decided is
+//! parked: it is offered again at the next start, and when another generation decides.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,12 +28,14 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Starts the thread that offers a participant's timers.
 ///
 /// # Errors
-/// When the thread can't be made or the store can't be read.
+/// When the thread can't be made, or the store can't be read or written.
 pub fn start(
     participant: Arc<Participant>,
     store: &Store,
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
+    // Limits may be others than when they were parked.
+    participant.release_timers()?;
     let reader = store.reader()?;
     let bell = store.timers().clone();
     let name = format!("timers-{}", participant.name());

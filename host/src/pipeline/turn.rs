@@ -1,6 +1,7 @@
 //! What is given to a worker, and what a client is answered.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use saga_core::message::Envelope;
 use saga_core::outcome::Reply;
@@ -65,8 +66,8 @@ pub struct EventTurn {
     pub taken: Taken,
     /// The record, to be kept if it can't be decided.
     pub record: Record,
-    /// How often it was tried.
-    pub attempts: u32,
+    /// The attempts at it.
+    pub trial: Trial,
     /// When it was offered.
     pub since: Since,
 }
@@ -77,12 +78,34 @@ pub struct TimerTurn {
     pub envelope: Envelope,
     /// The timer, to be deleted with the turn.
     pub fired: FiredTimer,
-    /// How often it was tried.
-    pub attempts: u32,
+    /// The attempts at it.
+    pub trial: Trial,
     /// When it was offered.
     pub since: Since,
     /// Dropped when the turn is over.
     pub over: Over,
+}
+
+/// The attempts at a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trial {
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When the first attempt failed.
+    failed: Option<Instant>,
+}
+
+impl Trial {
+    /// Milliseconds since the first attempt failed.
+    pub fn waited_ms(&mut self) -> u64 {
+        let failed = self.failed.get_or_insert_with(Instant::now);
+        u64::try_from(failed.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The next attempt is not counted.
+    pub fn spare(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+    }
 }
 
 /// Calls back when it is dropped: whatever becomes of a turn, whoever offered it hears of its end.
@@ -113,6 +136,15 @@ impl Turn {
             Self::Event(turn) => Some(&turn.envelope.message.key),
             Self::Timer(turn) => Some(&turn.envelope.message.key),
             Self::Unreadable { .. } | Self::Passed(_) | Self::Wake => None,
+        }
+    }
+
+    /// Its next attempt is not counted.
+    pub fn spare_an_attempt(&mut self) {
+        match self {
+            Self::Event(turn) => turn.trial.spare(),
+            Self::Timer(turn) => turn.trial.spare(),
+            _ => {}
         }
     }
 
@@ -161,6 +193,8 @@ pub enum Answer {
     TryLater(String),
     /// The rules broke.
     Broke(Fault),
+    /// The rules can't read the state of the aggregate.
+    Quarantined(Fault),
     /// The store failed; nothing was written.
     StoreFailed(StoreFault),
 }

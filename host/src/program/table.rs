@@ -117,6 +117,7 @@ pub(crate) fn ready(report: &Report) -> String {
                 participant.quarantined
             );
         }
+        waiting(&mut text, participant.parked, participant.parked_timers);
     }
     for reason in report.transport.iter().chain(&report.reason) {
         let _ = writeln!(text, "{reason}");
@@ -157,7 +158,30 @@ fn participant(participant: &ParticipantOverview) -> String {
         let _ = writeln!(text, "  {}", refusal(refused));
     }
     quarantine(&mut text, &participant.quarantine);
+    let parked = &participant.parked;
+    waiting(&mut text, parked.messages, parked.timers);
+    for timer in &parked.first_timers {
+        let _ = writeln!(
+            text,
+            "  parked {} timer {} of {}: {} ({})",
+            utc(timer.since),
+            timer.name,
+            timer.key,
+            timer.reason,
+            timer.detail
+        );
+    }
     text
+}
+
+/// What waits in the store until it can be decided.
+fn waiting(text: &mut String, messages: u64, timers: u64) {
+    if messages > 0 {
+        let _ = writeln!(text, "  {messages} messages are parked");
+    }
+    if timers > 0 {
+        let _ = writeln!(text, "  {timers} timers are parked");
+    }
 }
 
 fn row(generation: &GenerationOverview) -> [String; 9] {
@@ -282,7 +306,9 @@ fn utc(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reload::report::{Check, Difference, Quarantined, Refused, Way};
+    use crate::reload::report::{
+        Check, Difference, ParkedOverview, ParkedTimer, Quarantined, Refused, Way,
+    };
 
     fn digest(letter: char) -> String {
         letter.to_string().repeat(64)
@@ -345,6 +371,18 @@ mod tests {
                     since: 0,
                 }],
             },
+            parked: ParkedOverview {
+                messages: 4,
+                bytes: 900,
+                timers: 1,
+                first_timers: vec![ParkedTimer {
+                    key: "17".into(),
+                    name: "expires".into(),
+                    since: 0,
+                    reason: "trap".into(),
+                    detail: "division by zero".into(),
+                }],
+            },
         };
         let overview_of = |shown: &ParticipantOverview| {
             overview(&Overview {
@@ -362,6 +400,9 @@ booking
   refused 1970-01-01T00:00:00Z dddddddddddd (file): no export; an import
   quarantined 1970-01-01T00:00:00Z 17: no such shape
   and 2 more are quarantined
+  4 messages are parked
+  1 timers are parked
+  parked 1970-01-01T00:00:00Z timer expires of 17: trap (division by zero)
 "
         );
         if let Some(file) = &mut shown.file {

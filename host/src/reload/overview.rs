@@ -5,12 +5,12 @@ use rusqlite::Connection;
 use super::archive::Archive;
 use super::file::File;
 use super::report::{
-    ComponentFile, GenerationOverview, ParticipantOverview, Quarantine, Quarantined,
-    RefusedOverview, Way,
+    ComponentFile, GenerationOverview, ParkedOverview, ParkedTimer, ParticipantOverview,
+    Quarantine, Quarantined, RefusedOverview, Way,
 };
-use crate::store::history;
+use crate::store::{history, parked};
 
-/// Quarantined aggregates that are told of at most.
+/// Quarantined aggregates, and parked timers, that are told of at most.
 const QUARANTINED: usize = 20;
 
 /// What there is to tell of one participant. `file` is the file that it is configured with.
@@ -53,6 +53,7 @@ pub fn of_participant(
         })
         .collect();
     let (count, first) = history::quarantined(sql, row, QUARANTINED)?;
+    let parked = parked(sql, row)?;
     Ok(ParticipantOverview {
         name: name.to_owned(),
         file: file.map(|file| compared(file, &active)),
@@ -70,6 +71,26 @@ pub fn of_participant(
                 })
                 .collect(),
         },
+        parked,
+    })
+}
+
+fn parked(sql: &Connection, row: i64) -> rusqlite::Result<ParkedOverview> {
+    let (messages, bytes) = parked::totals(sql, row)?;
+    let first = parked::timers(sql, row, QUARANTINED)?.into_iter();
+    Ok(ParkedOverview {
+        messages: messages as u64,
+        bytes: bytes as u64,
+        timers: parked::timers_up_to(sql, row, usize::MAX >> 1)?,
+        first_timers: first
+            .map(|timer| ParkedTimer {
+                key: timer.key,
+                name: timer.name,
+                since: timer.since,
+                reason: timer.reason,
+                detail: timer.detail,
+            })
+            .collect(),
     })
 }
 

@@ -226,12 +226,43 @@ pub struct ParticipantOverview {
     pub generations: Vec<GenerationOverview>,
     /// The components that were refused lately, the latest first.
     pub refused: Vec<RefusedOverview>,
-    /// The aggregates whose states could not be migrated.
+    /// The aggregates whose states can't be read.
     pub quarantine: Quarantine,
+    /// What waits in the store until it can be decided.
+    #[serde(default)]
+    pub parked: ParkedOverview,
 }
 
-/// The aggregates whose states could not be migrated. Messages for them are not decided; one goes from here as
-/// soon as a generation can migrate it.
+/// What waits in the store until it can be decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedOverview {
+    /// Messages: of quarantined aggregates, and of those that wait for another attempt.
+    pub messages: u64,
+    /// Bytes of these messages.
+    pub bytes: u64,
+    /// Timers that are due and could not be decided.
+    pub timers: u64,
+    /// Those of them that are parked longest.
+    pub first_timers: Vec<ParkedTimer>,
+}
+
+/// A timer that could not be decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedTimer {
+    /// Key of its aggregate.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// Since when it is parked.
+    pub since: u64,
+    /// Why, as a stable word.
+    pub reason: String,
+    /// What was wrong.
+    pub detail: String,
+}
+
+/// The aggregates whose states can't be read. Messages for them are parked; one goes from here as soon as a generation can read
+/// it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
     /// How many there are.
@@ -240,7 +271,7 @@ pub struct Quarantine {
     pub first: Vec<Quarantined>,
 }
 
-/// An aggregate whose state could not be migrated.
+/// An aggregate whose state can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// Its key.

@@ -8,7 +8,7 @@ use saga_core::compatibility::Lack;
 use saga_core::description::Description;
 use saga_core::message::Origin;
 
-use crate::store::{history, registry};
+use crate::store::{history, parked, registry};
 
 /// The store, as far as the use of a participant goes.
 pub struct Usage<'c> {
@@ -70,6 +70,10 @@ impl Usage<'_> {
             Lack::Subscription {
                 event_type, topic, ..
             } => {
+                let parked = parked::of_name(self.sql, self.participant, event_type)?;
+                if parked > 0 {
+                    return Ok(Some(format!("{parked} such events are parked")));
+                }
                 for (consumer, row, declared) in &self.consumers {
                     if **declared == **topic {
                         if !consumer.starts_with("log:") {

@@ -7,9 +7,11 @@ use saga_core::identity::Identity;
 use saga_core::outcome::{StateChange, TimerChange};
 use saga_core::settle::Settlement;
 
-use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Quarantine};
+use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow};
 use super::idempotency;
 use super::offsets::write_place;
+use super::parked;
+use super::quarantine;
 use super::tally::Tallies;
 use crate::session::Proof;
 
@@ -112,6 +114,11 @@ pub(super) fn apply(
             next,
         );
     }
+    if let Some(unparked) = &entry.unparked
+        && !parked::take(sql, entry, unparked)?
+    {
+        return Ok(Applied::Duplicate);
+    }
     if let Some(settlement) = &entry.settlement {
         let time = settlement.journal.time;
         if !remember(sql, entry.participant, settlement.inbox.as_ref(), time)? {
@@ -135,8 +142,17 @@ pub(super) fn apply(
         }
         write_dead_letter(sql, entry.participant, letter)?;
     }
+    if let Some(parking) = &entry.parking
+        && !(remember(sql, entry.participant, parking.identity(), parking.time)?
+            && parked::write(sql, entry, parking)?)
+    {
+        return Ok(Applied::Duplicate);
+    }
+    if let Some(timer) = &entry.parked_timer {
+        parked::mark_timer(sql, entry.participant, timer)?;
+    }
     if let Some(quarantine) = &entry.quarantine {
-        write_quarantine(sql, entry, quarantine)?;
+        quarantine::write(sql, entry, quarantine)?;
     }
     if let Some(tally) = &entry.tally {
         counters.tallies.add(tally);
@@ -216,25 +232,6 @@ fn write_migrated(
         &**state,
         entry.state_version
     ])?;
-    Ok(())
-}
-
-fn write_quarantine(
-    sql: &Connection,
-    entry: &Entry,
-    quarantine: &Quarantine,
-) -> rusqlite::Result<()> {
-    match quarantine {
-        Quarantine::Put { key, reason, time } => sql
-            .prepare_cached(
-                "INSERT INTO quarantine (participant, key, generation, reason, time) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET generation = excluded.generation, reason = excluded.reason",
-            )?
-            .execute(params![entry.participant, key, entry.generation, reason, *time as i64])?,
-        Quarantine::Lift(key) => sql
-            .prepare_cached("DELETE FROM quarantine WHERE participant = ?1 AND key = ?2")?
-            .execute(params![entry.participant, key])?,
-    };
     Ok(())
 }
 

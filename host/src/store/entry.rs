@@ -9,6 +9,7 @@ use saga_core::settle::Settlement;
 
 use super::fault::StoreFault;
 use super::idempotency::KeptReply;
+use super::parked::{ParkedTimer, Parking, Unparked};
 use super::tally::Tally;
 use crate::metrics::turns::Measured;
 use crate::session::{Session, Share};
@@ -43,6 +44,12 @@ pub struct Entry {
     pub put_aside: Option<Identity>,
     /// The message could not be decided.
     pub dead_letter: Option<DeadLetter>,
+    /// The message waits in the store. This and the next two are seldom there, and every entry is moved about.
+    pub parking: Option<Box<Parking>>,
+    /// The parked message that the turn settles.
+    pub unparked: Option<Box<Unparked>>,
+    /// The timer that waits for other rules.
+    pub parked_timer: Option<Box<ParkedTimer>>,
     /// Who hands it over.
     pub progress: Arc<Progress>,
     /// Its number with that worker; rises by one with each entry.
@@ -103,7 +110,7 @@ pub struct FiredTimer {
 /// A change in the quarantine of an aggregate, by its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Quarantine {
-    /// Its state could not be migrated: why, and when.
+    /// Its state can't be read: why, and when.
     Put {
         /// Key.
         key: String,
@@ -112,7 +119,7 @@ pub enum Quarantine {
         /// When, in milliseconds since the Unix epoch.
         time: u64,
     },
-    /// Its state was migrated.
+    /// Its state was read.
     Lift(String),
 }
 
@@ -131,7 +138,7 @@ pub struct DeadLetter {
     pub key: Option<Vec<u8>>,
     /// Record value, unchanged.
     pub value: Option<Vec<u8>>,
-    /// A stable word: `malformed`, `retries-exhausted`, or the kind of fault.
+    /// A stable word: `malformed`, `retries-exhausted`, `parking-full`, or the kind of fault.
     pub reason: String,
     /// What was wrong.
     pub detail: String,

@@ -95,7 +95,7 @@ pub fn active(sql: &Connection, participant: i64) -> rusqlite::Result<Option<Bui
 }
 
 /// Makes a build the active one. Aggregates whose states it reads as they are leave the quarantine: none of its turns will
-/// migrate them.
+/// migrate them. Those for which messages are parked leave it when the first of these is decided.
 ///
 /// # Errors
 /// What SQLite said.
@@ -119,7 +119,8 @@ pub fn activate(
         "DELETE FROM quarantine WHERE participant = ?1 AND key IN (
              SELECT key FROM aggregates WHERE participant = ?1
              AND state_version = (SELECT state_version FROM generations WHERE id = ?2)
-             AND key IN (SELECT key FROM quarantine WHERE participant = ?1))",
+             AND key IN (SELECT key FROM quarantine WHERE participant = ?1))
+         AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.participant = ?1 AND p.key = quarantine.key)",
     )?
     .execute(params![participant, generation])?;
     Ok(())

@@ -13,6 +13,8 @@
 //!   log belong together; `trusted_time`, by which old rows are deleted
 //! - [`backup`]: a copy beside the host that runs
 //! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
+//! - [`parked`]: messages that wait in the order of their key until they can be decided; [`parked_room`]: how many may
+//! - `quarantine`: which aggregates are quarantined
 //! - [`read`]: reading, on connections of their own
 //! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
 //! - [`offsets`]: where each consumer reads on, and what it has read last
@@ -43,8 +45,11 @@ mod log_mark;
 pub mod offsets;
 pub mod open_error;
 pub mod pages;
+pub mod parked;
+pub mod parked_room;
 mod presence;
 pub mod prune;
+mod quarantine;
 pub mod read;
 pub mod registry;
 pub mod schema;
@@ -63,6 +68,7 @@ pub use index::{Index, Page, Wanted};
 pub use offsets::{StoredPlace, write_offset};
 pub use open_error::OpenError;
 pub use pages::Pages;
+pub use parked_room::{ParkedLimits, ParkedRoom};
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};

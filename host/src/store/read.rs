@@ -62,6 +62,21 @@ pub struct StoredTimer {
     pub traceparent: Option<String>,
 }
 
+impl StoredTimer {
+    /// A row of key, name, due, body, set_by, correlation, traceparent.
+    pub(super) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            key: row.get(0)?,
+            name: row.get(1)?,
+            due: row.get::<_, i64>(2)? as u64,
+            body: row.get(3)?,
+            set_by: row.get(4)?,
+            correlation: row.get(5)?,
+            traceparent: row.get(6)?,
+        })
+    }
+}
+
 impl Reader {
     pub(super) fn new(connection: Connection, condition: Arc<Condition>) -> Self {
         Self {
@@ -309,7 +324,7 @@ impl Reader {
             .exists(params![participant, timer.key, timer.name, timer.due as i64])
     }
 
-    /// The timers that are due, the longest due first, at most `most`; and when the next one after
+    /// The timers that are due and not parked, the longest due first, at most `most`; and when the next one after
     /// `now` is due.
     ///
     /// # Errors
@@ -324,23 +339,18 @@ impl Reader {
             .sql
             .prepare_cached(
                 "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
-                 WHERE participant = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
+                 WHERE participant = ?1 AND due <= ?2 AND parked IS NULL ORDER BY due LIMIT ?3",
             )?
-            .query_map(params![participant, now as i64, most as i64], |row| {
-                Ok(StoredTimer {
-                    key: row.get(0)?,
-                    name: row.get(1)?,
-                    due: row.get::<_, i64>(2)? as u64,
-                    body: row.get(3)?,
-                    set_by: row.get(4)?,
-                    correlation: row.get(5)?,
-                    traceparent: row.get(6)?,
-                })
-            })?
+            .query_map(
+                params![participant, now as i64, most as i64],
+                StoredTimer::of,
+            )?
             .collect::<rusqlite::Result<_>>()?;
         let next: Option<i64> = self
             .sql
-            .prepare_cached("SELECT min(due) FROM timers WHERE participant = ?1 AND due > ?2")?
+            .prepare_cached(
+                "SELECT min(due) FROM timers WHERE participant = ?1 AND due > ?2 AND parked IS NULL",
+            )?
             .query_row(params![participant, now as i64], |row| row.get(0))?;
         Ok((due, next.map(|next| next as u64)))
     }

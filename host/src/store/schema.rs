@@ -233,6 +233,40 @@ INSERT INTO log_mark VALUES (lower(hex(randomblob(10))));
 CREATE TABLE trusted_time (
     time INTEGER NOT NULL
 );
+-- Messages that wait until they can be decided, in the order of their numbers for each key: records that were consumed,
+-- and the places of timers among them.
+CREATE TABLE parked (
+    id             INTEGER PRIMARY KEY,
+    participant    INTEGER NOT NULL,
+    key            TEXT NOT NULL,     -- of the aggregate
+    name           TEXT NOT NULL,     -- event type, or name of the timer
+    bytes          INTEGER NOT NULL,
+    time           INTEGER NOT NULL,
+    due            INTEGER,           -- of a timer; NULL for a record
+    event_id       TEXT,              -- with source, the identity of the message; NULL for a timer
+    source         TEXT,
+    consumer_group TEXT,
+    topic          TEXT,
+    declared_topic TEXT,              -- as the participant calls it
+    incarnation    TEXT,
+    partition      INTEGER,
+    offset         INTEGER,
+    made           INTEGER,           -- time of the record
+    attributes     TEXT,              -- what its headers say, JSON
+    record_key     BLOB,
+    value          BLOB
+);
+CREATE INDEX parked_by_key ON parked (participant, key, id, bytes);
+CREATE UNIQUE INDEX parked_by_identity ON parked (participant, event_id, source) WHERE source IS NOT NULL;
+-- Timers that could not be decided: since when, why and how often; NULL for one that is offered when it is due.
+ALTER TABLE timers ADD COLUMN parked INTEGER;
+ALTER TABLE timers ADD COLUMN reason TEXT;
+ALTER TABLE timers ADD COLUMN detail TEXT;
+ALTER TABLE timers ADD COLUMN attempts INTEGER;
+ALTER TABLE timers ADD COLUMN digest TEXT;
+DROP INDEX timers_by_due;
+CREATE INDEX timers_by_due ON timers (participant, due) WHERE parked IS NULL;
+CREATE INDEX parked_timers ON timers (participant, parked) WHERE parked IS NOT NULL;
 ";
 
 #[cfg(test)]

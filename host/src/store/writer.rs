@@ -442,6 +442,13 @@ impl Writer {
                 Applying::Entry(entry, fate @ (Fate::Written | Fate::Duplicate)) => {
                     rings.add(&entry);
                     entry.progress.set_committed(entry.ticket);
+                    if fate == Fate::Written {
+                        entry
+                            .parking
+                            .iter()
+                            .for_each(|parking| parking.place.keep());
+                        entry.unparked.iter().for_each(|unparked| unparked.leave());
+                    }
                     if let Some(kept) = &entry.kept_reply {
                         kept.claim.keep();
                     }
@@ -670,6 +677,9 @@ mod tests {
             fired: None,
             put_aside: None,
             dead_letter: None,
+            parking: None,
+            unparked: None,
+            parked_timer: None,
             progress: Arc::default(),
             ticket: 1,
             run: 0,

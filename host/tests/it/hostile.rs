@@ -290,23 +290,27 @@ fn a_record_that_overruns_the_wall_clock_is_tried_again_before_it_is_given_up() 
 }
 
 #[test]
-fn a_timer_that_breaks_the_rules_becomes_a_dead_letter() {
+fn a_timer_that_breaks_the_rules_is_parked() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path()).start();
     let set = act(&host, "k", &json!({"do": "timer", "then": "trap"}));
     assert_eq!(set.status, 200, "{}", set.text());
-    let letters = || {
-        rows(
-            data.path(),
-            "SELECT consumer, topic, key, value, reason FROM dead_letters",
-        )
+    let parked = || {
+        let parked =
+            "SELECT name, key, body, reason, attempts FROM timers WHERE parked IS NOT NULL";
+        rows(data.path(), parked)
     };
-    crate::expect::until("the timer is given up", || !letters().is_empty());
+    crate::expect::until("the timer is parked", || !parked().is_empty());
     assert_eq!(
-        letters(),
-        [["timer", "mischief", "k", r#"{"do":"trap"}"#, "trap"]]
+        parked(),
+        [["mischief", "k", r#"{"do":"trap"}"#, "trap", "1"]]
     );
-    assert!(rows(data.path(), "SELECT * FROM timers").is_empty());
+    assert!(rows(data.path(), "SELECT * FROM dead_letters").is_empty());
+    assert!(
+        host.log().contains("a timer can't be decided"),
+        "{}",
+        host.log()
+    );
     // The next timer of the same key is none the worse for it.
     assert_eq!(act(&host, "k", &json!({"do": "timer"})).status, 200);
     host.get_until("mischief", "/acts/k/look", |response| {

@@ -58,6 +58,36 @@ fn what_a_turn_may_leave_behind_is_bounded() {
 }
 
 #[test]
+fn the_test_kit_of_the_sdk_enforces_the_default_limits() {
+    let config = saga_host::config::Config::load(None, Vec::new(), std::iter::empty()).unwrap();
+    // Those of the attributes bound what other producers send; a test has no say in it.
+    let saga_core::limits::TurnLimits {
+        record_bytes,
+        key_bytes,
+        attribute_bytes: _,
+        state_bytes,
+        event_bytes,
+        reply_bytes,
+        events,
+        timers,
+    } = config.turn;
+    let expected = [
+        ("turn.record_bytes", record_bytes),
+        ("http.body_bytes", config.http.body_bytes),
+        ("turn.key_bytes", key_bytes),
+        ("turn.state_bytes", state_bytes),
+        ("turn.event_bytes", event_bytes),
+        ("turn.reply_bytes", reply_bytes),
+        ("turn.events", events),
+        ("turn.timers", timers),
+    ];
+    let kit = saga_sdk::testing::Limits::default();
+    for (setting, limit) in expected {
+        assert_eq!(kit.with(setting, limit), kit, "{setting}");
+    }
+}
+
+#[test]
 fn a_bound_of_nothing_allows_nothing() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["mischief"], data.path())

@@ -28,7 +28,7 @@ fn records_that_are_not_settled_are_the_lag_of_their_partition() {
     let (data, cluster) = (tempfile::tempdir().unwrap(), cluster());
     cluster.create_topic("mischiefTopic", 2, 1).unwrap();
     let act = |key: &str, act: &str| json!({"key": key, "do": act}).to_string();
-    // The first asks for a later attempt, which never comes: what follows it in its partition waits.
+    // The first asks for a later attempt, which never comes, and can't be parked: what follows it in its partition waits.
     let waits: Vec<_> = ["retry-later", "count", "count"]
         .map(|what| act("waits", what))
         .into();
@@ -43,6 +43,7 @@ fn records_that_are_not_settled_are_the_lag_of_their_partition() {
         .arguments(&["--kafka", &cluster.bootstrap_servers()])
         .setting("retry.first_delay_ms", 3_600_000)
         .setting("retry.max_delay_ms", 3_600_000)
+        .setting("parked.messages", 0)
         .start();
     let lag = |partition: &str| {
         let labels = [

@@ -265,7 +265,7 @@ fn timers_follow() {
 }
 
 #[test]
-fn a_timer_that_the_active_rules_do_not_list_is_put_aside_when_it_is_due() {
+fn a_timer_that_the_active_rules_do_not_list_is_parked_until_some_do() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let (without, with) = (setting("1.0.0", &[]), setting("2.0.0", &[("late", AGES)]));
@@ -277,19 +277,19 @@ fn a_timer_that_the_active_rules_do_not_list_is_put_aside_when_it_is_due() {
     let due = rows(data, "UPDATE timers SET due = 1 RETURNING name");
     assert_eq!(due, [["late"]]);
     let host = start(data, &without, &listener("1.0.0", &[]));
-    until("the timer is put aside", || {
-        number(data, "SELECT count(*) FROM timers") == 0
-    });
-    let letters = "SELECT consumer, topic, key, reason, detail, digest FROM dead_letters";
-    let [consumer, timer, key, reason, detail, digest] =
-        rows(data, letters).remove(0).try_into().unwrap();
-    assert_eq!(
-        (consumer.as_str(), timer.as_str(), key.as_str()),
-        ("timer", "late", "a")
-    );
+    let parked = "SELECT name, key, reason, detail, digest FROM timers WHERE parked IS NOT NULL";
+    until("the timer is parked", || !rows(data, parked).is_empty());
+    let [timer, key, reason, detail, digest] = rows(data, parked).remove(0).try_into().unwrap();
+    assert_eq!((timer.as_str(), key.as_str()), ("late", "a"));
     assert_eq!((reason.as_str(), digest), ("malformed", without.digest()));
     assert!(detail.contains("list no timer `late`"), "{detail}");
+    assert_eq!(number(data, "SELECT count(*) FROM dead_letters"), 0);
     assert_eq!(host.get("chameleon", "/counters/a").json(), Value::Null);
+    swap(&host, &with);
+    until("it fired", || {
+        number(data, "SELECT count(*) FROM timers") == 0
+    });
+    assert_eq!(host.get("chameleon", "/counters/a").json()["count"], 1);
     assert!(host.stop().success());
 }
 

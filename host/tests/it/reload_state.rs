@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, look, rollback, swap, told};
-use crate::expect::{broke, problem, until};
+use crate::expect::{problem, until};
 use crate::operator::{asks, call, json_of};
 use crate::store_file::{number, rows};
 use crate::support::{Host, request};
@@ -235,25 +235,20 @@ fn a_state_that_cannot_be_migrated_costs_its_aggregate_and_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = with_a_bad_one(data);
-    let detail = broke(&post(&host, "bad"), "migration");
+    let detail = problem(&post(&host, "bad"), 503, "quarantined");
     assert!(detail.contains("the settings refuse"), "{detail}");
     assert_eq!(quarantined(&host, data), ["bad"]);
     let since = told(&host)["quarantine"]["first"][0]["since"].clone();
-    broke(&host.get("chameleon", "/counters/bad"), "migration");
-    // Others go on, and the event for the bad one is kept as a dead letter.
+    problem(&host.get("chameleon", "/counters/bad"), 503, "quarantined");
+    // Others go on, and the event for the bad one is parked.
     assert_eq!(count(&host, "good")["count"], 2);
     assert_eq!(host.post("chameleon", "/told/good", &json!({})).status, 200);
-    let letters = "SELECT reason, digest, detail FROM dead_letters";
-    until("the event is a dead letter", || {
-        rows(data, letters).len() == 1
-    });
-    let letter = rows(data, letters).remove(0);
+    let parked = "SELECT count(*) FROM parked WHERE key = 'bad'";
+    until("the event is parked", || number(data, parked) == 1);
     let (first, second) = (
         build(1, json!("ok")),
         build(2, json!({"fail-if": {"count": 3}})),
     );
-    assert_eq!(letter[..2], ["migration".to_owned(), second.digest()]);
-    assert!(letter[2].contains("the settings refuse"), "{letter:?}");
     assert_eq!(
         stored(data, "bad"),
         (3, 1, json!({"count": 3, "by": "1.0.0"})),
@@ -268,11 +263,11 @@ fn a_state_that_cannot_be_migrated_costs_its_aggregate_and_no_other() {
     // It survives a restart, and a later build that can migrate it brings it back.
     assert!(host.stop().success());
     let host = start(data);
-    broke(&post(&host, "bad"), "migration");
+    problem(&post(&host, "bad"), 503, "quarantined");
     assert_eq!(count(&host, "other")["count"], 2);
     swap(&host, &build(3, json!("ok")));
-    assert_eq!(quarantined(&host, data), ["bad"], "it was not read yet");
-    let counted = json!({"count": 4, "by": "3.0.0", "migrated_from": 1});
+    until("what was parked is decided", || number(data, parked) == 0);
+    let counted = json!({"count": 5, "by": "3.0.0", "migrated_from": 1});
     assert_eq!(count(&host, "bad"), counted);
     assert_eq!(quarantined(&host, data), [""; 0]);
     assert!(host.stop().success());
@@ -283,7 +278,7 @@ fn going_back_releases_what_only_the_newer_build_could_not_read() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let host = with_a_bad_one(data);
-    broke(&post(&host, "bad"), "migration");
+    problem(&post(&host, "bad"), 503, "quarantined");
     assert_eq!(quarantined(&host, data), ["bad"]);
     assert_eq!(rollback(&host).status, 200);
     assert_eq!(count(&host, "bad"), json!({"count": 4, "by": "1.0.0"}));
@@ -292,7 +287,7 @@ fn going_back_releases_what_only_the_newer_build_could_not_read() {
 }
 
 #[test]
-fn a_migration_that_breaks_is_a_fault_of_its_turn() {
+fn a_migration_that_breaks_quarantines_its_aggregate() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let path = data.join("chameleon.wasm");
@@ -311,7 +306,11 @@ fn a_migration_that_breaks_is_a_fault_of_its_turn() {
     ] {
         let breaking = build(2, json!(act));
         swap(&host, &breaking);
-        broke(&post(&host, "bad"), kind);
+        let detail = problem(&post(&host, "bad"), 503, "quarantined");
+        assert!(
+            detail.contains(&format!("nothing was changed: {kind}: ")),
+            "{detail}"
+        );
         assert_eq!(stored(data, "bad").1, 1, "{act}");
         // A key without a state needs no migration.
         assert_eq!(

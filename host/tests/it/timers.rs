@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::chameleon::{self, Chameleon};
 use crate::expect::{broke, until};
+use crate::exposition::scrape;
 use crate::store_file::{number, published, rows};
 use crate::support::{Host, Start};
 
@@ -248,4 +250,119 @@ fn many_timers_that_are_due_at_once_all_fire() {
         ),
         rooms
     );
+}
+
+/// A build that counts when `later` is due, and does this first.
+fn due(version: &str, first: Value) -> Chameleon {
+    Chameleon::new().version(version).with(json!({
+        "commands": [
+            {"name": "count", "method": "POST", "path": "/counters/{key}"},
+            {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+            {"name": "set", "method": "PUT", "path": "/counters/{key}"},
+            {"name": "cancel", "method": "DELETE", "path": "/counters/{key}"},
+        ],
+        "handle": {
+            "later": [first, {"count": 1}],
+            "set": {"set-timer": {"name": "later", "after_ms": 1}},
+            "cancel": {"cancel-timer": "later"},
+        },
+    }))
+}
+
+fn start_due(data: &Path, build: &Chameleon) -> Start {
+    let path = data.join("chameleon.wasm");
+    if !path.exists() {
+        build.write(&path);
+    }
+    chameleon::start(&path, data).setting("reload.watch_ms", 0)
+}
+
+fn parked(data: &Path) -> Vec<Vec<String>> {
+    rows(
+        data,
+        "SELECT key, reason, attempts FROM timers WHERE parked IS NOT NULL ORDER BY key",
+    )
+}
+
+fn set_later(host: &Host, key: &str) {
+    let set = host.send("chameleon", "PUT", &format!("/counters/{key}"), "");
+    assert_eq!(set.status, 200, "{}", set.text());
+}
+
+#[test]
+fn a_timer_that_cannot_be_decided_is_parked_and_offered_to_other_rules_and_at_a_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let broken = due("1.0.0", json!("trap"));
+    let host = start_due(data, &broken).start();
+    set_later(&host, "k");
+    until("it is parked", || parked(data) == [["k", "trap", "1"]]);
+    host.log_until("a timer can't be decided; it is parked");
+    let overview = chameleon::told(&host)["parked"].clone();
+    assert_eq!(overview["timers"], 1, "{overview}");
+    assert_eq!(overview["first_timers"][0]["key"], "k", "{overview}");
+    assert_eq!(overview["first_timers"][0]["reason"], "trap", "{overview}");
+    assert_eq!(scrape(&host).one("saga_parked_timers", &[]), 1.0);
+    // It holds nothing back.
+    assert_eq!(chameleon::count(&host, "k")["count"], 1);
+    // A start offers it again, and so does each swap.
+    assert!(host.stop().success());
+    let host = start_due(data, &broken).start();
+    until("it is tried again", || {
+        host.log().matches("a timer can't be decided").count() == 2
+    });
+    chameleon::swap(&host, &due("2.0.0", json!({"malformed": "no"})));
+    until("others can't decide it either", || {
+        parked(data) == [["k", "malformed", "1"]]
+    });
+    chameleon::swap(&host, &due("3.0.0", json!("look")));
+    until("it fired", || timers(data) == 0);
+    assert_eq!(chameleon::look(&host, "k")["count"], 2);
+    assert_eq!(number(data, "SELECT count(*) FROM dead_letters"), 0);
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_timer_whose_turn_is_beyond_a_limit_is_decided_once_the_limit_is_raised() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let build = due("1.0.0", json!({"publish": {"event_type": "changed"}}));
+    let host = start_due(data, &build).setting("turn.events", 0).start();
+    set_later(&host, "k");
+    until("it is parked", || {
+        parked(data) == [["k", "output-too-large", "1"]]
+    });
+    assert!(host.stop().success());
+    let host = start_due(data, &build).start();
+    until("it fired", || timers(data) == 0);
+    assert_eq!(chameleon::look(&host, "k")["count"], 1);
+    assert_eq!(published(data, "changedTopic"), 1);
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_parked_timer_is_cancelled_and_set_anew_like_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let host = start_due(data, &due("1.0.0", json!("trap"))).start();
+    for key in ["a", "b", "c"] {
+        set_later(&host, key);
+    }
+    until("they are parked", || parked(data).len() == 3);
+    assert_eq!(
+        host.send("chameleon", "DELETE", "/counters/a", "").status,
+        200
+    );
+    assert_eq!(timers(data), 2, "cancelled");
+    let tried = host.log().matches("a timer can't be decided").count();
+    set_later(&host, "b");
+    until("it was due once more", || {
+        host.log().matches("a timer can't be decided").count() > tried
+    });
+    chameleon::swap(&host, &due("2.0.0", json!("look")));
+    until("they fired", || timers(data) == 0);
+    for (key, count) in [("a", Value::Null), ("b", json!(1)), ("c", json!(1))] {
+        assert_eq!(chameleon::look(&host, key)["count"], count, "{key}");
+    }
+    assert!(host.stop().success());
 }

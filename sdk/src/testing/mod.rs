@@ -3,8 +3,8 @@
 //! A scenario goes through the same code as the exported component: the state is encoded, routed
 //! and decoded, the outcome encoded, so a field that serde can't read back fails here and not in
 //! production. Before the message, the contract is checked for mistakes; after it, the outcome is
-//! held against the contract, as the host would. What is not checked is a request's JSON schema:
-//! the host does that before it calls the rules.
+//! held against the contract and the host's default limits ([`Limits`]), as the host would. What is not checked is a
+//! request's JSON schema: the host does that before it calls the rules.
 //!
 //! Every assertion panics with what was expected and what came, like `assert_eq!`. Values are
 //! compared as JSON, so types need neither `PartialEq` nor `Debug`; numbers digit by digit.
@@ -42,9 +42,11 @@
 //!     .replied(&());
 //! ```
 
+mod limits;
 mod outcome;
 mod then;
 
+pub use limits::Limits;
 pub use then::Then;
 
 use crate::bindings::saga::participant::types::{
@@ -82,17 +84,19 @@ pub fn contract_problems<P: Participant>() -> Vec<String> {
     Rules::<P>::new().problems()
 }
 
-/// Brings a stored state of an older version, as JSON text, to `P::State`, as the host would.
+/// Reads a stored state of this version, older or present, as JSON text: what the host does with what it has stored
+/// before it takes a component. Keep a state of each released version in a test, and a change of `P::State` that
+/// can't read it fails there.
 ///
 /// # Panics
-/// Where the migrations can't read it.
+/// Where the state can't be read.
 #[track_caller]
 pub fn migrated<P: Participant>(version: u32, state: &str) -> P::State {
     let rules = Rules::<P>::new();
     assert_in_order(&rules.problems());
     let new = match rules.migrate(version, state.to_owned()) {
         Ok(new) => new,
-        Err(undecided) => fail(&format!("the migration failed: {undecided:?}")),
+        Err(undecided) => fail(&format!("the stored state can't be read: {undecided:?}")),
     };
     match codec::decode(&new) {
         Ok(state) => state,
@@ -109,6 +113,7 @@ pub struct Scenario<P: Participant> {
     time: u64,
     parameters: Vec<Parameter>,
     turns: u64,
+    limits: Limits,
 }
 
 impl<P: Participant> Scenario<P> {
@@ -124,6 +129,7 @@ impl<P: Participant> Scenario<P> {
             time: 0,
             parameters: Vec::new(),
             turns: 0,
+            limits: Limits::default(),
         }
     }
 
@@ -138,6 +144,13 @@ impl<P: Participant> Scenario<P> {
     #[must_use]
     pub fn time(mut self, millis: u64) -> Self {
         self.time = millis;
+        self
+    }
+
+    /// The limits of the hosts that the rules are for, where they are not the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -237,8 +250,20 @@ impl<P: Participant> Scenario<P> {
             parameters,
             body: body.to_owned(),
         };
+        let beyond = self.limits.of_message(self.state.as_deref(), &message);
+        assert!(
+            beyond.is_empty(),
+            "a host would not offer the message:\n{}",
+            beyond.join("\n")
+        );
         let verdict = self.rules.handle(self.state.clone(), message);
         if let Ok(outcome) = &verdict {
+            let beyond = self.limits.of_outcome(outcome);
+            assert!(
+                beyond.is_empty(),
+                "the outcome is beyond the host's limits, so nothing of it would take effect:\n{}",
+                beyond.join("\n")
+            );
             let problems = outcome::problems(&self.description, origin, name, outcome);
             assert!(
                 problems.is_empty(),

@@ -33,6 +33,7 @@ pub(crate) const LIMITS: TurnLimits = TurnLimits {
 
 const RETRY: RetryPolicy = RetryPolicy {
     attempts: 3,
+    seconds: 600,
     first_delay_ms: 20,
     max_delay_ms: 60,
 };
@@ -49,6 +50,8 @@ pub(crate) enum Undecided {
     Malformed,
     RetryLater,
     Broke(Fault),
+    /// The state of its aggregate can't be read.
+    NotMigrated,
     Store,
 }
 
@@ -105,6 +108,9 @@ impl Worker {
         });
         let mut known = known.clone();
         let (build, from) = (bench.build.clone(), known.stored.version);
+        if known.stored.state.is_some() && bench.scene.dice.is_blind(&build.digest, key) {
+            return Err(Undecided::NotMigrated);
+        }
         let Some(state) = known
             .stored
             .state
@@ -140,6 +146,7 @@ impl Undecided {
             Self::Malformed => Answer::Malformed,
             Self::RetryLater => Answer::TryLater,
             Self::Broke(_) => Answer::Broke,
+            Self::NotMigrated => Answer::Quarantined,
             Self::Store => Answer::StoreFailed,
         }
     }
@@ -185,9 +192,10 @@ pub(crate) fn what_next(
             }
             (false, _) => (false, "bad-output"),
         },
+        Undecided::NotMigrated => (false, "migration"),
         Undecided::Store => (true, "store"),
     };
-    match RETRY.after(attempts) {
+    match RETRY.after(attempts, 0) {
         Next::RetryAfter(delay) if may_pass => {
             scene.note("retry", format_args!("attempt {attempts}, {reason}"));
             Ok(delay)

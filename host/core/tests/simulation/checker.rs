@@ -84,10 +84,14 @@ fn is_settled(process: &Process, record: &Record, topic: &str) -> bool {
         Admission::Malformed(_) => dead(),
         Admission::Offer(envelope) => {
             let message = envelope.message;
-            process.store.inbox.contains(&Identity {
+            let identity = Identity {
                 source: message.source,
                 id: message.id,
-            }) || dead()
+            };
+            let mut letters = process.store.dead.iter();
+            process.store.inbox.contains(&identity)
+                || dead()
+                || letters.any(|letter| letter.identity.as_ref() == Some(&identity))
         }
     }
 }

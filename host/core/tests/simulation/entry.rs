@@ -12,7 +12,7 @@ use saga_core::settle::Settlement;
 use saga_core::window::Window;
 
 use crate::rules::SagaRules;
-use crate::store::Fired;
+use crate::store::{Fired, Parked, ParkedRow};
 
 /// One reading of a partition, from the stored offset on.
 pub(crate) struct Session {
@@ -105,6 +105,12 @@ pub(crate) struct Entry {
     pub(crate) over: Option<Over>,
     /// Why it could not be decided, and the value.
     pub(crate) dead: Option<(&'static str, Option<Vec<u8>>)>,
+    /// What is parked in the store, behind the messages of its key.
+    pub(crate) parking: Option<(String, Parked)>,
+    /// The parked message that is settled.
+    pub(crate) unparked: Option<Rc<ParkedRow>>,
+    /// The timer that is not offered any more, until other rules decide or the process starts.
+    pub(crate) parked_timer: Option<Fired>,
     pub(crate) answer: Option<(usize, Reply)>,
     pub(crate) progress: Rc<Progress>,
     pub(crate) ticket: u64,
@@ -114,6 +120,9 @@ pub(crate) struct Entry {
 impl Entry {
     /// Where its record was read.
     pub(crate) fn at(&self) -> Option<Position> {
+        if let Some(Parked::Event { record, .. }) = self.unparked.as_ref().map(|row| &row.what) {
+            return Some(record.position.clone());
+        }
         let (session, offset) = self.taken.as_ref()?;
         Some(Position {
             topic: Arc::from(session.topic),
@@ -158,6 +167,7 @@ pub(crate) enum Answer {
     Malformed,
     TryLater,
     Broke,
+    Quarantined,
     StoreFailed,
     /// Nothing: the process died.
     Lost,

@@ -2,7 +2,8 @@
 //!
 //! Two kinds. A *poisonous* message breaks every build that tries it (trap, out of fuel, answers that
 //! are too large or nonsense): it must end as a dead letter, and never as a refusal. A *shaky* one
-//! fails now and then (the wall clock, retry-later) and goes through on another attempt, mostly.
+//! fails now and then (the wall clock, retry-later) and goes through on another attempt, mostly. And some builds can't read
+//! the states of some aggregates.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -34,6 +35,11 @@ impl Dice {
     /// Whether the message of this id breaks the rules, always or now and then.
     pub(crate) fn is_sick(&self, id: &str) -> bool {
         self.poison(id).is_some() || self.is_shaky(id)
+    }
+
+    /// Whether a build can't read the state of an aggregate, until the run comes to rest.
+    pub(crate) fn is_blind(&self, digest: &str, key: &str) -> bool {
+        !self.calm.get() && of_text(self.seed, &format!("{digest}/{key}")).is_multiple_of(13)
     }
 
     fn poison(&self, id: &str) -> Option<u64> {

@@ -15,7 +15,7 @@ use saga_core::settle::JournalEntry;
 use crate::checker::{Violation, must, read};
 use crate::description::{Shape, description};
 use crate::process::Process;
-use crate::store::{DeadLetter, Fired, JournalRow};
+use crate::store::{DeadLetter, Fired, JournalRow, Parked};
 
 /// Checks the journal, and everything that follows from it.
 pub(crate) fn check(process: &Process) -> Result<(), Violation> {
@@ -188,6 +188,11 @@ fn once(process: &Process) -> Result<(), Violation> {
         must(!places.contains(at), 3, || {
             format!("{at} was decided and is a dead letter")
         })?;
+    }
+    for row in process.store.parked.values() {
+        if let Parked::Event { identity, .. } = &row.what {
+            events.insert(Rc::new(identity.clone()));
+        }
     }
     must(events == process.store.inbox, 2, || {
         "the inbox is not what the journal leaves".into()

@@ -10,7 +10,7 @@
 //!
 //! - [`world`]: the scheduler; [`scene`]: chance, clock, trace, calls; [`random`]: the seed's numbers
 //! - [`rules`], [`description`]: the two participants; [`faults`]: the same, breaking
-//! - [`process`], [`worker`], [`attempt`], [`memory`], [`writer`], [`entry`]: one participant's host
+//! - [`process`], [`worker`], [`attempt`], [`memory`], [`parked`], [`writer`], [`entry`]: one participant's host
 //! - [`swap`], [`switch`]: how it takes another build into use
 //! - [`store`]: what survives its crash
 //! - [`broker`]: the topics
@@ -33,6 +33,7 @@ mod faults;
 mod generations;
 mod journal;
 mod memory;
+mod parked;
 mod process;
 mod random;
 mod rules;
@@ -122,6 +123,11 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
         "routed-anew",
         "migration",
         "fire",
+        "parked",
+        "unparked",
+        "timer-placed",
+        "timer-parked",
+        "woken",
     ] {
         assert!(
             counts.get(what).is_some_and(|often| *often > 0),
@@ -173,6 +179,16 @@ fn invariant_3_a_dead_letter_that_is_tried_again_is_noticed() {
 #[test]
 fn invariant_4_a_key_that_is_not_held_back_is_noticed() {
     noticed(Broken::KeyNotHeldBack, &[4]);
+}
+
+#[test]
+fn invariant_4_a_message_that_overtakes_what_is_parked_is_noticed() {
+    noticed(Broken::ParkedOvertaken, &[4]);
+}
+
+#[test]
+fn invariant_3_a_parked_event_that_is_not_remembered_is_noticed() {
+    noticed(Broken::ParkedNotRemembered, &[2, 3]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ impl Worker {
             self.known.clear();
             self.recent.clear();
             self.recent_tickets.clear();
+            self.begin_parked_anew();
         }
         let committed = self.progress.committed.get();
         while self
@@ -68,6 +69,9 @@ impl Worker {
             fired: None,
             over: None,
             dead: None,
+            parking: None,
+            unparked: None,
+            parked_timer: None,
             answer: None,
             progress: self.progress.clone(),
             ticket: self.ticket,

@@ -61,6 +61,11 @@ pub(crate) struct Process {
     last_key: i64,
 }
 
+/// The worker that has all turns of a key.
+fn worker_of(key: &str) -> usize {
+    (of_text(1, key) % WORKERS as u64) as usize
+}
+
 /// A command as a client gives it.
 pub(crate) struct Ask {
     pub(crate) call: usize,
@@ -124,6 +129,11 @@ impl Process {
             }
         };
         self.workers = (0..WORKERS).map(|_| Worker::new(active.clone())).collect();
+        // Limits may be others than when they were parked.
+        self.store.release_timers();
+        for row in self.store.parked.values() {
+            self.workers[worker_of(&row.key)].hold(&row.key);
+        }
         self.admits = active;
         self.under_way = Rc::default();
         self.relayed = self.store.relayed;
@@ -266,36 +276,15 @@ impl Process {
     /// Offers a timer that is due and not under way; says whether there was one.
     pub(crate) fn fire(&mut self, scene: &mut Scene) -> bool {
         let due = self.store.timers.values().find(|timer| {
-            timer.fired.due <= scene.now && !self.under_way.borrow().contains(&timer.fired)
+            timer.fired.due <= scene.now
+                && !self.under_way.borrow().contains(&timer.fired)
+                && !self.store.parked_timers.contains(&timer.fired)
         });
         let Some(timer) = due.cloned() else {
             return false;
         };
         let fired = timer.fired.clone();
-        let source = format!(
-            "{}/timers/{}",
-            identity::source_of(self.role.name()),
-            fired.name
-        );
-        let cause = identity::Identity {
-            source: source.clone(),
-            id: timer.set_by.clone(),
-        };
-        let envelope = Envelope {
-            message: Message {
-                id: identity::event_id(self.role.name(), &cause, fired.due, 0),
-                source,
-                origin: Origin::Timer,
-                name: fired.name.clone(),
-                key: fired.key.clone(),
-                time: scene.now,
-                correlation: timer.correlation.clone(),
-                parameters: Vec::new(),
-                body: timer.body.clone(),
-            },
-            made_at: fired.due,
-            traceparent: None,
-        };
+        let envelope = timer.envelope(self.role.name(), scene.now);
         scene.note("fire", format_args!("{} {}", fired.key, fired.due));
         self.under_way.borrow_mut().insert(fired.clone());
         let over = Over {
@@ -312,8 +301,8 @@ impl Process {
     }
 
     fn give(&mut self, turn: Turn) {
-        let worker = of_text(1, turn.key().unwrap_or_default()) % WORKERS as u64;
-        self.workers[worker as usize].turns.push_back(turn);
+        let worker = worker_of(turn.key().unwrap_or_default());
+        self.workers[worker].turns.push_back(turn);
     }
 
     /// Runs one worker's next turn; says whether it had one.
@@ -339,6 +328,9 @@ impl Process {
         };
         if worker.next_due().is_some_and(|due| due <= now) {
             worker.offer_due(&mut bench);
+            return true;
+        }
+        if bench.scene.random.percent(50) && worker.offer_parked(&mut bench) {
             return true;
         }
         let Some(turn) = worker.turns.pop_front() else {
@@ -404,7 +396,8 @@ impl Process {
             && self.batch.is_none()
             && self.workers.iter().all(Worker::is_idle)
             && self.relayed == self.store.outbox.len()
-            && self.store.timers.is_empty()
+            && (self.store.timers.values())
+                .all(|timer| self.store.parked_timers.contains(&timer.fired))
             && self.sessions.iter().all(|session| {
                 !session.cancelled.get()
                     && session.window.borrow().is_empty()

@@ -35,6 +35,10 @@ pub(crate) enum Broken {
     WrittenToldVoid,
     /// A message that waits for another attempt does not hold back those of its key.
     KeyNotHeldBack,
+    /// A message is decided although an earlier one of its key is parked.
+    ParkedOvertaken,
+    /// The identity of an event that is parked is not in the inbox.
+    ParkedNotRemembered,
     /// The build at the time of the commit is recorded, not the one that decided.
     BuildOfTheCommit,
     /// Which keys were given out is not committed.

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use saga_core::identity::{self, Identity};
-use saga_core::message::Message;
+use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::{Outcome, StateChange, TimerChange};
-use saga_core::record::Position;
+use saga_core::record::{Position, Record};
 use saga_core::settle::{JournalEntry, OutgoingEvent, Settlement};
 
 use crate::entry::Entry;
@@ -31,9 +31,29 @@ pub(crate) struct Store {
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
     pub(crate) last_key: i64,
+    /// Messages that wait, by their numbers.
+    pub(crate) parked: BTreeMap<u64, Rc<ParkedRow>>,
+    /// Timers that are not offered when they are due.
+    pub(crate) parked_timers: BTreeSet<Fired>,
     /// Which build became the active one when; the last one is it.
     pub(crate) activations: Vec<Rc<ActivationRow>>,
     sequence: u64,
+}
+
+/// A message that waits.
+pub(crate) struct ParkedRow {
+    pub(crate) id: u64,
+    pub(crate) key: String,
+    pub(crate) what: Parked,
+}
+
+#[derive(Clone)]
+pub(crate) enum Parked {
+    Event {
+        identity: Identity,
+        record: Box<Record>,
+    },
+    Timer(Fired),
 }
 
 pub(crate) struct ActivationRow {
@@ -55,6 +75,23 @@ impl Store {
             sequence: self.sequence,
             build: build.clone(),
         }));
+    }
+
+    /// Parked timers are offered again, but for those that have a place among the messages of their key.
+    pub(crate) fn release_timers(&mut self) {
+        let placed: BTreeSet<&Fired> = (self.parked.values())
+            .filter_map(|row| match &row.what {
+                Parked::Timer(fired) => Some(fired),
+                Parked::Event { .. } => None,
+            })
+            .collect();
+        self.parked_timers.retain(|fired| placed.contains(fired));
+    }
+
+    /// The first message parked for a key after the one of this number.
+    pub(crate) fn next_parked(&self, key: &str, after: u64) -> Option<&Rc<ParkedRow>> {
+        let mut rows = self.parked.range(after + 1..).map(|(_, row)| row);
+        rows.find(|row| row.key == key)
     }
 
     /// Whether a build can read all states that there are.
@@ -90,6 +127,36 @@ pub(crate) struct StoredTimer {
     pub(crate) correlation: String,
 }
 
+impl StoredTimer {
+    /// The message that it is when it is due.
+    pub(crate) fn envelope(&self, participant: &str, now: u64) -> Envelope {
+        let source = format!(
+            "{}/timers/{}",
+            identity::source_of(participant),
+            self.fired.name
+        );
+        let cause = Identity {
+            source: source.clone(),
+            id: self.set_by.clone(),
+        };
+        Envelope {
+            message: Message {
+                id: identity::event_id(participant, &cause, self.fired.due, 0),
+                source,
+                origin: Origin::Timer,
+                name: self.fired.name.clone(),
+                key: self.fired.key.clone(),
+                time: now,
+                correlation: self.correlation.clone(),
+                parameters: Vec::new(),
+                body: self.body.clone(),
+            },
+            made_at: self.fired.due,
+            traceparent: None,
+        }
+    }
+}
+
 /// What tells one setting of a timer from another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fired {
@@ -113,6 +180,8 @@ pub(crate) struct DeadLetter {
     pub(crate) sequence: u64,
     pub(crate) build: Rc<SagaRules>,
     pub(crate) at: Option<Position>,
+    /// Of a record that was parked: copies that came meanwhile were passed over.
+    pub(crate) identity: Option<Identity>,
     pub(crate) fired: Option<Fired>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) reason: &'static str,
@@ -140,6 +209,35 @@ pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) ->
             .insert((session.topic, session.partition), next);
     }
     store.sequence += 1;
+    if let Some(row) = &entry.unparked {
+        if store.parked.remove(&row.id).is_none() {
+            return Applied::Duplicate;
+        }
+        if let Parked::Event { identity, .. } = &row.what
+            && entry.dead.is_some()
+        {
+            store.inbox.remove(identity);
+        }
+    }
+    if let Some((key, what)) = &entry.parking {
+        if let Parked::Event { identity, .. } = what
+            && broken != Some(Broken::ParkedNotRemembered)
+            && !store.inbox.insert(Rc::new(identity.clone()))
+        {
+            return Applied::Duplicate;
+        }
+        let row = ParkedRow {
+            id: store.sequence,
+            key: key.clone(),
+            what: what.clone(),
+        };
+        store.parked.insert(row.id, Rc::new(row));
+    }
+    if let Some(fired) = &entry.parked_timer
+        && store.timers.values().any(|timer| timer.fired == *fired)
+    {
+        store.parked_timers.insert(fired.clone());
+    }
     if let Some(settlement) = &entry.settlement {
         if let Some(identity) = &settlement.inbox
             && !store.inbox.insert(Rc::new(identity.clone()))
@@ -178,6 +276,10 @@ pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) ->
             sequence: store.sequence,
             build: entry.build.clone(),
             at: entry.at(),
+            identity: entry.unparked.as_ref().and_then(|row| match &row.what {
+                Parked::Event { identity, .. } => Some(identity.clone()),
+                Parked::Timer(_) => None,
+            }),
             fired: entry.fired.clone(),
             value: value.clone(),
             reason,
@@ -240,6 +342,7 @@ fn write_timers(store: &mut Store, settlement: &Settlement) {
                     set_by: settlement.cause.id.clone(),
                     correlation: settlement.cause.correlation.clone(),
                 };
+                store.parked_timers.remove(&set.fired);
                 store.timers.insert(place(&timer.name), Rc::new(set));
             }
             TimerChange::Cancel(name) => {

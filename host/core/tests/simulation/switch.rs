@@ -16,6 +16,7 @@ impl Worker {
         };
         scene.note("switch", format_args!("to {}", build.digest));
         self.build = build;
+        self.offer_all_parked();
         self.held = false;
         true
     }

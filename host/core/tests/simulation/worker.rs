@@ -8,11 +8,13 @@ use std::rc::Rc;
 
 use saga_core::identity::{self, Identity};
 use saga_core::message::Envelope;
+use saga_core::outcome::StateChange;
 use saga_core::record::Record;
 use saga_core::settle;
 
 use crate::attempt::{LIMITS, Undecided, invoke, what_next};
 use crate::entry::{Answer, Entry, Progress, Request, Taken, Turn};
+use crate::parked::{Held, MOMENT, Until};
 use crate::process::Ask;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
@@ -39,7 +41,11 @@ pub(crate) struct Worker {
     pub(crate) turns: VecDeque<Turn>,
     pub(crate) known: BTreeMap<String, Known>,
     /// The keys that wait for another attempt: until when, and what waits.
-    parked: BTreeMap<String, (u64, VecDeque<Turn>)>,
+    pub(crate) waiting: BTreeMap<String, (u64, VecDeque<Turn>)>,
+    /// The keys of which messages are parked in the store.
+    pub(crate) parked: BTreeMap<String, Held>,
+    /// Keys of which only messages are parked that the build does not take.
+    pub(crate) passed_over: BTreeSet<String>,
     pub(crate) recent: BTreeSet<Identity>,
     pub(crate) recent_tickets: VecDeque<(u64, Identity)>,
     pub(crate) progress: Rc<Progress>,
@@ -66,7 +72,9 @@ impl Worker {
             busy_until: 0,
             turns: VecDeque::new(),
             known: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             parked: BTreeMap::new(),
+            passed_over: BTreeSet::new(),
             recent: BTreeSet::new(),
             recent_tickets: VecDeque::new(),
             progress: Rc::default(),
@@ -77,22 +85,22 @@ impl Worker {
 
     /// When the next key has waited long enough.
     pub(crate) fn next_due(&self) -> Option<u64> {
-        self.parked.values().map(|(until, _)| *until).min()
+        self.waiting.values().map(|(until, _)| *until).min()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.turns.is_empty() && self.parked.is_empty()
+        self.turns.is_empty() && self.waiting.is_empty() && self.parked.is_empty()
     }
 
     /// Offers again what has waited long enough.
     pub(crate) fn offer_due(&mut self, bench: &mut Bench<'_>) {
         let now = bench.scene.now;
         let due = self
-            .parked
+            .waiting
             .iter()
             .find(|(_, (until, _))| *until <= now)
             .map(|(key, _)| key.clone());
-        if let Some((_, turns)) = due.and_then(|key| self.parked.remove(&key)) {
+        if let Some((_, turns)) = due.and_then(|key| self.waiting.remove(&key)) {
             for turn in turns {
                 self.offer(turn, bench);
             }
@@ -104,23 +112,9 @@ impl Worker {
         let Some(turn) = self.admitted_alike(turn, bench) else {
             return;
         };
-        let waits = turn
-            .key()
-            .filter(|key| self.parked.contains_key(*key))
-            .map(str::to_owned);
-        if let Some(key) = waits
-            && !bench.scene.is_broken(Broken::KeyNotHeldBack)
-        {
-            match turn {
-                Turn::Command { call, .. } => return bench.scene.answer(call, Answer::TryLater),
-                Turn::Read { .. } => {}
-                turn => {
-                    bench.scene.note("held-back", format_args!("key {key}"));
-                    self.parked.entry(key).or_default().1.push_back(turn);
-                    return;
-                }
-            }
-        }
+        let Some(turn) = self.in_its_place(turn, bench) else {
+            return;
+        };
         match turn {
             Turn::Command {
                 envelope,
@@ -157,6 +151,8 @@ impl Worker {
     ) {
         match self.decide(envelope, bench) {
             Ok(mut decided) => {
+                let key = decided.settlement.key.clone();
+                let changed = decided.settlement.state != StateChange::Unchanged;
                 let reply = decided
                     .settlement
                     .reply
@@ -174,6 +170,9 @@ impl Worker {
                         ..entry
                     },
                 );
+                if changed {
+                    self.wake(&key, bench.scene);
+                }
             }
             Err(undecided) => bench.scene.answer(call, undecided.answer()),
         }
@@ -261,10 +260,18 @@ impl Worker {
                 );
             }
             Err(Undecided::Store) => taken.0.cancelled.set(true),
+            Err(Undecided::NotMigrated) => {
+                self.park_event((envelope, taken, record), 0, Until::Generation, bench);
+            }
             Err(undecided) => match what_next(undecided, attempts, bench.scene) {
+                // Where there is no room it waits in memory.
+                Ok(delay) if delay >= MOMENT && bench.scene.random.percent(50) => {
+                    let until = Until::Time(bench.scene.now + delay);
+                    self.park_event((envelope, taken, record), attempts, until, bench);
+                }
                 Ok(delay) => {
                     let key = envelope.message.key.clone();
-                    self.park(
+                    self.wait(
                         key,
                         Turn::Event {
                             envelope,
@@ -319,8 +326,11 @@ impl Worker {
                 );
             }
             Err(Undecided::Store) => {}
+            Err(Undecided::NotMigrated) => {
+                self.park_timer((fired, over), 0, Until::Generation, bench);
+            }
             Err(undecided) => match what_next(undecided, attempts, bench.scene) {
-                Ok(delay) => self.park(
+                Ok(delay) => self.wait(
                     key,
                     Turn::Timer {
                         envelope,
@@ -330,15 +340,15 @@ impl Worker {
                     },
                     bench.scene.now + delay,
                 ),
-                Err(reason) => {
+                // By itself it holds nothing back.
+                Err(_) => {
+                    bench.scene.note("timer-parked", format_args!("{key}"));
                     let entry = self.entry(None, bench);
-                    let dead = Some((reason, None));
                     hand_over(
                         bench,
                         Entry {
-                            fired: Some(fired),
+                            parked_timer: Some(fired),
                             over: Some(over),
-                            dead,
                             ..entry
                         },
                     );
@@ -373,14 +383,14 @@ impl Worker {
         );
     }
 
-    fn park(&mut self, key: String, turn: Turn, until: u64) {
-        let waiting = self.parked.entry(key).or_default();
+    fn wait(&mut self, key: String, turn: Turn, until: u64) {
+        let waiting = self.waiting.entry(key).or_default();
         waiting.0 = until;
         waiting.1.push_front(turn);
     }
 }
 
-fn hand_over(bench: &mut Bench<'_>, entry: Entry) {
+pub(crate) fn hand_over(bench: &mut Bench<'_>, entry: Entry) {
     let what = if entry.settlement.is_some() {
         "decide"
     } else {

@@ -9,6 +9,7 @@ use crate::entry::Answer;
 use crate::process::{Ask, Process};
 use crate::rules::{ANSWERS, Body, ORDERS, Role};
 use crate::scene::{Broken, Call, Scene};
+use crate::worker::Worker;
 
 /// Steps in which anything may happen.
 const STEPS: u64 = 1000;
@@ -50,6 +51,13 @@ impl World {
             self.step()?;
         }
         self.scene.dice.calm.set(true);
+        // From now on every build reads every state, as after a swap to one that does.
+        for process in &mut self.processes {
+            process
+                .workers
+                .iter_mut()
+                .for_each(Worker::offer_all_parked);
+        }
         self.come_to_rest()?;
         checker::at_rest(self)
     }

@@ -125,6 +125,7 @@ impl Process {
         if !scene.is_broken(Broken::ActivationNotWritten) {
             open.activate(build);
         }
+        open.release_timers();
         let back = build.shape.version < self.store.active().shape.version;
         scene.note(
             if back { "older-states" } else { "activate" },

@@ -1,5 +1,6 @@
 //! What a worker hands to the store: entries, and what is counted besides.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use saga_core::identity;
@@ -7,7 +8,7 @@ use saga_core::message::{Message, Origin};
 use saga_core::record::Record;
 
 use super::super::decide::Decided;
-use super::super::given_up::{self, GivenUp};
+use super::super::given_up::GivenUp;
 use super::super::outgoing;
 use super::Worker;
 use crate::metrics::turns::{End, Measured, Since};
@@ -55,8 +56,10 @@ impl Worker {
         );
         self.decider.remember(&decided, self.ticket, self.run);
         let outbox = outgoing::outbox(self.active(), &decided.settlement);
-        let lift =
-            (decided.migrated.as_ref()).map(|_| Quarantine::Lift(decided.settlement.key.clone()));
+        // Where none was quarantined there is nothing to lift, and a turn need not look.
+        let may_lift =
+            decided.migrated.is_some() || self.shared.has_quarantine.load(Ordering::Relaxed);
+        let lift = may_lift.then(|| Quarantine::Lift(decided.settlement.key.clone()));
         Entry {
             settlement: Some(decided.settlement),
             migrated: decided.migrated,
@@ -76,8 +79,6 @@ impl Worker {
         self.ticket += 1;
         let tally = (message.filter(|_| given_up.is_fault))
             .map(|message| self.tally(message, Verdict::Fault));
-        let quarantine = (message.filter(|_| given_up.is_not_migrated))
-            .map(|message| given_up::quarantine(message, &given_up.detail));
         // A record that can't be read has no name.
         let (origin, name) = message.map_or((Origin::Event, ""), |message| {
             (message.origin, message.name.as_str())
@@ -86,7 +87,6 @@ impl Worker {
         let measured = (self.counted).to_commit(origin, name, given_up.end(), since, reason);
         Entry {
             tally,
-            quarantine,
             measured,
             ..self.bare_entry()
         }
@@ -110,6 +110,9 @@ impl Worker {
             fired: None,
             put_aside: None,
             dead_letter: None,
+            parking: None,
+            unparked: None,
+            parked_timer: None,
             measured: None,
             progress: self.progress.clone(),
             ticket: self.ticket,
@@ -145,7 +148,8 @@ impl Worker {
         let place = identity::of_position(&record.position);
         let entry = self.given_up_entry(message, &given_up, since);
         let active = self.active();
-        let letter = given_up.of_record(&taken, &record, attempts, &self.shared, active);
+        let group = &taken.session.source.group;
+        let letter = given_up.of_record(group, &record, attempts, &self.shared, active);
         let published = outgoing::dead_letter(&self.shared.limits, active, record, &letter);
         let outbox = published.into_iter().collect();
         self.recent.note(entry.ticket, place.clone());

@@ -10,8 +10,12 @@
 //! - this file: the loop, and what comes before each turn
 //! - `turns`: one turn of each kind
 //! - `entries`: what is handed to the store
+//! - `parking`: messages that wait for another attempt or for other rules, in memory or in the store
+//! - `parked`: the messages that are parked in the store, offered again
 
 mod entries;
+mod parked;
+mod parking;
 mod turns;
 
 use std::collections::HashMap;
@@ -21,16 +25,16 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use saga_core::rules::Rules;
 
-use self::turns::reply;
 use super::active::Active;
 use super::decide::Decider;
-use super::parked::Parked;
+use super::held::HeldKeys;
 use super::participant::Shared;
 use super::recent::Recent;
-use super::turn::{Answer, Turn};
+use super::turn::Turn;
 use super::turnover::Slot;
+use super::waiting::WaitingKeys;
 use crate::machine;
-use crate::metrics::turns::{End, Generation};
+use crate::metrics::turns::Generation;
 use crate::store::{Progress, Reader};
 
 /// The turn loop of one thread.
@@ -39,7 +43,8 @@ pub(super) struct Worker {
     decider: Decider,
     turns: Receiver<Turn>,
     turnovers: Arc<Slot>,
-    parked: Parked,
+    waiting: WaitingKeys,
+    held: HeldKeys,
     recent: Recent,
     /// When a read was last counted, by its name.
     reads: HashMap<String, Instant>,
@@ -50,22 +55,32 @@ pub(super) struct Worker {
     run: u64,
 }
 
+/// A worker's place among those of its participant.
+pub(super) struct Place {
+    /// The turns of its keys.
+    pub(super) turns: Receiver<Turn>,
+    /// Where the next generation comes.
+    pub(super) turnovers: Arc<Slot>,
+    /// Those of its keys for which messages are parked, and how many.
+    pub(super) parked: Vec<(String, usize)>,
+}
+
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
         (active, rules): (Arc<Active>, Box<dyn Rules + Send>),
         reader: Reader,
-        turns: Receiver<Turn>,
-        turnovers: Arc<Slot>,
+        place: Place,
     ) -> Self {
         let progress = Arc::<Progress>::default();
         let counted = (shared.turns).generation(active.digest(), active.description());
         Self {
             decider: Decider::new(shared.clone(), active, rules, reader, progress.clone()),
             shared,
-            turns,
-            turnovers,
-            parked: Parked::default(),
+            turns: place.turns,
+            turnovers: place.turnovers,
+            waiting: WaitingKeys::default(),
+            held: HeldKeys::new(place.parked.into_iter()),
             recent: Recent::default(),
             reads: HashMap::new(),
             counted,
@@ -78,15 +93,18 @@ impl Worker {
     /// Runs until nobody can give it turns any more.
     pub(super) fn run(mut self) {
         loop {
-            while let Some(turns) = self.parked.take_due(Instant::now()) {
+            while let Some(turns) = self.waiting.take_due(Instant::now()) {
                 for turn in turns {
                     self.offer(turn);
                 }
             }
+            // One message, then one turn: neither waits for all of the other.
+            self.offer_parked();
             // While the machine lacks something, a worker that has nothing else to do looks whether it is there again.
             let is_lacking = self.shared.machine.is_lacking();
             let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
-            let due = self.parked.next_due();
+            let due = [self.waiting.next_due(), self.held.next_due()];
+            let due = due.into_iter().flatten().min();
             let turn = match due.or_else(look) {
                 None => self
                     .turns
@@ -101,7 +119,7 @@ impl Worker {
                 }
                 Err(RecvTimeoutError::Timeout) if due.is_none() => self.decider.prepare(),
                 Err(RecvTimeoutError::Timeout) => {}
-                // What is parked comes again after the next start.
+                // What waits comes again after the next start.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -109,29 +127,9 @@ impl Worker {
 
     fn offer(&mut self, turn: Turn) {
         self.catch_up();
-        if let Some(key) = turn.key()
-            && self.parked.holds(key)
-        {
-            let key = key.to_owned();
-            match turn {
-                Turn::Command(turn) => {
-                    let message = &turn.envelope.message;
-                    (self.counted).ended(message.origin, &message.name, End::Retry, turn.since);
-                    reply(
-                        *turn,
-                        Answer::TryLater(format!(
-                            "an earlier message for {key} waits for another attempt"
-                        )),
-                    );
-                    return;
-                }
-                Turn::Read(_) => {}
-                turn => {
-                    self.parked.queue(&key, turn);
-                    return;
-                }
-            }
-        }
+        let Some(turn) = self.in_its_place(turn) else {
+            return;
+        };
         match turn {
             Turn::Command(turn) => self.command(*turn),
             Turn::Read(turn) => self.read(*turn),
@@ -158,6 +156,7 @@ impl Worker {
         if let Some(turnover) = self.turnovers.take() {
             self.decider.turn_over(turnover);
             self.reads.clear();
+            self.held.wake_all();
             let active = self.decider.active();
             let (digest, description) = (active.digest(), active.description());
             self.counted = self.shared.turns.generation(digest, description);
@@ -167,6 +166,7 @@ impl Worker {
             self.run = run;
             self.decider.forget();
             self.recent.clear();
+            self.held.begin_anew();
         }
         self.recent.committed(self.progress.committed());
     }

@@ -1,18 +1,17 @@
 //! One turn of each kind: what is decided, and what becomes of it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use saga_core::compatibility;
 use saga_core::identity::{self, Identity};
 use saga_core::message::{Envelope, Message, Origin};
-use saga_core::outcome::Reply;
+use saga_core::outcome::{Reply, StateChange};
 use saga_core::record::Record;
 use saga_core::rules::{Fault, FaultKind};
 
-use super::super::decide::Undecided;
-use super::super::given_up::{self, Failure, GivenUp, STORE_RETRY, what_next};
-use super::super::turn::{Answer, CommandTurn, EventTurn, TimerTurn, Turn};
+use super::super::decide::{Decided, Undecided};
+use super::super::given_up::{Failure, GivenUp, STORE_RETRY, what_next};
+use super::super::turn::{Answer, CommandTurn, EventTurn, TimerTurn};
 use super::Worker;
 use crate::metrics::turns::{End, Since};
 use crate::store::{Claim, Entry, KeptReply, StoreFault, Taken, Verdict};
@@ -61,6 +60,9 @@ impl Worker {
                 };
                 let tally = self.tally(&turn.envelope.message, verdict);
                 let measured = self.measured(&turn.envelope.message, end, turn.since);
+                let changed = decided.settlement.state != StateChange::Unchanged;
+                let waits = changed && (self.waiting.holds(&key) || self.held.holds(&key));
+                let woken = waits.then(|| key.clone());
                 let entry = self.decided_entry(decided);
                 self.commit(Entry {
                     tally: Some(tally),
@@ -80,6 +82,9 @@ impl Worker {
                     }),
                     ..entry
                 });
+                if let Some(key) = woken {
+                    self.wake(&key);
+                }
             }
             Err(undecided) => self.undecided(turn, undecided),
         }
@@ -160,22 +165,16 @@ impl Worker {
             turn.taken.session.cancel();
             return;
         }
+        turn.trial.attempts += 1;
         let message = &turn.envelope.message;
-        let identity = Identity {
-            source: message.source.clone(),
-            id: message.id.clone(),
-        };
-        turn.attempts += 1;
         let span = self.span(message);
         let position = &turn.record.position;
         span.record("topic", &*position.topic);
         span.record("partition", position.partition);
         span.record("offset", position.offset);
-        span.record("attempt", turn.attempts);
+        span.record("attempt", turn.trial.attempts);
         let _span = span.entered();
-        let was_settled = self.was_applied(&identity).and_then(|was_applied| {
-            Ok(was_applied || self.was_put_aside(&turn.taken, &turn.record)?)
-        });
+        let was_settled = self.was_settled(&turn);
         let decided = match was_settled {
             Ok(true) => {
                 let measured = self.measured(message, End::Duplicate, turn.since);
@@ -186,14 +185,15 @@ impl Worker {
         };
         // That was no attempt.
         if let Err(Undecided::Machine(_)) = decided {
-            turn.attempts = turn.attempts.saturating_sub(1);
+            turn.trial.spare();
         }
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
                 let measured = self.measured(&turn.envelope.message, End::Decided, turn.since);
                 let entry = self.decided_entry(decided);
-                self.recent.note(entry.ticket, identity);
+                self.recent
+                    .note(entry.ticket, identity_of(&turn.envelope.message));
                 self.commit(Entry {
                     tally: Some(tally),
                     measured,
@@ -206,56 +206,26 @@ impl Worker {
                 (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
                 self.store_failed(&turn.taken, &fault);
             }
-            Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
-                Failure::Retry(delay) => {
-                    self.counted.tried(&turn.envelope.message);
-                    let key = turn.envelope.message.key.clone();
-                    self.parked
-                        .park(key, Turn::Event(turn), Instant::now() + delay);
-                }
-                Failure::GiveUp(given_up) => {
-                    let EventTurn {
-                        envelope,
-                        taken,
-                        record,
-                        attempts,
-                        since,
-                        ..
-                    } = *turn;
-                    let message = Some(&envelope.message);
-                    self.put_aside(taken, record, message, given_up, (attempts, since));
-                }
+            Err(undecided) => match what_next(&self.shared.retry, undecided, &mut turn.trial) {
+                Failure::Retry(delay) => self.event_waits(turn, delay),
+                Failure::Quarantine(fault) => self.quarantine_event(turn, &fault),
+                Failure::GiveUp(given_up) => self.give_up_event(turn, given_up),
             },
         }
     }
 
     pub(super) fn timer(&mut self, mut turn: Box<TimerTurn>) {
-        turn.attempts += 1;
-        if self.decider.is_unsettled(&turn.envelope.message.key) {
-            // It may just have been cancelled: only the store can tell, once that is on disk.
-            self.shared.store.settle_up();
-            self.catch_up();
-        }
-        // Where the store can't be read it is offered again.
-        if !self.decider.timer_is_set(&turn.fired).unwrap_or(false) {
+        turn.trial.attempts += 1;
+        if !self.is_still_set(&turn) {
             return;
         }
-        let key = turn.envelope.message.key.clone();
         let span = self.span(&turn.envelope.message);
-        span.record("attempt", turn.attempts);
+        span.record("attempt", turn.trial.attempts);
         let _span = span.entered();
-        let listed = &self.active().description().timers;
-        let decided = if listed.iter().any(|timer| timer.name == turn.fired.name) {
-            self.decider.decide(&turn.envelope)
-        } else {
-            // Set by rules that were active before.
-            let name = &turn.fired.name;
-            let reason = format!("the active rules list no timer `{name}`");
-            Err(Undecided::Malformed(reason))
-        };
+        let decided = self.decide_timer(&turn.envelope);
         // That was no attempt.
         if let Err(Undecided::Machine(_)) = decided {
-            turn.attempts = turn.attempts.saturating_sub(1);
+            turn.trial.spare();
         }
         match decided {
             Ok(decided) => {
@@ -275,29 +245,44 @@ impl Worker {
                 let message = &turn.envelope.message;
                 (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
             }
-            Err(undecided) => match what_next(&self.shared.retry, undecided, turn.attempts) {
-                Failure::Retry(delay) => {
-                    self.counted.tried(&turn.envelope.message);
-                    self.parked
-                        .park(key, Turn::Timer(turn), Instant::now() + delay)
-                }
-                Failure::GiveUp(given_up) => {
-                    let entry =
-                        self.given_up_entry(Some(&turn.envelope.message), &given_up, turn.since);
-                    let letter = given_up.of_timer(&turn, self.active());
-                    let TimerTurn { fired, over, .. } = *turn;
-                    let done = Box::new(move |_| drop(over));
-                    self.bury(
-                        Entry {
-                            fired: Some(fired),
-                            done,
-                            ..entry
-                        },
-                        letter,
-                    );
-                }
+            Err(undecided) => match what_next(&self.shared.retry, undecided, &mut turn.trial) {
+                Failure::Retry(delay) => self.timer_waits(turn, delay),
+                Failure::Quarantine(fault) => self.quarantine_timer(turn, fault),
+                Failure::GiveUp(given_up) => self.give_up_timer(turn, given_up),
             },
         }
+    }
+
+    /// Whether a timer is still set.
+    pub(super) fn is_still_set(&mut self, turn: &TimerTurn) -> bool {
+        self.settle(&turn.envelope.message.key);
+        // Where the store can't be read it is offered again.
+        self.decider.timer_is_set(&turn.fired).unwrap_or(false)
+    }
+
+    /// A timer of this key may just have been cancelled: only the store can tell, once that is on disk.
+    pub(super) fn settle(&mut self, key: &str) {
+        if self.decider.is_unsettled(key) {
+            self.shared.store.settle_up();
+            self.catch_up();
+        }
+    }
+
+    pub(super) fn decide_timer(&mut self, envelope: &Envelope) -> Result<Decided, Undecided> {
+        let name = &envelope.message.name;
+        let listed = &self.active().description().timers;
+        if listed.iter().any(|timer| timer.name == *name) {
+            return self.decider.decide(envelope);
+        }
+        // Set by rules that were active before.
+        let reason = format!("the active rules list no timer `{name}`");
+        Err(Undecided::Malformed(reason))
+    }
+
+    /// Whether a record was applied, parked or put aside before.
+    pub(super) fn was_settled(&self, turn: &EventTurn) -> rusqlite::Result<bool> {
+        Ok(self.was_applied(&identity_of(&turn.envelope.message))?
+            || self.was_put_aside(&turn.taken, &turn.record)?)
     }
 
     pub(super) fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
@@ -344,15 +329,9 @@ impl Worker {
             )),
             Undecided::Broke(fault) => self.broke(message, fault),
             Undecided::NotMigrated(fault) => {
-                // Once is enough: who asks again and again must not cost a commit each time.
-                if !self.decider.is_quarantined(&message.key).unwrap_or(true) {
-                    self.ticket += 1;
-                    self.commit(Entry {
-                        quarantine: Some(given_up::quarantine(message, &fault.detail)),
-                        ..self.bare_entry()
-                    });
-                }
-                self.broke(message, fault)
+                self.note_quarantine(message, &fault);
+                self.shared.store.count(self.tally(message, Verdict::Fault));
+                Answer::Quarantined(fault)
             }
         }
     }
@@ -372,6 +351,14 @@ impl Worker {
         condition.report("the store can't be read for a record", fault);
         taken.session.cancel();
         std::thread::sleep(STORE_RETRY);
+    }
+}
+
+/// What tells the message of an event from others.
+pub(super) fn identity_of(message: &Message) -> Identity {
+    Identity {
+        source: message.source.clone(),
+        id: message.id.clone(),
     }
 }
 

@@ -29,7 +29,10 @@ impl Guest for Mischief {
         act(state, &message)
     }
 
-    fn migrate(version: u32, _: String) -> Result<String, Disposition> {
+    fn migrate(version: u32, state: String) -> Result<String, Disposition> {
+        if version == 1 {
+            return Ok(state);
+        }
         Err(Disposition::Malformed(format!(
             "mischief reads no state of version {version}"
         )))

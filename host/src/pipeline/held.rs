@@ -1,0 +1,288 @@
+//! The keys whose messages are parked in the store.
+//!
+//! As long as a message is parked for a key, each that comes after it is parked too (invariant 4). The messages of a key are
+//! offered again one by one when it is ready: at a start, when another generation decides, when a command has changed the
+//! aggregate, or when the wait for another attempt is over. One whose state can't be read is ready with the next generation.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+use super::turn::Trial;
+
+/// The keys whose messages are parked.
+#[derive(Default)]
+pub(super) struct HeldKeys {
+    keys: HashMap<String, Held>,
+    /// Those whose next message is to be offered.
+    ready: VecDeque<String>,
+    due: BTreeSet<(Instant, String)>,
+    /// Keys of which only messages are left that the rules don't take: they hold nothing back, and wait for other rules.
+    passed_over: HashSet<String>,
+}
+
+/// A key whose messages are parked.
+pub(super) struct Held {
+    /// How many messages are parked, roughly: those of a failed commit are counted until the key is ready.
+    pub(super) messages: usize,
+    /// Number of the last message that was settled in this run.
+    pub(super) after: i64,
+    /// Ticket of the last entry that parked or settled one.
+    pub(super) ticket: u64,
+    /// The attempts at the first message.
+    pub(super) trial: Trial,
+    /// Whether a message stays parked, for the rules don't take it.
+    has_passed_over: bool,
+    until: Until,
+}
+
+/// What a key waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// For its turn among the ready ones.
+    Ready,
+    /// It is being offered.
+    Offered,
+    /// For a time.
+    Time(Instant),
+    /// For another generation: its state can't be read.
+    Generation,
+}
+
+impl HeldKeys {
+    /// The keys that the store holds messages of, each with their number. All are ready.
+    pub(super) fn new(stored: impl Iterator<Item = (String, usize)>) -> Self {
+        let mut held = Self::default();
+        for (key, messages) in stored {
+            held.ready.push_back(key.clone());
+            held.keys.insert(key, Held::new(messages, Until::Ready));
+        }
+        held
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(super) fn holds(&self, key: &str) -> bool {
+        !self.keys.is_empty() && self.keys.contains_key(key)
+    }
+
+    pub(super) fn get(&mut self, key: &str) -> Option<&mut Held> {
+        self.keys.get_mut(key)
+    }
+
+    /// How many messages are parked for a key.
+    pub(super) fn messages(&self, key: &str) -> usize {
+        self.keys.get(key).map_or(0, |held| held.messages)
+    }
+
+    /// Whether the state of a key is known to be unreadable.
+    pub(super) fn is_unreadable(&self, key: &str) -> bool {
+        (self.keys.get(key)).is_some_and(|held| held.until == Until::Generation)
+    }
+
+    /// Notes a message that the entry with this ticket parks. It is the first of its key, and waits for this, unless the key is
+    /// held already.
+    pub(super) fn park(&mut self, key: &str, ticket: u64, trial: Trial, until: Until) {
+        if let Some(held) = self.keys.get_mut(key) {
+            held.messages += 1;
+            held.ticket = ticket;
+            return;
+        }
+        let held = Held {
+            ticket,
+            trial,
+            ..Held::new(1, Until::Offered)
+        };
+        self.keys.insert(key.to_owned(), held);
+        self.wait(key, until);
+    }
+
+    /// Sets what a key waits for.
+    pub(super) fn wait(&mut self, key: &str, until: Until) {
+        let Some(held) = self.keys.get_mut(key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut held.until, until);
+        if before == until {
+            return;
+        }
+        if let Until::Time(at) = before {
+            self.due.remove(&(at, key.to_owned()));
+        }
+        match until {
+            Until::Ready => self.ready.push_back(key.to_owned()),
+            Until::Time(at) => drop(self.due.insert((at, key.to_owned()))),
+            Until::Offered | Until::Generation => {}
+        }
+    }
+
+    /// A command has changed the aggregate: its first message is offered again now, and that attempt is not counted.
+    pub(super) fn wake(&mut self, key: &str) {
+        if let Some(held) = self.keys.get_mut(key) {
+            if matches!(held.until, Until::Time(_)) {
+                held.trial.spare();
+            }
+            if held.until != Until::Offered {
+                self.wait(key, Until::Ready);
+            }
+        }
+    }
+
+    /// What was settled last did not come to be: it is offered again, and all keys are ready.
+    pub(super) fn begin_anew(&mut self) {
+        self.keys.values_mut().for_each(|held| held.after = 0);
+        self.wake_all();
+    }
+
+    /// Makes all keys ready: another generation decides.
+    pub(super) fn wake_all(&mut self) {
+        for key in std::mem::take(&mut self.passed_over) {
+            let held = self.keys.entry(key);
+            held.or_insert_with(|| Held::new(1, Until::Ready)).after = 0;
+        }
+        self.due.clear();
+        self.ready.clear();
+        for (key, held) in &mut self.keys {
+            if std::mem::take(&mut held.has_passed_over) {
+                held.after = 0;
+            }
+            held.trial = Trial::default();
+            held.until = Until::Ready;
+            self.ready.push_back(key.clone());
+        }
+    }
+
+    /// Nothing is parked for this key any more that the rules take.
+    pub(super) fn remove(&mut self, key: &str) {
+        self.wait(key, Until::Offered);
+        if let Some((key, held)) = self.keys.remove_entry(key)
+            && held.has_passed_over
+        {
+            self.passed_over.insert(key);
+        }
+    }
+
+    /// When the next key has waited long enough; at once where one is ready.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        if self.keys.is_empty() {
+            return None;
+        }
+        match self.ready.is_empty() {
+            false => Some(Instant::now()),
+            true => self.due.first().map(|(at, _)| *at),
+        }
+    }
+
+    /// The next key whose first message is to be offered.
+    pub(super) fn next(&mut self, now: Instant) -> Option<String> {
+        while let Some((at, key)) = self.due.first().cloned()
+            && at <= now
+        {
+            self.wait(&key, Until::Ready);
+        }
+        // One that has waited for something else since is there in vain.
+        while let Some(key) = self.ready.pop_front() {
+            if let Some(held) = self.keys.get_mut(&key)
+                && held.until == Until::Ready
+            {
+                held.until = Until::Offered;
+                return Some(key);
+            }
+        }
+        None
+    }
+}
+
+impl Held {
+    fn new(messages: usize, until: Until) -> Self {
+        Self {
+            messages,
+            after: 0,
+            ticket: 0,
+            trial: Trial::default(),
+            has_passed_over: false,
+            until,
+        }
+    }
+
+    /// The first message stays parked, for the rules don't take it; those behind it need not wait for it.
+    pub(super) fn pass_over(&mut self, id: i64) {
+        self.after = id;
+        self.has_passed_over = true;
+        self.trial = Trial::default();
+    }
+
+    /// The first message was settled by the entry with this ticket.
+    pub(super) fn settled(&mut self, id: i64, ticket: u64) {
+        self.messages = self.messages.saturating_sub(1);
+        self.after = id;
+        self.ticket = ticket;
+        self.trial = Trial::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_ready_and_taken_key_by_key() {
+        let now = Instant::now();
+        let mut held = HeldKeys::new([("a".to_owned(), 2), ("b".to_owned(), 1)].into_iter());
+        assert!(held.holds("a") && !held.holds("c"));
+        assert!(held.next_due().is_some());
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        held.wait("a", Until::Ready);
+        assert_eq!(held.next(now).as_deref(), Some("b"));
+        held.remove("b");
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        assert_eq!((held.next(now), held.next_due()), (None, None));
+    }
+
+    #[test]
+    fn a_message_that_the_rules_do_not_take_holds_nothing_back_and_waits_for_others() {
+        let now = Instant::now();
+        let mut held = HeldKeys::new([("a".to_owned(), 2)].into_iter());
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        if let Some(a) = held.get("a") {
+            a.pass_over(7);
+        }
+        held.wait("a", Until::Ready);
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        assert_eq!(held.get("a").map(|a| a.after), Some(7));
+        held.remove("a");
+        assert!(!held.holds("a"));
+        held.wake_all();
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        assert_eq!(held.get("a").map(|a| a.after), Some(0));
+    }
+
+    #[test]
+    fn a_key_waits_for_its_time_or_its_generation() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(9);
+        let mut held = HeldKeys::default();
+        held.park("a", 1, Trial::default(), Until::Time(later));
+        held.park("b", 2, Trial::default(), Until::Generation);
+        held.park("b", 3, Trial::default(), Until::Time(now));
+        assert_eq!((held.messages("b"), held.next_due()), (2, Some(later)));
+        assert!(held.is_unreadable("b") && !held.is_unreadable("a"));
+        assert_eq!(held.next(now), None);
+        held.wake("a");
+        assert_eq!(held.next(now).as_deref(), Some("a"));
+        held.wait("a", Until::Time(later));
+        assert_eq!(held.next(later).as_deref(), Some("a"));
+        held.begin_anew();
+        let mut both = [held.next(now), held.next(now)];
+        both.sort();
+        assert_eq!(both, [Some("a".to_owned()), Some("b".to_owned())]);
+        assert_eq!(
+            held.next(later),
+            None,
+            "what it waited for before is forgotten"
+        );
+    }
+}

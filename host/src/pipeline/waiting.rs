@@ -1,0 +1,104 @@
+//! The keys that wait a moment for another attempt, and what waits for each in memory.
+//!
+//! A message that asks for a later attempt holds back the records and timers of its key that come after it (invariant 4), and
+//! no others. Commands are let through: one of them may end the wait. Where the wait is longer, the messages are parked in
+//! the store ([`super::held`]). How many wait here is bounded by the windows of the partitions they came from.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use super::turn::Turn;
+
+/// The keys that wait, and what waits for each.
+#[derive(Default)]
+pub struct WaitingKeys {
+    keys: HashMap<String, Waiting>,
+    due: BTreeSet<(Instant, String)>,
+}
+
+struct Waiting {
+    /// None where it waits for what is parked in the store.
+    until: Option<Instant>,
+    turns: VecDeque<Turn>,
+}
+
+impl WaitingKeys {
+    /// Whether this key waits.
+    #[must_use]
+    pub fn holds(&self, key: &str) -> bool {
+        !self.keys.is_empty() && self.keys.contains_key(key)
+    }
+
+    /// Puts a turn behind those of its key that wait already. Where none does, it waits until it is released.
+    pub fn queue(&mut self, key: &str, turn: Turn) {
+        match self.keys.get_mut(key) {
+            Some(waiting) => waiting.turns.push_back(turn),
+            None => {
+                let waiting = Waiting {
+                    until: None,
+                    turns: VecDeque::from([turn]),
+                };
+                self.keys.insert(key.to_owned(), waiting);
+            }
+        }
+    }
+
+    /// Makes a key wait, with this turn as its first, before any that wait already.
+    pub fn wait(&mut self, key: String, turn: Turn, until: Instant) {
+        self.due.insert((until, key.clone()));
+        match self.keys.get_mut(&key) {
+            Some(waiting) => {
+                let before = waiting.until.replace(until);
+                waiting.turns.push_front(turn);
+                if let Some(before) = before.filter(|before| *before != until) {
+                    self.due.remove(&(before, key));
+                }
+            }
+            None => {
+                let waiting = Waiting {
+                    until: Some(until),
+                    turns: VecDeque::from([turn]),
+                };
+                self.keys.insert(key, waiting);
+            }
+        }
+    }
+
+    /// A command has changed the aggregate: its first message is offered again now, and that attempt is not counted.
+    pub fn wake(&mut self, key: &str, now: Instant) {
+        if let Some(waiting) = self.keys.get_mut(key)
+            && waiting.until.is_some()
+        {
+            if let Some(first) = waiting.turns.front_mut() {
+                first.spare_an_attempt();
+            }
+            self.release(key, now);
+        }
+    }
+
+    /// What waits for a key waits no longer than until now.
+    pub fn release(&mut self, key: &str, now: Instant) {
+        if let Some(waiting) = self.keys.get_mut(key) {
+            if let Some(before) = waiting.until.replace(now) {
+                self.due.remove(&(before, key.to_owned()));
+            }
+            self.due.insert((now, key.to_owned()));
+        }
+    }
+
+    /// When the next key has waited long enough.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(until, _)| *until)
+    }
+
+    /// Takes the turns of a key that has waited long enough, in order. The key waits no more.
+    pub fn take_due(&mut self, now: Instant) -> Option<VecDeque<Turn>> {
+        let (until, _) = self.due.first()?;
+        if *until > now {
+            return None;
+        }
+        let (_, key) = self.due.pop_first()?;
+        self.keys.remove(&key).map(|waiting| waiting.turns)
+    }
+}

@@ -1,0 +1,46 @@
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use super::*;
+use crate::store::schema;
+
+fn room(messages: usize, bytes: usize, aggregate_messages: usize) -> Arc<ParkedRoom> {
+    let sql = Connection::open_in_memory().unwrap();
+    schema::upgrade(&sql, 0).unwrap();
+    let limits = ParkedLimits {
+        messages,
+        bytes,
+        aggregate_messages,
+    };
+    ParkedRoom::of(limits, &sql, 1).unwrap()
+}
+
+#[test]
+fn invariant_9_what_is_parked_is_bounded_in_number_bytes_and_for_each_aggregate() {
+    let room = room(3, 100, 2);
+    let first = room.take(60, 0).unwrap();
+    assert!(room.take(41, 0).is_none(), "bytes");
+    assert!(room.take(1, 2).is_none(), "of one aggregate");
+    let second = room.take(40, 1).unwrap();
+    let third = room.take(0, 0).unwrap();
+    assert!(room.take(0, 0).is_none(), "messages");
+    assert_eq!(room.used(), (3, 100));
+    // What was parked stays counted until it is settled; what was not is given back.
+    first.keep();
+    drop((first, second, third));
+    assert_eq!(room.used(), (1, 60));
+    room.leave(60);
+    assert_eq!(room.used(), (0, 0));
+}
+
+#[test]
+fn that_it_is_full_is_said_once_until_there_is_room_again() {
+    let room = room(1, 100, 9);
+    let place = room.take(1, 0).unwrap();
+    assert!(room.take(1, 0).is_none());
+    assert!(room.has_just_filled());
+    assert!(!room.has_just_filled());
+    drop(place);
+    let place = room.take(1, 0).unwrap();
+    assert!(room.has_just_filled());
+    drop(place);
+}
