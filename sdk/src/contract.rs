@@ -82,7 +82,9 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
     }
 
     /// Version of the shape of `S`, where it is not 1. It goes up whenever stored states of the
-    /// former shape can't be read as an `S`.
+    /// former shape can't be read as an `S`, or would lose something by it: a member that is renamed, say. A host
+    /// refuses a component that can't read what it has stored; test it with
+    /// [`testing::migrated`](crate::testing::migrated).
     #[must_use]
     pub fn state_version(mut self, version: u32) -> Self {
         self.state_version = version;
@@ -219,9 +221,9 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         }
     }
 
-    /// Brings a stored state of an older version to the contract's.
+    /// Reads a stored state, and writes it in the contract's version.
     pub(crate) fn migrated(&self, version: u32, state: String) -> Result<String, String> {
-        self.migrations.run(version, self.state_version, state)
+        self.migrations.run::<S>(version, self.state_version, state)
     }
 
     /// Everything that is wrong with the contract, one sentence each.

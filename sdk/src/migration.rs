@@ -53,14 +53,30 @@ impl Migrations {
         self.0.iter().map(|step| step.version).min()
     }
 
-    /// Brings a state of `version` to `current`. The error says which step could not read it.
-    pub(crate) fn run(&self, version: u32, current: u32, state: String) -> Result<String, String> {
+    /// Brings a state of `version` to `current`, whose shape is `S`; one that is `current` already is decoded and
+    /// encoded again. The error says which version could not be read, and where.
+    pub(crate) fn run<S: Serialize + DeserializeOwned>(
+        &self,
+        version: u32,
+        current: u32,
+        state: String,
+    ) -> Result<String, String> {
+        let unreadable =
+            |version, error| format!("a state of version {version} can't be read: {error}");
+        if version > current {
+            return Err(format!(
+                "a state of version {version} is newer than these rules, which write version {current}"
+            ));
+        }
+        if version == current {
+            let state: S = codec::decode(&state).map_err(|error| unreadable(version, error))?;
+            return Ok(codec::encode(&state, "the state"));
+        }
         (version..current).try_fold(state, |state, version| {
             let Some(migration) = self.0.iter().find(|step| step.version == version) else {
                 return Err(format!("no migration reads a state of version {version}"));
             };
-            (migration.step)(&state)
-                .map_err(|error| format!("a state of version {version} can't be read: {error}"))
+            (migration.step)(&state).map_err(|error| unreadable(version, error))
         })
     }
 

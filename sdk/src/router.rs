@@ -59,7 +59,8 @@ impl<P: Participant> Rules<P> {
     /// `rules.migrate` of the WIT world.
     ///
     /// # Errors
-    /// `malformed` where no step reads that version, or the state is not of its shape.
+    /// `malformed` where no step reads that version, or the state is not of its shape: the present version is
+    /// decoded too.
     pub fn migrate(&self, version: u32, state: String) -> Result<String, wit::Disposition> {
         self.contract
             .migrated(version, state)

@@ -246,6 +246,26 @@ fn states_of_every_older_version_are_brought_up() {
     assert!(failed(1, r#"{"count":-7}"#).contains("in /count"));
 }
 
+#[test]
+fn a_state_of_the_present_version_is_decoded_and_encoded_again() {
+    let present = migrated::<Tallies>(3, r#"{"unit":"pcs","total":7.50,"unknown":1}"#);
+    assert_eq!(present.total.to_string(), "7.50");
+    let rules = Rules::<Tallies>::new();
+    let text = rules.migrate(3, r#"{"unit":"pcs","total":7.50,"unknown":1}"#.to_owned());
+    assert_eq!(text.unwrap(), r#"{"total":7.50,"unit":"pcs"}"#);
+    let failed = |version, state: &str| match rules.migrate(version, state.to_owned()) {
+        Err(Disposition::Malformed(why)) => why,
+        other => panic!("expected malformed, got {other:?}"),
+    };
+    let renamed = failed(3, r#"{"sum":7,"unit":"pcs"}"#);
+    assert!(
+        renamed.contains("a state of version 3 can't be read: missing field `total`"),
+        "{renamed}"
+    );
+    assert!(failed(3, r#"{"total":"x","unit":1}"#).contains("in /"));
+    assert!(failed(4, "{}").contains("newer than these rules, which write version 3"));
+}
+
 fn message(origin: Origin, name: &str) -> Message {
     Message {
         id: "1".to_owned(),

@@ -82,17 +82,19 @@ pub fn contract_problems<P: Participant>() -> Vec<String> {
     Rules::<P>::new().problems()
 }
 
-/// Brings a stored state of an older version, as JSON text, to `P::State`, as the host would.
+/// Reads a stored state of this version, older or present, as JSON text: what the host does with what it has stored
+/// before it takes a component. Keep a state of each released version in a test, and a change of `P::State` that
+/// can't read it fails there.
 ///
 /// # Panics
-/// Where the migrations can't read it.
+/// Where the state can't be read.
 #[track_caller]
 pub fn migrated<P: Participant>(version: u32, state: &str) -> P::State {
     let rules = Rules::<P>::new();
     assert_in_order(&rules.problems());
     let new = match rules.migrate(version, state.to_owned()) {
         Ok(new) => new,
-        Err(undecided) => fail(&format!("the migration failed: {undecided:?}")),
+        Err(undecided) => fail(&format!("the stored state can't be read: {undecided:?}")),
     };
     match codec::decode(&new) {
         Ok(state) => state,

@@ -51,6 +51,14 @@ pub enum Act {
     Malformed(String),
     /// Answers `retry-later`, saying this.
     RetryLater(String),
+    /// Does this where there is a state with all of these members (of none for any state).
+    IfState(Map<String, Value>, Box<Act>),
+    /// Does this where there is no state.
+    IfNone(Box<Act>),
+    /// Does this where the message's body has all of these members.
+    IfBody(Map<String, Value>, Box<Act>),
+    /// Sets a member of the state, as counting sets `count`; replies with the state.
+    Set(String, Value),
     /// Traps.
     Trap,
     /// Never returns.
@@ -83,6 +91,9 @@ pub fn act(
         None if settings.is_read(&message.name) => std::slice::from_ref(&look),
         None => std::slice::from_ref(&count),
     };
+    if let Some(Err(error)) = state.map(|state| settings.state.read(state)) {
+        unreadable(&error);
+    }
     let mut turn = Turn {
         message,
         version: &settings.version,
@@ -153,6 +164,20 @@ impl Turn<'_> {
             }
             Act::Malformed(text) => return Err(Disposition::Malformed(text.clone())),
             Act::RetryLater(text) => return Err(Disposition::RetryLater(text.clone())),
+            Act::IfState(members, act) if self.state != "null" && has(&self.state, members) => {
+                return self.act(act);
+            }
+            Act::IfNone(act) if self.state == "null" => return self.act(act),
+            Act::IfBody(members, act) if has(&self.message.body, members) => return self.act(act),
+            Act::IfState(..) | Act::IfNone(_) | Act::IfBody(..) => {}
+            Act::Set(name, value) => {
+                let mut state: Map<String, Value> =
+                    serde_json::from_str(&self.state).unwrap_or_default();
+                state.insert(name.clone(), value.clone());
+                self.state = Value::Object(state).to_string();
+                self.outcome.state = StateChange::Put(self.state.clone());
+                self.reply(self.state.clone());
+            }
             Act::Trap => trap(),
             Act::Spin => spin(),
             Act::Grow => grow(),
@@ -186,6 +211,22 @@ fn counted(state: &str, step: i64, version: &str) -> String {
     members.insert("count".to_owned(), json!(count.saturating_add(step)));
     members.insert("by".to_owned(), json!(version));
     Value::Object(members).to_string()
+}
+
+/// Whether JSON text is an object with all of these members.
+fn has(text: &str, members: &Map<String, Value>) -> bool {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let has = |(name, member): (&String, &Value)| value.get(name) == Some(member);
+    members.iter().all(has)
+}
+
+/// Traps as rules of the SDK do on a state that they can't read.
+#[allow(
+    clippy::panic,
+    reason = "the host shows what a guest says when it breaks"
+)]
+fn unreadable(error: &str) -> ! {
+    panic!("the stored state can't be read by these rules: {error}")
 }
 
 fn refused(code: &str) -> Reply {

@@ -28,11 +28,18 @@ pub enum Migrate {
     Spin,
 }
 
-/// Brings a state of an older shape to the present one, or fails as the settings say.
+/// Brings a state of an older shape to the present one, or fails as the settings say. One of the present shape is read as
+/// on a message, unless it is not to be looked at.
 ///
 /// # Errors
 /// As the settings say.
 pub fn migrate(settings: &Settings, version: u32, state: &str) -> Result<String, Disposition> {
+    if version == settings.state.version {
+        if settings.state.decoded {
+            settings.state.read(state).map_err(Disposition::Malformed)?;
+        }
+        return Ok(state.to_owned());
+    }
     let failed = || {
         Err(Disposition::Malformed(format!(
             "the settings refuse to migrate from version {version}"
@@ -80,6 +87,18 @@ mod tests {
         let settings = Settings::read(br#"{"migrate":"ok"}"#);
         let state = migrate(&settings, 1, r#"{"count":3}"#).unwrap();
         assert_eq!(state, r#"{"count":3,"migrated_from":1}"#);
+    }
+
+    #[test]
+    fn a_state_of_the_present_shape_is_read_unless_it_is_not_to_be_looked_at() {
+        let state = r#"{"count":3}"#;
+        let reading = |more: &str| {
+            let text = format!(r#"{{"state":{{"needs":["total"]{more}}}}}"#);
+            migrate(&Settings::read(text.as_bytes()), 1, state)
+        };
+        let error = Disposition::Malformed("missing field `total`".to_owned());
+        assert_eq!(reading(""), Err(error));
+        assert_eq!(reading(r#","decoded":false"#), Ok(state.to_owned()));
     }
 
     #[test]

@@ -82,6 +82,25 @@ pub struct State {
     pub oldest_readable: Option<u32>,
     /// A JSON Schema. Default `true`.
     pub schema: serde_json::Value,
+    /// Members without which a state can't be read: a message for it traps. Default: none.
+    pub needs: Vec<String>,
+    /// Whether `migrate` reads a state of the present shape, or gives it back unread. Default true.
+    pub decoded: bool,
+}
+
+impl State {
+    /// Reads a stored state.
+    ///
+    /// # Errors
+    /// Which member is missing.
+    pub(crate) fn read(&self, state: &str) -> Result<(), String> {
+        let members: serde_json::Value =
+            serde_json::from_str(state).map_err(|error| error.to_string())?;
+        match self.needs.iter().find(|name| members.get(name).is_none()) {
+            Some(name) => Err(format!("missing field `{name}`")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A command.
@@ -259,6 +278,8 @@ impl Default for State {
             version: 1,
             oldest_readable: None,
             schema: serde_json::Value::Bool(true),
+            needs: vec![],
+            decoded: true,
         }
     }
 }
