@@ -12,7 +12,7 @@
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
-//! - [`verify`]: the command that checks a component offline
+//! - [`verify`]: the command that checks a component offline; [`tried`]: what it was tried on
 
 mod admin_file;
 mod cli;
@@ -24,6 +24,7 @@ mod service;
 mod signals;
 mod table;
 mod terminal;
+mod tried;
 mod verify;
 
 use std::io::Write as _;
@@ -74,8 +75,9 @@ pub fn main(rules: Rules) -> ExitCode {
         cli::Action::Verify {
             config,
             request,
+            may_change,
             json,
-        } => verify::verify(&config, &request, json).into(),
+        } => verify::verify(&config, &request, may_change, json).into(),
     }
 }
 

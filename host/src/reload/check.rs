@@ -1,25 +1,26 @@
 //! Everything that a candidate is checked for beyond that it can be loaded: another participant, what it
-//! lacks of what is in use, what it can't read of what is stored, whether it breaks on recorded inputs.
+//! lacks of what is in use, what it can't do with what is recorded, stored or in flight.
 //!
 //! Reads the store and changes nothing, so it serves a host that runs as well as the check offline.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use saga_core::admit::{self, Admission};
 use saga_core::compatibility;
 use saga_core::description::Description;
 use saga_core::limits::TurnLimits;
 
-use super::probe::{self, Inputs};
+use super::probe::{self, InFlight, Inputs};
 use super::report::{Check, Probe, Refused};
 use super::usage::Usage;
+use crate::clock::now_ms;
 use crate::config::ParticipantConfig;
 use crate::generation::Build;
-use crate::store::history;
+use crate::store::sample;
+use crate::store::sample::waiting::Topic;
 use crate::transport::Source;
-
-/// Stored states of older shapes that a candidate is tried on.
-const STATES: usize = 64;
 
 /// How strict the check is about what would be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,28 +135,84 @@ pub fn endpoint(
     }))
 }
 
-/// What a candidate is to be tried on: at most so many recorded inputs, and stored states of older shapes.
+/// What a candidate is to be tried on: of each kind at most so much. `sources` is what it would read.
 ///
 /// # Errors
 /// What SQLite said.
 pub fn inputs(
     sql: &Connection,
     participant: i64,
+    sources: &[Arc<Source>],
     candidate: &dyn Build,
+    limits: &TurnLimits,
     most: usize,
 ) -> rusqlite::Result<Inputs> {
-    let version = candidate.description().state.version;
     Ok(Inputs {
-        recorded: history::recorded(sql, participant, most)?,
-        states: history::states_of_other_versions(sql, participant, version, STATES.min(most))?,
+        recorded: sample::journal::recorded(sql, participant, most)?,
+        states: sample::states::stored(sql, participant, most)?,
+        quarantined: sample::states::quarantined(sql, participant, most)?,
+        timers: sample::waiting::timers(sql, participant, most)?,
+        in_flight: in_flight(sql, participant, sources, candidate, limits, most)?,
     })
 }
 
-/// Tries a candidate on recorded inputs.
+/// The records that wait for a candidate: of each aggregate the first one, for it is what the state of now is for.
+fn in_flight(
+    sql: &Connection,
+    participant: i64,
+    sources: &[Arc<Source>],
+    candidate: &dyn Build,
+    limits: &TurnLimits,
+    most: usize,
+) -> rusqlite::Result<Vec<InFlight>> {
+    let mut keys = BTreeSet::new();
+    let mut waiting = Vec::new();
+    for source in sources {
+        let topic = Topic {
+            consumer: source
+                .consumer
+                .starts_with("log:")
+                .then_some(&source.consumer),
+            row: source.topic_row,
+            name: &source.topic,
+        };
+        let left = most.saturating_sub(waiting.len());
+        for record in sample::waiting::unread(sql, participant, topic, left)? {
+            let (declared, described) = (&source.declared_topic, candidate.description());
+            let aggregate = match admit::record(&record, declared, described, limits, now_ms()) {
+                Admission::Skip => continue,
+                Admission::Malformed(_) => None,
+                Admission::Offer(envelope) => {
+                    if !keys.insert(envelope.message.key.clone()) {
+                        continue;
+                    }
+                    Some(sample::states::aggregate(
+                        sql,
+                        participant,
+                        envelope.message.key,
+                    )?)
+                }
+            };
+            waiting.push(InFlight {
+                declared_topic: declared.clone(),
+                record,
+                aggregate,
+            });
+        }
+    }
+    Ok(waiting)
+}
+
+/// Tries a candidate, and the active build, if there is one, on what the candidate fails.
 ///
 /// # Errors
-/// On what it broke.
-pub fn probe(candidate: &dyn Build, limits: &TurnLimits, inputs: Inputs) -> Result<Probe, Refused> {
-    probe::probe(candidate, limits, inputs)
+/// On what it failed though the active build does not.
+pub fn probe(
+    candidate: &dyn Build,
+    active: Option<&dyn Build>,
+    limits: &TurnLimits,
+    inputs: &Inputs,
+) -> Result<Probe, Refused> {
+    probe::probe(candidate, active, limits, inputs)
         .map_err(|reasons| Refused::new(Check::Probe, reasons, Some(candidate.digest().to_owned())))
 }

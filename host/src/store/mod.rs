@@ -13,6 +13,7 @@
 //! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
+//! - [`sample`]: what a candidate is tried on
 //! - [`backlog`]: how much of the outbox waits, and for how long
 //! - [`tally`]: how often each build was asked what
 //! - [`topic_ids`]: which topics were read, by the ids that brokers give them
@@ -34,6 +35,7 @@ pub mod pages;
 pub mod prune;
 pub mod read;
 pub mod registry;
+pub mod sample;
 pub mod schema;
 pub mod tally;
 pub mod topic_ids;
