@@ -252,7 +252,7 @@ fn utc(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reload::report::{Check, Difference, Quarantined, Refused, Way};
+    use crate::reload::report::{Check, Difference, Part, Probe, Quarantined, Refused, Way};
 
     fn digest(letter: char) -> String {
         letter.to_string().repeat(64)

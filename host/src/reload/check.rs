@@ -156,6 +156,9 @@ pub fn inputs(
     })
 }
 
+/// Records that are looked at for each that is taken: several may be of one aggregate.
+const RECORDS: usize = 4;
+
 /// The records that wait for a candidate: of each aggregate the first one, for it is what the state of now is for.
 fn in_flight(
     sql: &Connection,
@@ -176,8 +179,11 @@ fn in_flight(
             row: source.topic_row,
             name: &source.topic,
         };
-        let left = most.saturating_sub(waiting.len());
-        for record in sample::waiting::unread(sql, participant, topic, left)? {
+        let looked_at = most.saturating_sub(waiting.len()).saturating_mul(RECORDS);
+        for record in sample::waiting::unread(sql, participant, topic, looked_at)? {
+            if waiting.len() == most {
+                break;
+            }
             let (declared, described) = (&source.declared_topic, candidate.description());
             let aggregate = match admit::record(&record, declared, described, limits, now_ms()) {
                 Admission::Skip => continue,

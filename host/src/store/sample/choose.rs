@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// In which order two rows stand out.
 pub(super) type Order<T> = fn(&T, &T) -> Ordering;
 
-/// Chooses at most `most` rows, in the order in which they came: in turn one of each kind, the first of each of these
-/// orders before the second of any, and some spread evenly over the rest.
+/// Rows of one kind and order that stand out.
+const OUTSTANDING: usize = 3;
+
+/// Chooses at most `most` rows, in the order in which they came: in turn one of each kind, first those that are first in each of
+/// these orders, then some that are spread evenly over the others.
 pub(super) fn choose<T, K: Ord>(
     rows: Vec<T>,
     most: usize,
@@ -40,20 +43,31 @@ pub(super) fn choose<T, K: Ord>(
 
 /// The rows of one kind, what stands out first.
 fn queue<T>(members: &[(usize, &T)], most: usize, orders: &[Order<T>]) -> VecDeque<usize> {
-    let spread = members.iter().step_by((members.len() / most.max(1)).max(1));
-    let mut lists = vec![spread.map(|(place, _)| *place).collect::<Vec<_>>()];
+    let mut first: Vec<Vec<usize>> = Vec::new();
     for order in orders {
         let mut sorted: Vec<_> = members.iter().collect();
         sorted.sort_by(|(_, one), (_, other)| order(one, other));
-        lists.push(sorted.iter().take(most).map(|(place, _)| *place).collect());
+        first.push(
+            sorted
+                .iter()
+                .take(OUTSTANDING)
+                .map(|(place, _)| *place)
+                .collect(),
+        );
     }
-    // The orders first: the spread fills up.
-    lists.rotate_left(1);
+    let ranks = 0..OUTSTANDING;
+    let outstanding = ranks.flat_map(|rank| first.iter().filter_map(move |list| list.get(rank)));
+    // However few are taken of them, they lie far from each other.
+    let spread = (0..most as u32).filter_map(|number| {
+        let part = u64::from(number.reverse_bits()) * members.len() as u64;
+        members.get((part >> u32::BITS) as usize)
+    });
     let mut seen = BTreeSet::new();
-    let ranks = (0..most).flat_map(|rank| lists.iter().filter_map(move |list| list.get(rank)));
-    ranks
-        .filter(|place| seen.insert(**place))
-        .copied()
+    (outstanding.copied())
+        .chain(spread.map(|(place, _)| *place))
+        .chain(members.iter().map(|(place, _)| *place))
+        .filter(|place| seen.insert(*place))
+        .take(most)
         .collect()
 }
 

@@ -4,7 +4,7 @@
 //! Aggregates lie in the order of their keys and have no index by size or age. The first ones are looked at, which are all where there
 //! are few, and stretches at places spread over the other keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
@@ -17,7 +17,7 @@ use crate::store::read::StoredAggregate;
 const FIRST: usize = 10_000;
 
 /// Places after that, and aggregates that are looked at from each.
-const PLACES: u64 = 15;
+const PLACES: usize = 15;
 const STRETCH: usize = 500;
 
 /// An aggregate with its key.
@@ -53,12 +53,8 @@ pub fn stored(sql: &Connection, participant: i64, most: usize) -> rusqlite::Resu
     };
     let (looked_at, reached) = look.from(&[], FIRST)?;
     if looked_at == FIRST {
-        let last: Option<String> = sql
-            .prepare_cached("SELECT max(key) FROM aggregates WHERE participant = ?1")?
-            .query_row([participant], |row| row.get(0))?;
-        let last = last.unwrap_or_default();
-        for place in 0..PLACES {
-            look.from(&between(&reached, &last, place, PLACES), STRETCH)?;
+        for place in places(sql, participant, reached)? {
+            look.from(place.as_bytes(), STRETCH)?;
         }
         look.last(STRETCH)?;
     }
@@ -198,8 +194,41 @@ impl ToSql for Text<'_> {
     }
 }
 
-/// A text that lies so many parts of the way from one to another, as they are sorted.
-fn between(one: &str, other: &str, part: u64, parts: u64) -> Vec<u8> {
+/// Keys that lie spread between this one and the last: what lies between two keys is halved again and again.
+fn places(sql: &Connection, participant: i64, first: String) -> rusqlite::Result<Vec<String>> {
+    let one = |query: &str, key: &[u8]| -> rusqlite::Result<Option<String>> {
+        sql.prepare_cached(query)?
+            .query_row(params![participant, Text(key)], |row| row.get(0))
+    };
+    let last = one(
+        "SELECT max(key) FROM aggregates WHERE participant = ?1 AND key >= ?2",
+        first.as_bytes(),
+    )?;
+    let mut gaps = VecDeque::from([(first, last.unwrap_or_default())]);
+    let mut places = Vec::new();
+    while let Some((from, to)) = gaps.pop_front()
+        && places.len() < PLACES
+    {
+        let middle = between(&from, &to);
+        let before = "SELECT max(key) FROM aggregates WHERE participant = ?1 AND key < ?2";
+        let after = "SELECT min(key) FROM aggregates WHERE participant = ?1 AND key >= ?2";
+        if let Some(before) = one(before, &middle)?
+            && from < before
+        {
+            gaps.push_back((from, before));
+        }
+        if let Some(after) = one(after, &middle)?
+            && after < to
+        {
+            places.push(after.clone());
+            gaps.push_back((after, to));
+        }
+    }
+    Ok(places)
+}
+
+/// A text halfway between two, as they are sorted; behind the first one, unless they are the same.
+fn between(one: &str, other: &str) -> Vec<u8> {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let same = (one.iter().zip(other)).take_while(|(a, b)| a == b).count();
     // The few bytes that follow, as a number.
@@ -209,10 +238,9 @@ fn between(one: &str, other: &str, part: u64, parts: u64) -> Vec<u8> {
             number << 8 | u64::from(following.next().unwrap_or(0))
         })
     };
-    let (from, to) = (number(one), number(other));
-    let number = from + to.saturating_sub(from) / parts.max(1) * part;
+    let middle = (number(one) + number(other)).div_ceil(2);
     let mut text: Vec<u8> = one.iter().take(same).copied().collect();
-    text.extend(number.to_be_bytes().iter().skip(2));
+    text.extend(middle.to_be_bytes().iter().skip(2));
     text
 }
 

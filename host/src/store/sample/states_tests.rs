@@ -55,15 +55,15 @@ fn of_many_states_those_that_stand_out_are_taken() {
     for number in 1..=5_000 {
         put(&sql, &number.to_string(), 2, 1, Some("{\"n\":100}"));
     }
-    put(&sql, "large", 2, 1, Some(&"x".repeat(500)));
-    put(&sql, "small", 2, 1, Some("1"));
-    put(&sql, "often", 900, 1, Some("{\"n\":100}"));
-    put(&sql, "older", 2, 7, Some("{\"n\":100}"));
+    put(&sql, "big", 2, 1, Some(&"x".repeat(500)));
+    put(&sql, "min", 2, 1, Some("1"));
+    put(&sql, "rev", 900, 1, Some("{\"n\":100}"));
+    put(&sql, "old", 2, 7, Some("{\"n\":100}"));
     transaction.commit().unwrap();
     let sampled = stored(&sql, 1, 16).unwrap();
     let keys = keys(&sampled);
     assert_eq!(keys.len(), 16);
-    for key in ["large", "small", "often", "older", "1", "5000"] {
+    for key in ["big", "min", "rev", "old", "1", "5000"] {
         assert!(keys.contains(&key), "{key} is not in {keys:?}");
     }
 }
@@ -95,25 +95,28 @@ fn a_large_table_is_looked_at_from_its_start_to_its_end() {
 }
 
 #[test]
-fn places_lie_between_two_keys_in_their_order() {
-    for (one, other) in [
-        ("1", "99999"),
-        ("key-a", "key-b"),
-        ("a", "ü"),
-        ("same", "same"),
-    ] {
-        let places: Vec<_> = (0..5).map(|part| between(one, other, part, 5)).collect();
-        assert!(places.is_sorted(), "{places:?}");
-        assert!(
-            places.iter().all(|place| place.as_slice()
-                <= other
-                    .as_bytes()
-                    .iter()
-                    .chain(&[0; 6])
-                    .copied()
-                    .collect::<Vec<_>>()
-                    .as_slice()),
-            "{places:?}"
-        );
+fn a_middle_lies_between_two_keys_in_their_order() {
+    for (one, other) in [("1", "99999"), ("key-a", "key-b"), ("a", "ü"), ("a", "aa")] {
+        let middle = between(one, other);
+        assert!(one.as_bytes() < middle.as_slice(), "{one} {middle:?}");
+        let end = [other.as_bytes(), &[0; 6]].concat();
+        assert!(middle <= end, "{middle:?} {other}");
     }
+}
+
+#[test]
+fn places_are_spread_over_the_keys_however_they_look() {
+    let sql = store();
+    let transaction = sql.unchecked_transaction().unwrap();
+    for number in 0..4_096 {
+        put(&sql, &format!("key-{number:x}"), 1, 1, Some("1"));
+    }
+    put(&sql, "zzz", 1, 1, Some("1"));
+    transaction.commit().unwrap();
+    let places = places(&sql, 1, "key-0".into()).unwrap();
+    assert_eq!(places.len(), PLACES);
+    let digits: BTreeSet<_> = places.iter().map(|key| key.chars().nth(4)).collect();
+    assert!(digits.len() > 8, "{places:?}");
+    // A single key has nothing behind it.
+    assert!(super::places(&sql, 1, "zzz".into()).unwrap().is_empty());
 }

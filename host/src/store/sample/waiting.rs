@@ -152,12 +152,10 @@ pub fn unread(
     let mut room = Room::new();
     let mut records = Vec::with_capacity(chosen.len());
     for seen in chosen {
-        for record in record(sql, topic, &seen)? {
-            let bytes = record.value.as_ref().map_or(0, Vec::len);
-            if room.takes(bytes) {
-                records.push(record);
-            }
-        }
+        // It may have been deleted meanwhile.
+        let record = record(sql, topic, &seen)?;
+        let bytes = |record: &Record| record.value.as_ref().map_or(0, Vec::len);
+        records.extend(record.filter(|record| room.takes(bytes(record))));
     }
     Ok(records)
 }

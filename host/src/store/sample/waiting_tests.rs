@@ -56,7 +56,7 @@ fn of_many_timers_each_name_is_taken_with_the_first_and_the_last() {
 /// Puts a record into the outbox: its id says where it stands.
 fn publish(sql: &Connection, partition: i32, offset: i64, event_type: &str) {
     let insert = "INSERT INTO outbox (topic, partition, offset, generation, event_type, value, event_id, time)
-                  VALUES (5, ?1, ?2, 7, ?3, '{}', ?4, 9)";
+                  VALUES (5, ?1, ?2, 7, ?3, x'7b7d', ?4, 9)";
     let id = format!("{partition}/{offset}");
     sql.execute(insert, params![partition, offset, event_type, id])
         .unwrap();

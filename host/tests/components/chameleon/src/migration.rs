@@ -5,6 +5,7 @@ use crate::settings::Settings;
 use saga_sdk::bindings::saga::participant::types::Disposition;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// How `migrate` behaves.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,8 @@ pub enum Migrate {
     Fail,
     /// It answers `malformed` for a state with all of these members, and is `ok` for others.
     FailIf(Map<String, Value>),
+    /// It gives these members other names, and keeps the others.
+    Rename(BTreeMap<String, String>),
     /// It answers `retry-later`.
     RetryLater,
     /// It answers text that is no JSON.
@@ -60,11 +63,23 @@ pub fn migrate(settings: &Settings, version: u32, state: &str) -> Result<String,
                 Ok(migrated(version, old))
             }
         }
+        Migrate::Rename(names) => Ok(renamed(names, old)),
         Migrate::RetryLater => Err(Disposition::RetryLater("the settings say so".to_owned())),
         Migrate::Garbage => Ok("{not json".to_owned()),
         Migrate::Trap => trap(),
         Migrate::Spin => spin(),
     }
+}
+
+fn renamed(names: &BTreeMap<String, String>, old: Value) -> String {
+    let Value::Object(members) = old else {
+        return old.to_string();
+    };
+    let renamed = members.into_iter().map(|(name, value)| {
+        let new = names.get(&name).cloned();
+        (new.unwrap_or(name), value)
+    });
+    Value::Object(renamed.collect()).to_string()
 }
 
 fn migrated(version: u32, old: Value) -> String {
@@ -99,6 +114,13 @@ mod tests {
         let error = Disposition::Malformed("missing field `total`".to_owned());
         assert_eq!(reading(""), Err(error));
         assert_eq!(reading(r#","decoded":false"#), Ok(state.to_owned()));
+    }
+
+    #[test]
+    fn members_can_be_renamed() {
+        let settings = Settings::read(br#"{"state":{"version":2},"migrate":{"rename":{"a":"b"}}}"#);
+        let state = migrate(&settings, 1, r#"{"a":1.50,"c":2}"#).unwrap();
+        assert_eq!(state, r#"{"b":1.50,"c":2}"#);
     }
 
     #[test]
