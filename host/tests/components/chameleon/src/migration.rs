@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_state_says_where_it_came_from() {
-        let settings = Settings::read(br#"{"migrate":"ok"}"#);
+        let settings = Settings::read(br#"{"state":{"version":2},"migrate":"ok"}"#);
         let state = migrate(&settings, 1, r#"{"count":3}"#).unwrap();
         assert_eq!(state, r#"{"count":3,"migrated_from":1}"#);
     }
@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn some_states_can_be_refused() {
-        let settings = Settings::read(br#"{"migrate":{"fail-if":{"count":3}}}"#);
+        let settings =
+            Settings::read(br#"{"state":{"version":2},"migrate":{"fail-if":{"count":3}}}"#);
         assert!(migrate(&settings, 1, r#"{"count":3,"by":"1"}"#).is_err());
         assert!(migrate(&settings, 1, r#"{"count":4,"by":"1"}"#).is_ok());
     }
