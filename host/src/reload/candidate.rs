@@ -80,7 +80,7 @@ impl Inner {
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         let fitted = self.fit(hosted, &*build)?;
         let running = Some(&*active.generation.build);
-        let probe = match check::probe(&*build, running, limits, &inputs) {
+        let mut probe = match check::probe(&*build, running, limits, &inputs) {
             // What ran before is gone back to although it breaks on something: that may be why it was replaced.
             Err(refused) if apply.way == Way::Rollback => {
                 compared.notes.extend(refused.reasons);
@@ -88,6 +88,7 @@ impl Inner {
             }
             probe => probe.map_err(NotApplied::Refused)?,
         };
+        compared.notes.append(&mut probe.notes);
         self.still_open()?;
         keep()?;
         let next = Arc::new(Active {

@@ -312,12 +312,9 @@ impl Inner {
         };
         let checked_us = began.elapsed().as_micros() as u64;
         let began = Instant::now();
-        let mut probe = candidate.probe.clone();
-        let mut notes = candidate.compared.notes.clone();
-        notes.append(&mut probe.notes);
         let mut report = Applied {
-            probe,
-            notes,
+            probe: candidate.probe.clone(),
+            notes: candidate.compared.notes.clone(),
             checked_us,
             ..applied(candidate.successor.active(), active.digest(), true)
         };
