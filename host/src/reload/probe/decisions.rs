@@ -82,10 +82,7 @@ impl Probing<'_> {
 
 /// What a build decides on a recorded message, its state decoded and encoded again.
 fn again(trial: &mut Trial<'_>, recorded: &Recorded, message: &Message) -> Result<Answer, String> {
-    let state = match &recorded.state {
-        Some(state) => Some(trial.shaped(recorded.state_version, state)?),
-        None => None,
-    };
+    let state = trial.shaped_if_any(recorded.state_version, recorded.state.as_deref())?;
     let mut answer = trial.decide(state.as_deref(), message)?;
     // A client is told what is wrong with its command; of an event or a timer nobody would hear again.
     if message.origin != Origin::Command {

@@ -15,6 +15,8 @@
 
 mod compare;
 mod decisions;
+#[cfg(test)]
+mod fake;
 mod json;
 mod stored;
 mod trial;

@@ -183,11 +183,21 @@ impl<'b> Trial<'b> {
         stored: &StoredAggregate,
         message: &Message,
     ) -> Result<Answer, String> {
-        let state = match &stored.state {
-            Some(state) => Some(self.shaped(stored.state_version, state)?),
-            None => None,
-        };
+        let state = self.shaped_if_any(stored.state_version, stored.state.as_deref())?;
         self.decide(state.as_deref(), message)
+    }
+
+    /// A state, if there is one, as a turn hands it to the rules.
+    ///
+    /// # Errors
+    /// That it can't be read, and why.
+    pub(super) fn shaped_if_any(
+        &mut self,
+        version: u32,
+        state: Option<&str>,
+    ) -> Result<Option<String>, String> {
+        let shaped = state.map(|state| self.shaped(version, state)).transpose();
+        shaped.map_err(|why| format!("its state (version {version}) can't be read: {why}"))
     }
 
     /// What it answers to a message for an aggregate with a state in its shape.
