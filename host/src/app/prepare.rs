@@ -67,7 +67,10 @@ pub(super) fn prepare(
         (None, Some(loader)) => {
             let reader = store.reader().map_err(anyhow::Error::from)?;
             let before = active.as_ref().map(|build| (row, build));
-            let initial = initial::choose(loader, config, name, own, before, reader.connection());
+            // Rules that say why they break say it through tokio, which must not be waited for within tokio.
+            let initial = tokio::task::block_in_place(|| {
+                initial::choose(loader, config, name, own, before, reader.connection())
+            });
             initial.map_err(|refused| match room.is_wanting(name) {
                 Some(reason) => StartError::Machine(reason),
                 None => StartError::Component(refused.to_string()),

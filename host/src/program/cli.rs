@@ -72,7 +72,8 @@ Examples:
 Examples:
   saga verify order.wasm
   saga verify order.wasm --participant order --against released/order.wasm --json
-  saga verify order.wasm --data /var/lib/saga-order")]
+  saga verify order.wasm --data /var/lib/saga-order
+  saga verify order.wasm --data /var/lib/saga-order --fail-on-changed=3")]
     Verify {
         /// The component
         #[arg(value_name = "PATH")]
@@ -83,9 +84,14 @@ Examples:
         /// Another build, of which it must lack nothing
         #[arg(long, value_name = "PATH")]
         against: Option<PathBuf>,
-        /// The data directory of a host: it must lack nothing in use there, and is tried on what is recorded there
+        /// The data directory of a host: it must lack nothing in use there, and is tried on what is recorded, stored and
+        /// in flight there
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// End with 65 if it decides otherwise than was recorded on more than N inputs [default of N: 0]
+        #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
+            requires = "data")]
+        fail_on_changed: Option<usize>,
         /// Settings file (TOML)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -271,6 +277,8 @@ pub(crate) enum Action {
     Verify {
         config: Box<Config>,
         request: Verify,
+        /// Inputs on which it may decide otherwise; none where any number may be.
+        may_change: Option<usize>,
         json: bool,
     },
 }
@@ -307,6 +315,7 @@ impl Cli {
                 participant,
                 against,
                 data,
+                fail_on_changed,
                 config,
                 json,
             } => Action::Verify {
@@ -317,6 +326,7 @@ impl Cli {
                     against,
                     data,
                 },
+                may_change: fail_on_changed,
                 json,
             },
             Command::Rollback {

@@ -13,7 +13,8 @@
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
 //! - [`seek`]: the command that chooses where a host that is stopped reads on
-//! - [`verify`]: the command that checks a component offline; [`backup`]: the one that copies a data directory
+//! - [`verify`]: the command that checks a component offline; [`tried`]: what it was tried on
+//! - [`backup`]: the command that copies a data directory
 
 mod admin_file;
 mod backup;
@@ -27,6 +28,7 @@ mod service;
 mod signals;
 mod table;
 mod terminal;
+mod tried;
 mod verify;
 
 use std::io::Write as _;
@@ -85,8 +87,9 @@ pub fn main(rules: Rules) -> ExitCode {
         cli::Action::Verify {
             config,
             request,
+            may_change,
             json,
-        } => verify::verify(&config, &request, json).into(),
+        } => verify::verify(&config, &request, may_change, json).into(),
     }
 }
 

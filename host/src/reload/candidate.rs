@@ -9,6 +9,7 @@ use super::fit::{self, FitError, Fitted};
 use super::hosted::Hosted;
 use super::reloader::{Apply, Inner};
 use super::report::{Check, NotApplied, Probe, Refused, Way};
+use super::verify;
 use crate::clock::now_ms;
 use crate::generation::{Build, Generation};
 use crate::http::service::Serving;
@@ -56,12 +57,14 @@ impl Inner {
             .map_err(|refused| self.refused_or_lacking(refused))?;
         self.still_open()?;
         let present = self.present(hosted, active);
-        let most = self.around.config.reload.probe_inputs;
+        let config = &self.around.config;
+        let (limits, most) = (&config.turn, config.reload.probe_inputs);
         let (compared, inputs) = self
             .read(|sql| {
+                let sources = verify::sources(sql, config, Some(&hosted.own), &*build)?;
                 Ok((
                     check::compare(sql, &present, &*build, drops(apply))?,
-                    check::inputs(sql, hosted.row, &*build, most)?,
+                    check::inputs(sql, hosted.row, &sources, &*build, limits, most)?,
                 ))
             })
             .map_err(NotApplied::Failed)?;
@@ -77,7 +80,8 @@ impl Inner {
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         compared.notes.extend(overflow::note(&apply.bytes));
         let fitted = self.fit(hosted, &*build)?;
-        let probe = match check::probe(&*build, &self.around.config.turn, inputs) {
+        let running = Some(&*active.generation.build);
+        let mut probe = match check::probe(&*build, running, limits, &inputs) {
             // What ran before is gone back to although it breaks on something: that may be why it was replaced.
             Err(refused) if apply.way == Way::Rollback => {
                 compared.notes.extend(refused.reasons);
@@ -85,6 +89,7 @@ impl Inner {
             }
             probe => probe.map_err(|refused| self.refused_or_lacking(refused))?,
         };
+        compared.notes.append(&mut probe.notes);
         self.still_open()?;
         keep()?;
         let next = Arc::new(Active {

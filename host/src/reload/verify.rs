@@ -162,9 +162,12 @@ fn against_store(
         check::endpoint(own, described, base_path, candidate, Drops::Unused)
     };
     notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
-    let inputs =
-        check::inputs(&sql, row, candidate, config.reload.probe_inputs).map_err(reading)?;
-    Ok(Some(check::probe(candidate, &config.turn, inputs)?))
+    let sources = sources(&sql, config, own, candidate).map_err(reading)?;
+    let (limits, most) = (&config.turn, config.reload.probe_inputs);
+    let inputs = check::inputs(&sql, row, &sources, candidate, limits, most).map_err(reading)?;
+    let mut probe = check::probe(candidate, Some(&*active), limits, &inputs)?;
+    notes.append(&mut probe.notes);
+    Ok(Some(probe))
 }
 
 /// What a build reads, as the store knows it.

@@ -20,6 +20,7 @@
 //! - [`offsets`]: where each consumer reads on, and what it has read last
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
+//! - [`sample`]: what a candidate is tried on
 //! - [`backlog`]: how much of the outbox waits, and for how long
 //! - [`tally`]: how often each build was asked what
 //! - [`topic_ids`]: which topics were read, by the ids that brokers give them
@@ -52,6 +53,7 @@ pub mod prune;
 mod quarantine;
 pub mod read;
 pub mod registry;
+pub mod sample;
 pub mod schema;
 mod sweep;
 pub mod tally;
