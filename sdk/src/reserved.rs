@@ -165,6 +165,12 @@ impl<'de> Visitor<'de> for Name<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        reason = "a test fails by panicking"
+    )]
+
     use super::*;
 
     fn found(text: &str) -> Result<(), String> {
