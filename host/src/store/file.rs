@@ -30,6 +30,12 @@ const PRAGMAS: [(&str, &str); 5] = [
 /// Bytes, 64 MiB, to which the log shrinks when somebody who kept it from being emptied is done.
 const LOG_BYTES: i64 = 64 << 20;
 
+/// Looks, before the last one, that a file and a log that seem not to belong together are given.
+const LOOKS: u32 = 3;
+
+/// Wait between them.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 /// Name of the file in the data directory.
 pub(super) const FILE_NAME: &str = "saga.db";
 
@@ -57,6 +63,7 @@ pub fn look(directory: &Path) -> Result<Option<Connection>, OpenError> {
         return Ok(None);
     }
     let unusable = |error: rusqlite::Error| explain(path.clone(), &error);
+    check_mismatch(&path)?;
     // Not opened read-only: who looks must be able to recover the log after a crash.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(unusable)?;
@@ -129,10 +136,7 @@ impl StoreFile {
             }
             Ok((Err(TryLockError::Error(_)), _)) | Err(_) => None,
         };
-        if let Some(mismatch) = log_mark::judge(&path) {
-            let reason = explain_mismatch(mismatch);
-            return Err(OpenError::Mismatch { path, reason });
-        }
+        check_mismatch(&path)?;
         let mut file = Self {
             directory: directory.to_owned(),
             path,
@@ -271,6 +275,24 @@ impl Drop for StoreFile {
 /// Has a connection leave the log as it is when it is closed: checkpoints are the writer's.
 fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
     (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)).map(drop)
+}
+
+/// An error where the file and the log don't belong together.
+fn check_mismatch(path: &Path) -> Result<(), OpenError> {
+    for _ in 0..LOOKS {
+        if log_mark::judge(path).is_none() {
+            return Ok(());
+        }
+        // A host that runs may have taken a checkpoint between two looks.
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    match log_mark::judge(path) {
+        None => Ok(()),
+        Some(mismatch) => Err(OpenError::Mismatch {
+            path: path.to_owned(),
+            reason: explain_mismatch(mismatch),
+        }),
+    }
 }
 
 /// Closes the connection that writes, the last one as a rule: then nothing is left beside the file.

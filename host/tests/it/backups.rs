@@ -227,6 +227,12 @@ fn a_backup_beside_the_log_of_the_store_before_is_refused() {
             ] {
                 assert!(said.contains(expected), "{way}: {said}");
             }
+            // Nor is a backup made of the two together.
+            let made = (saga().arg("backup").arg("--data").arg(&data))
+                .arg(parent.path().join("mixed"))
+                .output()
+                .unwrap();
+            assert_eq!(made.status.code(), Some(73), "{made:?}");
             // What is said helps.
             for name in ["saga.db-wal", "saga.db-shm"] {
                 std::fs::rename(data.join(name), parent.path().join(name)).unwrap();
