@@ -9,6 +9,7 @@
 //!
 //! - [`description`]: what a participant says of itself, and whether that makes sense
 //! - [`compatibility`]: what a build lacks to take the place of another
+//! - [`schema`]: whether what one JSON Schema allows to be written can be read by another
 //! - [`listing`]: what may be listed by what, and how a client says so
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: from the types that are generated from the WIT to ours
@@ -34,5 +35,6 @@ pub mod outcome;
 pub mod record;
 pub mod retry;
 pub mod rules;
+pub mod schema;
 pub mod settle;
 pub mod window;
