@@ -9,6 +9,7 @@ use super::exit;
 use super::operate::{Ask, Host, Operation};
 use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
+use crate::reload::flags::Flags;
 use crate::reload::verify::Verify;
 
 /// A native host for choreography-based sagas whose rules are WebAssembly components.
@@ -51,6 +52,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   saga apply order order.wasm
+  saga apply order order.wasm --dry-run
   saga apply order - < order.wasm
   saga apply order order.wasm --admin http://10.0.0.7:9000 --token-file token")]
     Apply {
@@ -60,9 +62,11 @@ Examples:
         /// The component; - for standard input
         #[arg(value_name = "PATH")]
         path: PathBuf,
-        /// Take it even if it lacks subscriptions, routes or timers that are in use
+        #[command(flatten)]
+        allowed: Allowed,
+        /// Do all checks, print what they show, and change nothing
         #[arg(long)]
-        drop_used: bool,
+        dry_run: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -71,6 +75,7 @@ Examples:
 Examples:
   saga verify order.wasm
   saga verify order.wasm --participant order --against released/order.wasm --json
+  saga verify order.wasm --with customer.wasm --with shipping.wasm
   saga verify order.wasm --data /var/lib/saga-order")]
     Verify {
         /// The component
@@ -79,12 +84,18 @@ Examples:
         /// The participant that it must describe
         #[arg(long, value_name = "NAME", value_parser = participant)]
         participant: Option<String>,
-        /// Another build, of which it must lack nothing
+        /// Another build, of which it must lack nothing, and whose messages and states it must go with
         #[arg(long, value_name = "PATH")]
         against: Option<PathBuf>,
-        /// The data directory of a host: it must lack nothing in use there, and is tried on what is recorded there
+        /// Another participant, which must understand its events and be understood; may be repeated
+        #[arg(long, value_name = "PATH")]
+        with: Vec<PathBuf>,
+        /// The data directory of a host: it must lack nothing in use there, go with the participants that are active
+        /// there, and is tried on what is recorded there
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        #[command(flatten)]
+        allowed: Allowed,
         /// Settings file (TOML)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -96,6 +107,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   saga rollback order
+  saga rollback order --dry-run
   saga rollback order 3f9c21")]
     Rollback {
         /// The participant
@@ -104,6 +116,11 @@ Examples:
         /// Digest of the generation, or its beginning [default: the one that the active one replaced]
         #[arg(value_name = "DIGEST")]
         digest: Option<String>,
+        #[command(flatten)]
+        allowed: Allowed,
+        /// Do all checks, print what they show, and change nothing
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -187,6 +204,27 @@ struct Run {
     apply: bool,
 }
 
+/// What a component may do that is refused otherwise.
+#[derive(Debug, Clone, Copy, Args)]
+struct Allowed {
+    /// Take it even if it lacks subscriptions, routes, timers or events that are in use
+    #[arg(long)]
+    drop_used: bool,
+    /// Take it even if what it reads or writes is not understood: events, requests, replies, timers, states
+    #[arg(long)]
+    allow_breaking: bool,
+}
+
+impl Allowed {
+    fn flags(self, dry_run: bool) -> Flags {
+        Flags {
+            drop_used: self.drop_used,
+            allow_breaking: self.allow_breaking,
+            dry_run,
+        }
+    }
+}
+
 /// Which host is asked, and how it answers.
 #[derive(Debug, Args)]
 struct Target {
@@ -257,18 +295,21 @@ impl Cli {
             Command::Apply {
                 participant,
                 path,
-                drop_used,
+                allowed,
+                dry_run,
                 target,
             } => target.operation(Ask::Apply {
                 participant,
                 path,
-                drop_used,
+                flags: allowed.flags(dry_run),
             }),
             Command::Verify {
                 path,
                 participant,
                 against,
+                with,
                 data,
+                allowed,
                 config,
                 json,
             } => Action::Verify {
@@ -277,17 +318,22 @@ impl Cli {
                     path,
                     participant,
                     against,
+                    with,
                     data,
+                    flags: allowed.flags(false),
                 },
                 json,
             },
             Command::Rollback {
                 participant,
                 digest,
+                allowed,
+                dry_run,
                 target,
             } => target.operation(Ask::Rollback {
                 participant,
                 digest,
+                flags: allowed.flags(dry_run),
             }),
             Command::Generations {
                 participant,

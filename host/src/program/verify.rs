@@ -34,7 +34,7 @@ pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
             exit::STORE
         }
         Err(NotVerified::Refused(refused)) => {
-            let lines = refusal(refused.check, &refused.reasons);
+            let lines = refusal(refused.check, &refused.reasons, &refused.allowed_by);
             lines.iter().for_each(|line| complain(line));
             if json {
                 return print(&refused, exit::COMPONENT);

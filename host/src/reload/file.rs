@@ -30,6 +30,13 @@ impl Mark {
             changed: (file.ctime(), file.ctime_nsec()),
         })
     }
+
+    /// Whether nobody has written the file or put another in its place: other rights or another owner are of no matter.
+    #[must_use]
+    pub fn is_content_of(&self, other: &Self) -> bool {
+        let content = |mark: &Self| (mark.device, mark.inode, mark.bytes, mark.modified);
+        content(self) == content(other)
+    }
 }
 
 /// The file of a component.

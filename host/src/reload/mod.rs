@@ -9,7 +9,8 @@
 //! - [`reloader`]: takes what is to be applied, one after the other; [`hosted`]: a participant that runs
 //! - `candidate`: from bytes to everything that a swap needs; `handover`: the swap itself
 //! - [`loader`], [`archive`]: from bytes to a component; the host's own copies
-//! - [`check`], [`usage`], [`probe`]: what speaks against a candidate
+//! - [`check`], [`usage`], [`probe`]: what speaks against a candidate; [`neighbours`]: whether it is understood; [`flags`]: what
+//!   the operator allows
 //! - [`fit`]: the topics and sources of a generation
 //! - [`initial`]: which generation a host starts with
 //! - [`back`]: which generation is gone back to
@@ -26,10 +27,12 @@ mod candidate;
 pub mod check;
 pub mod file;
 pub mod fit;
+pub mod flags;
 mod handover;
 pub mod hosted;
 pub mod initial;
 pub mod loader;
+pub mod neighbours;
 pub mod overview;
 pub mod probe;
 pub mod reloader;

@@ -12,15 +12,17 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::candidate::refuse;
+use super::candidate::{Checked, refuse};
+use super::file::Mark;
+use super::flags::Flags;
 use super::hosted::Hosted;
 use super::loader::Loader;
 use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, Probe, Way};
 use super::{back, loader, overview};
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::generation::Build;
 use crate::metrics::Swaps;
-use crate::pipeline::Active;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
@@ -40,8 +42,10 @@ pub struct Apply {
     pub origin: String,
     /// By which way it came.
     pub way: Way,
-    /// Whether it may lack subscriptions, routes and timers that are in use.
-    pub drop_used: bool,
+    /// What the operator allows, and whether it is to be checked only.
+    pub flags: Flags,
+    /// What the file was known by when it was read, where it is the participant's own.
+    pub file: Option<Mark>,
 }
 
 /// What a reloader works on.
@@ -140,9 +144,10 @@ impl Reloader {
         &self,
         participant: &str,
         digest: Option<&str>,
+        flags: Flags,
     ) -> Result<Applied, NotApplied> {
         let (participant, digest) = (participant.to_owned(), digest.map(str::to_owned));
-        self.blocking(move |inner| inner.rollback(&participant, digest.as_deref()))
+        self.blocking(move |inner| inner.rollback(&participant, digest.as_deref(), flags))
             .await
     }
 
@@ -228,11 +233,20 @@ impl Inner {
     fn apply_in_turn(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
         self.still_open()?;
         let result = self.swap(hosted, apply);
-        self.say(hosted, apply, &result);
+        if apply.flags.dry_run {
+            self.say_checked(hosted, apply, &result);
+        } else {
+            self.say(hosted, apply, &result);
+        }
         result
     }
 
-    fn rollback(&self, participant: &str, digest: Option<&str>) -> Result<Applied, NotApplied> {
+    fn rollback(
+        &self,
+        participant: &str,
+        digest: Option<&str>,
+        flags: Flags,
+    ) -> Result<Applied, NotApplied> {
         let hosted = self.of(participant)?;
         // What the step back leads to must not change before it is taken.
         let _turn = self.turn();
@@ -247,7 +261,8 @@ impl Inner {
             bytes,
             origin: format!("{target} (kept by the host)"),
             way: Way::Rollback,
-            drop_used: true,
+            flags,
+            file: None,
         };
         self.apply_in_turn(hosted, &apply)
     }
@@ -307,21 +322,40 @@ impl Inner {
                 &compile::digest(&apply.bytes),
             ))
         })?;
-        let Some(candidate) = checked else {
-            return Ok(applied(&active, active.digest(), false));
-        };
         let checked_us = began.elapsed().as_micros() as u64;
+        let candidate = match checked {
+            Checked::IsActive => {
+                let dry_run = apply.flags.dry_run;
+                let active = applied(&*active.generation.build, active.digest(), false);
+                return Ok(Applied { dry_run, ..active });
+            }
+            Checked::Only(passed) => {
+                return Ok(Applied {
+                    probe: passed.probe,
+                    notes: passed.compared.notes,
+                    checked_us,
+                    dry_run: true,
+                    ..applied(&*passed.build, active.digest(), false)
+                });
+            }
+            Checked::Ready(candidate) => *candidate,
+        };
         let began = Instant::now();
         let mut report = Applied {
             probe: candidate.probe.clone(),
             notes: candidate.compared.notes.clone(),
             checked_us,
-            ..applied(candidate.successor.active(), active.digest(), true)
+            ..applied(
+                &*candidate.successor.active().generation.build,
+                active.digest(),
+                true,
+            )
         };
         report
             .notes
             .extend(self.hand_over(hosted, active, candidate, apply)?);
         report.swapped_us = began.elapsed().as_micros() as u64;
+        hosted.note_file(apply.file);
         self.forget_old();
         Ok(report)
     }
@@ -359,6 +393,29 @@ impl Inner {
         }
     }
 
+    /// A check alone leaves no trace but in the log.
+    fn say_checked(&self, hosted: &Hosted, apply: &Apply, result: &Result<Applied, NotApplied>) {
+        let (participant, way, origin) = (
+            hosted.participant.name(),
+            apply.way.word(),
+            apply.origin.as_str(),
+        );
+        let error = result.as_ref().err().map(ToString::to_string);
+        tracing::info!(
+            participant,
+            way,
+            origin,
+            error,
+            "a component was checked only; nothing was changed"
+        );
+        let digest = compile::digest(&apply.bytes);
+        if let Some(loader) = &self.around.loader
+            && digest != hosted.participant.active().digest()
+        {
+            loader.forget(&digest);
+        }
+    }
+
     fn say(&self, hosted: &Hosted, apply: &Apply, result: &Result<Applied, NotApplied>) {
         let (participant, way, origin) = (
             hosted.participant.name(),
@@ -376,8 +433,9 @@ impl Inner {
             ),
             Err(error) => {
                 let active = hosted.participant.active();
+                let remedy = remedy(participant, apply, error);
                 tracing::warn!(
-                    participant, way, origin, %error, active = active.digest(),
+                    participant, way, origin, %error, active = active.digest(), remedy,
                     "the component was not taken; the active generation stays"
                 );
             }
@@ -431,11 +489,30 @@ fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
     }
 }
 
-fn applied(active: &Active, previous: &str, changed: bool) -> Applied {
+/// The command that takes what was refused, where there is one.
+fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String> {
+    let NotApplied::Refused(refused) = error else {
+        return None;
+    };
+    if refused.allowed_by.is_empty() {
+        return None;
+    }
+    let given = apply.flags.names().map(str::to_owned);
+    let flags = given.chain(refused.allowed_by.iter().cloned());
+    let flags: String = flags.map(|flag| format!(" --{flag}")).collect();
+    Some(match apply.way {
+        Way::Rollback => format!("saga rollback{flags} {participant}"),
+        Way::File | Way::Signal => format!("saga apply{flags} {participant} {}", apply.origin),
+        Way::Apply | Way::Start => format!("saga apply{flags} {participant} PATH"),
+    })
+}
+
+fn applied(build: &dyn Build, previous: &str, changed: bool) -> Applied {
     Applied {
-        participant: active.description().name.clone(),
-        digest: active.digest().to_owned(),
-        version: active.description().version.clone(),
+        participant: build.description().name.clone(),
+        digest: build.digest().to_owned(),
+        version: build.description().version.clone(),
+        dry_run: false,
         previous: previous.to_owned(),
         changed,
         probe: Probe::default(),
