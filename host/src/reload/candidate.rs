@@ -91,6 +91,8 @@ impl Inner {
             .load(&apply.bytes, &apply.origin)
             .map_err(NotApplied::Refused)?;
         self.still_open()?;
+        Routes::new(build.description(), hosted.base_path())
+            .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
         let shapes = Arc::new(self.shapes(hosted, active, &*build));
         let present = self.present(hosted, active, shapes.clone());
         let most = self.around.config.reload.probe_inputs;
@@ -166,17 +168,12 @@ impl Inner {
     /// Whether it goes with the settings and beside the other participants.
     fn fits(&self, hosted: &Hosted, build: &dyn Build) -> Result<(), NotApplied> {
         let description = build.description();
-        let refused = |check, reason| refuse(check, reason, build.digest());
-        let settings = |reason| refused(Check::Settings, reason);
+        let settings = |reason| refuse(Check::Settings, reason, build.digest());
         fit::check_names(description, &hosted.own).map_err(settings)?;
         let transport = self.around.transport.as_ref();
         let sources = fit::sources(description, &hosted.own, transport, |_| Ok(0));
         let sources = sources.map_err(|fault| store_failed(&fault))?;
-        self.check_together(description, &sources)
-            .map_err(settings)?;
-        Routes::new(description, hosted.base_path())
-            .map(drop)
-            .map_err(|reason| refused(Check::Description, reason))
+        self.check_together(description, &sources).map_err(settings)
     }
 
     fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {

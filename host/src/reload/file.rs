@@ -84,6 +84,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn other_rights_are_no_other_content() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rules.wasm");
+        std::fs::write(&path, "one").unwrap();
+        let written = Mark::of(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let restricted = Mark::of(&path).unwrap();
+        assert_ne!(restricted, written);
+        assert!(restricted.is_content_of(&written));
+        // The same bytes in another file.
+        let beside = directory.path().join("beside");
+        std::fs::write(&beside, "one").unwrap();
+        std::fs::rename(beside, &path).unwrap();
+        assert!(!Mark::of(&path).unwrap().is_content_of(&written));
+    }
+
+    #[test]
     fn the_digest_follows_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rules.wasm");

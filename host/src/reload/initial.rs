@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use saga_core::shapes;
 
 use super::check::{self, Present};
 use super::flags::Flags;
@@ -16,6 +15,7 @@ use super::{neighbours, verify};
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
+use crate::http::routes::Routes;
 use crate::plugin::{compile, component};
 use crate::store::history::BuildRow;
 
@@ -114,12 +114,19 @@ fn replace(
             None,
         )
     };
+    let description = candidate.description();
+    let base_path = own.base_path.as_ref();
+    let base_path = base_path.unwrap_or(&description.endpoint.base_path);
+    Routes::new(description, base_path).map_err(|reason| {
+        let digest = Some(candidate.digest().to_owned());
+        Refused::new(Check::Description, vec![reason], digest)
+    })?;
     let kept = (loader.archive().read(&active.digest).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest).ok());
     // Where the active build is lost there is nothing to compare with but what is stored.
     let active = kept.as_deref().unwrap_or(candidate);
     let described = active.description();
-    let found = shapes::against(described, candidate.description());
+    let found = neighbours::against(described, description);
     let present = Present {
         active: active.description(),
         participant,
@@ -138,8 +145,7 @@ fn replace(
     check::probe(candidate, &config.turn, inputs)?;
     let notes = compared.notes.into_iter().chain(moved);
     for note in notes.chain(neighbours::one_way(active, candidate)) {
-        let participant = &candidate.description().name;
-        tracing::warn!(%participant, %note, "the start replaces what was active");
+        tracing::warn!(participant = %description.name, %note, "the start replaces what was active");
     }
     Ok(kept)
 }

@@ -21,15 +21,25 @@ pub fn compared(
     candidate: Member<'_>,
     others: &[Member<'_>],
 ) -> Found {
-    // Another participant is refused for that alone.
-    if active.is_some_and(|active| active.name != candidate.description.name) {
-        return Found::default();
-    }
     let mut found = shapes::among(active, candidate, others);
     if let Some(active) = active {
-        found.add(shapes::against(active, candidate.description));
+        // Another participant is refused for that alone.
+        if active.name != candidate.description.name {
+            return Found::default();
+        }
+        found.add(against(active, candidate.description));
     }
     found
+}
+
+/// Compares a candidate with the build that it replaces.
+#[must_use]
+pub fn against(active: &Description, candidate: &Description) -> Found {
+    if active.name == candidate.name {
+        shapes::against(active, candidate)
+    } else {
+        Found::default()
+    }
 }
 
 /// What an operator should know before a state is written in a new shape: the way back is closed then.

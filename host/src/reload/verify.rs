@@ -84,7 +84,7 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
         fit::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
     }
     let others = Others::load(config, &loader, request, &description.name)?;
-    let mut notes = Vec::new();
+    let mut notes = others.notes.clone();
     if let Some(path) = &request.against {
         let other = load(&loader, path)?;
         notes.extend(against_build(&*other, &*candidate, &others, request.flags)?);
@@ -123,6 +123,8 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
 struct Others {
     builds: Vec<(Arc<dyn Build>, BTreeMap<String, String>)>,
     own: BTreeMap<String, String>,
+    /// Which are not compared though they are active.
+    notes: Vec<String>,
 }
 
 impl Others {
@@ -138,14 +140,17 @@ impl Others {
             own.map(|own| own.topics.clone()).unwrap_or_default()
         };
         let mut builds: Vec<(Arc<dyn Build>, _)> = Vec::new();
+        let mut notes = Vec::new();
         for path in &request.with {
             let build = load(loader, path)?;
             let name = &build.description().name;
             if name == participant {
-                return Err(failed(format!(
+                let reason = format!(
                     "--with {}: is the participant {name} itself; compare builds of one participant with --against",
                     path.display()
-                )));
+                );
+                let digest = Some(build.digest().to_owned());
+                return Err(Refused::new(Check::Compatibility, vec![reason], digest).into());
             }
             let topics = topics(name);
             builds.push((build, topics));
@@ -157,13 +162,16 @@ impl Others {
             }
             let Some(data) = &request.data else { continue };
             let topics = topics(&name);
-            if let Some((_, build)) = stored(config, data, &name)? {
-                builds.push((build, topics));
+            match stored(config, data, &name) {
+                Ok(Some((_, build))) => builds.push((build, topics)),
+                Ok(None) => {}
+                Err(error) => notes.push(format!("it is not compared with {name}: {error}")),
             }
         }
         Ok(Self {
             builds,
             own: topics(participant),
+            notes,
         })
     }
 

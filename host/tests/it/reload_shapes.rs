@@ -192,11 +192,7 @@ fn a_start_that_replaces_rules_is_held_to_what_the_other_participants_understand
     assert!(files.start().start().stop().success());
     // Only beside the others it is seen that this is not understood.
     files.write("listener.wasm", &listener("2.0.0", "told", "amount"));
-    let (status, said) = files
-        .start()
-        .arguments(&["--apply", "--data"])
-        .arguments(&[files.data().to_str().unwrap()])
-        .fail();
+    let (status, said) = files.start().arguments(&["--apply"]).fail();
     assert_eq!(status.code(), Some(65), "{said}");
     assert!(
         said.contains("participant listener: event `told`: the body may be anything in what participant chameleon publishes"),

@@ -37,7 +37,9 @@ impl Random {
             0 => self.number(),
             1 => self.text(),
             2 => json!({"enum": [self.scalar(), self.scalar()]}),
-            3 => json!({"type": [self.kind(), self.kind()]}),
+            3 => {
+                json!({"type": [self.pick(&["null", "boolean"]), self.pick(&["integer", "number", "string"])]})
+            }
             4 => json!({"const": self.scalar()}),
             5 => json!({"type": self.kind()}),
             6 | 7 => self.object(depth),
