@@ -6,7 +6,7 @@
 //! # Layout
 //!
 //! - this file: a host from its start to its end
-//! - [`cli`]: the command line
+//! - [`cli`]: the command line; [`arguments`]: what several commands take
 //! - [`exit`]: the exit codes
 //! - [`terminal`]: what is otherwise where a person watches: colours, progress
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
@@ -15,6 +15,7 @@
 //! - [`verify`]: the command that checks a component offline
 
 mod admin_file;
+mod arguments;
 mod cli;
 mod client;
 mod exit;

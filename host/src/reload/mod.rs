@@ -16,7 +16,7 @@
 //! - [`back`]: which generation is gone back to
 //! - [`watch`]: the files of the components are looked at; [`file`]: one of them
 //! - [`verify`]: all checks, offline
-//! - [`overview`], [`report`]: what is told of generations and of swaps
+//! - [`overview`], [`report`], `outcome`: what is told of generations and of swaps
 //!
 //! Whatever fails leaves the active generation active and says so: nothing is silently reverted. Invariant 6
 //! (a turn runs wholly on one generation) is kept by the workers. Must not know: Kafka, signals, the command line.
@@ -33,6 +33,7 @@ pub mod hosted;
 pub mod initial;
 pub mod loader;
 pub mod neighbours;
+mod outcome;
 pub mod overview;
 pub mod probe;
 pub mod reloader;

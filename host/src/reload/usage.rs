@@ -88,7 +88,7 @@ impl Usage<'_> {
                     (set > 0).then(|| format!("{text}; {set} such timers are set"))
                 }
                 Concerns::States => {
-                    history::holds_states(self.sql, self.participant)?.then(|| text.clone())
+                    registry::holds_states(self.sql, self.participant)?.then(|| text.clone())
                 }
             };
             match used {

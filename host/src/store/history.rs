@@ -253,17 +253,6 @@ pub fn timers_set(sql: &Connection, participant: i64, name: &str) -> rusqlite::R
         .map(|count| count as u64)
 }
 
-/// Whether any state of a participant is stored.
-///
-/// # Errors
-/// What SQLite said.
-pub fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Result<bool> {
-    sql.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM aggregates WHERE participant = ?1 AND state IS NOT NULL)",
-    )?
-    .query_row(params![participant], |row| row.get(0))
-}
-
 /// Notes a component that was not taken.
 ///
 /// # Errors

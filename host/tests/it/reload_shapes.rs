@@ -144,6 +144,10 @@ fn a_renamed_field_of_a_published_event_is_refused_unless_that_is_allowed() {
         );
     }
 
+    let (code, _, err) = verify(&[&path, "--with", &path]);
+    assert_eq!(code, 65, "{err}");
+    assert!(err.contains("with --against"), "{err}");
+
     let applied = json_of(&mut asks(
         files.data(),
         &["apply", "chameleon", &path, "--allow-breaking"],
