@@ -146,7 +146,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
     {
         self.timers.push(TimerRoute {
             name: timer.name(),
-            schema: schema::of_output::<B>,
+            schema: schema::of_input::<B>,
             handler: Box::new(move |present, message| {
                 let Some(state) = state(present) else {
                     return Decision::<S>::unchanged().into_verdict();
@@ -177,7 +177,8 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             name: one.name.to_owned(),
             schema: (one.schema)(),
         });
-        let state = schema::of_output::<S>();
+        // A filter compares what is written; a state that was stored by an older build has to be read.
+        let written = schema::of_output::<S>();
         wit::Description {
             name: self.name.clone(),
             version: self.version.clone(),
@@ -185,7 +186,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             state: wit::StateDescription {
                 version: self.state_version,
                 oldest_readable: self.migrations.oldest().unwrap_or(self.state_version),
-                schema: state.clone(),
+                schema: schema::of_input::<S>(),
             },
             endpoint: self.endpoint.clone(),
             commands: self.commands.iter().map(Command::describe).collect(),
@@ -196,7 +197,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
                 .collect(),
             publications: publications.collect(),
             timers: timers.collect(),
-            listings: listing::describe(&self.listings, &state),
+            listings: listing::describe(&self.listings, &written),
         }
     }
 

@@ -11,12 +11,12 @@ use schemars::generate::SchemaSettings;
 /// Makes a schema when it is asked for.
 pub(crate) type Source = fn() -> String;
 
-/// Schema of what may be read as a `T`: a request, an event that arrives.
+/// Schema of what may be read as a `T`: a request, an event that arrives, a timer or a state of an older build.
 pub(crate) fn of_input<T: JsonSchema>() -> String {
     generate::<T>(settings().for_deserialize())
 }
 
-/// Schema of what a `T` is written as: a reply, a state, an event that is published.
+/// Schema of what a `T` is written as: a reply, an event that is published.
 pub(crate) fn of_output<T: JsonSchema>() -> String {
     generate::<T>(settings().for_serialize())
 }

@@ -174,6 +174,44 @@ fn the_description_says_what_the_author_said() {
     assert_eq!(filters, expected);
 }
 
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Grown {
+    total: u32,
+    #[serde(default)]
+    note: String,
+}
+
+struct Growing;
+
+impl Participant for Growing {
+    type State = Grown;
+
+    fn contract() -> Contract<Grown> {
+        let late: Timer<Grown> = Timer::new("late");
+        Contract::new("growing", "1.0.0", "Has got a member with a default.")
+            .timer(late, |_, _, _: &Turn| Decision::<Grown>::unchanged())
+            .publishes::<Grown>(EventType::new("grown", "growth"))
+    }
+}
+
+#[test]
+fn states_and_timers_are_described_as_they_are_read_and_events_as_they_are_written() {
+    let description = Rules::<Growing>::new().describe();
+    let required = |schema: &str| {
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        schema.get("required").cloned().unwrap()
+    };
+    // One that was stored before the member was added can be read.
+    let read = serde_json::json!(["total"]);
+    assert_eq!(required(&description.state.schema), read);
+    assert_eq!(required(&description.timers.first().unwrap().schema), read);
+    let written = serde_json::json!(["total", "note"]);
+    assert_eq!(
+        required(&description.publications.first().unwrap().schema),
+        written
+    );
+}
+
 #[test]
 fn the_sdk_answers_for_aggregates_that_are_there_or_not() {
     given_nothing::<Tallies>()

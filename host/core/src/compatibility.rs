@@ -5,9 +5,9 @@
 //! about a lack: who swaps looks up use by the names that a [`Lack`] carries, and decides. Both
 //! descriptions have passed [`crate::description::check`].
 //!
-//! What a candidate has besides is never a lack, and neither is a publication that goes: an event that is
-//! no longer published leaves its consumers with the events that they have, and nothing that waits here
-//! (a record, a call, a timer, a state) needs it. The base path is not compared either: it is a default
+//! What a candidate has besides is never a lack. Neither is a publication that goes: nothing that waits here
+//! (a record, a call, a timer, a state) needs it, and whether another participant does is for [`crate::shapes`] to
+//! say, as is what the messages look like. The base path is not compared either: it is a default
 //! that the operator may override, so only who knows the settings can tell whether URLs move.
 
 use std::fmt;
@@ -233,10 +233,7 @@ pub fn renamed_routes<'d>(
 ) -> Vec<(&'d str, &'d str)> {
     let mut renamed = Vec::new();
     for command in &active.commands {
-        let shape = shape_of(&command.path);
-        let same = (candidate.commands.iter())
-            .find(|other| other.method == command.method && shape_of(&other.path) == shape);
-        if let Some(same) = same
+        if let Some(same) = same_route(command, candidate)
             && same.name != command.name
         {
             renamed.push((command.name.as_str(), same.name.as_str()));
@@ -255,6 +252,25 @@ pub fn renamed_routes<'d>(
 fn listing_at<'d>(description: &'d Description, path: &str) -> Option<&'d Listing> {
     let mut listings = description.listings.iter();
     listings.find(|listing| listing.path == path)
+}
+
+/// The command that is served where this one is.
+pub(crate) fn same_route<'d>(
+    command: &Command,
+    description: &'d Description,
+) -> Option<&'d Command> {
+    let shape = shape_of(&command.path);
+    let mut commands = description.commands.iter();
+    commands.find(|other| other.method == command.method && shape_of(&other.path) == shape)
+}
+
+/// The listings that both have, by path.
+pub(crate) fn same_listings<'d>(
+    active: &'d Description,
+    candidate: &'d Description,
+) -> impl Iterator<Item = (&'d Listing, &'d Listing)> {
+    let listings = active.listings.iter();
+    listings.filter_map(|listing| Some((listing, listing_at(candidate, &listing.path)?)))
 }
 
 /// Clients know a listing by its path and its query parameters.
@@ -291,12 +307,7 @@ fn lack_of_route(active: &Command, candidate: &Description, lacks: &mut Vec<Lack
             change,
         });
     };
-    let shape = shape_of(&active.path);
-    let same = candidate
-        .commands
-        .iter()
-        .find(|other| other.method == active.method && shape_of(&other.path) == shape);
-    let Some(same) = same else {
+    let Some(same) = same_route(active, candidate) else {
         return add(RouteChange::Missing);
     };
     if !is_same_key(active, same) {

@@ -9,6 +9,8 @@
 //!
 //! - [`description`]: what a participant says of itself, and whether that makes sense
 //! - [`compatibility`]: what a build lacks to take the place of another
+//! - [`schema`]: whether what one JSON Schema allows to be written can be read by another
+//! - [`shapes`]: whether messages and states of a candidate go with those that are there; [`near`]: which event was meant
 //! - [`listing`]: what may be listed by what, and how a client says so
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: from the types that are generated from the WIT to ours
@@ -32,9 +34,12 @@ pub mod json;
 pub mod limits;
 pub mod listing;
 pub mod message;
+pub mod near;
 pub mod outcome;
 pub mod record;
 pub mod retry;
 pub mod rules;
+pub mod schema;
 pub mod settle;
+pub mod shapes;
 pub mod window;

@@ -186,6 +186,7 @@ mod tests {
             time,
             way: Way::File,
             refused: Refused {
+                allowed_by: Vec::new(),
                 check: Check::World,
                 reasons: vec!["no export".into()],
                 digest: None,

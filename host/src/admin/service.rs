@@ -3,8 +3,9 @@
 //! ```text
 //! GET  /generations                       what decides, what has decided, what was refused
 //! GET  /participants/{name}/generations   the same of one participant
-//! PUT  /participants/{name}/component     the body is a component that shall decide (?drop-used=true)
+//! PUT  /participants/{name}/component     the body is a component that shall decide
 //! POST /participants/{name}/rollback      a generation that ran before ({"digest": "beginning of it"})
+//!                                         both take ?drop-used=true, allow-breaking=true, dry-run=true
 //! GET  /livez                             200 as long as the process runs
 //! GET  /readyz                            200 as long as requests are taken, with what there is to know
 //! GET  /problems/{word}                   a page on a kind of problem
@@ -40,6 +41,7 @@ use crate::http::problem::Problem;
 use crate::http::server::{self, Answers};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
+use crate::reload::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
 use crate::reload::report::{Applied, NotApplied, Way};
 use crate::reload::{Apply, Reloader};
 
@@ -217,13 +219,15 @@ impl Admin {
             }
             Place::Generations(Some(name)) => self.generations(name).await,
             Place::Component(name) => {
-                let drop_used = drop_used(head.uri.query())?;
-                applied(self.apply(name, body, drop_used).await?)
+                let flags = flags(head.uri.query())?;
+                applied(self.apply(name, body, flags).await?)
             }
             Place::Rollback(name) => {
+                let flags = flags(head.uri.query())?;
                 let bytes = read_body(body, BODY_BYTES, BODY_TIME).await?;
                 let back = back(&bytes)?;
-                applied(self.reloader.rollback(name, back.digest.as_deref()).await)
+                let digest = back.digest.as_deref();
+                applied(self.reloader.rollback(name, digest, flags).await)
             }
         }
     }
@@ -268,7 +272,7 @@ impl Admin {
         &self,
         name: &str,
         body: Incoming,
-        drop_used: bool,
+        flags: Flags,
     ) -> Result<Result<Applied, NotApplied>, Problem> {
         // Kept until the swap is over: so long the component is in memory. Never closed, so always given.
         let _place = self.places.acquire().await;
@@ -278,7 +282,8 @@ impl Admin {
             bytes: bytes.into(),
             origin: "sent to the admin interface".into(),
             way: Way::Apply,
-            drop_used,
+            flags,
+            file: None,
         };
         Ok(self.reloader.apply(apply).await)
     }
@@ -330,16 +335,27 @@ fn not_applied(error: NotApplied) -> Problem {
     }
 }
 
-/// `drop-used=true` → true; nothing → false.
-fn drop_used(query: Option<&str>) -> Result<bool, Problem> {
-    match query.unwrap_or_default() {
-        "" | "drop-used=false" => Ok(false),
-        "drop-used=true" => Ok(true),
-        other => Err(Problem::new(
-            Kind::BadQuery,
-            format!("the query `{other}` is not known; there is drop-used=true"),
-        )),
+/// `drop-used=true&dry-run=true`; nothing → none of them. Names may be written with `_` too.
+fn flags(query: Option<&str>) -> Result<Flags, Problem> {
+    let mut flags = Flags::default();
+    let parts = query.unwrap_or_default().split('&');
+    for part in parts.filter(|part| !part.is_empty()) {
+        let unknown = || {
+            let detail = format!(
+                "the query `{part}` is not known; there are {DROP_USED}=true, {ALLOW_BREAKING}=true and {DRY_RUN}=true"
+            );
+            Problem::new(Kind::BadQuery, detail)
+        };
+        let (name, value) = part.split_once('=').ok_or_else(unknown)?;
+        let flag = match name.replace('_', "-").as_str() {
+            DROP_USED => &mut flags.drop_used,
+            ALLOW_BREAKING => &mut flags.allow_breaking,
+            DRY_RUN => &mut flags.dry_run,
+            _ => return Err(unknown()),
+        };
+        *flag = value.parse().map_err(|_| unknown())?;
     }
+    Ok(flags)
 }
 
 fn back(bytes: &[u8]) -> Result<Back, Problem> {
@@ -393,6 +409,7 @@ mod tests {
             check: Check::World,
             reasons: vec!["no export".into(), "an import".into()],
             digest: Some("abc".into()),
+            allowed_by: Vec::new(),
         }));
         let said: Value = serde_json::from_str(&problem.json("")).unwrap();
         assert_eq!(
@@ -426,10 +443,21 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_not_guessed() {
-        assert!(drop_used(Some("drop-used=true")).unwrap());
-        assert!(!drop_used(None).unwrap());
-        for query in ["drop-used=1", "drop_used=true", "drop-used=true&x=1"] {
-            assert_eq!(drop_used(Some(query)).unwrap_err().status, 400, "{query}");
+        let set = |query| {
+            let flags = flags(Some(query)).unwrap();
+            flags.names().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(set(""), "");
+        assert_eq!(set("drop-used=true"), DROP_USED);
+        assert_eq!(set("drop-used=false&allow-breaking=true"), ALLOW_BREAKING);
+        assert_eq!(set("dry_run=true&drop_used=true"), "drop-used dry-run");
+        for query in [
+            "drop-used=1",
+            "drop-used",
+            "drop-used=true&x=1",
+            "dry-run=yes",
+        ] {
+            assert_eq!(flags(Some(query)).unwrap_err().status, 400, "{query}");
         }
         assert_eq!(back(b" \n").unwrap().digest, None);
         assert_eq!(

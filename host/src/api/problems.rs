@@ -87,7 +87,7 @@ kinds! {
         "Send it with `Content-Type: application/json`.";
     ComponentRefused "component-refused" 422:
         "The component did not pass its checks; the rules that ran before go on.",
-        "Correct what `reasons` lists; `saga verify` does the same checks without a host.";
+        "Correct what `reasons` lists; `saga verify` does the same checks without a host. `allowed_by` names the flags that would take it all the same (`drop-used`, `allow-breaking`).";
     IdempotencyKeyReused "idempotency-key-reused" 422:
         "The `Idempotency-Key` was sent before, with another method, path or body.",
         "Take a new key for each new request; repeat a request exactly as it was.";

@@ -45,6 +45,7 @@ use crate::pipeline::{Participant, ParticipantSettings, timers};
 use crate::reload::fit;
 use crate::reload::hosted::Hosted;
 use crate::reload::loader::Loader;
+use crate::reload::neighbours::{self, Starting};
 use crate::reload::{Reloader, Surroundings, watch};
 use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
 use crate::transport::Transport;
@@ -192,6 +193,17 @@ pub async fn start(
         (prepared.iter()).map(|participant| (&*participant.name, &*participant.fitted.sources)),
     )
     .map_err(StartError::Config)?;
+    let starting: Vec<_> = (prepared.iter())
+        .map(|participant| Starting {
+            description: participant.active.description(),
+            topics: &participant.own.topics,
+            replaced: participant
+                .replaced
+                .as_ref()
+                .map(|build| build.description()),
+        })
+        .collect();
+    neighbours::at_start(&starting).map_err(StartError::Component)?;
     let admin_listener = match config.admin.listen {
         Some(address) => Some(admin::bind(address).map_err(StartError::Listen)?),
         None => None,

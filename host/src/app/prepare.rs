@@ -38,6 +38,8 @@ pub(super) struct Prepared {
     pub(super) is_active: bool,
     /// The digest of its file.
     pub(super) file: Option<String>,
+    /// What was active before, where the start replaces it.
+    pub(super) replaced: Option<Arc<dyn Build>>,
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) base_path: String,
@@ -63,6 +65,7 @@ pub(super) fn prepare(
             build,
             bytes: None,
             file: None,
+            replaced: None,
         },
         (None, Some(loader)) => {
             let reader = store.reader().map_err(anyhow::Error::from)?;
@@ -130,6 +133,7 @@ pub(super) fn prepare(
         fitted,
         is_active,
         file: initial.file,
+        replaced: initial.replaced,
         listener,
         tls,
         base_path,

@@ -1,14 +1,14 @@
 //! The command line of `saga`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::arguments::{Allowed, Settings, load, setting};
 use super::exit;
 use super::operate::{Ask, Host, Operation};
 use super::seek::Seek;
-use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::reload::verify::Verify;
 
@@ -52,6 +52,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   saga apply order order.wasm
+  saga apply order order.wasm --dry-run
   saga apply order - < order.wasm
   saga apply order order.wasm --admin http://10.0.0.7:9000 --token-file token")]
     Apply {
@@ -61,9 +62,11 @@ Examples:
         /// The component; - for standard input
         #[arg(value_name = "PATH")]
         path: PathBuf,
-        /// Take it even if it lacks subscriptions, routes or timers that are in use
+        #[command(flatten)]
+        allowed: Allowed,
+        /// Do all checks, print what they show, and change nothing
         #[arg(long)]
-        drop_used: bool,
+        dry_run: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -72,6 +75,7 @@ Examples:
 Examples:
   saga verify order.wasm
   saga verify order.wasm --participant order --against released/order.wasm --json
+  saga verify order.wasm --with customer.wasm --with shipping.wasm
   saga verify order.wasm --data /var/lib/saga-order
   saga verify order.wasm --data /var/lib/saga-order --fail-on-changed=3")]
     Verify {
@@ -81,17 +85,22 @@ Examples:
         /// The participant that it must describe
         #[arg(long, value_name = "NAME", value_parser = participant)]
         participant: Option<String>,
-        /// Another build, of which it must lack nothing
+        /// Another build, of which it must lack nothing, and whose messages and states it must go with
         #[arg(long, value_name = "PATH")]
         against: Option<PathBuf>,
-        /// The data directory of a host: it must lack nothing in use there, and is tried on what is recorded, stored and
-        /// in flight there
+        /// Another participant, which must understand its events and be understood; may be repeated
+        #[arg(long, value_name = "PATH")]
+        with: Vec<PathBuf>,
+        /// The data directory of a host: it must lack nothing in use there, go with the participants that are active
+        /// there, and is tried on what is recorded, stored and in flight there
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
         /// End with 65 if it decides otherwise than was recorded on more than N inputs [default of N: 0]
         #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
             requires = "data")]
         fail_on_changed: Option<usize>,
+        #[command(flatten)]
+        allowed: Allowed,
         /// Settings file (TOML)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -103,6 +112,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   saga rollback order
+  saga rollback order --dry-run
   saga rollback order 3f9c21")]
     Rollback {
         /// The participant
@@ -111,6 +121,11 @@ Examples:
         /// Digest of the generation, or its beginning [default: the one that the active one replaced]
         #[arg(value_name = "DIGEST")]
         digest: Option<String>,
+        #[command(flatten)]
+        allowed: Allowed,
+        /// Do all checks, print what they show, and change nothing
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -240,25 +255,6 @@ struct Target {
     json: bool,
 }
 
-#[derive(Debug, Args)]
-struct Settings {
-    /// Settings file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A participant and its component; may be repeated
-    #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
-    plugin: Vec<(String, String)>,
-    /// Where a participant listens; may be repeated [default: 127.0.0.1 and the port the component names]
-    #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = pair)]
-    listen: Vec<(String, String)>,
-    /// Directory for the store and compiled code [default: saga-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
-    /// Kafka bootstrap servers [default: none, the embedded log]
-    #[arg(long, value_name = "HOST:PORT")]
-    kafka: Option<String>,
-}
-
 /// What is to be done.
 pub(crate) enum Action {
     Run(Box<Config>),
@@ -303,19 +299,22 @@ impl Cli {
             Command::Apply {
                 participant,
                 path,
-                drop_used,
+                allowed,
+                dry_run,
                 target,
             } => target.operation(Ask::Apply {
                 participant,
                 path,
-                drop_used,
+                flags: allowed.flags(dry_run),
             }),
             Command::Verify {
                 path,
                 participant,
                 against,
+                with,
                 data,
                 fail_on_changed,
+                allowed,
                 config,
                 json,
             } => Action::Verify {
@@ -324,7 +323,9 @@ impl Cli {
                     path,
                     participant,
                     against,
+                    with,
                     data,
+                    flags: allowed.flags(false),
                 },
                 may_change: fail_on_changed,
                 json,
@@ -332,10 +333,13 @@ impl Cli {
             Command::Rollback {
                 participant,
                 digest,
+                allowed,
+                dry_run,
                 target,
             } => target.operation(Ask::Rollback {
                 participant,
                 digest,
+                flags: allowed.flags(dry_run),
             }),
             Command::Generations {
                 participant,
@@ -356,56 +360,6 @@ impl Target {
     }
 }
 
-impl Settings {
-    fn load(&self, further: Option<Override>) -> Result<Config, ConfigError> {
-        let arguments = self.overrides().into_iter().chain(further).collect();
-        load(self.config.as_deref(), arguments)
-    }
-
-    fn overrides(&self) -> Vec<Override> {
-        let mut overrides = Vec::new();
-        for (name, path) in &self.plugin {
-            overrides.push(setting(
-                &["participants", name, "component"],
-                path,
-                &format!("--plugin {name}"),
-            ));
-        }
-        for (name, address) in &self.listen {
-            overrides.push(setting(
-                &["participants", name, "listen"],
-                address,
-                &format!("--listen {name}"),
-            ));
-        }
-        overrides.extend(
-            self.data
-                .as_ref()
-                .map(|data| setting(&["data_dir"], data, "--data")),
-        );
-        overrides.extend(
-            self.kafka
-                .as_ref()
-                .map(|kafka| setting(&["kafka", "bootstrap"], kafka, "--kafka")),
-        );
-        overrides
-    }
-}
-
-fn load(file: Option<&Path>, arguments: Vec<Override>) -> Result<Config, ConfigError> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(file, arguments, environment)
-}
-
-fn setting(path: &[&str], value: &str, origin: &str) -> Override {
-    Override {
-        path: path.iter().map(|part| (*part).to_owned()).collect(),
-        value: value.to_owned(),
-        origin: origin.to_owned(),
-    }
-}
-
 /// A name that a participant can have; it becomes part of a path.
 fn participant(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -413,13 +367,4 @@ fn participant(text: &str) -> Result<String, String> {
         return Err("names of participants have lower-case letters, digits and `-`".into());
     }
     Ok(text.to_owned())
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-            Ok((name.to_owned(), value.to_owned()))
-        }
-        _ => Err("is not of the form NAME=VALUE".into()),
-    }
 }

@@ -6,7 +6,7 @@
 //! # Layout
 //!
 //! - this file: a host from its start to its end
-//! - [`cli`]: the command line
+//! - [`cli`]: the command line; [`arguments`]: what several commands take
 //! - [`exit`]: the exit codes
 //! - [`terminal`]: what is otherwise where a person watches: colours, progress
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
@@ -17,6 +17,7 @@
 //! - [`backup`]: the command that copies a data directory
 
 mod admin_file;
+mod arguments;
 mod backup;
 mod cli;
 mod client;

@@ -18,6 +18,7 @@ use super::terminal::Progress;
 use super::{admin_file, complain, exit, say, table};
 use crate::config::Token;
 use crate::reload;
+use crate::reload::flags::Flags;
 use crate::reload::report::{NotApplied, Overview, ParticipantOverview};
 
 /// Longest wait for an answer that takes no work.
@@ -47,11 +48,12 @@ pub(crate) enum Ask {
     Apply {
         participant: String,
         path: PathBuf,
-        drop_used: bool,
+        flags: Flags,
     },
     Rollback {
         participant: String,
         digest: Option<String>,
+        flags: Flags,
     },
     Generations {
         participant: Option<String>,
@@ -89,7 +91,7 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
         Ask::Apply {
             participant,
             path,
-            drop_used,
+            flags,
         } => {
             let bytes = read_component(path)?;
             let client = find(&operation.host, token)?;
@@ -98,8 +100,7 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             let look = format!("/participants/{participant}/generations");
             let looked = client.ask(Method::GET, &look, Bytes::new(), LOOK_TIME);
             understand::<ParticipantOverview>(looked, json)?;
-            let query = if *drop_used { "?drop-used=true" } else { "" };
-            let path = format!("/participants/{participant}/component{query}");
+            let path = format!("/participants/{participant}/component{}", query(*flags));
             let what = format!("{participant}: {} KiB are checked", bytes.len() >> 10);
             let progress = Progress::of(&what);
             let reply = client.ask(Method::PUT, &path, bytes, SWAP_TIME);
@@ -109,9 +110,10 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
         Ask::Rollback {
             participant,
             digest,
+            flags,
         } => {
             let client = find(&operation.host, token)?;
-            let path = format!("/participants/{participant}/rollback");
+            let path = format!("/participants/{participant}/rollback{}", query(*flags));
             let body = match digest {
                 Some(digest) => json!({"digest": digest}).to_string(),
                 None => String::new(),
@@ -131,6 +133,15 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             ready(reply, json)
         }
     }
+}
+
+/// The flags as the admin interface takes them.
+fn query(flags: Flags) -> String {
+    let flags: Vec<_> = flags.names().map(|name| format!("{name}=true")).collect();
+    if flags.is_empty() {
+        return String::new();
+    }
+    format!("?{}", flags.join("&"))
 }
 
 /// What the host has to tell; where none runs, what its store has.

@@ -72,6 +72,8 @@ struct Told {
     check: Option<Check>,
     #[serde(default)]
     reasons: Vec<String>,
+    #[serde(default)]
+    allowed_by: Vec<String>,
 }
 
 /// What was answered, as a value and as it came.
@@ -115,7 +117,7 @@ fn failure(status: StatusCode, told: Told) -> Failure {
     };
     if let Some(check) = told.check {
         return Failure {
-            said: refusal(check, &told.reasons),
+            said: refusal(check, &told.reasons, &told.allowed_by),
             code,
         };
     }
@@ -130,11 +132,16 @@ fn failure(status: StatusCode, told: Told) -> Failure {
     Failure::new(code, one_line(&format!("{}{advice} ({word})", told.detail)))
 }
 
-/// A line for each reason for which a component was refused.
-pub(crate) fn refusal(check: Check, reasons: &[String]) -> Vec<String> {
+/// A line for each reason for which a component was refused, and one for the flags with which it would be taken.
+pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -> Vec<String> {
     let check = check.word();
-    let line = |reason: &String| one_line(&format!("refused ({check}): {reason}"));
-    reasons.iter().map(line).collect()
+    let line = |reason: &str| one_line(&format!("refused ({check}): {reason}"));
+    let mut lines: Vec<_> = reasons.iter().map(|reason| line(reason)).collect();
+    if !allowed_by.is_empty() {
+        let flags: Vec<_> = allowed_by.iter().map(|flag| format!("--{flag}")).collect();
+        lines.push(line(&format!("{} takes it all the same", flags.join(" "))));
+    }
+    lines
 }
 
 /// A text that comes from a component, in one line.
@@ -215,6 +222,20 @@ mod tests {
             [
                 "refused (world): no export at all",
                 "refused (world): an \u{fffd}[31mimport"
+            ]
+        );
+        let body = json!({
+            "type": "/problems/component-refused",
+            "detail": "all of it",
+            "check": "compatibility",
+            "reasons": ["an event"],
+            "allowed_by": ["drop-used", "allow-breaking"],
+        });
+        assert_eq!(
+            refused(422, &body.to_string()).said,
+            [
+                "refused (compatibility): an event",
+                "refused (compatibility): --drop-used --allow-breaking takes it all the same"
             ]
         );
     }

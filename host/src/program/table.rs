@@ -22,7 +22,16 @@ pub(crate) fn applied(applied: &Applied) -> String {
         applied.version,
         short(&applied.digest)
     );
-    let mut text = if applied.changed {
+    let mut text = if applied.dry_run && applied.digest != applied.previous {
+        let mut text = format!(
+            "{build} would be active, {} is; checked in {}{}\n",
+            short(&applied.previous),
+            duration(applied.checked_us),
+            tried::summary(&applied.probe)
+        );
+        text.push_str(&tried::differences(&applied.probe));
+        text
+    } else if applied.changed {
         format!(
             "{build} is active, was {}; checked in {}, swapped in {}{}\n",
             short(&applied.previous),
@@ -331,6 +340,7 @@ mod tests {
                     check: Check::World,
                     reasons: vec!["no export".into(), "an import".into()],
                     digest: Some(digest('d')),
+                    allowed_by: Vec::new(),
                 },
             }],
             quarantine: Quarantine {
@@ -393,6 +403,7 @@ booking
             version: "0.2.0".into(),
             previous: digest('b'),
             changed: true,
+            dry_run: false,
             probe: Probe {
                 inputs: 64,
                 decided_otherwise: 3,
@@ -412,6 +423,12 @@ booking
         swap.probe = Probe::default();
         let line = applied(&swap);
         assert!(line.contains("swapped in 890 µs\nnote: "), "{line}");
+        swap.dry_run = true;
+        assert_eq!(
+            applied(&swap),
+            "booking 0.2.0 aaaaaaaaaaaa would be active, bbbbbbbbbbbb is; checked in 1.2 s\nnote: a timer is gone\n"
+        );
+        swap.dry_run = false;
         swap.changed = false;
         swap.notes.clear();
         assert_eq!(

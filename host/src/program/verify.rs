@@ -50,7 +50,7 @@ pub(super) fn verify(
             exit::STORE
         }
         Err(NotVerified::Refused(refused)) => {
-            let lines = refusal(refused.check, &refused.reasons);
+            let lines = refusal(refused.check, &refused.reasons, &refused.allowed_by);
             lines.iter().for_each(|line| complain(line));
             if json {
                 return print(&refused, exit::COMPONENT);

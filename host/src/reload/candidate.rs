@@ -4,14 +4,19 @@
 
 use std::sync::Arc;
 
-use super::check::{self, Compared, Drops, Present};
+use saga_core::description::Description;
+use saga_core::shapes::Found;
+
+use super::check::{self, Compared, Present};
 use super::fit::{self, FitError, Fitted};
 use super::hosted::Hosted;
+use super::neighbours;
 use super::reloader::{Apply, Inner};
-use super::report::{Check, NotApplied, Probe, Refused, Way};
+use super::report::{Check, NotApplied, Probe, Refused};
 use super::verify;
 use crate::clock::now_ms;
 use crate::generation::{Build, Generation};
+use crate::http::routes::Routes;
 use crate::http::service::Serving;
 use crate::pipeline::{Active, Successor};
 use crate::plugin::{compile, overflow};
@@ -26,44 +31,78 @@ pub(super) struct Candidate {
     pub(super) published: Vec<(Arc<str>, i64)>,
     pub(super) probe: Probe,
     pub(super) compared: Compared,
+    pub(super) shapes: Arc<Found>,
+}
+
+/// A candidate that passed its checks. Nothing was changed for it.
+pub(super) struct Passed {
+    pub(super) build: Arc<dyn Build>,
+    pub(super) probe: Probe,
+    pub(super) compared: Compared,
+    shapes: Arc<Found>,
+}
+
+/// What became of the checks.
+pub(super) enum Checked {
+    /// It is the active one already.
+    IsActive,
+    /// It was to be checked only.
+    Only(Passed),
+    /// It is ready to take over.
+    Ready(Box<Candidate>),
 }
 
 impl Inner {
-    /// Everything that can be found out and prepared before anything is changed; none where the component is
-    /// the active one already.
+    /// Everything that can be found out and prepared before anything is changed.
     pub(super) fn candidate(
         &self,
         hosted: &Hosted,
         active: &Active,
         apply: &Apply,
-    ) -> Result<Option<Candidate>, NotApplied> {
+    ) -> Result<Checked, NotApplied> {
         let digest = compile::digest(&apply.bytes);
-        let loader = self.loader()?;
-        let keep = || {
-            let kept = loader.archive().keep(&digest, &apply.bytes);
-            kept.map_err(|reason| {
-                NotApplied::Failed(format!(
-                    "the component can't be kept: {reason}; nothing was changed"
-                ))
-            })
-        };
         if digest == active.digest() {
-            // Its copy may have been lost.
-            keep()?;
-            return Ok(None);
+            if !apply.flags.dry_run {
+                // Its copy may have been lost.
+                self.keep(&digest, apply)?;
+            }
+            return Ok(Checked::IsActive);
         }
+        let passed = self.check(hosted, active, apply)?;
+        if apply.flags.dry_run {
+            return Ok(Checked::Only(passed));
+        }
+        let candidate = self.prepare(hosted, apply, passed)?;
+        Ok(Checked::Ready(Box::new(candidate)))
+    }
+
+    fn keep(&self, digest: &str, apply: &Apply) -> Result<(), NotApplied> {
+        let kept = self.loader()?.archive().keep(digest, &apply.bytes);
+        kept.map_err(|reason| {
+            NotApplied::Failed(format!(
+                "the component can't be kept: {reason}; nothing was changed"
+            ))
+        })
+    }
+
+    /// All checks. They are the same for whatever way a component comes by, and change nothing.
+    fn check(&self, hosted: &Hosted, active: &Active, apply: &Apply) -> Result<Passed, NotApplied> {
+        let loader = self.loader()?;
         let build = loader
             .load(&apply.bytes, &apply.origin)
             .map_err(|refused| self.refused_or_lacking(refused))?;
         self.still_open()?;
-        let present = self.present(hosted, active);
+        Routes::new(build.description(), hosted.base_path())
+            .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
+        let shapes = Arc::new(self.shapes(hosted, active, &*build));
+        let present = self.present(hosted, active, shapes.clone());
         let config = &self.around.config;
         let (limits, most) = (&config.turn, config.reload.probe_inputs);
         let (compared, inputs) = self
             .read(|sql| {
                 let sources = verify::sources(sql, config, Some(&hosted.own), &*build)?;
                 Ok((
-                    check::compare(sql, &present, &*build, drops(apply))?,
+                    check::compare(sql, &present, &*build, apply.flags)?,
                     check::inputs(sql, hosted.row, &sources, &*build, limits, most)?,
                 ))
             })
@@ -75,23 +114,41 @@ impl Inner {
             described,
             hosted.base_path(),
             &*build,
-            drops(apply),
+            apply.flags,
         );
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         compared.notes.extend(overflow::note(&apply.bytes));
-        let fitted = self.fit(hosted, &*build)?;
-        let running = Some(&*active.generation.build);
-        let mut probe = match check::probe(&*build, running, limits, &inputs) {
-            // What ran before is gone back to although it breaks on something: that may be why it was replaced.
-            Err(refused) if apply.way == Way::Rollback => {
-                compared.notes.extend(refused.reasons);
-                Probe::default()
-            }
-            probe => probe.map_err(|refused| self.refused_or_lacking(refused))?,
-        };
+        let running = &*active.generation.build;
+        compared.notes.extend(neighbours::one_way(running, &*build));
+        self.fits(hosted, &*build)?;
+        let probe = check::probe(&*build, Some(running), limits, &inputs);
+        let mut probe = probe.map_err(|refused| self.refused_or_lacking(refused))?;
         compared.notes.append(&mut probe.notes);
         self.still_open()?;
-        keep()?;
+        Ok(Passed {
+            build,
+            probe,
+            compared,
+            shapes,
+        })
+    }
+
+    /// Everything that a swap needs.
+    fn prepare(
+        &self,
+        hosted: &Hosted,
+        apply: &Apply,
+        passed: Passed,
+    ) -> Result<Candidate, NotApplied> {
+        let Passed {
+            build,
+            probe,
+            compared,
+            shapes,
+        } = passed;
+        let digest = build.digest().to_owned();
+        let fitted = self.fit(hosted, &*build)?;
+        self.keep(&digest, apply)?;
         let next = Arc::new(Active {
             generation: Generation {
                 id: self.row_of(hosted, &build)?,
@@ -104,14 +161,26 @@ impl Inner {
             .map_err(|reason| refuse(Check::Description, reason, &digest))?;
         let successor =
             (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
-        Ok(Some(Candidate {
+        Ok(Candidate {
             successor,
             serving,
             sources: fitted.sources,
             published: fitted.published,
             probe,
             compared,
-        }))
+            shapes,
+        })
+    }
+
+    /// Whether it goes with the settings and beside the other participants.
+    fn fits(&self, hosted: &Hosted, build: &dyn Build) -> Result<(), NotApplied> {
+        let description = build.description();
+        let settings = |reason| refuse(Check::Settings, reason, build.digest());
+        fit::check_names(description, &hosted.own).map_err(settings)?;
+        let transport = self.around.transport.as_ref();
+        let sources = fit::sources(description, &hosted.own, transport, |_| Ok(0));
+        let sources = sources.map_err(|fault| store_failed(&fault))?;
+        self.check_together(description, &sources).map_err(settings)
     }
 
     /// A candidate that broke while the machine lacked something may be none the worse for it (invariant 12).
@@ -132,6 +201,14 @@ impl Inner {
                     FitError::Store(fault) => store_failed(&fault),
                 }
             })?;
+        Ok(fitted)
+    }
+
+    fn check_together(
+        &self,
+        description: &Description,
+        sources: &[Arc<Source>],
+    ) -> Result<(), String> {
         let others: Vec<_> = self
             .hosted
             .iter()
@@ -141,14 +218,18 @@ impl Inner {
         let all = others
             .iter()
             .map(|(name, sources)| (*name, sources.as_slice()))
-            .chain([(description.name.as_str(), fitted.sources.as_slice())]);
+            .chain([(description.name.as_str(), sources)]);
         fit::check_together(all)
-            .map_err(|reason| refuse(Check::Settings, reason, build.digest()))?;
-        Ok(fitted)
     }
 
-    pub(super) fn present<'a>(&self, hosted: &Hosted, active: &'a Active) -> Present<'a> {
+    pub(super) fn present<'a>(
+        &self,
+        hosted: &Hosted,
+        active: &'a Active,
+        shapes: Arc<Found>,
+    ) -> Present<'a> {
         Present {
+            shapes,
             active: active.description(),
             participant: hosted.row,
             sources: hosted.sources(),
@@ -172,15 +253,6 @@ impl Inner {
                 registry::generation(sql, row, build.digest(), build.description(), now_ms())
             })
             .map_err(|fault| store_failed(&fault))
-    }
-}
-
-/// How strict the checks are.
-pub(super) fn drops(apply: &Apply) -> Drops {
-    if apply.drop_used {
-        Drops::Any
-    } else {
-        Drops::Unused
     }
 }
 

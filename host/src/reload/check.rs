@@ -12,7 +12,9 @@ use saga_core::compatibility;
 use saga_core::description::Description;
 use saga_core::limits::TurnLimits;
 use saga_core::record::Record;
+use saga_core::shapes::{Concerns, Found};
 
+use super::flags::{DROP_USED, Flags, Objections};
 use super::probe::{self, InFlight, Inputs};
 use super::report::{Check, Probe, Refused};
 use super::usage::Usage;
@@ -22,15 +24,6 @@ use crate::generation::Build;
 use crate::store::sample;
 use crate::store::sample::waiting::Topic;
 use crate::transport::Source;
-
-/// How strict the check is about what would be dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drops {
-    /// What is in use must not be.
-    Unused,
-    /// Anything may be, as the operator said so.
-    Any,
-}
 
 /// What a candidate is compared with.
 pub struct Present<'p> {
@@ -44,6 +37,8 @@ pub struct Present<'p> {
     pub retention_ms: u64,
     /// Milliseconds since the Unix epoch.
     pub now: u64,
+    /// What was found of the candidate beside the active build and the other participants.
+    pub shapes: Arc<Found>,
 }
 
 /// What the comparison showed, where there is no reason to refuse.
@@ -64,7 +59,7 @@ pub fn compare(
     sql: &Connection,
     present: &Present<'_>,
     candidate: &dyn Build,
-    drops: Drops,
+    flags: Flags,
 ) -> rusqlite::Result<Result<Compared, Refused>> {
     let description = candidate.description();
     let lacks = compatibility::lacks(present.active, description);
@@ -81,24 +76,22 @@ pub fn compare(
         now: present.now,
     };
     let conflicts = usage.conflicts(description, &lacks)?;
-    let mut reasons = conflicts.hard;
+    let mut objections = Objections {
+        hard: conflicts.hard,
+        used: conflicts.used,
+        breaking: Vec::new(),
+    };
     let mut notes = conflicts.unused;
-    match drops {
-        Drops::Unused => reasons.extend(conflicts.used),
-        Drops::Any => notes.extend(conflicts.used),
-    }
-    Ok(if reasons.is_empty() {
-        Ok(Compared {
-            lacks: !lacks.is_empty(),
-            notes,
-        })
-    } else {
-        Err(Refused::new(
-            Check::Compatibility,
-            reasons,
-            Some(candidate.digest().to_owned()),
-        ))
-    })
+    notes.extend(usage.object(&present.shapes, &mut objections)?);
+    // A timer may be set, or a state stored, until the first turn of the candidate.
+    let mut breaks = present.shapes.breaks.iter();
+    let may_come = breaks.any(|one| one.concerns != Concerns::Others);
+    Ok(objections
+        .weigh(flags, candidate.digest())
+        .map(|allowed| Compared {
+            lacks: !lacks.is_empty() || may_come,
+            notes: notes.into_iter().chain(allowed).collect(),
+        }))
 }
 
 /// Compares where a candidate wants to be served with where the active build is: that would follow only at the next start.
@@ -111,23 +104,23 @@ pub fn endpoint(
     active: &Description,
     base_path: &str,
     candidate: &dyn Build,
-    drops: Drops,
+    flags: Flags,
 ) -> Result<Option<String>, Refused> {
     let declared = &candidate.description().endpoint;
     if own.base_path.is_none() && declared.base_path != base_path {
         let moves = format!(
             "its base path is `{}`, not `{base_path}`: from the next start on, all routes would be elsewhere; set \
-             base_path to keep them",
+             base_path to keep them, or to move them",
             declared.base_path
         );
-        return match drops {
-            Drops::Unused => Err(Refused::new(
-                Check::Compatibility,
-                vec![moves],
-                Some(candidate.digest().to_owned()),
-            )),
-            Drops::Any => Ok(Some(moves)),
-        };
+        if flags.drop_used {
+            return Ok(Some(moves));
+        }
+        let digest = Some(candidate.digest().to_owned());
+        return Err(Refused {
+            allowed_by: vec![DROP_USED.to_owned()],
+            ..Refused::new(Check::Compatibility, vec![moves], digest)
+        });
     }
     let (now, then) = (active.endpoint.port, declared.port);
     let moves = own.listen.is_none() && now != then;

@@ -30,6 +30,13 @@ impl Mark {
             changed: (file.ctime(), file.ctime_nsec()),
         })
     }
+
+    /// Whether nobody has written the file or put another in its place: other rights or another owner are of no matter.
+    #[must_use]
+    pub fn is_content_of(&self, other: &Self) -> bool {
+        let content = |mark: &Self| (mark.device, mark.inode, mark.bytes, mark.modified);
+        content(self) == content(other)
+    }
 }
 
 /// The file of a component.
@@ -75,6 +82,24 @@ impl File {
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_rights_are_no_other_content() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rules.wasm");
+        std::fs::write(&path, "one").unwrap();
+        let written = Mark::of(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let restricted = Mark::of(&path).unwrap();
+        assert_ne!(restricted, written);
+        assert!(restricted.is_content_of(&written));
+        // The same bytes in another file.
+        let beside = directory.path().join("beside");
+        std::fs::write(&beside, "one").unwrap();
+        std::fs::rename(beside, &path).unwrap();
+        assert!(!Mark::of(&path).unwrap().is_content_of(&written));
+    }
 
     #[test]
     fn the_digest_follows_the_file() {

@@ -52,7 +52,6 @@ pub fn fit(
         .map_err(|error| FitError::Store(error.into()))?;
     let topic_row = |topic: &str| topic_row(&known, store, topic);
     check_names(description, own).map_err(FitError::Settings)?;
-    let name = &description.name;
     let mut published = Vec::new();
     let mut lane = |topic: &str| -> Result<Lane, StoreFault> {
         let row = topic_row(topic)?;
@@ -69,23 +68,11 @@ pub fn fit(
         let topic = mapped(&own.topics, &publication.topic);
         topics.insert(publication.topic.clone(), lane(topic)?);
     }
-    let mut sources: Vec<Arc<Source>> = Vec::new();
+    let sources = sources(description, own, transport, topic_row)?;
     let mut dead_letters = HashMap::new();
-    for subscription in &description.subscriptions {
-        let topic: Arc<str> = mapped(&own.topics, &subscription.topic).into();
-        if sources.iter().any(|source| source.topic == topic) {
-            continue;
-        }
-        let group = mapped(&own.groups, &subscription.group);
-        dead_letters.insert(topic.clone(), lane(&format!("{topic}.{group}.dlq"))?);
-        sources.push(Arc::new(Source {
-            readings: Readings::default(),
-            consumer: format!("{}:{name}/{group}", transport.offset_namespace()).into(),
-            group: group.into(),
-            topic_row: topic_row(&topic)?,
-            topic,
-            declared_topic: subscription.topic.as_str().into(),
-        }));
+    for source in &sources {
+        let letters = format!("{}.{}.dlq", source.topic, source.group);
+        dead_letters.insert(source.topic.clone(), lane(&letters)?);
     }
     Ok(Fitted {
         topics,
@@ -93,6 +80,36 @@ pub fn fit(
         sources,
         published,
     })
+}
+
+/// What a participant with this description reads, with the rows of the topics.
+///
+/// # Errors
+/// When there is no row to be had.
+pub(super) fn sources(
+    description: &Description,
+    own: &ParticipantConfig,
+    transport: &dyn Transport,
+    topic_row: impl Fn(&str) -> Result<i64, StoreFault>,
+) -> Result<Vec<Arc<Source>>, StoreFault> {
+    let (name, namespace) = (&description.name, transport.offset_namespace());
+    let mut sources: Vec<Arc<Source>> = Vec::new();
+    for subscription in &description.subscriptions {
+        let topic: Arc<str> = mapped(&own.topics, &subscription.topic).into();
+        if sources.iter().any(|source| source.topic == topic) {
+            continue;
+        }
+        let group = mapped(&own.groups, &subscription.group);
+        sources.push(Arc::new(Source {
+            readings: Readings::default(),
+            consumer: format!("{namespace}:{name}/{group}").into(),
+            group: group.into(),
+            topic_row: topic_row(&topic)?,
+            topic,
+            declared_topic: subscription.topic.as_str().into(),
+        }));
+    }
+    Ok(sources)
 }
 
 /// What the settings say of a participant that its documents tell of.

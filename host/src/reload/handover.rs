@@ -7,8 +7,9 @@ use rusqlite::Connection;
 use saga_core::compatibility::{self, Lack};
 use saga_core::description::Description;
 use saga_core::message::Origin;
+use saga_core::shapes::Found;
 
-use super::candidate::{Candidate, drops, store_failed};
+use super::candidate::{Candidate, store_failed};
 use super::check::{self, Present};
 use super::hosted::Hosted;
 use super::reloader::{Apply, Inner};
@@ -34,7 +35,7 @@ impl Inner {
         let retired = if candidate.compared.lacks {
             // What is not in use must not come to be used before it is gone.
             let held = hosted.participant.swap_held(candidate.successor, || {
-                self.activate_checked(hosted, &active, &next, apply)?;
+                self.activate_checked(hosted, &active, &next, apply, candidate.shapes)?;
                 cancel_admitted_otherwise(hosted, &active, &next);
                 Ok(())
             });
@@ -129,17 +130,19 @@ impl Inner {
         active: &Active,
         next: &Active,
         apply: &Apply,
+        shapes: Arc<Found>,
     ) -> Result<(), NotApplied> {
         let before = active.generation.build.clone();
         let generation = next.generation.clone();
-        let (way, drops) = (apply.way, drops(apply));
+        let (way, flags) = (apply.way, apply.flags);
         let Present {
             participant,
             sources,
             retention_ms,
             now,
+            shapes,
             ..
-        } = self.present(hosted, active);
+        } = self.present(hosted, active, shapes);
         self.around
             .store
             .run(move |sql| {
@@ -149,8 +152,9 @@ impl Inner {
                     sources,
                     retention_ms,
                     now,
+                    shapes,
                 };
-                let compared = check::compare(sql, &present, &*generation.build, drops)?;
+                let compared = check::compare(sql, &present, &*generation.build, flags)?;
                 if compared.is_ok() {
                     history::activate(sql, participant, generation.id, way.word(), now)?;
                     carry_use(sql, participant, before.description(), &generation)?;

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
-use super::file::File;
+use super::file::{File, Mark};
 use super::fit;
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
@@ -27,6 +27,8 @@ pub struct Hosted {
     base_path: String,
     file: File,
     file_at_start: Option<String>,
+    /// What the file was known by when the active generation became active, or at the start.
+    file_then: Mutex<Option<Mark>>,
     consumers: Mutex<Vec<Consumer>>,
 }
 
@@ -49,6 +51,7 @@ impl Hosted {
         file_at_start: Option<String>,
     ) -> Self {
         Self {
+            file_then: Mutex::new(Mark::of(&own.component)),
             file: File::new(own.component.clone()),
             own,
             row,
@@ -76,6 +79,28 @@ impl Hosted {
     #[must_use]
     pub fn file_at_start(&self) -> Option<&str> {
         self.file_at_start.as_deref()
+    }
+
+    /// Notes what the file is when a generation becomes active: what it was when that was read from it, or else what it is now.
+    pub fn note_file(&self, read: Option<Mark>) {
+        let mark = read.or_else(|| Mark::of(self.file.path()));
+        *self
+            .file_then
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = mark;
+    }
+
+    /// Whether the file was replaced since the active generation became active, or since the start.
+    #[must_use]
+    pub fn is_file_replaced(&self, now: Option<Mark>) -> bool {
+        let then = *self
+            .file_then
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match (then, now) {
+            (Some(then), Some(now)) => !now.is_content_of(&then),
+            (then, now) => then.is_some() != now.is_some(),
+        }
     }
 
     /// The routes and documents of a generation, as they would be served.

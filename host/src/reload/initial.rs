@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::check::{self, Drops, Present};
+use super::check::{self, Present};
+use super::flags::Flags;
 use super::loader::{Loader, refused};
 use super::report::{Check, Refused};
-use super::verify;
+use super::{neighbours, verify};
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
+use crate::http::routes::Routes;
 use crate::plugin::{compile, component};
 use crate::store::history::BuildRow;
 
@@ -25,6 +27,8 @@ pub struct Initial {
     pub bytes: Option<Vec<u8>>,
     /// The digest of the file at the configured path; none where it can't be read.
     pub file: Option<String>,
+    /// What was active before, where the start replaces it and it can still be loaded.
+    pub replaced: Option<Arc<dyn Build>>,
 }
 
 /// Chooses and loads what a participant starts with. `active` is what was active before.
@@ -50,10 +54,12 @@ pub fn choose(
     let Some((_, build)) = active.filter(stays) else {
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path)?;
-        if let Some((row, build)) = active {
-            replace(loader, config, own, (row, build), &*candidate, sql)?;
-        }
+        let replaced = match active {
+            Some(active) => replace(loader, config, own, active, &*candidate, sql)?,
+            None => None,
+        };
         return Ok(Initial {
+            replaced,
             build: candidate,
             bytes: Some(bytes),
             file: digest_of_file,
@@ -87,10 +93,12 @@ pub fn choose(
         build: loader.load(&kept, &origin)?,
         bytes: Some(kept),
         file: digest_of_file,
+        replaced: None,
     })
 }
 
-/// Checks whether a candidate may replace what was active, as a swap would.
+/// Checks whether a candidate may replace what was active, as a swap would; gives that. How it goes with the other
+/// participants is for the start to see when all are chosen.
 fn replace(
     loader: &Loader,
     config: &Config,
@@ -98,7 +106,7 @@ fn replace(
     (participant, active): (i64, &BuildRow),
     candidate: &dyn Build,
     sql: &Connection,
-) -> Result<(), Refused> {
+) -> Result<Option<Arc<dyn Build>>, Refused> {
     let failed = |error: rusqlite::Error| {
         Refused::new(
             Check::Compatibility,
@@ -106,21 +114,40 @@ fn replace(
             None,
         )
     };
+    let description = candidate.description();
+    let base_path = own.base_path.as_ref();
+    let base_path = base_path.unwrap_or(&description.endpoint.base_path);
+    Routes::new(description, base_path).map_err(|reason| {
+        let digest = Some(candidate.digest().to_owned());
+        Refused::new(Check::Description, vec![reason], digest)
+    })?;
     let kept = (loader.archive().read(&active.digest).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest).ok());
     // Where the active build is lost there is nothing to compare with but what is stored.
     let active = kept.as_deref().unwrap_or(candidate);
+    let described = active.description();
+    let found = neighbours::against(described, description);
     let present = Present {
         active: active.description(),
         participant,
         sources: verify::sources(sql, config, Some(own), active).map_err(failed)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
         now: now_ms(),
+        shapes: Arc::new(found),
     };
-    check::compare(sql, &present, candidate, Drops::Unused).map_err(failed)??;
+    let flags = Flags::default();
+    let compared = check::compare(sql, &present, candidate, flags).map_err(failed)??;
+    let base_path = own.base_path.as_ref();
+    let base_path = base_path.unwrap_or(&described.endpoint.base_path);
+    let moved = check::endpoint(own, described, base_path, candidate, flags)?;
     let (limits, most) = (&config.turn, config.reload.probe_inputs);
     let sources = verify::sources(sql, config, Some(own), candidate).map_err(failed)?;
     let inputs =
         check::inputs(sql, participant, &sources, candidate, limits, most).map_err(failed)?;
-    check::probe(candidate, kept.as_deref(), limits, &inputs).map(drop)
+    let probe = check::probe(candidate, kept.as_deref(), limits, &inputs)?;
+    let notes = compared.notes.into_iter().chain(moved).chain(probe.notes);
+    for note in notes.chain(neighbours::one_way(active, candidate)) {
+        tracing::warn!(participant = %description.name, %note, "the start replaces what was active");
+    }
+    Ok(kept)
 }

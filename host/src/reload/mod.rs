@@ -9,13 +9,14 @@
 //! - [`reloader`]: takes what is to be applied, one after the other; [`hosted`]: a participant that runs
 //! - `candidate`: from bytes to everything that a swap needs; `handover`: the swap itself
 //! - [`loader`], [`archive`]: from bytes to a component; the host's own copies
-//! - [`check`], [`usage`], [`probe`]: what speaks against a candidate
+//! - [`check`], [`usage`], [`probe`]: what speaks against a candidate; [`neighbours`]: whether it is understood; [`flags`]: what
+//!   the operator allows
 //! - [`fit`]: the topics and sources of a generation
 //! - [`initial`]: which generation a host starts with
 //! - [`back`]: which generation is gone back to
 //! - [`watch`]: the files of the components are looked at; [`file`]: one of them
 //! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
-//! - [`overview`], [`report`]: what is told of generations and of swaps
+//! - [`overview`], [`report`], `outcome`: what is told of generations and of swaps
 //!
 //! Whatever fails leaves the active generation active and says so: nothing is silently reverted. Invariant 6
 //! (a turn runs wholly on one generation) is kept by the workers. Must not know: Kafka, signals, the command line.
@@ -27,10 +28,13 @@ mod candidate;
 pub mod check;
 pub mod file;
 pub mod fit;
+pub mod flags;
 mod handover;
 pub mod hosted;
 pub mod initial;
 pub mod loader;
+pub mod neighbours;
+mod outcome;
 pub mod overview;
 pub mod probe;
 pub mod reloader;

@@ -12,16 +12,17 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::candidate::refuse;
+use super::candidate::{Checked, refuse};
+use super::file::Mark;
+use super::flags::Flags;
 use super::hosted::Hosted;
 use super::loader::Loader;
-use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, Probe, Way};
+use super::outcome::applied;
+use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, Way};
 use super::{back, loader, overview};
-use crate::clock::now_ms;
 use crate::config::Config;
 use crate::machine::Machine;
 use crate::metrics::Swaps;
-use crate::pipeline::Active;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
@@ -41,8 +42,10 @@ pub struct Apply {
     pub origin: String,
     /// By which way it came.
     pub way: Way,
-    /// Whether it may lack subscriptions, routes and timers that are in use.
-    pub drop_used: bool,
+    /// What the operator allows, and whether it is to be checked only.
+    pub flags: Flags,
+    /// What the file was known by when it was read, where it is the participant's own.
+    pub file: Option<Mark>,
 }
 
 /// What a reloader works on.
@@ -143,9 +146,10 @@ impl Reloader {
         &self,
         participant: &str,
         digest: Option<&str>,
+        flags: Flags,
     ) -> Result<Applied, NotApplied> {
         let (participant, digest) = (participant.to_owned(), digest.map(str::to_owned));
-        self.blocking(move |inner| inner.rollback(&participant, digest.as_deref()))
+        self.blocking(move |inner| inner.rollback(&participant, digest.as_deref(), flags))
             .await
     }
 
@@ -231,11 +235,20 @@ impl Inner {
     fn apply_in_turn(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
         self.still_open()?;
         let result = self.swap(hosted, apply);
-        self.say(hosted, apply, &result);
+        if apply.flags.dry_run {
+            self.say_checked(hosted, apply, &result);
+        } else {
+            self.say(hosted, apply, &result);
+        }
         result
     }
 
-    fn rollback(&self, participant: &str, digest: Option<&str>) -> Result<Applied, NotApplied> {
+    fn rollback(
+        &self,
+        participant: &str,
+        digest: Option<&str>,
+        flags: Flags,
+    ) -> Result<Applied, NotApplied> {
         let hosted = self.of(participant)?;
         // What the step back leads to must not change before it is taken.
         let _turn = self.turn();
@@ -250,7 +263,8 @@ impl Inner {
             bytes,
             origin: format!("{target} (kept by the host)"),
             way: Way::Rollback,
-            drop_used: true,
+            flags,
+            file: None,
         };
         self.apply_in_turn(hosted, &apply)
     }
@@ -310,21 +324,40 @@ impl Inner {
                 &compile::digest(&apply.bytes),
             ))
         })?;
-        let Some(candidate) = checked else {
-            return Ok(applied(&active, active.digest(), false));
-        };
         let checked_us = began.elapsed().as_micros() as u64;
+        let candidate = match checked {
+            Checked::IsActive => {
+                let dry_run = apply.flags.dry_run;
+                let active = applied(&*active.generation.build, active.digest(), false);
+                return Ok(Applied { dry_run, ..active });
+            }
+            Checked::Only(passed) => {
+                return Ok(Applied {
+                    probe: passed.probe,
+                    notes: passed.compared.notes,
+                    checked_us,
+                    dry_run: true,
+                    ..applied(&*passed.build, active.digest(), false)
+                });
+            }
+            Checked::Ready(candidate) => *candidate,
+        };
         let began = Instant::now();
         let mut report = Applied {
             probe: candidate.probe.clone(),
             notes: candidate.compared.notes.clone(),
             checked_us,
-            ..applied(candidate.successor.active(), active.digest(), true)
+            ..applied(
+                &*candidate.successor.active().generation.build,
+                active.digest(),
+                true,
+            )
         };
         report
             .notes
             .extend(self.hand_over(hosted, active, candidate, apply)?);
         report.swapped_us = began.elapsed().as_micros() as u64;
+        hosted.note_file(apply.file);
         self.forget_old();
         Ok(report)
     }
@@ -365,45 +398,6 @@ impl Inner {
         }
     }
 
-    fn say(&self, hosted: &Hosted, apply: &Apply, result: &Result<Applied, NotApplied>) {
-        let (participant, way, origin) = (
-            hosted.participant.name(),
-            apply.way.word(),
-            apply.origin.as_str(),
-        );
-        (self.around.swaps).count(participant, way, outcome(result));
-        match result {
-            Ok(applied) if applied.changed => tracing::info!(
-                participant, way, origin, digest = %applied.digest, version = %applied.version,
-                previous = %applied.previous, notes = %applied.notes.join("; "), "rules swapped"
-            ),
-            Ok(applied) => tracing::info!(
-                participant, way, origin, digest = %applied.digest, "these rules are active already"
-            ),
-            Err(error) => {
-                let active = hosted.participant.active();
-                tracing::warn!(
-                    participant, way, origin, %error, active = active.digest(),
-                    "the component was not taken; the active generation stays"
-                );
-            }
-        }
-        if let Err(NotApplied::Refused(refused)) = result {
-            if let (Some(loader), Some(digest)) = (&self.around.loader, &refused.digest) {
-                loader.forget(digest);
-            }
-            let text = serde_json::to_string(refused).unwrap_or_default();
-            let (row, way) = (hosted.row, apply.way.word());
-            let noted = self
-                .around
-                .store
-                .run(move |sql| history::add_refused(sql, row, way, &text, now_ms()));
-            if let Err(fault) = noted {
-                tracing::warn!(%fault, "that the component was refused can't be noted in the store");
-            }
-        }
-    }
-
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
@@ -431,30 +425,5 @@ impl Inner {
             );
             format!("the store can't be read: {fault}")
         })
-    }
-}
-
-/// What became of a swap, in a word.
-fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
-    match result {
-        Ok(applied) if applied.changed => "swapped",
-        Ok(_) => "unchanged",
-        Err(NotApplied::Refused(_)) => "refused",
-        Err(NotApplied::Busy(_)) => "busy",
-        Err(_) => "failed",
-    }
-}
-
-fn applied(active: &Active, previous: &str, changed: bool) -> Applied {
-    Applied {
-        participant: active.description().name.clone(),
-        digest: active.digest().to_owned(),
-        version: active.description().version.clone(),
-        previous: previous.to_owned(),
-        changed,
-        probe: Probe::default(),
-        notes: Vec::new(),
-        checked_us: 0,
-        swapped_us: 0,
     }
 }

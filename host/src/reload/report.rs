@@ -169,8 +169,11 @@ pub struct Applied {
     pub version: String,
     /// Digest of the generation that was active before.
     pub previous: String,
-    /// False where it was the active one already.
+    /// False where it was the active one already, or was checked only.
     pub changed: bool,
+    /// Whether it was checked only; `digest` and `version` are of what would be active.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// What it was tried on.
     pub probe: Probe,
     /// What an operator should know though it is no reason to refuse it.
@@ -190,6 +193,9 @@ pub struct Refused {
     pub reasons: Vec<String>,
     /// Its digest, where it could be read.
     pub digest: Option<String>,
+    /// The flags with which it would be taken all the same; none where nothing would.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_by: Vec<String>,
 }
 
 /// Reasons that are told of one component at most.
@@ -208,6 +214,7 @@ impl Refused {
             check,
             reasons,
             digest,
+            allowed_by: Vec::new(),
         }
     }
 }

@@ -7,7 +7,9 @@ use rusqlite::Connection;
 use saga_core::compatibility::Lack;
 use saga_core::description::Description;
 use saga_core::message::Origin;
+use saga_core::shapes::{Concerns, Found};
 
+use super::flags::Objections;
 use crate::store::{history, parked, registry};
 
 /// The store, as far as the use of a participant goes.
@@ -63,6 +65,38 @@ impl Usage<'_> {
             conflicts.hard.extend(unreadable);
         }
         Ok(conflicts)
+    }
+
+    /// Adds what a candidate breaks, and what would be dropped though another participant waits for it; gives what an
+    /// operator should know.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub(super) fn object(
+        &self,
+        found: &Found,
+        objections: &mut Objections,
+    ) -> rusqlite::Result<Vec<String>> {
+        let mut notes = found.notes.clone();
+        objections.used.extend(found.dropped.iter().cloned());
+        for broken in &found.breaks {
+            let text = &broken.text;
+            let used = match &broken.concerns {
+                Concerns::Others => Some(text.clone()),
+                Concerns::Timer(name) => {
+                    let set = history::timers_set(self.sql, self.participant, name)?;
+                    (set > 0).then(|| format!("{text}; {set} such timers are set"))
+                }
+                Concerns::States => {
+                    registry::holds_states(self.sql, self.participant)?.then(|| text.clone())
+                }
+            };
+            match used {
+                Some(used) => objections.breaking.push(used),
+                None => notes.push(format!("{text}; there are none at present")),
+            }
+        }
+        Ok(notes)
     }
 
     fn use_of(&self, lack: &Lack) -> rusqlite::Result<Option<String>> {

@@ -3,16 +3,19 @@
 //! What can be checked depends on what there is to compare with: the component alone, another build of the
 //! participant, or the store of a host (which may be running meanwhile).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use saga_core::compatibility::{self, Lack};
+use saga_core::shapes::{Found, Member};
 
-use super::check::{self, Drops, Present};
-use super::fit;
+use super::check::{self, Present};
+use super::flags::{Flags, Objections};
 use super::loader::{self, Loader};
 use super::report::{Check, Probe, Refused, Verified};
+use super::{fit, neighbours};
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
@@ -28,10 +31,14 @@ pub struct Verify {
     pub path: PathBuf,
     /// The participant that it must describe.
     pub participant: Option<String>,
-    /// Another build of the participant, of which it must lack nothing.
+    /// Another build of the participant, of which it must lack nothing, and with which messages and states must go.
     pub against: Option<PathBuf>,
+    /// Other participants with which it has to go.
+    pub with: Vec<PathBuf>,
     /// The data directory of a host: it must lack nothing that is in use there, and is tried on what is recorded there.
     pub data: Option<PathBuf>,
+    /// What it may drop or break.
+    pub flags: Flags,
 }
 
 /// Why a component was not found right.
@@ -76,7 +83,8 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
     if let Some(own) = own {
         fit::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
     }
-    let mut notes = Vec::new();
+    let others = Others::load(config, &loader, request, &description.name)?;
+    let mut notes = others.notes.clone();
     notes.extend(
         component::read(&request.path)
             .ok()
@@ -84,20 +92,28 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
     );
     if let Some(path) = &request.against {
         let other = load(&loader, path)?;
-        let lacks = compatibility::lacks(other.description(), description);
-        if !lacks.is_empty() {
-            return Err(Refused::new(
-                Check::Compatibility,
-                lacks.iter().map(ToString::to_string).collect(),
-                Some(candidate.digest().to_owned()),
-            )
-            .into());
-        }
+        notes.extend(against_build(&*other, &*candidate, &others, request.flags)?);
     }
     let mut probe = None;
-    if let Some(data) = &request.data {
-        probe = against_store(config, own, data, &*candidate, &mut notes)?;
+    match &request.data {
+        Some(data) => {
+            let active = against_store(config, own, data, &*candidate, &others, request.flags)?;
+            notes.extend(active.notes);
+            probe = active.probe;
+        }
+        None if request.against.is_none() => {
+            let found = others.compared(None, &*candidate);
+            let objections = Objections {
+                breaking: found.breaks.into_iter().map(|one| one.text).collect(),
+                ..Objections::default()
+            };
+            notes.extend(found.notes);
+            notes.extend(objections.weigh(request.flags, candidate.digest())?);
+        }
+        None => {}
     }
+    let mut seen = BTreeSet::new();
+    notes.retain(|note| seen.insert(note.clone()));
     Ok(Verified {
         participant: description.name.clone(),
         digest: candidate.digest().to_owned(),
@@ -108,32 +124,153 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
     })
 }
 
+/// The other participants that are known, with what the settings call their topics.
+struct Others {
+    builds: Vec<(Arc<dyn Build>, BTreeMap<String, String>)>,
+    own: BTreeMap<String, String>,
+    /// Which are not compared though they are active.
+    notes: Vec<String>,
+}
+
+impl Others {
+    /// Those that are given, and those that are active on the store.
+    fn load(
+        config: &Config,
+        loader: &Loader,
+        request: &Verify,
+        participant: &str,
+    ) -> Result<Self, NotVerified> {
+        let topics = |name: &str| {
+            let own = config.participants.get(name);
+            own.map(|own| own.topics.clone()).unwrap_or_default()
+        };
+        let mut builds: Vec<(Arc<dyn Build>, _)> = Vec::new();
+        let mut notes = Vec::new();
+        for path in &request.with {
+            let build = load(loader, path)?;
+            let name = &build.description().name;
+            if name == participant {
+                let reason = format!(
+                    "--with {}: is the participant {name} itself; compare builds of one participant with --against",
+                    path.display()
+                );
+                let digest = Some(build.digest().to_owned());
+                return Err(Refused::new(Check::Compatibility, vec![reason], digest).into());
+            }
+            let topics = topics(name);
+            builds.push((build, topics));
+        }
+        for name in active_on(config, request.data.as_deref())? {
+            let is_known = |(build, _): &(Arc<dyn Build>, _)| build.description().name == name;
+            if name == participant || builds.iter().any(is_known) {
+                continue;
+            }
+            let Some(data) = &request.data else { continue };
+            let topics = topics(&name);
+            match stored(config, data, &name) {
+                Ok(Some((_, build))) => builds.push((build, topics)),
+                Ok(None) => {}
+                Err(error) => notes.push(format!("it is not compared with {name}: {error}")),
+            }
+        }
+        Ok(Self {
+            builds,
+            own: topics(participant),
+            notes,
+        })
+    }
+
+    fn compared(&self, active: Option<&dyn Build>, candidate: &dyn Build) -> Found {
+        let others = self.builds.iter().map(|(build, topics)| Member {
+            description: build.description(),
+            topics,
+        });
+        let candidate = Member {
+            description: candidate.description(),
+            topics: &self.own,
+        };
+        let active = active.map(Build::description);
+        neighbours::compared(active, candidate, &others.collect::<Vec<_>>())
+    }
+}
+
+/// The participants that a store knows; where there are settings, only those that they name.
+fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVerified> {
+    let Some(data) = data else {
+        return Ok(Vec::new());
+    };
+    let sql = open(data)?;
+    let mut names = history::participants(&sql).map_err(|error| unreadable(data, &error))?;
+    if !config.participants.is_empty() {
+        names.retain(|name| config.participants.contains_key(name));
+    }
+    Ok(names)
+}
+
+/// Compares with another build, of which nothing is known to be in use: all of it may be.
+fn against_build(
+    active: &dyn Build,
+    candidate: &dyn Build,
+    others: &Others,
+    flags: Flags,
+) -> Result<Vec<String>, Refused> {
+    let lacks = compatibility::lacks(active.description(), candidate.description());
+    let found = others.compared(Some(active), candidate);
+    let mut objections = Objections::default();
+    for lack in lacks {
+        let is_hard = matches!(lack, Lack::Participant { .. } | Lack::State { .. });
+        let list = if is_hard {
+            &mut objections.hard
+        } else {
+            &mut objections.used
+        };
+        list.push(lack.to_string());
+    }
+    objections.used.extend(found.dropped);
+    let broken = found.breaks.into_iter().map(|one| one.text);
+    objections.breaking.extend(broken);
+    let allowed = objections.weigh(flags, candidate.digest())?;
+    let one_way = neighbours::one_way(active, candidate);
+    Ok(found
+        .notes
+        .into_iter()
+        .chain(allowed)
+        .chain(one_way)
+        .collect())
+}
+
 fn load(loader: &Loader, path: &Path) -> Result<Arc<dyn Build>, Refused> {
     let bytes = component::read(path).map_err(|error| loader::refused(&error, None))?;
     loader.load(&bytes, &path.display().to_string())
 }
 
-/// Compares with what a store holds; none where the participant never ran there.
-fn against_store(
-    config: &Config,
-    own: Option<&ParticipantConfig>,
-    data: &Path,
-    candidate: &dyn Build,
-    notes: &mut Vec<String>,
-) -> Result<Option<Probe>, NotVerified> {
-    let name = &candidate.description().name;
-    let sql = store::look(data)
+/// What the comparison with a store showed.
+#[derive(Default)]
+struct Compared {
+    notes: Vec<String>,
+    probe: Option<Probe>,
+}
+
+fn open(data: &Path) -> Result<Connection, NotVerified> {
+    store::look(data)
         .map_err(|error| failed(error.to_string()))?
-        .ok_or_else(|| failed(format!("{}: there is no store", data.display())))?;
-    let reading = |error: rusqlite::Error| failed(format!("{}: {error}", data.display()));
-    let active = match history::participant(&sql, name).map_err(reading)? {
-        Some(row) => history::active(&sql, row)
-            .map_err(reading)?
-            .map(|build| (row, build)),
-        None => None,
+        .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
+}
+
+/// The row of a participant in a store, and the build that is active there; none where it never ran.
+fn stored(
+    config: &Config,
+    data: &Path,
+    name: &str,
+) -> Result<Option<(i64, Arc<dyn Build>)>, NotVerified> {
+    let sql = open(data)?;
+    let read = |name: &str| -> rusqlite::Result<_> {
+        let Some(row) = history::participant(&sql, name)? else {
+            return Ok(None);
+        };
+        Ok(history::active(&sql, row)?.map(|build| (row, build)))
     };
-    let Some((row, build)) = active else {
-        notes.push(format!("{name} never ran on {}", data.display()));
+    let Some((row, build)) = read(name).map_err(|error| unreadable(data, &error))? else {
         return Ok(None);
     };
     let loader = Loader::offline(&Config {
@@ -141,33 +278,59 @@ fn against_store(
         ..config.clone()
     })
     .map_err(|error| failed(error.to_string()))?;
-    let bytes = loader
-        .archive()
-        .read(&build.digest)
-        .map_err(|reason| failed(format!("the active component can't be read: {reason}")))?;
-    let active = loader.load(&bytes, &build.digest)?;
+    let bytes = loader.archive().read(&build.digest).map_err(|reason| {
+        failed(format!(
+            "the active component of {name} can't be read: {reason}"
+        ))
+    })?;
+    Ok(Some((row, loader.load(&bytes, &build.digest)?)))
+}
+
+/// Compares with what a store holds.
+fn against_store(
+    config: &Config,
+    own: Option<&ParticipantConfig>,
+    data: &Path,
+    candidate: &dyn Build,
+    others: &Others,
+    flags: Flags,
+) -> Result<Compared, NotVerified> {
+    let name = &candidate.description().name;
+    let sql = open(data)?;
+    let reading = |error: rusqlite::Error| unreadable(data, &error);
+    let Some((row, active)) = stored(config, data, name)? else {
+        return Ok(Compared {
+            notes: vec![format!("{name} never ran on {}", data.display())],
+            probe: None,
+        });
+    };
     let present = Present {
         active: active.description(),
         participant: row,
         sources: sources(&sql, config, own, &*active).map_err(reading)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
         now: now_ms(),
+        shapes: Arc::new(others.compared(Some(&*active), candidate)),
     };
-    let compared = check::compare(&sql, &present, candidate, Drops::Unused).map_err(reading)??;
-    notes.extend(compared.notes);
+    let compared = check::compare(&sql, &present, candidate, flags).map_err(reading)??;
+    let mut notes = compared.notes;
     let served_at = |own: &ParticipantConfig| {
         let described = active.description();
         let before = own.base_path.as_ref();
         let base_path = before.unwrap_or(&described.endpoint.base_path);
-        check::endpoint(own, described, base_path, candidate, Drops::Unused)
+        check::endpoint(own, described, base_path, candidate, flags)
     };
     notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
+    notes.extend(neighbours::one_way(&*active, candidate));
     let sources = sources(&sql, config, own, candidate).map_err(reading)?;
     let (limits, most) = (&config.turn, config.reload.probe_inputs);
     let inputs = check::inputs(&sql, row, &sources, candidate, limits, most).map_err(reading)?;
     let mut probe = check::probe(candidate, Some(&*active), limits, &inputs)?;
     notes.append(&mut probe.notes);
-    Ok(Some(probe))
+    Ok(Compared {
+        notes,
+        probe: Some(probe),
+    })
 }
 
 /// What a build reads, as the store knows it.
@@ -204,6 +367,10 @@ pub(super) fn sources(
         }));
     }
     Ok(sources)
+}
+
+fn unreadable(data: &Path, error: &rusqlite::Error) -> NotVerified {
+    failed(format!("{}: {error}", data.display()))
 }
 
 fn failed(reason: String) -> NotVerified {

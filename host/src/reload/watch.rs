@@ -4,6 +4,10 @@
 //! written over, one that is moved into place, one behind a link that is turned, and one on a file system
 //! that tells nobody. A file that has changed is taken when it has stayed the same from one look to the next, and
 //! holds other bytes than what was last taken from there.
+//!
+//! Who asks for the files to be read means a file that was replaced, whatever it holds: it may be an older build, put back.
+//! But one that has not been touched since the active generation became active is left alone, because the same signal
+//! renews certificates: what was gone back from must not come back with them. It is said that it differs.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -12,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::file::Mark;
+use super::flags::Flags;
 use super::hosted::Hosted;
 use super::report::{NotApplied, Way};
 use super::{Apply, Reloader};
@@ -93,25 +98,26 @@ impl Watched {
         let is_due = self.again.is_none_or(|again| Instant::now() >= again);
         // A file that is gone is none to be taken.
         if !self.is_known && is_due && now.is_some() {
-            self.take(reloader, Way::File);
+            self.take(reloader, Way::File, now);
         }
     }
 
     /// Takes what is there now.
     fn reread(&mut self, reloader: &Reloader) {
         self.seen = Mark::of(&self.path);
-        self.take(reloader, Way::Signal);
+        self.take(reloader, Way::Signal, self.seen);
     }
 
     /// What comes of it is said in the log, told in the overview and kept in the store.
-    fn take(&mut self, reloader: &Reloader, way: Way) {
+    fn take(&mut self, reloader: &Reloader, way: Way, mark: Option<Mark>) {
         self.is_known = true;
         let apply = |bytes| Apply {
             participant: self.participant.clone(),
             bytes,
             origin: self.path.display().to_string(),
             way,
-            drop_used: false,
+            flags: Flags::default(),
+            file: mark,
         };
         let bytes = match component::read(&self.path) {
             Ok(bytes) => bytes,
@@ -119,10 +125,18 @@ impl Watched {
         };
         let digest = compile::digest(&bytes);
         let is_first = std::mem::replace(&mut self.is_first, false);
-        if self.taken.as_ref() == Some(&digest) {
-            if !is_first {
-                let (participant, path) = (&self.participant, self.path.display());
-                tracing::info!(%participant, %path, %digest, "the file holds what was last taken from it; nothing is swapped");
+        let mut hosted = reloader.hosted();
+        let Some(hosted) = hosted.find(|one| one.participant.name() == self.participant) else {
+            return;
+        };
+        let active = hosted.participant.active();
+        let is_left_alone = match way {
+            Way::Signal => active.digest() != digest && !hosted.is_file_replaced(mark),
+            _ => self.taken.as_ref() == Some(&digest),
+        };
+        if is_left_alone {
+            if way == Way::Signal || !is_first {
+                self.leave_alone(&digest, active.digest());
             }
             return;
         }
@@ -134,6 +148,18 @@ impl Watched {
             }
             // Offered again when it is touched, or asked for: the reason may have passed.
             Err(_) => {}
+        }
+    }
+
+    fn leave_alone(&self, file: &str, active: &str) {
+        let (participant, path) = (&self.participant, self.path.display());
+        if file == active {
+            tracing::info!(%participant, %path, digest = %file, "the file holds what is active; nothing is swapped");
+        } else {
+            tracing::warn!(
+                %participant, %path, file, active, remedy = %format!("saga apply {participant} {path}"),
+                "the file is not what is active, and holds nothing new; nothing is swapped"
+            );
         }
     }
 }

@@ -128,6 +128,17 @@ pub fn note_consumers(
     Ok(())
 }
 
+/// Whether any state of a participant is stored.
+///
+/// # Errors
+/// What SQLite said.
+pub fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Result<bool> {
+    sql.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM aggregates WHERE participant = ?1 AND state IS NOT NULL)",
+    )?
+    .query_row(params![participant], |row| row.get(0))
+}
+
 /// The oldest and the newest version among the stored states of a participant that lie outside these
 /// bounds; none where all states lie within.
 ///

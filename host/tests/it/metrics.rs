@@ -340,7 +340,7 @@ fn swaps_are_counted_and_series_of_what_is_gone_go() {
             "{way} {result}"
         );
     }
-    let rolled_back = chameleon::rollback(&host);
+    let rolled_back = chameleon::rollback_with(&host, "drop-used=true");
     assert_eq!(rolled_back.status, 200, "{}", rolled_back.text());
     count(&host, "k");
     let told = scrape(&host);

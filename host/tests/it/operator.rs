@@ -186,7 +186,12 @@ fn what_is_not_done_has_its_exit_code_and_says_why() {
     let said: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(said["check"], "compatibility");
     let reasons = said["reasons"].as_array().unwrap();
-    assert_eq!(err.lines().count(), reasons.len(), "{err}");
+    let lines: Vec<_> = err.lines().collect();
+    assert_eq!(lines.len(), reasons.len() + 1, "{err}");
+    assert_eq!(
+        lines.last().unwrap(),
+        &"saga: refused (compatibility): --drop-used takes it all the same"
+    );
     assert_eq!(count(&host, "k")["by"], "1.0.0");
 
     let (code, out, err) = call(&mut asks(

@@ -73,12 +73,7 @@ fn swap_listener(host: &Host, build: &Chameleon, query: &str) -> Response {
 
 /// Swaps the teller, whatever it lacks.
 fn swap_dropping(host: &Host, build: &Chameleon) {
-    let url = format!(
-        "{}/participants/chameleon/component?drop-used=true",
-        host.admin()
-    );
-    let response = request("PUT", &url, &[], &build.bytes());
-    assert_eq!(response.status, 200, "{}", response.text());
+    chameleon::swap_with(host, build, "drop-used=true");
 }
 
 fn tell(host: &Host, topic: &str) {
@@ -173,18 +168,19 @@ fn routes_follow_in_what_they_take() {
         json!({"type": "object", "required": ["by"], "properties": {"by": {"type": "integer"}}});
     let text =
         json!({"type": "object", "required": ["by"], "properties": {"by": {"type": "string"}}});
-    swap(&host, &taking("2.0.0", number));
+    chameleon::swap_with(&host, &taking("2.0.0", number), "allow-breaking=true");
     assert_eq!(post("{}").status, 422);
     assert_eq!(post(r#"{"by": "1"}"#).status, 422);
     assert_eq!(post(r#"{"by": 1}"#).status, 200);
     // Another method of the same path.
     assert_eq!(host.send("chameleon", "PUT", "/counters/k", "").status, 200);
-    swap(&host, &taking("3.0.0", text));
+    chameleon::swap_with(&host, &taking("3.0.0", text), "allow-breaking=true");
     assert_eq!(post(r#"{"by": 1}"#).status, 422);
     assert_eq!(post(r#"{"by": "1"}"#).status, 200);
-    assert_eq!(chameleon::rollback(&host).status, 200);
+    let back = || chameleon::rollback_with(&host, "drop-used=true&allow-breaking=true");
+    assert_eq!(back().status, 200);
     assert_eq!(post(r#"{"by": 1}"#).status, 200);
-    assert_eq!(chameleon::rollback(&host).status, 200);
+    assert_eq!(back().status, 200);
     assert_eq!(post("{}").status, 200);
     assert_eq!(host.send("chameleon", "PUT", "/counters/k", "").status, 405);
     // Only what was decided changed anything.
@@ -272,7 +268,19 @@ fn a_timer_that_the_active_rules_do_not_list_is_parked_until_some_do() {
     let host = start(data, &without, &listener("1.0.0", &[]));
     swap(&host, &with);
     set(&host, "late", "a");
-    assert_eq!(chameleon::rollback(&host).status, 200);
+    // To go back is no reason to drop what is in use without a word.
+    let refused = chameleon::rollback(&host);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_eq!(refused.json()["allowed_by"], json!(["drop-used"]));
+    assert!(
+        refused.text().contains("timer `late` is missing"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(
+        chameleon::rollback_with(&host, "drop-used=true").status,
+        200
+    );
     assert!(host.stop().success());
     let due = rows(data, "UPDATE timers SET due = 1 RETURNING name");
     assert_eq!(due, [["late"]]);

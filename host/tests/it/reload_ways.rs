@@ -15,6 +15,10 @@ use crate::expect::until;
 use crate::operator::{asks, call, json_of};
 use crate::support::{Host, request, signal};
 
+/// What is said of a file that is not what is active and is not taken.
+const LEFT_ALONE: &str =
+    "the file is not what is active, and holds nothing new; nothing is swapped";
+
 /// A build that differs from others in its version only.
 fn build(version: &str) -> Chameleon {
     Chameleon::new().version(version)
@@ -197,14 +201,13 @@ fn a_file_that_was_gone_back_from_or_says_nothing_new_is_not_taken() {
     watched.looks_go_by();
     assert_eq!(activations(), before);
     let log = host.log();
-    let is_said = |line: &&str| {
-        let says = [
-            "these rules are active already",
-            "the file holds what was last taken from it",
-        ];
-        line.contains("chameleon.wasm") && says.iter().any(|says| line.contains(says))
+    let times_said = |says: &str| {
+        let lines = log.lines().filter(|line| line.contains("chameleon.wasm"));
+        lines.filter(|line| line.contains(says)).count()
     };
-    assert_eq!(log.lines().filter(is_said).count(), 5, "{log}");
+    assert_eq!(times_said("these rules are active already"), 1, "{log}");
+    assert_eq!(times_said("the file holds what is active"), 2, "{log}");
+    assert_eq!(times_said(LEFT_ALONE), 2, "{log}");
     // The one that was gone back from is taken when it comes anew.
     second.write(&path);
     watched.until_taken(&second);
@@ -274,7 +277,7 @@ fn the_list_says_by_which_way_each_build_came() {
 }
 
 #[test]
-fn a_hangup_takes_what_is_new_in_the_file_and_says_when_nothing_is_or_there_is_none() {
+fn a_hangup_takes_what_is_new_in_the_file_and_warns_when_nothing_is_or_there_is_none() {
     let directory = tempfile::tempdir().unwrap();
     let host = unwatched(directory.path());
     let (path, second) = (directory.path().join("chameleon.wasm"), build("2.0.0"));
@@ -284,8 +287,17 @@ fn a_hangup_takes_what_is_new_in_the_file_and_says_when_nothing_is_or_there_is_n
     // What was gone back from does not come back by itself.
     assert_eq!(chameleon::rollback(&host).status, 200);
     signal(host.id(), "HUP");
-    host.log_until("the file holds what was last taken from it; nothing is swapped");
+    host.log_until(LEFT_ALONE);
     assert_eq!(by(&host), "1.0.0");
+    let log = host.log();
+    let said: Vec<_> = (log.lines())
+        .filter(|line| line.contains(LEFT_ALONE))
+        .collect();
+    assert_eq!(said.len(), 1, "{log}");
+    let command = format!("saga apply chameleon {}", path.display());
+    for part in ["WARN", &second.digest(), &build("1.0.0").digest(), &command] {
+        assert!(said[0].contains(part), "{part}: {}", said[0]);
+    }
     build("3.0.0").write(&path);
     signal(host.id(), "HUP");
     until("the new file was read", || {
@@ -315,7 +327,64 @@ fn a_hangup_takes_what_is_new_in_the_file_and_says_when_nothing_is_or_there_is_n
 }
 
 #[test]
-fn what_ran_before_is_gone_back_to_though_it_breaks_on_a_recorded_message() {
+fn a_hangup_takes_an_older_file_that_was_put_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = unwatched(directory.path());
+    let path = directory.path().join("chameleon.wasm");
+    let (first, second) = (build("1.0.0"), build("2.0.0"));
+    chameleon::swap(&host, &second);
+    // The file was there before: a hangup for certificates is none for it.
+    signal(host.id(), "HUP");
+    host.log_until(LEFT_ALONE);
+    assert!(is_active(&host, &second), "{}", told(&host));
+    first.write(&path);
+    signal(host.id(), "HUP");
+    until("the older file is taken", || is_active(&host, &first));
+    assert_eq!(told_of(&host, &first)["way"], "signal");
+    assert_eq!(by(&host), "1.0.0");
+
+    // What was gone back from is taken too, when somebody writes it anew, but not for other rights.
+    chameleon::swap(&host, &second);
+    second.write(&path);
+    assert_eq!(chameleon::rollback(&host).status, 200);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    signal(host.id(), "HUP");
+    until("it is left alone once more", || {
+        host.log().matches(LEFT_ALONE).count() == 2
+    });
+    assert!(is_active(&host, &first), "{}", told(&host));
+    second.write(&path);
+    signal(host.id(), "HUP");
+    until("the file is taken", || is_active(&host, &second));
+
+    // Nor does a start make it new.
+    assert_eq!(chameleon::rollback(&host).status, 200);
+    assert!(host.stop().success());
+    let host = chameleon::start(&path, directory.path())
+        .setting("reload.watch_ms", 0)
+        .start();
+    signal(host.id(), "HUP");
+    host.log_until(LEFT_ALONE);
+    assert!(is_active(&host, &first), "{}", told(&host));
+    assert!(host.stop().success());
+}
+
+#[test]
+fn an_older_file_that_is_put_back_under_the_watch_is_told_of_and_taken_by_a_hangup() {
+    let watched = Watched::start();
+    let (host, path) = (&watched.host, watched.file("chameleon.wasm"));
+    let (first, second) = (build("1.0.0"), build("2.0.0"));
+    chameleon::swap(host, &second);
+    first.write(&path);
+    host.log_until(LEFT_ALONE);
+    assert!(is_active(host, &second), "{}", told(host));
+    signal(host.id(), "HUP");
+    until("the older file is taken", || is_active(host, &first));
+    assert!(watched.host.stop().success());
+}
+
+#[test]
+fn what_breaks_on_a_recorded_message_is_not_gone_back_to() {
     let directory = tempfile::tempdir().unwrap();
     let commands = json!([
         {"name": "count", "method": "POST", "path": "/counters/{key}"},
@@ -339,15 +408,18 @@ fn what_ran_before_is_gone_back_to_though_it_breaks_on_a_recorded_message() {
     chameleon::swap(&host, &second);
     assert_eq!(host.send("chameleon", "PUT", "/counters/k", "").status, 200);
     let back = chameleon::rollback(&host);
-    assert_eq!(back.status, 200, "{}", back.text());
-    let notes = back.json()["notes"].to_string();
+    assert_eq!(back.status, 422, "{}", back.text());
+    let refused = back.json();
+    assert_eq!(refused["check"], "probe");
+    let reasons = refused["reasons"].to_string();
     assert!(
-        notes.contains("can't decide on the recorded command "),
-        "{notes}"
+        reasons.contains("can't decide on the recorded command "),
+        "{reasons}"
     );
-    assert!(is_active(&host, &first));
-    // Who offers it as something new is told what speaks against it.
-    chameleon::swap(&host, &second);
-    assert_eq!(chameleon::apply(&host, &first).status, 422);
+    assert!(is_active(&host, &second));
+    // It is what is told of it as something new.
+    let applied = chameleon::apply(&host, &first);
+    assert_eq!(applied.status, 422, "{}", applied.text());
+    assert_eq!(applied.json()["reasons"], refused["reasons"]);
     assert!(host.stop().success());
 }

@@ -121,9 +121,23 @@ pub fn swap(host: &Host, build: &Chameleon) -> Value {
     applied.json()
 }
 
+/// Swaps to a build with these flags, such as `drop-used=true`; gives what is said of it.
+pub fn swap_with(host: &Host, build: &Chameleon, flags: &str) -> Value {
+    let url = format!("{}/participants/chameleon/component?{flags}", host.admin());
+    let applied = request("PUT", &url, &[], &build.bytes());
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    assert_eq!(applied.json()["changed"], true, "{}", applied.text());
+    applied.json()
+}
+
 /// Asks a host to go back to the generation before.
 pub fn rollback(host: &Host) -> Response {
-    let url = format!("{}/participants/chameleon/rollback", host.admin());
+    rollback_with(host, "")
+}
+
+/// The same with flags.
+pub fn rollback_with(host: &Host, flags: &str) -> Response {
+    let url = format!("{}/participants/chameleon/rollback?{flags}", host.admin());
     request("POST", &url, &[], b"")
 }
 

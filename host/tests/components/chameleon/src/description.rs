@@ -53,11 +53,15 @@ fn honest(settings: &Settings) -> wit::Description {
     let publications = settings.publications.iter().map(|one| wit::Publication {
         event_type: one.event_type.clone(),
         topic: one.topic.clone(),
-        schema: ANYTHING.to_owned(),
+        schema: one.schema.to_string(),
     });
+    let schema_of = |timer| {
+        let schema = settings.timer_schemas.get(timer);
+        schema.map_or(ANYTHING.to_owned(), ToString::to_string)
+    };
     let timers = settings.timers.iter().map(|name| wit::TimerDescription {
         name: name.clone(),
-        schema: ANYTHING.to_owned(),
+        schema: schema_of(name),
     });
     let state = &settings.state;
     wit::Description {
@@ -117,7 +121,7 @@ fn command(command: &Command) -> wit::Command {
             None => wit::KeySource::Body(command.key.clone()),
         },
         request: command.request.as_ref().map(ToString::to_string),
-        reply: ANYTHING.to_owned(),
+        reply: command.reply.to_string(),
         refusals: vec![wit::RefusalDescription {
             kind: wit::RefusalKind::Conflict,
             code: "no".to_owned(),
@@ -133,7 +137,7 @@ fn subscription(subscription: &Subscription) -> wit::Subscription {
         group: subscription.group.clone(),
         key: subscription.key.clone(),
         untyped: subscription.untyped,
-        schema: ANYTHING.to_owned(),
+        schema: subscription.schema.to_string(),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Settings {
     pub publications: Vec<Publication>,
     /// Names of the timers. Default: `later`.
     pub timers: Vec<String>,
+    /// JSON Schemas of timers, by name. Default: `true` for each.
+    pub timer_schemas: BTreeMap<String, serde_json::Value>,
     /// Default: none.
     pub listings: Vec<Listing>,
     /// What is done on a message, by the message's name: an act, or a list of them. A name that is not
@@ -124,6 +126,9 @@ pub struct Command {
     /// A JSON Schema of the body. Default: the command takes none.
     #[serde(default)]
     pub request: Option<serde_json::Value>,
+    /// A JSON Schema of the reply. Default `true`.
+    #[serde(default = "anything")]
+    pub reply: serde_json::Value,
 }
 
 /// What a command does to its aggregate.
@@ -157,6 +162,9 @@ pub struct Subscription {
     /// Whether it takes records without a type. Default false.
     #[serde(default)]
     pub untyped: bool,
+    /// A JSON Schema of the body. Default `true`.
+    #[serde(default = "anything")]
+    pub schema: serde_json::Value,
 }
 
 /// An event that may be published.
@@ -167,6 +175,9 @@ pub struct Publication {
     pub event_type: String,
     /// Topic.
     pub topic: String,
+    /// A JSON Schema of the body. Default `true`.
+    #[serde(default = "anything")]
+    pub schema: serde_json::Value,
 }
 
 /// A listing.
@@ -242,6 +253,7 @@ impl Default for Settings {
             kind,
             key: key_in_path(),
             request: None,
+            reply: anything(),
         };
         Self {
             name: "chameleon".to_owned(),
@@ -260,12 +272,15 @@ impl Default for Settings {
                 group: group(),
                 key: key_pointer(),
                 untyped: false,
+                schema: anything(),
             }],
             publications: vec![Publication {
                 event_type: "changed".to_owned(),
                 topic: "changedTopic".to_owned(),
+                schema: anything(),
             }],
             timers: vec!["later".to_owned()],
+            timer_schemas: BTreeMap::new(),
             listings: vec![],
             handle: BTreeMap::new(),
             migrate: Migrate::default(),
@@ -280,11 +295,15 @@ impl Default for State {
         Self {
             version: 1,
             oldest_readable: None,
-            schema: serde_json::Value::Bool(true),
+            schema: anything(),
             needs: vec![],
             decoded: true,
         }
     }
+}
+
+fn anything() -> serde_json::Value {
+    serde_json::Value::Bool(true)
 }
 
 fn key_in_path() -> String {

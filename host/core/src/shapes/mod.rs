@@ -1,0 +1,281 @@
+//! Whether the messages and states of a candidate go with those of the build whose place it takes, and with
+//! those of the other participants that are known.
+//!
+//! Owns which schema is read by whom: what a candidate reads has to take what is written already, and what it writes has
+//! to be taken by who reads already. Knows no store: whether a timer is set or a state is stored is looked up
+//! elsewhere ([`Concerns`]), and so is what comes of a break. All descriptions have passed
+//! [`crate::description::check`].
+//!
+//! Participants know each other by topics, as the settings call them, and event types. A topic may be written
+//! and read by services that nobody knows here: of them nothing is said.
+//!
+//! # Layout
+//!
+//! - this file: what is found; a candidate beside the build whose place it takes ([`against`])
+//! - `others`: a candidate beside the other participants ([`among`])
+//! - `sides`: who reads and who writes, for the sentences
+
+mod others;
+mod sides;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::compatibility;
+use crate::description::{Command, Description, Publication, Subscription};
+use crate::schema::{self, Comparison, Sides, What};
+
+pub use others::{among, published, unheard};
+
+use sides::{EVENTS, QUERIES, READERS, REPLIES, REQUESTS, STATES, TIMERS};
+
+/// A participant, with the names that the settings give its topics.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'d> {
+    /// What it says of itself.
+    pub description: &'d Description,
+    /// The names of topics that the settings call otherwise.
+    pub topics: &'d BTreeMap<String, String>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What can be written and not read.
+    pub breaks: Vec<Broken>,
+    /// Events that are published no longer though a participant subscribes to them.
+    pub dropped: Vec<String>,
+    /// What an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Something that can be written and not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The break in a sentence.
+    pub text: String,
+    /// What it depends on.
+    pub concerns: Concerns,
+}
+
+/// What a break depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Concerns {
+    /// Nothing: others may write or read so at any time.
+    Others,
+    /// Timers of this name that are set.
+    Timer(String),
+    /// States that are stored.
+    States,
+}
+
+/// Compares a candidate with the build whose place it takes.
+#[must_use]
+pub fn against(active: &Description, candidate: &Description) -> Found {
+    let mut found = Found::default();
+    for event in &active.publications {
+        if let Some(next) = publication(candidate, &event.event_type, &event.topic) {
+            let place = format!("event `{}`", event.event_type);
+            found.compare(&place, (&event.schema, &next.schema), &READERS);
+        }
+    }
+    for event in &active.subscriptions {
+        let mut subscriptions = candidate.subscriptions.iter();
+        let is_same =
+            |next: &&Subscription| next.event_type == event.event_type && next.topic == event.topic;
+        if let Some(next) = subscriptions.find(is_same) {
+            let place = format!("subscription `{}`", event.event_type);
+            found.compare(&place, (&next.schema, &event.schema), &EVENTS);
+        }
+    }
+    for command in &active.commands {
+        if let Some(next) = compatibility::same_route(command, candidate) {
+            of_command(command, next, &mut found);
+        }
+    }
+    of_listings(active, candidate, &mut found);
+    for timer in &active.timers {
+        if let Some(next) = (candidate.timers.iter()).find(|next| next.name == timer.name) {
+            let concerns = Concerns::Timer(timer.name.clone());
+            let place = format!("timer `{}`", timer.name);
+            let schemas = (&*next.schema, &*timer.schema);
+            found.compare_for(concerns, &place, schemas, &TIMERS, "");
+        }
+    }
+    if active.state.version == candidate.state.version {
+        let schemas = (&*candidate.state.schema, &*active.state.schema);
+        let advice = "; raise state_version and migrate";
+        found.compare_for(Concerns::States, "state", schemas, &STATES, advice);
+    }
+    found
+}
+
+fn of_command(active: &Command, next: &Command, found: &mut Found) {
+    let name = &next.name;
+    match (&active.request, &next.request) {
+        (Some(written), Some(read)) => {
+            let place = format!("request of command `{name}`");
+            found.compare(&place, (read, written), &REQUESTS);
+        }
+        (None, Some(_)) => found.breaks.push(Broken {
+            text: format!(
+                "request of command `{name}`: a body is required by this build, and the active build takes none"
+            ),
+            concerns: Concerns::Others,
+        }),
+        (_, None) => {}
+    }
+    let place = format!("reply of command `{name}`");
+    found.compare(&place, (&active.reply, &next.reply), &REPLIES);
+}
+
+fn of_listings(active: &Description, candidate: &Description, found: &mut Found) {
+    for (listing, next) in compatibility::same_listings(active, candidate) {
+        let (item, next_item) = (active.command(&listing.item), candidate.command(&next.item));
+        // Where both show what the same route replies it is told of that route.
+        if let (Some(item), Some(next_item)) = (item, next_item)
+            && compatibility::same_route(item, candidate) != Some(next_item)
+        {
+            let place = format!("items of the listing at {}", next.path);
+            found.compare(&place, (&item.reply, &next_item.reply), &REPLIES);
+        }
+        for filter in &listing.filters {
+            let mut filters = next.filters.iter();
+            if let Some(next) = filters.find(|next| next.parameter == filter.parameter) {
+                let place = format!(
+                    "filter `{}` of the listing at {}",
+                    filter.parameter, listing.path
+                );
+                found.compare(&place, (&next.schema, &filter.schema), &QUERIES);
+            }
+        }
+    }
+}
+
+impl Found {
+    /// Adds what another comparison found.
+    pub fn add(&mut self, other: Self) {
+        let told = |broken: &Broken| {
+            self.breaks
+                .iter()
+                .any(|one| covers(&one.text, &broken.text))
+        };
+        let new: Vec<_> = other.breaks.into_iter().filter(|one| !told(one)).collect();
+        self.breaks.extend(new);
+        self.dropped.extend(other.dropped);
+        self.notes.extend(other.notes);
+    }
+
+    /// Compares `(read, written)`.
+    fn compare(&mut self, place: &str, schemas: (&str, &str), sides: &Sides<'_>) {
+        self.compare_for(Concerns::Others, place, schemas, sides, "");
+    }
+
+    fn compare_for(
+        &mut self,
+        concerns: Concerns,
+        place: &str,
+        (read, written): (&str, &str),
+        sides: &Sides<'_>,
+        advice: &str,
+    ) {
+        let found = schema::accepts(&value(read), &value(written));
+        let breaks = found.breaks.iter().map(|one| Broken {
+            text: format!("{place}: {}{advice}", one.told(sides)),
+            concerns: concerns.clone(),
+        });
+        self.breaks.extend(breaks);
+        let unclear = found.unclear.iter();
+        self.notes
+            .extend(unclear.map(|one| format!("{place}: {}", one.told(sides))));
+    }
+
+    /// Compares an event as it is taken with how it is published, now and before. What was so before is a note.
+    fn event(
+        &mut self,
+        (read, written): (&Subscription, &Publication),
+        before: Option<(&Subscription, &Publication)>,
+        sides: &Sides<'_>,
+    ) {
+        let place = format!("event `{}`", written.event_type);
+        let now = of_event(read, written);
+        let before = before.map(|(read, written)| of_event(read, written));
+        let before = before.unwrap_or_default();
+        for one in &now.breaks {
+            let text = format!("{place}: {}", one.told(sides));
+            if before.breaks.contains(one) {
+                self.notes
+                    .push(format!("{text}; so it is with the active build"));
+            } else {
+                self.breaks.push(Broken {
+                    text,
+                    concerns: Concerns::Others,
+                });
+            }
+        }
+        let unclear = now
+            .unclear
+            .iter()
+            .filter(|one| !before.unclear.contains(one));
+        self.notes
+            .extend(unclear.map(|one| format!("{place}: {}", one.told(sides))));
+    }
+}
+
+/// Whether two breaks are one: the one of a participant tells more than that of readers whom nobody knows.
+fn covers(told: &str, other: &str) -> bool {
+    let (place, of_readers) = (" is required by ", READERS.reader);
+    match (told.split_once(place), other.split_once(place)) {
+        (Some((one, _)), Some((two, reader))) => one == two && reader.starts_with(of_readers),
+        _ => false,
+    }
+}
+
+/// Compares an event as it is taken with how it is published; the key has to be there too.
+fn of_event(read: &Subscription, written: &Publication) -> Comparison {
+    let written = value(&written.schema);
+    let mut found = schema::accepts(&value(&read.schema), &written);
+    let key = schema::accepts(&with_member(&read.key), &written);
+    let is_gone = key
+        .breaks
+        .into_iter()
+        .filter(|one| one.what == What::Missing);
+    for one in is_gone {
+        if found
+            .breaks
+            .iter()
+            .all(|other| other.pointer != one.pointer)
+        {
+            found.breaks.push(one);
+        }
+    }
+    found
+}
+
+/// The schema of what has a value at this pointer.
+fn with_member(pointer: &str) -> Value {
+    let names = pointer.strip_prefix('/').unwrap_or(pointer);
+    (names.rsplit('/')).fold(Value::Bool(true), |inner, name| {
+        let name = name.replace("~1", "/").replace("~0", "~");
+        json!({"required": [name], "properties": {name: inner}})
+    })
+}
+
+/// A schema that was found to be JSON before.
+fn value(schema: &str) -> Value {
+    serde_json::from_str(schema).unwrap_or(Value::Bool(true))
+}
+
+fn publication<'d>(
+    description: &'d Description,
+    event_type: &str,
+    topic: &str,
+) -> Option<&'d Publication> {
+    let mut events = description.publications.iter();
+    events.find(|event| event.event_type == event_type && event.topic == topic)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

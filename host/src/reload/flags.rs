@@ -1,0 +1,137 @@
+//! What an operator allows a swap to do, and whether it shall take place at all; what speaks against a candidate, weighed
+//! by that.
+
+use super::report::{Check, Refused};
+
+/// How a component is offered. The words are those of the command line and of the admin interface.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// It may lack subscriptions, routes, timers and events that are in use.
+    pub drop_used: bool,
+    /// It may change messages and states so that they can't be read on one side.
+    pub allow_breaking: bool,
+    /// It is checked, and nothing is changed.
+    pub dry_run: bool,
+}
+
+/// The flag that takes what drops something in use.
+pub const DROP_USED: &str = "drop-used";
+
+/// The flag that takes what breaks messages or states.
+pub const ALLOW_BREAKING: &str = "allow-breaking";
+
+/// The flag of a swap that does not take place.
+pub const DRY_RUN: &str = "dry-run";
+
+impl Flags {
+    /// Those that are set, by their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let flags = [
+            (self.drop_used, DROP_USED),
+            (self.allow_breaking, ALLOW_BREAKING),
+            (self.dry_run, DRY_RUN),
+        ];
+        flags
+            .into_iter()
+            .filter_map(|(is_set, name)| is_set.then_some(name))
+    }
+}
+
+/// What speaks against a candidate, by what would take it all the same.
+#[derive(Debug, Default)]
+pub(super) struct Objections {
+    /// Nothing would.
+    pub(super) hard: Vec<String>,
+    /// `drop-used` would.
+    pub(super) used: Vec<String>,
+    /// `allow-breaking` would.
+    pub(super) breaking: Vec<String>,
+}
+
+impl Objections {
+    /// What is known of it though it is taken; or why it is not.
+    pub(super) fn weigh(self, flags: Flags, digest: &str) -> Result<Vec<String>, Refused> {
+        let Self {
+            hard,
+            used,
+            breaking,
+        } = self;
+        let (mut reasons, mut notes) = (hard, Vec::new());
+        let is_hard = !reasons.is_empty();
+        let mut allowed_by = Vec::new();
+        for (found, is_allowed, flag) in [
+            (used, flags.drop_used, DROP_USED),
+            (breaking, flags.allow_breaking, ALLOW_BREAKING),
+        ] {
+            if is_allowed {
+                notes.extend(found);
+            } else if !found.is_empty() {
+                reasons.extend(found);
+                allowed_by.push(flag.to_owned());
+            }
+        }
+        if reasons.is_empty() {
+            return Ok(notes);
+        }
+        let digest = Some(digest.to_owned());
+        Err(Refused {
+            allowed_by: if is_hard { Vec::new() } else { allowed_by },
+            ..Refused::new(Check::Compatibility, reasons, digest)
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn objections(hard: &[&str]) -> Objections {
+        Objections {
+            hard: hard.iter().map(|&text| text.to_owned()).collect(),
+            used: vec!["a route".into()],
+            breaking: vec!["an event".into()],
+        }
+    }
+
+    #[test]
+    fn each_flag_allows_its_own_and_what_is_missing_is_named() {
+        let flags = |drop_used, allow_breaking| Flags {
+            drop_used,
+            allow_breaking,
+            dry_run: false,
+        };
+        let cases: [(Flags, &[&str], &[&str]); 3] = [
+            (
+                flags(false, false),
+                &["a route", "an event"],
+                &[DROP_USED, ALLOW_BREAKING],
+            ),
+            (flags(true, false), &["an event"], &[ALLOW_BREAKING]),
+            (flags(false, true), &["a route"], &[DROP_USED]),
+        ];
+        for (flags, reasons, allowed_by) in cases {
+            let refused = objections(&[]).weigh(flags, "d").unwrap_err();
+            assert_eq!(
+                (refused.reasons.as_slice(), refused.allowed_by.as_slice()),
+                (
+                    reasons
+                        .iter()
+                        .map(|&text| text.to_owned())
+                        .collect::<Vec<_>>()
+                        .as_slice(),
+                    allowed_by
+                        .iter()
+                        .map(|&text| text.to_owned())
+                        .collect::<Vec<_>>()
+                        .as_slice(),
+                )
+            );
+        }
+        let notes = objections(&[]).weigh(flags(true, true), "d").unwrap();
+        assert_eq!(notes, ["a route", "an event"]);
+        // What nothing allows is not said to be allowed.
+        let refused = objections(&["another"]).weigh(flags(true, false), "d");
+        assert_eq!(refused.unwrap_err().allowed_by, [""; 0]);
+    }
+}
