@@ -155,6 +155,11 @@
 //! [`testing`] is the given/when/then kit; [`native`] calls rules without WebAssembly, for hosts
 //! and benchmarks; [`bindings`] is the generated WIT boundary, which authors need not meet.
 
+#![allow(
+    clippy::test_attr_in_doctest,
+    reason = "the listing is a whole file, whose test runs where the file is compiled as a crate"
+)]
+
 pub mod bindings;
 mod check;
 mod codec;
