@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use saga_core::description::Description;
-use saga_core::rules::Rules;
+use saga_core::rules::{Fault, Rules};
 
 /// A build of a participant's rules. Components are one kind; rules that are compiled into the
 /// process (the benchmark's) are the other.
@@ -13,7 +13,10 @@ pub trait Build: Send + Sync {
     /// What the participant says of itself.
     fn description(&self) -> &Description;
     /// Rules ready to be called by one thread.
-    fn instance(&self) -> Box<dyn Rules + Send>;
+    ///
+    /// # Errors
+    /// A [`Fault`] when they can't be made, for want of memory most of the time.
+    fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault>;
 }
 
 /// A build that decides, with the number under which the store knows it.

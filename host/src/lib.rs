@@ -13,7 +13,7 @@
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`metrics`]: what is counted and measured
 //! - [`admin`]: the operator's interface
-//! - [`session`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
+//! - [`machine`], [`session`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
 //! - [`program`]: command line, logging, signals, exit codes
@@ -28,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod generation;
 pub mod http;
+pub mod machine;
 pub mod metrics;
 pub mod panics;
 pub mod pipeline;

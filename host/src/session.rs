@@ -4,6 +4,7 @@
 //! knows the other's side. How many records of a partition, and how many bytes of a source, are under way is bounded
 //! here (invariant 9).
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -40,6 +41,15 @@ pub struct Extent {
     pub begin: i64,
     /// Offset that the next record will get.
     pub end: i64,
+}
+
+/// What a record was that has been read: by it, the log is known again in which it stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// Its time, in milliseconds since the Unix epoch; -1 where it has none.
+    pub time: i64,
+    /// A hash of its content that is the same in every build.
+    pub print: u64,
 }
 
 /// The readings of a source that go on. They don't tell one source from another.
@@ -130,6 +140,16 @@ impl Drop for Share {
     }
 }
 
+/// The records of one reading that are under way.
+#[derive(Debug)]
+struct InOrder {
+    window: Window,
+    /// What they were, where that is of interest.
+    proofs: VecDeque<(i64, Proof)>,
+    /// What the last record below the offset that may be stored was.
+    last: Option<Proof>,
+}
+
 /// One reading of a partition: from when it was assigned until it is taken away or has to start again
 /// from the stored offset.
 #[derive(Debug)]
@@ -138,7 +158,7 @@ pub struct Session {
     pub source: Arc<Source>,
     /// Partition.
     pub partition: i32,
-    window: Mutex<Window>,
+    under_way: Mutex<InOrder>,
     /// Records that may have been settled in an earlier reading, above the offset that was stored:
     /// as many as can be under way at once.
     to_come_again: AtomicUsize,
@@ -157,10 +177,26 @@ impl Session {
         bound: usize,
         changed: Signal,
     ) -> Arc<Self> {
+        Self::after(source, partition, (next, None), bound, changed)
+    }
+
+    /// The same, where it is known what the last record before `next` was.
+    #[must_use]
+    pub fn after(
+        source: Arc<Source>,
+        partition: i32,
+        (next, last): (i64, Option<Proof>),
+        bound: usize,
+        changed: Signal,
+    ) -> Arc<Self> {
         let session = Arc::new(Self {
             source,
             partition,
-            window: Mutex::new(Window::new(next, bound)),
+            under_way: Mutex::new(InOrder {
+                window: Window::new(next, bound),
+                proofs: VecDeque::new(),
+                last,
+            }),
             to_come_again: AtomicUsize::new(bound),
             cancelled: AtomicBool::new(false),
             changed,
@@ -172,13 +208,16 @@ impl Session {
     /// How many more records may be delivered.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.window().room()
+        self.under_way().window.room()
     }
 
-    /// Notes that a record of so many bytes is about to be delivered; says whether an earlier reading may have settled it. What is
-    /// given is to be kept until it is committed or void.
-    pub fn take(&self, offset: i64, bytes: usize) -> (bool, Share) {
-        self.window().take(offset);
+    /// Notes that a record of so many bytes is about to be delivered, and what it is; says whether an earlier reading may have settled
+    /// it. What is given is to be kept until it is committed or void.
+    pub fn take(&self, offset: i64, bytes: usize, proof: Option<Proof>) -> (bool, Share) {
+        let mut under_way = self.under_way();
+        under_way.window.take(offset);
+        (under_way.proofs).extend(proof.map(|proof| (offset, proof)));
+        drop(under_way);
         let left = |left: usize| left.checked_sub(1);
         let may_repeat = self
             .to_come_again
@@ -190,16 +229,19 @@ impl Session {
         (may_repeat, Share { of, bytes, changed })
     }
 
-    /// Notes that a record is being committed; gives the offset that may be stored with it.
+    /// Notes that a record is being committed; gives the offset that may be stored with it, and what the last record before that was.
     #[must_use]
-    pub fn settle(&self, offset: i64) -> i64 {
-        let mut window = self.window();
-        let had_room = window.has_room();
-        let next = window.settle(offset);
-        if !had_room && window.has_room() {
+    pub fn settle(&self, offset: i64) -> (i64, Option<Proof>) {
+        let mut under_way = self.under_way();
+        let had_room = under_way.window.has_room();
+        let next = under_way.window.settle(offset);
+        while under_way.proofs.front().is_some_and(|(at, _)| *at < next) {
+            under_way.last = under_way.proofs.pop_front().map(|(_, proof)| proof);
+        }
+        if !had_room && under_way.window.has_room() {
             self.changed.ring();
         }
-        next
+        (next, under_way.last)
     }
 
     /// Ends the reading: what is under way is void, and everything from the stored offset on comes again.
@@ -215,8 +257,10 @@ impl Session {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    fn under_way(&self) -> std::sync::MutexGuard<'_, InOrder> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -242,9 +286,9 @@ mod tests {
         let first = session(&bell);
         let second = Session::new(first.source.clone(), 1, 0, 10, bell.clone());
         let readings = &first.source.readings;
-        let (_, half) = first.take(0, UNDER_WAY_BYTES / 2);
+        let (_, half) = first.take(0, UNDER_WAY_BYTES / 2, None);
         assert_eq!(readings.room(), UNDER_WAY_BYTES / 2);
-        let (_, more) = second.take(0, UNDER_WAY_BYTES);
+        let (_, more) = second.take(0, UNDER_WAY_BYTES, None);
         assert_eq!(readings.room(), 0);
         let seen = bell.rings();
         drop(half);
@@ -258,7 +302,7 @@ mod tests {
     fn the_end_of_what_is_under_way_rings_only_where_it_is_awaited() {
         let bell = Signal::default();
         let session = session(&bell);
-        let take = |offset| session.take(offset, 1).1;
+        let take = |offset| session.take(offset, 1, None).1;
         let seen = bell.rings();
         drop(take(0));
         assert_eq!(bell.rings(), seen);
@@ -268,5 +312,23 @@ mod tests {
         assert_eq!(bell.rings(), seen, "one is under way");
         drop(first);
         assert_eq!(bell.rings(), seen + 1);
+    }
+
+    #[test]
+    fn an_offset_is_stored_with_what_the_last_record_before_it_was() {
+        let source = session(&Signal::default()).source.clone();
+        let proof = |print| Proof { time: 5, print };
+        let session = Session::after(source, 0, (7, Some(proof(6))), 10, Signal::default());
+        for offset in [7, 8, 11] {
+            let _ = session.take(offset, 1, Some(proof(offset as u64)));
+        }
+        let settled = |offset| session.settle(offset);
+        assert_eq!(
+            settled(8),
+            (7, Some(proof(6))),
+            "an earlier one is under way"
+        );
+        assert_eq!(settled(7), (9, Some(proof(8))));
+        assert_eq!(settled(11), (12, Some(proof(11))));
     }
 }

@@ -6,17 +6,21 @@
 //! serde_json is built with `arbitrary_precision`, so that a `serde_json::Number` in an author's
 //! type keeps its digits. The price, which serde_json documents: such a number can't be read
 //! inside `#[serde(flatten)]`, untagged or internally tagged types; use plain structs and
-//! externally tagged enums in states and bodies.
+//! externally tagged enums in states and bodies. And some member names are reserved: see
+//! [`reserved`](crate::reserved).
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value};
 use serde_path_to_error::{Path, Segment};
 
+use crate::reserved;
+
 /// Reads `text`. The error says what was wrong and, as a JSON pointer, where.
 ///
 /// `1.0` and `1e2` are integers to JSON Schema, and so they are here.
 pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    reserved::check(text, place)?;
     serde_json::from_str(text).or_else(|error| match with_integers(text) {
         Some(value) => serde_path_to_error::deserialize(value)
             .map_err(|located| at(located.path(), located.inner())),
@@ -25,11 +29,13 @@ pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 /// Writes `value` as JSON text. A value that JSON can't express (a map whose keys are no strings)
-/// is a mistake in the rules, so it is a fault.
+/// is a mistake in the rules, so it is a fault; so is one that could not be read again.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, what: &str) -> String {
-    match serde_json::to_string(value) {
+    let text = serde_json::to_string(value).map_err(|error| error.to_string());
+    let checked = text.and_then(|text| reserved::check(&text, place).map(|()| text));
+    match checked {
         Ok(text) => text,
-        Err(error) => fault(&format!("{what} can't be written as JSON: {error}")),
+        Err(reason) => fault(&format!("{what} can't be written as JSON: {reason}")),
     }
 }
 
@@ -99,9 +105,14 @@ fn locate<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String 
 }
 
 fn at(path: &Path, error: &serde_json::Error) -> String {
+    format!("{error}{}", place(path))
+}
+
+/// To follow what is wrong there; nothing for the whole.
+fn place(path: &Path) -> String {
     match pointer(path) {
-        pointer if pointer.is_empty() => error.to_string(),
-        pointer => format!("{error}, in {pointer}"),
+        pointer if pointer.is_empty() => pointer,
+        pointer => format!(", in {pointer}"),
     }
 }
 
@@ -177,6 +188,32 @@ mod tests {
         }
         let error = decode::<Outer>(r#"{"list":[{"number":1.0},{"number":1.5}]}"#).unwrap_err();
         assert!(error.ends_with("in /list/1/number"), "{error}");
+    }
+
+    #[test]
+    fn an_object_is_never_read_as_a_number_or_as_another_value() {
+        for name in [
+            "$serde_json::private::Number",
+            "$serde_json::private::RawValue",
+        ] {
+            let reason = format!("the member name `{name}` is reserved by serde_json, in");
+            let text = format!(r#"{{"{name}":"300"}}"#);
+            let refused = Err(format!("{reason} /{name}"));
+            assert_eq!(decode::<Number>(&text).map(|_| ()), refused);
+            assert_eq!(decode::<Value>(&text).map(|_| ()), refused);
+            let text = format!(r#"{{"list":[{{"number":1.0,"other":{text}}}]}}"#);
+            let refused = Err(format!("{reason} /list/0/other/{name}"));
+            assert_eq!(decode::<Outer>(&text).map(|_| ()), refused);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the state can't be written as JSON: the member name")]
+    fn what_could_not_be_read_again_is_not_written() {
+        encode(
+            &std::collections::BTreeMap::from([("$serde_json::private::Number", "300")]),
+            "the state",
+        );
     }
 
     #[test]

@@ -17,6 +17,9 @@
 //! struct Book { title: String, copies: u32 }
 //!
 //! #[derive(Serialize, Deserialize, JsonSchema)]
+//! struct Delivery { copies: u32 }
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema)]
 //! struct Wish { book: u64, reader: String }
 //!
 //! #[derive(Serialize, Deserialize, JsonSchema)]
@@ -35,7 +38,10 @@
 //!         Contract::new("library", env!("CARGO_PKG_VERSION"), "Lends books.")
 //!             .endpoint("/library", 8080)
 //!             .command(Command::create("add-book", Method::Post, "/books", add)
-//!                 .summary("Adds a book."))
+//!                 .summary("Adds a book.")
+//!                 .readable_at("/books/{book}"))
+//!             .command(Command::change("restock", Method::Post, "/books/{book}/deliveries", restock)
+//!                 .summary("Takes in further copies of a book."))
 //!             .command(Command::read("get-book", "/books/{book}", |book: &Book, _: &Turn| book.copies)
 //!                 .summary("Tells how many copies are in."))
 //!             .on(Subscription::to(WISHED, "library", "/book", lend))
@@ -49,6 +55,11 @@
 //!     Decision::put(book).reply(turn.number())
 //! }
 //!
+//! fn restock(book: Book, delivery: Delivery, _: &Turn) -> Decision<Book, u32> {
+//!     let copies = book.copies + delivery.copies; // an overflow ends the turn, and changes nothing
+//!     Decision::put(Book { copies, ..book }).reply(copies)
+//! }
+//!
 //! fn lend(book: Option<Book>, wish: Wish, _: &Turn) -> Decision<Book> {
 //!     let answer = |lent| Answer { reader: wish.reader, lent };
 //!     match book {
@@ -58,18 +69,46 @@
 //!     }
 //! }
 //!
-//! // The test beside it, with plain `cargo test`:
-//! use saga_sdk::testing::given;
+//! #[cfg(test)]
+//! mod tests {
+//!     use super::*;
+//!     use saga_sdk::testing::given;
 //!
-//! given::<Library>(Book { title: "Emma".into(), copies: 1 })
-//!     .when_event(WISHED, &Wish { book: 7, reader: "Ann".into() })
-//!     .state(&Book { title: "Emma".into(), copies: 0 })
-//!     .published(ANSWERED, 7, &Answer { reader: "Ann".into(), lent: true })
-//!     .published_no_more();
+//!     #[test]
+//!     fn a_wish_takes_a_copy() {
+//!         given::<Library>(Book { title: "Emma".into(), copies: 1 })
+//!             .when_event(WISHED, &Wish { book: 7, reader: "Ann".into() })
+//!             .state(&Book { title: "Emma".into(), copies: 0 })
+//!             .published(ANSWERED, 7, &Answer { reader: "Ann".into(), lent: true })
+//!             .published_no_more();
+//!     }
+//! }
 //! ```
 //!
-//! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`, and
-//! `cargo build --release --target wasm32-wasip2` makes the component.
+//! Its `Cargo.toml`, with which `cargo build --release --target wasm32-wasip2` makes the component:
+//!
+//! ```toml
+//! [package]
+//! name = "library"
+//! version = "0.1.0"
+//! edition = "2024"
+//!
+//! [lib]
+//! crate-type = ["cdylib", "rlib"]     # the component, and what its tests link
+//!
+//! [dependencies]
+//! saga-sdk = { path = "../saga/sdk" }
+//! schemars = "1"
+//! serde = { version = "1", features = ["derive"] }
+//!
+//! [profile.release]
+//! overflow-checks = true              # without it a sum that overflows wraps, and is stored
+//! ```
+//!
+//! **The two lines of `[profile.release]` are part of it.** A release build has no overflow checks by itself: a sum
+//! that overflows wraps, and the wrong number is stored. With the checks it traps: the turn ends as a fault, and
+//! nothing is changed. Cargo reads profiles at the root of a workspace only, never from a dependency such as this one, so a workspace
+//! of your own needs the lines in its own `Cargo.toml`. `saga verify` and `saga apply` note a component that was built without.
 //!
 //! # Three ways to say no
 //!
@@ -101,6 +140,9 @@
 //! or a decimal type over it, for money; see `codec` in the source for what serde can't combine it
 //! with.
 //!
+//! serde_json uses member names that begin with `$serde_json::private::` for that, and would take an object with such a name for
+//! a number. They are reserved: a body that has one is malformed, and a state, an event or a reply that would have one is a fault.
+//!
 //! # What clients read
 //!
 //! The host makes an OpenAPI and an AsyncAPI document of the contract: summaries, routes, refusals, and the schemas of the
@@ -124,6 +166,7 @@ mod listing;
 mod migration;
 pub mod native;
 mod participant;
+mod reserved;
 mod router;
 mod schema;
 // Not in components: it panics by design and would only make them larger.

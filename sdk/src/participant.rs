@@ -43,6 +43,8 @@ macro_rules! export {
 
             impl Guest for Component {
                 fn describe() -> types::Description {
+                    // The sum is compiled as the rest of the author's crate is.
+                    $crate::native::show_overflow_checks(|a, b| a + b);
                     RULES.with($crate::native::Rules::describe)
                 }
 

@@ -68,8 +68,8 @@ where
         &self.description
     }
 
-    fn instance(&self) -> Box<dyn Rules + Send> {
-        Box::new(Called(native::Rules::<P>::new()))
+    fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {
+        Ok(Box::new(Called(native::Rules::<P>::new())))
     }
 }
 

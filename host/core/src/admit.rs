@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::description::{Description, Subscription};
 use crate::identity::{self, Identity};
+use crate::json;
 use crate::limits::TurnLimits;
 use crate::message::{Envelope, Message, Origin};
 use crate::record::{Record, header};
@@ -88,8 +89,7 @@ fn body_and_key(
     }
     let text =
         std::str::from_utf8(value).map_err(|error| format!("value is not UTF-8: {error}"))?;
-    let json: Value =
-        serde_json::from_str(text).map_err(|error| format!("value is not JSON: {error}"))?;
+    let json = json::parse(text).map_err(|reason| format!("value {reason}"))?;
     let key = key_at(&json, &subscription.key, limits)?;
     Ok((text.to_owned(), key))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::listing;
+use crate::{json, listing};
 
 /// Paths below each participant's base path at which, and below which, the host serves what can be read about it.
 pub const RESERVED: [&str; 5] = [
@@ -495,15 +495,14 @@ fn check_subscriptions(description: &Description, found: &mut Problems) {
 }
 
 fn check_schemas(description: &Description, found: &mut Problems) {
-    let mut schema =
-        |place: String, text: &str| match serde_json::from_str::<serde_json::Value>(text) {
-            Ok(value) if value.is_object() || value.is_boolean() => {}
-            Ok(_) => found.add(
-                place,
-                "schema is JSON but not a JSON Schema (an object or a boolean)",
-            ),
-            Err(error) => found.add(place, format!("schema is not JSON: {error}")),
-        };
+    let mut schema = |place: String, text: &str| match json::parse(text) {
+        Ok(value) if value.is_object() || value.is_boolean() => {}
+        Ok(_) => found.add(
+            place,
+            "schema is JSON but not a JSON Schema (an object or a boolean)",
+        ),
+        Err(reason) => found.add(place, format!("schema {reason}")),
+    };
     schema("state".into(), &description.state.schema);
     for command in &description.commands {
         if let Some(request) = &command.request {

@@ -13,6 +13,7 @@
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: from the types that are generated from the WIT to ours
 //! - [`record`]: what a transport delivers
+//! - [`json`]: how JSON text is read
 //! - [`identity`]: ids that are the same however often a turn is run
 //! - [`limits`]: the bounds on what may go in and come out
 //!
@@ -27,6 +28,7 @@ pub mod compatibility;
 pub mod description;
 pub mod generated;
 pub mod identity;
+pub mod json;
 pub mod limits;
 pub mod listing;
 pub mod message;

@@ -12,6 +12,7 @@ use crate::description::{
     CommandKind, Description, Filter, KeySource, Listing, Method, Problems, check_free,
     is_base_path, is_pointer, path_parameters,
 };
+use crate::json;
 
 /// Listings of one participant.
 pub const LISTINGS: usize = 16;
@@ -53,8 +54,7 @@ impl FilterType {
     /// # Errors
     /// Says that it is no JSON, or allows none of these types, or several.
     pub fn of(schema: &str) -> Result<Self, String> {
-        let schema: Value =
-            serde_json::from_str(schema).map_err(|error| format!("schema is not JSON: {error}"))?;
+        let schema = json::parse(schema).map_err(|reason| format!("schema {reason}"))?;
         let mut kinds = BTreeSet::new();
         let is_told = collect_kinds(&schema, &mut kinds);
         kinds.remove("null");
@@ -100,7 +100,7 @@ impl FilterValue {
 /// The values that a schema allows, where it lists them.
 #[must_use]
 pub fn choices(schema: &str) -> Option<Vec<String>> {
-    let schema: Value = serde_json::from_str(schema).ok()?;
+    let schema = json::parse(schema).ok()?;
     let mut choices = Vec::new();
     collect_choices(&schema, &mut choices).then_some(choices)
 }

@@ -19,6 +19,60 @@ pub trait Rules {
     /// # Errors
     /// A [`Fault`] when the rules broke or can't read that version.
     fn migrate(&mut self, version: u32, state: &str) -> Result<String, Fault>;
+
+    /// Makes what the next call runs on, where there is nothing to run it on; what is there stays.
+    ///
+    /// # Errors
+    /// A [`Fault`] when it can't be made.
+    fn prepare(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Lets the next call run on a fresh instance, so that nothing is left of earlier calls. False where the last call had
+    /// one already, so that to call again would change nothing.
+    fn renew(&mut self) -> bool {
+        false
+    }
+
+    /// What the rules hold in memory, and why their instance was renewed since this was last asked.
+    fn upkeep(&mut self) -> Upkeep {
+        Upkeep::default()
+    }
+}
+
+/// What rules hold, and why their instance was renewed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Bytes of memory.
+    pub memory_bytes: usize,
+    /// Renewals, by their reasons in the order of [`Renewal::ALL`].
+    pub renewed: [u32; Renewal::ALL.len()],
+}
+
+/// Why an instance was renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The rules broke on it.
+    Fault,
+    /// Its calls left much in memory.
+    Memory,
+    /// Its calls may have left many handles.
+    Handles,
+}
+
+impl Renewal {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::Fault, Self::Memory, Self::Handles];
+
+    /// The reason in one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fault => "fault",
+            Self::Memory => "memory",
+            Self::Handles => "handles",
+        }
+    }
 }
 
 /// What one call gave, and what it cost.
@@ -64,6 +118,9 @@ pub enum FaultKind {
     /// A stored state could not be brought to the current shape.
     #[error("migration")]
     Migration,
+    /// The machine lacked memory, threads or descriptors: says nothing of the rules, nor of the message.
+    #[error("machine")]
+    Machine,
 }
 
 impl Fault {
@@ -76,11 +133,11 @@ impl Fault {
         }
     }
 
-    /// Whether the same call could go well another time. Only the wall clock is not a function of
-    /// the input.
+    /// Whether the same call could go well another time. Only the wall clock and what the machine has are not
+    /// functions of the input.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        self.kind == FaultKind::Deadline
+        matches!(self.kind, FaultKind::Deadline | FaultKind::Machine)
     }
 }
 
@@ -124,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_fault_of_the_wall_clock_may_pass() {
+    fn only_faults_of_the_wall_clock_and_of_the_machine_may_pass() {
         let kinds = [
             (FaultKind::Trap, "trap", false),
             (FaultKind::OutOfFuel, "out-of-fuel", false),
@@ -133,6 +190,7 @@ mod tests {
             (FaultKind::OutputTooLarge, "output-too-large", false),
             (FaultKind::BadOutput, "bad-output", false),
             (FaultKind::Migration, "migration", false),
+            (FaultKind::Machine, "machine", true),
         ];
         for (kind, word, may_pass) in kinds {
             let fault = Fault::new(kind, "why");

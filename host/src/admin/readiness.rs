@@ -1,8 +1,9 @@
 //! Whether the host takes requests, and what an operator should know of it.
 //!
-//! Ready is who takes requests and keeps them. A broker that can't be reached does not make the host
+//! Ready is who takes requests and keeps them, and reads what others say. A broker that can't be reached does not make the host
 //! unready (what is to be published waits in the outbox), and no more does a component that was refused
-//! (the active generation goes on). A store that can't be read does, and so does the drain.
+//! (the active generation goes on). A store that can't be read does, so does a machine that lacks memory, threads or
+//! descriptors, so does a partition that is not read until an operator acts, and so does the drain.
 //!
 //! Must not know: transports, the store. What they say comes as words.
 
@@ -14,18 +15,19 @@ use crate::reload::report::{
     ComponentFile, NotApplied, Overview, ParticipantOverview, RefusedOverview,
 };
 
-/// Why records don't flow at the moment, if they don't.
+/// What is wrong at the moment, if anything is.
 pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
-
-/// Whether something is so at the moment.
-pub type IsSo = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// What is asked for the readiness of a host.
 pub struct Readiness {
-    /// Whether the store takes no commits.
-    pub store_fails: IsSo,
+    /// Why the store takes no commits, if it takes none.
+    pub store: Trouble,
+    /// What the machine lacks at the moment, if it lacks anything.
+    pub lack: Trouble,
     /// Why records don't flow at the moment, if they don't.
     pub trouble: Trouble,
+    /// Which records are not read until an operator acts, if any.
+    pub halted: Trouble,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
@@ -40,7 +42,7 @@ pub enum Status {
     Degraded,
     /// It finishes what is under way and takes nothing more.
     Draining,
-    /// Its store can't be read, or takes no commits.
+    /// Its store can't be read, or takes no commits; the machine lacks something; or records are not read until an operator acts.
     Unavailable,
 }
 
@@ -54,7 +56,7 @@ pub struct Report {
     pub participants: Vec<ReadyParticipant>,
     /// Why records don't flow at the moment, if they don't.
     pub transport: Option<String>,
-    /// Why the store can't be used, if it can't.
+    /// Why requests can't be served, if they can't.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -110,13 +112,22 @@ impl Readiness {
     pub fn status(&self) -> Status {
         if self.draining.is_cancelled() {
             Status::Draining
-        } else if (self.store_fails)() {
+        } else if self.reason().is_some() {
             Status::Unavailable
         } else if (self.trouble)().is_some() {
             Status::Degraded
         } else {
             Status::Ready
         }
+    }
+
+    /// Why no requests are taken, if none are: what the machine lacks comes first, since it may be why the store fails.
+    fn reason(&self) -> Option<String> {
+        let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
+        lack.or_else(|| (self.store)()).or_else(|| {
+            (self.halted)()
+                .map(|_| "records are not read until somebody acts; see `transport`".to_owned())
+        })
     }
 
     /// The report, given what the store has of the generations.
@@ -131,9 +142,7 @@ impl Readiness {
             Status::Ready | Status::Degraded if unreadable.is_some() => Status::Unavailable,
             status => status,
         };
-        let reason = unreadable.or_else(|| {
-            (self.store_fails)().then(|| "the store takes no commits; see the log".to_owned())
-        });
+        let reason = self.reason().or(unreadable);
         Report {
             status,
             participants,
@@ -223,8 +232,10 @@ mod tests {
 
     fn readiness(trouble: Option<&'static str>) -> Readiness {
         Readiness {
-            store_fails: Box::new(|| false),
+            store: Box::new(|| None),
+            lack: Box::new(|| None),
             trouble: Box::new(move || trouble.map(str::to_owned)),
+            halted: Box::new(|| None),
             draining: CancellationToken::new(),
         }
     }
@@ -256,6 +267,44 @@ mod tests {
             let report = readiness.report(overview);
             assert_eq!(report.status, Status::Draining);
             assert_eq!(report.status.http(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+
+    #[test]
+    fn what_makes_it_unready_is_named_before_what_follows_from_it() {
+        let trouble = |text: &'static str| -> Trouble { Box::new(move || Some(text.into())) };
+        let lacking = Readiness {
+            lack: trouble("memory: none"),
+            store: trouble("the store takes no commits"),
+            ..readiness(None)
+        };
+        let damaged = Readiness {
+            store: trouble("the store is damaged"),
+            ..readiness(None)
+        };
+        let halted = Readiness {
+            halted: trouble("another log"),
+            ..readiness(Some("another log"))
+        };
+        for (readiness, expected) in [
+            (lacking, "the machine lacks memory: none"),
+            (damaged, "the store is damaged"),
+            (
+                halted,
+                "records are not read until somebody acts; see `transport`",
+            ),
+        ] {
+            for overview in [
+                Ok(overview(Vec::new())),
+                Err(NotApplied::Failed("can't be read".into())),
+            ] {
+                let report = readiness.report(overview);
+                assert_eq!(
+                    (report.status, report.status.http()),
+                    (Status::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
+                );
+                assert_eq!(report.reason.as_deref(), Some(expected));
+            }
         }
     }
 

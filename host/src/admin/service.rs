@@ -31,6 +31,7 @@ use super::access::Access;
 use super::readiness::Readiness;
 use crate::api;
 use crate::api::problems::Kind;
+use crate::http::accept::Acceptor;
 use crate::http::answer::{
     Answered, json_response, method_not_allowed, nothing_at, problem_response, read_body,
     resource_response,
@@ -74,7 +75,7 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Serves until `stop`, then lets the requests under way finish, at most for `drain`. Stopped last, it can tell of the
 /// drain.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Acceptor,
     admin: Arc<Admin>,
     stop: CancellationToken,
     drain: Duration,

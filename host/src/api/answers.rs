@@ -63,7 +63,8 @@ fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, 
     if is_plain_read(command) {
         set(&mut content, "text/event-stream", event_stream());
     }
-    let answer = |description: &str| {
+    let decided = decided(api, command, &content, schemas);
+    let answer = |description: &str, content: &Value| {
         json!({
             "description": description,
             "headers": parameters::answered(api.description, command),
@@ -74,26 +75,42 @@ fn done(api: &Api<'_>, command: &Command, schemas: &mut Schemas) -> Map<String, 
     let mut add = |status: &str, answer: Value| answers.insert(status.to_owned(), answer);
     match &command.kind {
         CommandKind::Create(_) => {
-            add("201", answer("It was made."));
+            add("201", answer("It was made.", &decided));
         }
         CommandKind::Change => {
-            add("200", answer("It was carried out."));
-            add("202", answer("It was taken; others have yet to decide."));
+            add("200", answer("It was carried out.", &decided));
+            let pending = "It was taken; others have yet to decide.";
+            add("202", answer(pending, &content));
         }
         CommandKind::Read if is_plain_read(command) => {
-            add("200", answer("How it is at present."));
+            add("200", answer("How it is at present.", &content));
             add("204", no_more_events());
             add("304", not_modified());
         }
         CommandKind::Read => {
-            add("200", answer("How it is at present."));
-            add(
-                "202",
-                answer("How it is at present; others have yet to decide."),
-            );
+            add("200", answer("How it is at present.", &content));
+            let pending = "How it is at present; others have yet to decide.";
+            add("202", answer(pending, &content));
         }
     }
     answers
+}
+
+/// What the command replies (`content`) or, where the client may wait for the decision and did, what the read answers.
+fn decided(api: &Api<'_>, command: &Command, content: &Value, schemas: &mut Schemas) -> Value {
+    let mut content = content.clone();
+    if let Some(read) = api.description.read_of(command)
+        && read.reply != command.reply
+        && let Some(schema) = content.pointer_mut("/application~1json/schema")
+    {
+        let waited = schemas.add(&read.reply, &format!("{}.reply", read.name));
+        let own = schema.take();
+        *schema = json!({
+            "description": format!("With `Preference-Applied`, once the saga has decided: what `{}` answers.", read.name),
+            "anyOf": [own, waited],
+        });
+    }
+    content
 }
 
 /// States as they follow each other, for a client that asks with `Accept: text/event-stream`.
@@ -122,13 +139,14 @@ pub(super) fn not_modified() -> Value {
 
 /// The kinds of the host's own problems that every request can meet. A swap may take a route or a method away between the
 /// reading of the document and the request.
-pub(super) const ALWAYS: [Kind; 7] = [
+pub(super) const ALWAYS: [Kind; 8] = [
     Kind::Malformed,
     Kind::NoSuchRoute,
     Kind::MethodNotAllowed,
     Kind::Quarantined,
     Kind::RulesBroke,
     Kind::StoreFailed,
+    Kind::StoreUnusable,
     Kind::TryLater,
 ];
 

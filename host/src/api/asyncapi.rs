@@ -198,7 +198,7 @@ impl Document {
 }
 
 fn message(event: &str, payload: Value, schema: &str) -> Value {
-    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    let schema = saga_core::json::parse(schema).unwrap_or_default();
     let mut message = json!({
         "name": event,
         "title": event,

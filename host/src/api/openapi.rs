@@ -116,7 +116,7 @@ fn explanation(command: &Command) -> Option<String> {
 /// A body of JSON with this schema and the examples that its author gave.
 pub(super) fn media(schema: Value, text: &str) -> Value {
     let mut media = json!({"schema": schema});
-    let parsed: Value = serde_json::from_str(text).unwrap_or_default();
+    let parsed = saga_core::json::parse(text).unwrap_or_default();
     match parsed
         .get("examples")
         .and_then(Value::as_array)

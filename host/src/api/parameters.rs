@@ -39,7 +39,7 @@ pub(super) fn can_wait(description: &Description, command: &Command) -> bool {
 fn idempotency_key() -> Value {
     parameter(
         "Idempotency-Key",
-        "A key of the client's making. A request that is repeated with the same key is carried out once, and answered again as it was.",
+        "A key of the client's making. A request that is repeated with the same key is carried out once, and answered again as it was, or, with `Prefer`, once the saga has decided.",
         json!({
             "type": "string", "pattern": IDEMPOTENCY_KEY,
             "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
@@ -50,7 +50,7 @@ fn idempotency_key() -> Value {
 fn prefer() -> Value {
     parameter(
         "Prefer",
-        "`wait=SECONDS`: answer when the saga has decided, or after this time with what is known then. Anything else is ignored.",
+        "`wait=SECONDS`: answer when the saga has decided, with what is read then, or after this time with the command's own reply. Anything else is ignored.",
         json!({"type": "string", "examples": ["wait=5"]}),
     )
 }

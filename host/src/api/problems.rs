@@ -35,7 +35,7 @@ kinds! {
         "The header `Idempotency-Key` is not one key of 1 to 255 visible ASCII characters, or was sent more than once.",
         "Send one key of your making, a UUID for example.";
     BadJson "bad-json" 400:
-        "The body is empty, not UTF-8 or not JSON.",
+        "The body is empty, not UTF-8, not JSON, or has two members of one name in an object.",
         "Send a JSON text in UTF-8; the detail says where reading stopped.";
     BadPath "bad-path" 400:
         "A parameter in the path is empty, longer than a key may be, or not percent-encoded UTF-8.",
@@ -115,6 +115,9 @@ kinds! {
     StoreFailed "store-failed" 503:
         "The store could not be written; nothing was changed.",
         "Try again after the seconds in `Retry-After`; the operator sees the cause in `/readyz` and the log.";
+    StoreUnusable "store-unusable" 503:
+        "The store is damaged, or its files are gone; nothing is kept.",
+        "Do not repeat the request before the operator has acted: `/readyz` and the log say what to do.";
     TooManyIdempotencyKeys "too-many-idempotency-keys" 503:
         "As many idempotency keys are kept as the host keeps, so no request with a new one is taken.",
         "Try again later, when old keys have expired; the operator may raise `http.idempotency_keys`.";
@@ -122,7 +125,7 @@ kinds! {
         "As many requests wait for changes as the host lets wait, so no further one may follow an aggregate.",
         "Try again after the seconds in `Retry-After`, or read without waiting; close streams that nobody needs.";
     TryLater "try-later" 503:
-        "The request can't be taken at the moment: too many wait, the rules ask for patience, or the host is being drained.",
+        "The request can't be taken at the moment: too many wait, the rules ask for patience, the machine lacks memory, or the host is being drained.",
         "Try again after the seconds in `Retry-After`.";
 }
 

@@ -8,10 +8,12 @@
 //!
 //! - this file: what is started in which order, and the drain
 //! - `prepare`: what is done for a participant before it starts
+//! - `room`: whether the machine has room for all of it
 //! - `observe`: what is looked up for the metrics when somebody asks
 
 mod observe;
 mod prepare;
+mod room;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle as Thread;
@@ -24,10 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::observe::Observer;
 use self::prepare::{Prepared, activate, prepare};
+use self::room::Room;
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, Exposition};
 use crate::config::Config;
 use crate::generation::Build;
+use crate::http::accept::Acceptor;
 use crate::http::cors::Cors;
 use crate::http::listing::Lists;
 use crate::http::request::Bodies;
@@ -35,6 +39,7 @@ use crate::http::server;
 use crate::http::service::Service;
 use crate::http::tls::Tls;
 use crate::http::waiting::Waiting;
+use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
 use crate::reload::fit;
@@ -55,6 +60,9 @@ pub enum StartError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The store was found damaged, or its files went away, while the host started.
+    #[error("{0}")]
+    StoreBroke(String),
     /// An address can't be listened on.
     #[error("{0:#}")]
     Listen(anyhow::Error),
@@ -64,6 +72,9 @@ pub enum StartError {
     /// Another process reads in a consumer group.
     #[error("{0}")]
     GroupTaken(String),
+    /// The machine, or a limit of the process, does not allow it.
+    #[error("{0}")]
+    Machine(String),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -110,6 +121,8 @@ struct Stop {
     admin: CancellationToken,
 }
 
+pub use self::room::allow_descriptors;
+
 /// Opens the store in the data directory.
 ///
 /// # Errors
@@ -118,7 +131,11 @@ pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, Star
     let file = StoreFile::open(&config.data_dir)?;
     let (readers, commits) = (outbox_readers(config), metrics.commits());
     let idempotency = config.http.idempotency();
-    let store = Store::start(file, config.store, idempotency, readers, commits)?;
+    let store = Store::start(file, config.store, idempotency, readers, commits);
+    let store = store.map_err(|error| match error.downcast::<rusqlite::Error>() {
+        Ok(error) => StartError::Store(OpenError::of(&config.data_dir, &error)),
+        Err(error) => StartError::Other(error),
+    })?;
     Ok(Arc::new(store))
 }
 
@@ -146,8 +163,9 @@ pub async fn start(
                 .map_err(|error| StartError::Config(format!("{error:#}")))?,
         ),
     };
+    let machine = Machine::default();
     let loader = match rules {
-        Rules::Components => Some(Loader::new(config)?),
+        Rules::Components => Some(Loader::new(config, machine.clone())?),
         Rules::CompiledIn(_) => None,
     };
     let mut builds = match rules {
@@ -155,6 +173,7 @@ pub async fn start(
         Rules::CompiledIn(load) => load(config)?,
     };
     let mut prepared = Vec::new();
+    let mut room = Room::new(config, loader.as_ref(), &machine);
     for (name, own) in &config.participants {
         let compiled_in = (builds
             .iter()
@@ -163,8 +182,7 @@ pub async fn start(
         let initial = (loader.as_ref(), compiled_in);
         prepared.push(prepare(
             config,
-            &store,
-            transport.as_ref(),
+            (&store, transport.as_ref(), &mut room),
             initial,
             name,
             own,
@@ -202,7 +220,7 @@ pub async fn start(
         );
         let (url, listener, one) = start_participant(
             config,
-            (&store, transport.as_ref(), &metrics),
+            (&store, transport.as_ref(), &metrics, &machine),
             participant,
             &stop,
         )?;
@@ -222,6 +240,7 @@ pub async fn start(
         loader,
         stop_consuming: stop.consuming.clone(),
         swaps: metrics.swaps(),
+        machine: machine.clone(),
     };
     let reloader = Reloader::new(around, hosted);
     let watch = reloads
@@ -230,7 +249,7 @@ pub async fn start(
         .map_err(anyhow::Error::from)?;
     let admin = admin_listener
         .map(|listener| {
-            let around = (&store, transport, metrics);
+            let around = (&store, transport, metrics, machine);
             start_admin(config, listener, &reloader, around, &stop)
         })
         .transpose()?;
@@ -334,23 +353,25 @@ fn join(thread: Thread<()>, what: &str) {
 /// Starts a participant's workers, serves it, and reads what it listens to. Gives its URL and its listener too.
 fn start_participant(
     config: &Config,
-    (store, transport, metrics): (&Arc<Store>, &dyn Transport, &Metrics),
+    (store, transport, metrics, machine): (&Arc<Store>, &dyn Transport, &Metrics, &Machine),
     prepared: Prepared,
     stop: &Stop,
 ) -> Result<(String, Task<()>, Hosted), StartError> {
     let settings = ParticipantSettings {
         row: prepared.row,
         last_key: prepared.last_key,
-        instances: config.instances,
         limits: config.turn,
         retry: (config.participants.get(&prepared.name))
             .map_or(config.retry, |participant| participant.retry(config.retry)),
         parked: config.parked,
         turns: metrics.turns(&prepared.name),
+        instances: metrics.instances(&prepared.name),
+        machine: machine.clone(),
     };
     let participant = Arc::new(Participant::start(
         settings,
         prepared.active,
+        prepared.instances,
         store.clone(),
     )?);
     let waiting = Waiting::new(
@@ -378,10 +399,10 @@ fn start_participant(
     let scheme = prepared.tls.as_ref().map_or("http", |_| "https");
     let url = format!("{scheme}://{address}{}", prepared.base_path);
     let listener = tokio::spawn(server::serve(
-        prepared.listener,
+        Acceptor::new(prepared.listener, machine.clone()),
         prepared.tls,
         service.clone(),
-        config.http.connections,
+        room::connections(config),
         stop.listening.clone(),
         Duration::from_secs(config.drain_seconds),
     ));
@@ -413,7 +434,7 @@ fn start_admin(
     config: &Config,
     listener: TcpListener,
     reloader: &Reloader,
-    (store, transport, metrics): (&Arc<Store>, Arc<dyn Transport>, Arc<Metrics>),
+    (store, transport, metrics, machine): (&Arc<Store>, Arc<dyn Transport>, Arc<Metrics>, Machine),
     stop: &Stop,
 ) -> Result<(String, Task<()>), StartError> {
     let address = listener
@@ -425,6 +446,7 @@ fn start_admin(
         reloader: reloader.clone(),
         readers: outbox_readers(config),
         max_bytes: config.store.max_bytes,
+        machine: machine.clone(),
         draining: stop.listening.clone(),
         reader: Mutex::default(),
     };
@@ -433,9 +455,13 @@ fn start_admin(
         (metrics.is_on()).then(|| metrics.text(&observer.observe(), format))?
     });
     let store = store.clone();
+    let halted = transport.clone();
+    let acceptor = Acceptor::new(listener, machine.clone()).with_spare();
     let readiness = Readiness {
-        store_fails: Box::new(move || store.is_failing()),
+        store: Box::new(move || store.condition().trouble()),
+        lack: Box::new(move || machine.lack()),
         trouble: Box::new(move || transport.trouble()),
+        halted: Box::new(move || halted.halted()),
         draining: stop.listening.clone(),
     };
     let settings = &config.admin;
@@ -447,7 +473,7 @@ fn start_admin(
         (exposition, requests),
     );
     let listener = tokio::spawn(admin::serve(
-        listener,
+        acceptor,
         Arc::new(admin),
         stop.admin.clone(),
         Duration::from_secs(config.drain_seconds),

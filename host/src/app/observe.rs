@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
+use crate::machine::Machine;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::reload::Reloader;
 use crate::reload::hosted::Hosted;
@@ -24,6 +25,7 @@ pub(super) struct Observer {
     pub(super) readers: OutboxReaders,
     /// Bytes that the store may grow to; 0 for no bound.
     pub(super) max_bytes: u64,
+    pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
     /// Opened when somebody asks for the first time; who asks meanwhile waits.
     pub(super) reader: Mutex<Option<Reader>>,
@@ -36,9 +38,10 @@ impl Observer {
             participants: self.reloader.hosted().map(participant).collect(),
             store_files: self.store.bytes(),
             store_limit: (self.max_bytes > 0).then_some(self.max_bytes),
-            store_fails: self.store.is_failing(),
+            store_fails: self.store.condition().trouble().is_some(),
             store_is_read: true,
             transport_in_trouble: self.transport.trouble().is_some(),
+            machine_lacks: self.machine.lack().is_some(),
             is_draining: self.draining.is_cancelled(),
             ..Observed::default()
         };
@@ -49,7 +52,8 @@ impl Observer {
         };
         let looked = opened.and_then(|opened| self.look(kept.insert(opened), &mut observed));
         if let Err(error) = looked {
-            tracing::warn!(%error, "the store can't be read for the metrics; what it would tell is left out");
+            let condition = self.store.condition();
+            condition.report("the store can't be read for the metrics", &error.into());
             observed.store_is_read = false;
         }
         observed

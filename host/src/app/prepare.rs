@@ -4,9 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use saga_core::rules::Rules;
 use tokio::net::TcpListener;
 
 use super::StartError;
+use super::room::Room;
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::{Build, Generation};
@@ -29,6 +31,7 @@ pub(super) struct Prepared {
     pub(super) row: i64,
     pub(super) last_key: i64,
     pub(super) active: Arc<Active>,
+    pub(super) instances: Vec<Box<dyn Rules + Send>>,
     pub(super) fitted: Fitted,
     pub(super) serving: Serving,
     /// Whether it is active in the store already.
@@ -43,8 +46,7 @@ pub(super) struct Prepared {
 /// Chooses what a participant starts with, fits it into its surroundings, and takes its address.
 pub(super) fn prepare(
     config: &Config,
-    store: &Store,
-    transport: &dyn Transport,
+    (store, transport, room): (&Store, &dyn Transport, &mut Room<'_>),
     (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn Build>>),
     name: &str,
     own: &ParticipantConfig,
@@ -65,8 +67,14 @@ pub(super) fn prepare(
         (None, Some(loader)) => {
             let reader = store.reader().map_err(anyhow::Error::from)?;
             let before = active.as_ref().map(|build| (row, build));
-            let initial = initial::choose(loader, config, name, own, before, reader.connection());
-            initial.map_err(|refused| StartError::Component(refused.to_string()))?
+            // Rules that say why they break say it through tokio, which must not be waited for within tokio.
+            let initial = tokio::task::block_in_place(|| {
+                initial::choose(loader, config, name, own, before, reader.connection())
+            });
+            initial.map_err(|refused| match room.is_wanting(name) {
+                Some(reason) => StartError::Machine(reason),
+                None => StartError::Component(refused.to_string()),
+            })?
         }
         (None, None) => {
             let reason = format!("no rules of `{name}` are compiled in");
@@ -82,6 +90,7 @@ pub(super) fn prepare(
             own.component.display()
         )));
     }
+    let instances = room.instances(name, &*build)?;
     let fitted = fit::fit(&description, own, store, transport).map_err(|error| match error {
         FitError::Settings(reason) => StartError::Config(reason),
         FitError::Store(fault) => unwritable(fault),
@@ -116,6 +125,7 @@ pub(super) fn prepare(
         row,
         last_key,
         active,
+        instances,
         serving,
         fitted,
         is_active,

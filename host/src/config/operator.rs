@@ -45,7 +45,8 @@ pub struct AdminSettings {
 pub struct ReloadSettings {
     /// Milliseconds between two looks at the components' files; 0 where they are not watched.
     pub watch_ms: u64,
-    /// Recorded inputs that a component is probed with, at most.
+    /// What a component is tried on before it is taken: of recorded inputs, stored states, set timers and waiting events at most
+    /// so many each. 0 tries nothing.
     pub probe_inputs: usize,
     /// Earlier generations of each participant whose components are kept, to go back to.
     pub keep: usize,

@@ -2,7 +2,8 @@
 //! (draft-ietf-httpapi-idempotency-key-header).
 //!
 //! Owns the header and what is answered to it. Who comes first is decided in the pipeline, what is kept in the store: the
-//! rules' reply, from which the same answer is made again. What was not decided (a body that fails its check, a fault, a
+//! rules' reply, from which the same answer is made again. A client that prefers to wait waits when it repeats, too: the
+//! reply that is kept was made before anybody decided. What was not decided (a body that fails its check, a fault, a
 //! host that is busy) is not kept, and its key may be used again.
 
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{Answered, problem_response};
+use super::answer::Answered;
 use super::problem::Problem;
-use super::reply::response;
+use super::reply::store_failed;
 use super::routes::Route;
 use crate::api::problems::Kind;
 use crate::pipeline::{Answer, Met, Participant};
@@ -34,18 +35,18 @@ const IN_USE_RETRY: u32 = 1;
 /// Seconds after which to ask again where no further key is taken: old ones go one by one.
 const FULL_RETRY: u32 = 60;
 
-/// Claims the key of a request that carries one; gives the answer where it was answered before. Reads are the same
+/// Claims the key of a request that carries one; gives the first reply where it was answered before. Reads are the same
 /// however often they are sent, so theirs means nothing.
 ///
 /// # Errors
 /// The key is none, was used for another request or is in use; no further one is taken; the store failed.
-pub(super) async fn answered_before(
-    (participant, base_path): (&Participant, &str),
+pub(super) async fn replied_before(
+    participant: &Participant,
     route: &Route,
     head: &Parts,
     body: &str,
     claim: &mut Option<Arc<Claim>>,
-) -> Result<Option<Answered>, Problem> {
+) -> Result<Option<Answer>, Problem> {
     if route.reads || claim.is_some() {
         return Ok(None);
     }
@@ -57,14 +58,8 @@ pub(super) async fn answered_before(
             *claim = Some(first);
             return Ok(None);
         }
-        Met::Replied(reply, aggregate) => {
-            let mut answered = response(route, Answer::Replied(reply, aggregate))
-                .unwrap_or_else(|problem| problem_response(&problem, base_path));
-            let replayed = HeaderValue::from_static("true");
-            answered.headers_mut().insert(REPLAYED, replayed);
-            return Ok(Some(answered));
-        }
-        Met::StoreFailed(fault) => return response(route, Answer::StoreFailed(fault)).map(Some),
+        Met::Replied(reply, aggregate) => return Ok(Some(Answer::Replied(reply, aggregate))),
+        Met::StoreFailed(fault) => return Err(store_failed(&fault)),
         Met::Reused => (
             Kind::IdempotencyKeyReused,
             "this Idempotency-Key was used for a request with another method, path or body; take a new key for a new request"
@@ -91,6 +86,12 @@ pub(super) async fn answered_before(
         Some(seconds) => problem.retry_after(seconds),
         None => problem,
     })
+}
+
+/// Says that the command was not carried out again.
+pub(super) fn replayed(answered: &mut Answered) {
+    let replayed = HeaderValue::from_static("true");
+    answered.headers_mut().insert(REPLAYED, replayed);
 }
 
 /// The key that a request carries: a string of RFC 9651, or the bare characters.

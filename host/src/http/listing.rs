@@ -127,10 +127,8 @@ impl Lists {
             page
         };
         let page = tokio::task::spawn_blocking(choose).await;
-        page.map_err(|_| stopping())?.map_err(|fault| {
-            let detail = format!("the store can't be read: {fault}");
-            Problem::new(Kind::StoreFailed, detail).retry_after(1)
-        })
+        page.map_err(|_| stopping())?
+            .map_err(|fault| reply::store_failed(&fault))
     }
 }
 

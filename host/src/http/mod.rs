@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - [`server`]: the listeners: bounded connections, graceful drain
+//! - [`accept`]: the next connection, also where the machine has no file descriptor for it
 //! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, what a client may have under way
 //! - [`tls`]: the certificate that a listener shows
 //! - [`answer`]: what every service does alike with bodies and answers
@@ -20,6 +21,7 @@
 //!
 //! Must not know: SQL, Kafka, components, or any participant by name.
 
+pub mod accept;
 pub mod answer;
 pub mod conditional;
 mod connection;

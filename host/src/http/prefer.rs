@@ -1,17 +1,12 @@
 //! `Prefer: wait=N` (RFC 7240): a command is answered when the saga has decided.
 //!
-//! What the client gets is the command's own reply with the members that have changed meanwhile, so its shape is
-//! that of every other answer to the command. Whatever goes wrong while it waits, the command took place, and
-//! is answered as pending.
+//! What the client gets then is what a read of the aggregate answers, since the command's own reply was made before
+//! anybody decided, and lacks what came of it. Whatever goes wrong while it waits, the command took place, and is
+//! answered as pending.
 
-use std::fmt;
 use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use saga_core::outcome::Reply;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::value::RawValue;
 
 use super::answer::Answered;
 use super::waiting::Reading;
@@ -61,77 +56,32 @@ pub(super) fn applied(response: &mut Answered, seconds: u64) {
     }
 }
 
-/// The reply to a command, whose own is `pending`, once the read says that the saga has decided; the same reply where it
-/// has not within so many seconds, or the host is drained.
-pub(super) async fn decided(mut reading: Reading, pending: String, seconds: u64) -> Reply {
+/// What came of a wait.
+pub(super) enum Waited {
+    /// The saga has decided; what the read answers.
+    Decided(String),
+    /// The time is over, or the host is drained.
+    Undecided,
+    /// The aggregate can't be read, so there is nothing to wait for.
+    Unreadable,
+}
+
+/// Waits until the read says that the saga has decided, for so many seconds at most.
+pub(super) async fn decided(mut reading: Reading, seconds: u64) -> Waited {
     let read = async {
         loop {
             match reading.ask().await {
-                Ok(seen) if !seen.is_pending => return Some(seen.body),
+                Ok(seen) if !seen.is_pending => return Waited::Decided(seen.body),
                 Ok(_) => {}
-                // Where it can't be read there is nothing to wait for.
-                Err(_) => return None,
+                Err(_) => return Waited::Unreadable,
             }
             if !reading.changed().await {
-                return None;
+                return Waited::Undecided;
             }
         }
     };
-    match tokio::time::timeout(Duration::from_secs(seconds), read).await {
-        Ok(Some(read)) => Reply::Done(brought_up_to_date(pending, &read)),
-        Ok(None) | Err(_) => Reply::Pending(pending),
-    }
-}
-
-/// A reply with the members that another has too as they are there. What is no object stays as it is.
-fn brought_up_to_date(own: String, read: &str) -> String {
-    let members = serde_json::from_str::<Members<'_>>(&own);
-    let (Ok(mut members), Ok(newer)) = (members, serde_json::from_str::<Members<'_>>(read)) else {
-        return own;
-    };
-    for (name, value) in &mut members.0 {
-        if let Some((_, newer)) = newer.0.iter().find(|(newer, _)| newer == name) {
-            *value = newer;
-        }
-    }
-    serde_json::to_string(&members).unwrap_or(own)
-}
-
-/// The members of an object, in their order and with every digit as it was written.
-struct Members<'t>(Vec<(String, &'t RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
+    let waited = tokio::time::timeout(Duration::from_secs(seconds), read).await;
+    waited.unwrap_or(Waited::Undecided)
 }
 
 #[cfg(test)]
@@ -191,32 +141,5 @@ mod tests {
             assert_eq!(waits(&[list]), None, "{list}");
         }
         assert_eq!(waits(&[]), None);
-    }
-
-    #[test]
-    fn members_that_the_read_has_too_are_brought_up_to_date() {
-        for (own, read, expected) in [
-            (
-                r#"{"orderId":1,"orderState":"PENDING","customerId":1,"orderTotal":300.10}"#,
-                r#"{"orderId":1,"orderState":"APPROVED","note":"not asked for"}"#,
-                r#"{"orderId":1,"orderState":"APPROVED","customerId":1,"orderTotal":300.10}"#,
-            ),
-            (
-                r#"{"z":1,"a":{"b":[1]}}"#,
-                r#"{"a":{"c":12345678901234567890.10}}"#,
-                r#"{"z":1,"a":{"c":12345678901234567890.10}}"#,
-            ),
-            (
-                r#"{"quoted\"":1}"#,
-                r#"{"quoted\"":2}"#,
-                r#"{"quoted\"":2}"#,
-            ),
-            ("{}", r#"{"a":1}"#, "{}"),
-            ("17", r#"{"a":1}"#, "17"),
-            (r#"{"a":1}"#, "17", r#"{"a":1}"#),
-            (r#"[{"a":1}]"#, r#"{"a":2}"#, r#"[{"a":1}]"#),
-        ] {
-            assert_eq!(brought_up_to_date(own.to_owned(), read), expected);
-        }
     }
 }

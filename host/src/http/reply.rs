@@ -11,7 +11,7 @@ use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
 use crate::api::problems::Kind;
 use crate::pipeline::Answer;
-use crate::store::StoreFault;
+use crate::store::{FaultKind, StoreFault};
 
 /// The reply and the key of its aggregate, or why there is none.
 pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
@@ -69,6 +69,19 @@ pub(super) fn quarantined(fault: &Fault) -> Problem {
 
 /// The problem of a store that failed.
 pub(super) fn store_failed(fault: &StoreFault) -> Problem {
-    let detail = format!("the store failed and nothing was changed: {fault}");
-    Problem::new(Kind::StoreFailed, detail).retry_after(1)
+    match fault.kind() {
+        FaultKind::Passing => {
+            let detail = format!("the store failed and nothing was changed: {fault}");
+            Problem::new(Kind::StoreFailed, detail).retry_after(1)
+        }
+        // Another attempt would meet the same.
+        FaultKind::Damaged => {
+            let detail = format!("the store is damaged and nothing was changed: {fault}");
+            Problem::new(Kind::StoreUnusable, detail)
+        }
+        FaultKind::Gone => {
+            let detail = format!("the store is gone and nothing is kept: {fault}");
+            Problem::new(Kind::StoreUnusable, detail)
+        }
+    }
 }

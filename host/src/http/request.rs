@@ -9,6 +9,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use saga_core::admit;
 use saga_core::description::KeySource;
+use saga_core::json;
 use saga_core::limits::TurnLimits;
 use serde_json::Value;
 
@@ -70,8 +71,7 @@ pub(super) fn checked(route: &Route, text: &str, bodies: Bodies) -> Result<Value
             "the body is empty; a JSON object is expected".into(),
         ));
     }
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| bad_json(format!("the body is not JSON: {error}")))?;
+    let value = json::parse(text).map_err(|reason| bad_json(format!("the body {reason}")))?;
     if !bodies.are_checked {
         return Ok(value);
     }

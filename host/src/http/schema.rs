@@ -4,6 +4,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::problem::Place;
+use saga_core::json;
 use saga_core::rules::shorten;
 
 /// Places that are named in one answer at most.
@@ -18,8 +19,7 @@ impl Schema {
     /// # Errors
     /// Says what is wrong with the schema.
     pub fn compile(text: &str) -> Result<Self, String> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+        let value = json::parse(text)?;
         jsonschema::draft202012::new(&value)
             .map(Self)
             .map_err(|error| format!("is not a JSON Schema: {error}"))

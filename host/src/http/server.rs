@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accept::Acceptor;
 use super::answer::Answered;
 use super::connection::{HEAD_TIME, Shared};
 use super::tls::Tls;
@@ -19,9 +20,6 @@ use crate::metrics::requests::Open;
 /// Connections that wait to be accepted. The usual 128 overflow when hundreds of clients begin at once,
 /// and each that does not fit is a second late.
 const BACKLOG: u32 = 4_096;
-
-/// Wait after a connection could not be accepted, for want of file descriptors most of the time.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Who answers the requests of a listener.
 pub trait Answers: Send + Sync + 'static {
@@ -74,7 +72,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves until `stop`, over TLS where that is given, then lets the requests under way finish, at most for `drain`.
 pub async fn serve<S: Answers>(
-    listener: TcpListener,
+    mut listener: Acceptor,
     tls: Option<Arc<Tls>>,
     service: Arc<S>,
     connections: usize,
@@ -92,11 +90,11 @@ pub async fn serve<S: Answers>(
             () = stop.cancelled() => break,
         };
         let stream = tokio::select! {
-            accepted = listener.accept() => accepted,
+            stream = listener.accept() => stream,
             () = stop.cancelled() => break,
         };
-        match (stream, place) {
-            (Ok((stream, _)), Ok(place)) => {
+        match place {
+            Ok(place) => {
                 let open = service.connected();
                 let shared = shared.clone();
                 let tls = tls.as_ref().map(|tls| tls.acceptor());
@@ -105,11 +103,7 @@ pub async fn serve<S: Answers>(
                     drop((place, open));
                 });
             }
-            (Err(error), _) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-            (_, Err(_)) => break,
+            Err(_) => break,
         }
     }
     drop(listener);

@@ -19,9 +19,9 @@ use super::answer::{
 use super::conditional;
 use super::cors::Cors;
 use super::events;
-use super::idempotency::answered_before;
+use super::idempotency::{replayed, replied_before};
 use super::listing::Lists;
-use super::prefer;
+use super::prefer::{self, Waited};
 use super::problem::{Problem, try_later};
 use super::reply::response;
 use super::request::{self, Bodies, Body, checked, key, traceparent};
@@ -210,16 +210,12 @@ impl Service {
         };
         let text = request::text(route, head, body, self.bodies.bytes).await?;
         // Before it is checked: what was taken once is answered alike, whatever the rules ask for by now.
-        if let Some(answer) = answered_before(
-            (&self.participant, &self.base_path),
-            route,
-            head,
-            &text,
-            claim,
-        )
-        .await?
-        {
-            return Ok(Some(answer));
+        if let Some(first) = replied_before(&self.participant, route, head, &text, claim).await? {
+            let again = self.answered(route, head, first).await;
+            let mut again =
+                again.unwrap_or_else(|problem| problem_response(&problem, &self.base_path));
+            replayed(&mut again);
+            return Ok(Some(again));
         }
         let value = checked(route, &text, self.bodies)?;
         let key = key(route, &parameters, &value, self.participant.limits())?;
@@ -248,15 +244,24 @@ impl Service {
                 }
                 Ok(None)
             }
-            answer => {
-                let (answer, waited) = self.decided(route, head, answer).await;
-                let mut response = response(route, answer)?;
-                if let Some(seconds) = waited {
-                    prefer::applied(&mut response, seconds);
-                }
-                Ok(Some(response))
-            }
+            answer => self.answered(route, head, answer).await.map(Some),
         }
+    }
+
+    /// The response to a command that was carried out, now or before; when the saga has decided, where the client waits for
+    /// that.
+    async fn answered(
+        &self,
+        route: &Route,
+        head: &Parts,
+        answer: Answer,
+    ) -> Result<Answered, Problem> {
+        let (answer, waited) = self.decided(route, head, answer).await;
+        let mut response = response(route, answer)?;
+        if let Some(seconds) = waited {
+            prefer::applied(&mut response, seconds);
+        }
+        Ok(response)
     }
 
     /// The answer once the saga has decided, where the client waits for that and may; and for how many seconds it
@@ -270,8 +275,12 @@ impl Service {
                 let Some(reading) = self.reading(head, path, &key) else {
                     return (Answer::Replied(Reply::Pending(body), key), None);
                 };
-                let reply = prefer::decided(reading, body, seconds).await;
-                (Answer::Replied(reply, key), Some(seconds))
+                let (reply, waited) = match prefer::decided(reading, seconds).await {
+                    Waited::Decided(read) => (Reply::Done(read), Some(seconds)),
+                    Waited::Undecided => (Reply::Pending(body), Some(seconds)),
+                    Waited::Unreadable => (Reply::Pending(body), None),
+                };
+                (Answer::Replied(reply, key), waited)
             }
             (answer, _) => (answer, None),
         }

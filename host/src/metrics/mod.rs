@@ -1,6 +1,6 @@
 //! What the host counts and measures, for Prometheus and whoever reads its formats.
 //!
-//! Owns every name, help text and label. Whoever counts is handed the counters of what it does ([`turns`], [`requests`],
+//! Owns every name, help text and label. Whoever counts is handed the counters of what it does ([`turns`], [`instances`], [`requests`],
 //! [`Commits`], [`Swaps`]) at the wiring, once for each worker, route or generation; to count is then an addition to an
 //! atomic number: no lock, no lookup of labels, nothing allocated. Where metrics are off the same handles do nothing, and the
 //! clock is not asked. What can be known by looking ([`observed`]) is not counted but looked up when it is asked for.
@@ -12,12 +12,14 @@
 //!
 //! - this file: the registry; what is told, in which format
 //! - [`turns`]: turns, by participant and by generation
+//! - [`instances`]: instances of the rules
 //! - [`requests`]: HTTP requests and connections
 //! - [`observed`]: what is looked up when somebody asks
 //! - [`process`]: what the process has used
 //! - [`histogram`]: a histogram without a lock
 
 pub mod histogram;
+pub mod instances;
 pub mod observed;
 pub mod process;
 pub mod requests;
@@ -32,6 +34,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use self::histogram::{COUNTS, Histogram, SECONDS};
+use self::instances::Instances;
 use self::observed::Observed;
 use self::requests::Requests;
 use self::turns::Turns;
@@ -46,6 +49,7 @@ pub struct Metrics(Option<Families>);
 struct Families {
     registry: Registry,
     turns: turns::Families,
+    instances: instances::Families,
     requests: requests::Families,
     commits: CommitFamilies,
     swaps: Family<SwapLabels, Counter>,
@@ -93,6 +97,7 @@ impl Metrics {
             let mut registry = Registry::with_prefix(PREFIX);
             Families {
                 turns: turns::Families::register(&mut registry),
+                instances: instances::Families::register(&mut registry),
                 requests: requests::Families::register(&mut registry),
                 commits: CommitFamilies::register(&mut registry),
                 swaps: register_swaps(&mut registry),
@@ -111,6 +116,15 @@ impl Metrics {
     #[must_use]
     pub fn turns(&self, participant: &str) -> Turns {
         (self.0.as_ref()).map_or_else(Turns::default, |on| Turns::new(&on.turns, participant))
+    }
+
+    /// What the instances of a participant are counted by.
+    #[must_use]
+    pub fn instances(&self, participant: &str) -> Instances {
+        let on = self.0.as_ref();
+        on.map_or_else(Instances::default, |on| {
+            Instances::new(&on.instances, participant)
+        })
     }
 
     /// What the requests of a listener are counted by.

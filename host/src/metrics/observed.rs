@@ -29,6 +29,8 @@ pub struct Observed {
     pub store_is_read: bool,
     /// Whether records don't flow at the moment.
     pub transport_in_trouble: bool,
+    /// Whether the machine lacks something.
+    pub machine_lacks: bool,
     /// Whether the host finishes what is under way and takes nothing more.
     pub is_draining: bool,
 }
@@ -139,6 +141,11 @@ impl Observed {
             "transport_trouble",
             "1 while records don't flow; `/readyz` says why",
             self.transport_in_trouble,
+        );
+        flag(
+            "machine_lacking",
+            "1 while the machine lacks memory, threads or file descriptors; `/readyz` says what",
+            self.machine_lacks,
         );
         flag(
             "draining",

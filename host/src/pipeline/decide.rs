@@ -8,7 +8,7 @@ use std::sync::Arc;
 use saga_core::identity::Identity;
 use saga_core::message::{Envelope, Message};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
-use saga_core::rules::{Decision, Fault, FaultKind, Rules, shorten};
+use saga_core::rules::{Decision, Fault, FaultKind, Rules, Upkeep, shorten};
 use saga_core::settle::{self, Before, Settlement};
 
 use super::active::Active;
@@ -27,6 +27,8 @@ pub(super) struct Decider {
     reader: Reader,
     cache: Cache,
     progress: Arc<Progress>,
+    /// Bytes of memory that were told of the rules last.
+    told_bytes: usize,
 }
 
 /// What was decided on a message.
@@ -44,11 +46,13 @@ pub(super) enum Undecided {
     /// The state of its aggregate can't be read, or not be brought to the current shape.
     NotMigrated(Fault),
     Store(StoreFault),
+    /// The machine lacked something.
+    Machine(Fault),
 }
 
 impl From<rusqlite::Error> for Undecided {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(StoreFault(error.to_string().into()))
+        Self::Store(error.into())
     }
 }
 
@@ -56,17 +60,21 @@ impl Decider {
     pub(super) fn new(
         shared: Arc<Shared>,
         active: Arc<Active>,
+        rules: Box<dyn Rules + Send>,
         reader: Reader,
         progress: Arc<Progress>,
     ) -> Self {
-        Self {
+        let mut decider = Self {
             shared,
-            rules: active.generation.build.instance(),
+            rules,
             active,
             reader,
             cache: Cache::default(),
             progress,
-        }
+            told_bytes: 0,
+        };
+        decider.tell_upkeep();
+        decider
     }
 
     /// What decides.
@@ -78,7 +86,24 @@ impl Decider {
     pub(super) fn turn_over(&mut self, turnover: Turnover) {
         if let Some(active) = turnover.take(&mut self.rules) {
             self.active = active;
+            self.tell_upkeep();
         }
+    }
+
+    /// Sees to an instance where none could be had.
+    pub(super) fn prepare(&mut self) {
+        // What is wrong is reported by the instance itself.
+        let _ = self.rules.prepare();
+        self.tell_upkeep();
+    }
+
+    fn tell_upkeep(&mut self) {
+        let Upkeep {
+            memory_bytes,
+            renewed,
+        } = self.rules.upkeep();
+        let before = std::mem::replace(&mut self.told_bytes, memory_bytes);
+        (self.shared.instances).upkeep((before, memory_bytes), &renewed);
     }
 
     /// Forgets all aggregates: what is remembered did not come to be.
@@ -94,6 +119,24 @@ impl Decider {
     }
 
     fn settled(&mut self, envelope: &Envelope) -> Result<Decided, Undecided> {
+        self.again_if_reused(|decider| decider.settled_once(envelope))
+    }
+
+    /// Tries again where what was decided on an instance that had been called before breaks the contract: what earlier
+    /// turns left may be why (invariant 5). A call that breaks is tried again by the instance itself.
+    fn again_if_reused<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, Undecided>,
+    ) -> Result<T, Undecided> {
+        match attempt(self) {
+            Err(Undecided::Broke(fault)) if !fault.may_pass() && self.rules.renew() => {
+                attempt(self)
+            }
+            result => result,
+        }
+    }
+
+    fn settled_once(&mut self, envelope: &Envelope) -> Result<Decided, Undecided> {
         let (aggregate, was_migrated) = self.aggregate(&envelope.message.key)?;
         let state = aggregate.state.as_deref();
         let (outcome, fuel) = self.outcome(state, &envelope.message)?;
@@ -124,6 +167,10 @@ impl Decider {
     }
 
     fn answered(&mut self, message: &Message) -> Result<(Reply, u64), Undecided> {
+        self.again_if_reused(|decider| decider.answered_once(message))
+    }
+
+    fn answered_once(&mut self, message: &Message) -> Result<(Reply, u64), Undecided> {
         let (aggregate, _) = self.aggregate(&message.key)?;
         let (outcome, _) = self.outcome(aggregate.state.as_deref(), message)?;
         let reply = settle::read_reply(&self.shared.limits, outcome).map_err(Undecided::Broke)?;
@@ -159,8 +206,8 @@ impl Decider {
         let current = self.active.description().state.version;
         match self.rules.migrate(current, state) {
             Ok(_) => undecided,
-            Err(fault) if fault.may_pass() => Undecided::Broke(fault),
-            Err(fault) => Undecided::NotMigrated(fault),
+            Err(fault) if fault.may_pass() => lacked_or(Undecided::Broke, fault),
+            Err(fault) => lacked_or(Undecided::NotMigrated, fault),
         }
     }
 
@@ -169,7 +216,8 @@ impl Decider {
         let began = turns.now();
         let decision = self.rules.handle(state, message);
         turns.called(began, decision.as_ref().ok().map(|decision| decision.fuel));
-        decision.map_err(Undecided::Broke)
+        self.tell_upkeep();
+        decision.map_err(|fault| lacked_or(Undecided::Broke, fault))
     }
 
     fn count_fault(&self, undecided: Option<&Undecided>) {
@@ -177,6 +225,10 @@ impl Decider {
             Some(Undecided::Broke(fault)) => self.shared.turns.broke(fault.kind),
             // As its dead letter says: what broke is the migration, however it broke.
             Some(Undecided::NotMigrated(_)) => self.shared.turns.broke(FaultKind::Migration),
+            Some(Undecided::Store(fault)) => {
+                let condition = self.shared.store.condition();
+                condition.report("an aggregate can't be read from the store", fault);
+            }
             _ => {}
         }
     }
@@ -285,19 +337,32 @@ impl Decider {
             );
             Err(Fault::new(FaultKind::Migration, detail))
         } else {
-            let migrated = self.rules.migrate(known.state_version, state);
-            migrated.and_then(|state| {
-                settle::check_state(&self.shared.limits, &state)?;
-                Ok(state)
-            })
+            let (rules, limits) = (&mut self.rules, &self.shared.limits);
+            let migrate = |rules: &mut Box<dyn Rules + Send>| {
+                let state = rules.migrate(known.state_version, state)?;
+                settle::check_state(limits, &state)?;
+                Ok::<_, Fault>(state)
+            };
+            match migrate(rules) {
+                Err(fault) if !fault.may_pass() && rules.renew() => migrate(rules),
+                migrated => migrated,
+            }
         };
-        let state = migrated.map_err(Undecided::NotMigrated)?;
+        let state = migrated.map_err(|fault| lacked_or(Undecided::NotMigrated, fault))?;
         let aggregate = Aggregate {
             state: Some(state.into()),
             state_version: current,
             ..known
         };
         Ok((aggregate, true))
+    }
+}
+
+/// What a fault is, unless it is one of the machine.
+fn lacked_or(otherwise: fn(Fault) -> Undecided, fault: Fault) -> Undecided {
+    match fault.kind {
+        FaultKind::Machine => Undecided::Machine(fault),
+        _ => otherwise(fault),
     }
 }
 

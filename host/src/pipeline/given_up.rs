@@ -22,6 +22,9 @@ const KEPT_BYTES: usize = 1 << 20;
 /// Wait before the store is asked again after it failed.
 pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
 
+/// Wait before a message is tried again for which the machine lacked something.
+pub(super) const MACHINE_RETRY: Duration = Duration::from_millis(500);
+
 /// The reason of a dead letter that the rules asked to be given later again and again.
 const RETRIES_EXHAUSTED: &str = "retries-exhausted";
 
@@ -36,6 +39,8 @@ pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, trial: &mut 
         Undecided::Malformed(_) => false,
         // Says nothing of the message: it is never given up for it (invariant 5).
         Undecided::Store(_) => return Failure::Retry(STORE_RETRY),
+        // No more does this (invariant 12).
+        Undecided::Machine(_) => return Failure::Retry(MACHINE_RETRY),
     };
     if may_pass && let Next::RetryAfter(ms) = policy.after(trial.attempts, trial.waited_ms()) {
         return Failure::Retry(Duration::from_millis(ms));
@@ -50,6 +55,7 @@ pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, trial: &mut 
         Undecided::Broke(fault) => Failure::GiveUp(GivenUp::broke(fault)),
         Undecided::NotMigrated(fault) => Failure::Quarantine(fault),
         Undecided::Store(_) => Failure::Retry(STORE_RETRY),
+        Undecided::Machine(_) => Failure::Retry(MACHINE_RETRY),
     }
 }
 
@@ -187,5 +193,30 @@ fn fault_word(kind: FaultKind) -> &'static str {
         FaultKind::OutputTooLarge => "output-too-large",
         FaultKind::BadOutput => "bad-output",
         FaultKind::Migration => "migration",
+        FaultKind::Machine => "machine",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn invariant_5_no_fault_of_the_store_is_charged_to_a_message() {
+        let mut trial = Trial::default();
+        trial.attempts = u32::MAX;
+        for code in [
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR_READ,
+            ffi::SQLITE_CORRUPT,
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let next = what_next(&RetryPolicy::default(), error.into(), &mut trial);
+            assert!(matches!(next, Failure::Retry(_)), "{code}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::retry::RetryPolicy;
-use saga_core::rules::{Fault, FaultKind};
+use saga_core::rules::{Fault, FaultKind, Rules};
 use tokio::sync::oneshot;
 
 use super::active::Active;
@@ -22,6 +22,8 @@ use super::turnover::Slot;
 use super::worker::{Place, Worker};
 use crate::changes::Watch;
 use crate::clock::{now_ms, random_tail};
+use crate::machine::Machine;
+use crate::metrics::instances::Instances;
 use crate::metrics::turns::Turns;
 use crate::store::read::StoredTimer;
 use crate::store::{
@@ -38,8 +40,6 @@ pub struct ParticipantSettings {
     pub row: i64,
     /// The last key that was generated for it.
     pub last_key: i64,
-    /// Threads, each with one instance of the rules.
-    pub instances: usize,
     /// Bounds of a turn.
     pub limits: TurnLimits,
     /// How often and how soon to try again.
@@ -48,6 +48,10 @@ pub struct ParticipantSettings {
     pub parked: ParkedLimits,
     /// What its turns are counted by.
     pub turns: Turns,
+    /// What its instances are counted by.
+    pub instances: Instances,
+    /// What the machine lacks.
+    pub machine: Machine,
 }
 
 /// What the workers of a participant share.
@@ -58,6 +62,8 @@ pub(super) struct Shared {
     pub(super) limits: TurnLimits,
     pub(super) retry: RetryPolicy,
     pub(super) turns: Turns,
+    pub(super) instances: Instances,
+    pub(super) machine: Machine,
     pub(super) parked: Arc<ParkedRoom>,
     /// Whether any of its aggregates is or was quarantined since the start: then what is decided lifts the quarantine.
     pub(super) has_quarantine: AtomicBool,
@@ -82,13 +88,14 @@ pub(super) struct Line {
 }
 
 impl Participant {
-    /// Starts the participant's workers.
+    /// Starts the participant's workers, one with each of these instances of the active rules.
     ///
     /// # Errors
     /// When a thread can't be made or the store can't be read.
     pub fn start(
         settings: ParticipantSettings,
         active: Arc<Active>,
+        instances: Vec<Box<dyn Rules + Send>>,
         store: Arc<Store>,
     ) -> anyhow::Result<Self> {
         let reader = store.reader()?;
@@ -102,13 +109,15 @@ impl Participant {
             limits: settings.limits,
             retry: settings.retry,
             turns: settings.turns,
+            instances: settings.instances,
+            machine: settings.machine,
             parked: ParkedRoom::of(settings.parked, sql, settings.row)?,
             has_quarantine: (quarantined > 0).into(),
         });
-        let count = settings.instances.max(1);
+        let count = instances.len().max(1);
         let mut workers = Vec::new();
         let mut threads = Vec::new();
-        for number in 0..count {
+        for (number, rules) in instances.into_iter().enumerate() {
             let (give, take) = bounded(QUEUE);
             let turnovers = Arc::<Slot>::default();
             let own = |(key, _): &&(String, usize)| place_of(key, count) == number;
@@ -118,7 +127,7 @@ impl Participant {
                 parked: held.iter().filter(own).cloned().collect(),
             };
             let reader = shared.store.reader()?;
-            let worker = Worker::new(shared.clone(), active.clone(), reader, place);
+            let worker = Worker::new(shared.clone(), (active.clone(), rules), reader, place);
             let name = format!("{}-{number}", shared.name);
             threads.push(
                 std::thread::Builder::new()
@@ -138,6 +147,11 @@ impl Participant {
             workers: RwLock::new(workers),
             threads: Mutex::new(threads),
         })
+    }
+
+    /// Takes in that something could not be read from the store.
+    pub(super) fn report(&self, what: &'static str, error: rusqlite::Error) {
+        self.shared.store.condition().report(what, &error.into());
     }
 
     /// Its name.

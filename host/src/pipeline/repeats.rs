@@ -51,6 +51,9 @@ impl Participant {
     /// caller stops waiting, nothing is claimed.
     pub async fn meet(&self, key: String, fingerprint: [u8; 32]) -> Met {
         let shared = &self.shared;
+        if let Some(gone) = shared.store.condition().loss() {
+            return Met::StoreFailed(gone);
+        }
         match shared.store.claim(shared.row, &key, fingerprint) {
             Known::Claimed(claim) => Met::First(claim),
             Known::InUse => Met::InUse,
@@ -73,6 +76,7 @@ impl Lookups {
         key: String,
     ) -> Result<Option<FirstReply>, StoreFault> {
         let _place = self.places.acquire().await;
+        let condition = store.condition();
         let (store, idle) = (store.clone(), self.idle.clone());
         let look = move || -> rusqlite::Result<_> {
             let known = lock(&idle).pop();
@@ -85,7 +89,11 @@ impl Lookups {
             Ok(found)
         };
         match tokio::task::spawn_blocking(look).await {
-            Ok(found) => found.map_err(|error| StoreFault(error.to_string().into())),
+            Ok(found) => found.map_err(|error| {
+                let fault = StoreFault::from(error);
+                condition.report("a first reply can't be read from the store", &fault);
+                fault
+            }),
             Err(error) => Err(StoreFault(error.to_string().into())),
         }
     }

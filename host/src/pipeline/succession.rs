@@ -8,7 +8,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use saga_core::rules::Rules;
+use saga_core::rules::{Fault, Rules};
 
 use super::active::Active;
 use super::participant::Participant;
@@ -58,12 +58,14 @@ impl Successor {
 
 impl Participant {
     /// Makes what a swap needs: an instance for each worker.
-    #[must_use]
-    pub fn successor(&self, active: Arc<Active>) -> Successor {
+    ///
+    /// # Errors
+    /// When one can't be made, for want of memory most of the time.
+    pub fn successor(&self, active: Arc<Active>) -> Result<Successor, Fault> {
         let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let build = &active.generation.build;
-        let rules = workers.iter().map(|_| build.instance()).collect();
-        Successor { active, rules }
+        let rules = (workers.iter().map(|_| build.instance())).collect::<Result<_, _>>()?;
+        Ok(Successor { active, rules })
     }
 
     /// Passes to the next generation, which must be the active one in the store already: each worker from

@@ -44,7 +44,7 @@ pub fn start(
         while !stop.is_cancelled() {
             let seen = bell.rings();
             let wait = round(&participant, &reader, &under_way).unwrap_or_else(|error| {
-                tracing::error!(%error, "timers can't be read; it is tried again");
+                participant.report("timers can't be read from the store", error);
                 RETRY
             });
             if !stop.is_cancelled() {

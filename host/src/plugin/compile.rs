@@ -1,18 +1,25 @@
 //! From bytes to compiled code, once per digest.
 //!
 //! Compiling takes 100 ms, reading compiled code back takes less than one. The cache is a directory
-//! with one file per digest and engine settings, written whole or not at all. A file that can't be
-//! read, that another version of the engine wrote, or that is cut short is made anew: the cache is
+//! with one file per digest and engine settings, written whole or not at all. Compiled code is machine code, which nobody
+//! can check: it is taken only with the proof that this host made it from this component ([`super::artefact`]), under a key that lies beside
+//! the cache, and where nobody else can write to it. What can't be taken is made anew: the cache is
 //! never a reason to fail.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use super::artefact::{self, KEY_BYTES, Key, Origin};
+use super::private;
+
+/// Largest file that is taken for compiled code, in bytes: some times what a component may have.
+const CODE_BYTES: u64 = 2 << 30;
 
 /// The name of a build: the SHA-256 of its bytes, in hexadecimal.
 #[must_use]
@@ -24,26 +31,35 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Compiled code on disk.
-#[derive(Debug, Clone)]
-pub struct CodeCache {
-    /// None where nothing is cached.
-    directory: Option<PathBuf>,
+/// Compiled code on disk; clones are the same.
+#[derive(Clone)]
+pub struct CodeCache(Option<Arc<OnDisk>>);
+
+struct OnDisk {
+    directory: PathBuf,
+    key_file: PathBuf,
+    key: OnceLock<Key>,
 }
 
 impl CodeCache {
-    /// A cache in this directory, which is made when it is first needed.
+    /// A cache in this data directory: its files in `code`, which is made when it is first needed, the key by which they are
+    /// known in `code.key`.
+    ///
+    /// The key is a file of its own, and no row of the store: it is of no use without the cache, has no place in backups, and
+    /// the store's file may be read by others.
     #[must_use]
-    pub fn new(directory: PathBuf) -> Self {
-        Self {
-            directory: Some(directory),
-        }
+    pub fn new(data: &Path) -> Self {
+        Self(Some(Arc::new(OnDisk {
+            directory: data.join("code"),
+            key_file: data.join("code.key"),
+            key: OnceLock::new(),
+        })))
     }
 
     /// Caches nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self { directory: None }
+        Self(None)
     }
 
     /// The compiled component of these bytes, from the cache where it is there.
@@ -56,15 +72,30 @@ impl CodeCache {
         bytes: &[u8],
         digest: &str,
     ) -> wasmtime::Result<Component> {
-        let Some(directory) = &self.directory else {
+        let Some(cache) = &self.0 else {
             return Component::new(engine, bytes);
         };
-        let path = directory.join(file_name(engine, digest));
-        if let Some(component) = read(engine, &path) {
-            return Ok(component);
+        let key = match cache.key() {
+            Ok(key) => key,
+            Err(reason) => {
+                tracing::warn!(%reason, "compiled code is not cached; each start compiles again");
+                return Component::new(engine, bytes);
+            }
+        };
+        let origin = Origin {
+            digest,
+            engine: engine_hash(engine),
+        };
+        let path = cache.path(origin);
+        match read(engine, key, origin, &path) {
+            Ok(Some(component)) => return Ok(component),
+            Ok(None) => {}
+            Err(reason) => {
+                tracing::warn!(path = %path.display(), %reason, "cached code is not used, but compiled anew");
+            }
         }
         let component = Component::new(engine, bytes)?;
-        if let Err(error) = write(directory, &path, &component) {
+        if let Err(error) = write(key, origin, &path, &component) {
             tracing::warn!(path = %path.display(), %error, "compiled code was not cached; the next start compiles again");
         }
         Ok(component)
@@ -72,7 +103,7 @@ impl CodeCache {
 
     /// Removes what is cached of this digest, for whatever engine.
     pub fn forget(&self, digest: &str) {
-        let files = self.directory.as_ref().map(fs::read_dir);
+        let files = (self.0.as_ref()).map(|cache| fs::read_dir(&cache.directory));
         let prefix = format!("{digest}-");
         for file in files.into_iter().flatten().flatten().flatten() {
             if file.file_name().to_string_lossy().starts_with(&prefix) {
@@ -83,39 +114,65 @@ impl CodeCache {
     }
 }
 
-fn file_name(engine: &Engine, digest: &str) -> String {
-    let mut hasher = std::hash::DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{digest}-{:016x}.code", hasher.finish())
+impl OnDisk {
+    /// The key, once the places of the cache are found to be safe: made where there is none.
+    fn key(&self) -> Result<&Key, String> {
+        let at = |path: &Path, reason: String| format!("{}: {reason}", path.display());
+        private::directory(&self.directory).map_err(|reason| at(&self.directory, reason))?;
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let key = self
+            .read_key()
+            .map_err(|reason| at(&self.key_file, reason))?;
+        Ok(self.key.get_or_init(|| Key::new(&key)))
+    }
+
+    fn read_key(&self) -> Result<[u8; KEY_BYTES], String> {
+        let kept = private::read(&self.key_file, KEY_BYTES as u64)?;
+        if let Some(key) = kept.and_then(|kept| <[u8; KEY_BYTES]>::try_from(kept).ok()) {
+            return Ok(key);
+        }
+        let mut key = [0; KEY_BYTES];
+        getrandom::fill(&mut key).map_err(|error| error.to_string())?;
+        private::write(&self.key_file, &[&key]).map_err(|error| error.to_string())?;
+        Ok(key)
+    }
+
+    fn path(&self, origin: Origin<'_>) -> PathBuf {
+        (self.directory).join(format!("{}-{:016x}.code", origin.digest, origin.engine))
+    }
 }
 
-fn write(directory: &Path, path: &Path, component: &Component) -> anyhow::Result<()> {
+fn engine_hash(engine: &Engine) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn write(key: &Key, origin: Origin<'_>, path: &Path, component: &Component) -> anyhow::Result<()> {
     let code = component
         .serialize()
         .map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    fs::create_dir_all(directory)?;
-    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = fs::File::create(&unfinished)?;
-    file.write_all(&Sha256::digest(&code))?;
-    file.write_all(&code)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    let head = artefact::head(key, origin, &code);
+    private::write(path, &[&head, &code])?;
     Ok(())
 }
 
-/// Reads compiled code back, if it is all there.
-fn read(engine: &Engine, path: &Path) -> Option<Component> {
-    let file = fs::read(path).ok()?;
-    let (sum, code) = file.split_at_checked(32)?;
-    if Sha256::digest(code).as_slice() != sum {
-        tracing::warn!(path = %path.display(), "cached code is damaged and is made anew");
-        return None;
-    }
+/// Reads compiled code back; none where there is none.
+fn read(
+    engine: &Engine,
+    key: &Key,
+    origin: Origin<'_>,
+    path: &Path,
+) -> Result<Option<Component>, String> {
+    let Some(file) = private::read(path, CODE_BYTES)? else {
+        return Ok(None);
+    };
+    let code = artefact::code(key, origin, &file)?;
     deserialize(engine, code)
-        .inspect_err(
-            |error| tracing::warn!(path = %path.display(), %error, "cached code is made anew"),
-        )
-        .ok()
+        .map(Some)
+        .map_err(|error| format!("{error:#}"))
 }
 
 #[allow(
@@ -123,55 +180,11 @@ fn read(engine: &Engine, path: &Path) -> Option<Component> {
     reason = "wasmtime can't check compiled code; see the safety comment"
 )]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the code must come from `Component::serialize`. It was read from the host's own data
-    // directory, its checksum is that of what was written there, and wasmtime checks that the
-    // version and settings of the engine are the same. Who can write to the data directory can
-    // also replace the store and the components themselves.
+    // SAFETY: the code must come from `Component::serialize`. Its proof, under a key that only the host's own user can read,
+    // says that it does, from which component and by an engine of which version and settings.
     unsafe { Component::deserialize(engine, code) }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-mod tests {
-    use super::*;
-    use crate::plugin::{GuestLimits, Runtime};
-
-    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
-
-    fn only_file(directory: &Path) -> PathBuf {
-        let mut files: Vec<_> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        assert_eq!(files.len(), 1, "{files:?}");
-        files.remove(0)
-    }
-
-    #[test]
-    fn damaged_code_is_made_anew() {
-        let directory = tempfile::tempdir().unwrap();
-        let runtime = Runtime::new(GuestLimits::default()).unwrap();
-        let cache = CodeCache::new(directory.path().to_owned());
-        cache.compile(runtime.engine(), EMPTY, "d").unwrap();
-        let path = only_file(directory.path());
-        let good = fs::read(&path).unwrap();
-        assert!(read(runtime.engine(), &path).is_some());
-        for damage in [&b""[..], &b"short"[..], &good[..good.len() / 2]] {
-            fs::write(&path, damage).unwrap();
-            assert!(read(runtime.engine(), &path).is_none());
-            cache.compile(runtime.engine(), EMPTY, "d").unwrap();
-            assert_eq!(fs::read(&path).unwrap(), good);
-        }
-    }
-
-    #[test]
-    fn a_cache_that_cannot_be_written_is_no_reason_to_fail() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        fs::write(&file, "not a directory").unwrap();
-        let runtime = Runtime::new(GuestLimits::default()).unwrap();
-        CodeCache::new(file)
-            .compile(runtime.engine(), EMPTY, "d")
-            .unwrap();
-    }
-}
+#[path = "compile_tests.rs"]
+mod tests;

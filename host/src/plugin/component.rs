@@ -3,6 +3,7 @@
 //! Loading is the whole way from bytes to something that can be called: compile (cached), check the
 //! world, link, describe, check the description. What fails says which step and why.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use saga_core::description::{self, Description};
@@ -15,6 +16,7 @@ use super::instance::Instance;
 use super::sandbox::Sandbox;
 use super::world;
 use crate::generation::Build;
+use crate::machine;
 
 /// Largest file that is taken for a component, in bytes. Components of interpreted languages are
 /// about 20 MB.
@@ -54,6 +56,14 @@ pub enum LoadError {
         origin: String,
         /// Which export is missing or differs, or which import is not granted.
         reason: String,
+    },
+    /// The machine had no room for it.
+    #[error("component {origin}: the machine lacks {lack}")]
+    Machine {
+        /// Where it is from: a file, mostly.
+        origin: String,
+        /// What it lacks.
+        lack: String,
     },
     /// It broke when it was asked what it is.
     #[error("component {origin}: broke in `describe`: {fault}")]
@@ -109,12 +119,22 @@ impl Component {
                 reason,
             });
         }
-        let component = cache
-            .compile(runtime.engine(), bytes, digest)
-            .map_err(|error| LoadError::NotAComponent {
-                origin: origin(),
-                reason: format!("does not compile: {error:#}"),
-            })?;
+        let component =
+            cache
+                .compile(runtime.engine(), bytes, digest)
+                .map_err(|error| match error.chain().find_map(machine::lack_in) {
+                    Some(lack) => {
+                        runtime.machine().lacks(&lack);
+                        LoadError::Machine {
+                            origin: origin(),
+                            lack,
+                        }
+                    }
+                    None => LoadError::NotAComponent {
+                        origin: origin(),
+                        reason: format!("does not compile: {error:#}"),
+                    },
+                })?;
         let wrong_world = |reason| LoadError::WrongWorld {
             origin: origin(),
             reason,
@@ -164,10 +184,10 @@ impl Build for Component {
         &self.description
     }
 
-    fn instance(&self) -> Box<dyn Rules + Send> {
+    fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {
         let mut instance = Instance::new(self.runtime.clone(), self.pre.clone());
-        instance.prepare();
-        Box::new(instance)
+        instance.prepare()?;
+        Ok(Box::new(instance))
     }
 }
 
@@ -180,9 +200,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         origin: path.display().to_string(),
         reason,
     };
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    let system = |error: std::io::Error| unreadable(error.to_string());
+    let no_file = || unreadable("it is not a file".into());
+    // A pipe that nobody writes to would hold up who opens it.
+    if !std::fs::metadata(path).map_err(system)?.is_file() {
+        return Err(no_file());
+    }
+    // What is looked at from here on is what is read.
+    let file = std::fs::File::open(path).map_err(system)?;
+    let metadata = file.metadata().map_err(system)?;
     if !metadata.is_file() {
-        return Err(unreadable("it is not a file".into()));
+        return Err(no_file());
     }
     if metadata.len() > COMPONENT_BYTES {
         return Err(unreadable(format!(
@@ -190,5 +218,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
             metadata.len()
         )));
     }
-    std::fs::read(path).map_err(|error| unreadable(error.to_string()))
+    let mut bytes = Vec::new();
+    file.take(COMPONENT_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(system)?;
+    Ok(bytes)
 }

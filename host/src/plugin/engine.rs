@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use wasmtime::component::Linker;
 
+use super::reservation::Reservation;
 use super::sandbox::{self, Sandbox};
+use crate::machine::Machine;
 
 /// How often the epoch moves: the resolution of the wall-clock backstop.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
@@ -50,15 +52,29 @@ pub struct Runtime {
     engine: wasmtime::Engine,
     linker: Arc<Linker<Sandbox>>,
     limits: GuestLimits,
+    reservation: Reservation,
+    machine: Machine,
     _ticker: Arc<Ticker>,
 }
 
 impl Runtime {
-    /// Makes the engine and starts its ticker.
+    /// Makes the engine and starts its ticker. Instances reserve as much address space as makes them fast.
     ///
     /// # Errors
     /// When the machine can't run wasmtime with these settings.
     pub fn new(limits: GuestLimits) -> wasmtime::Result<Self> {
+        Self::with(limits, Reservation::Whole, Machine::default())
+    }
+
+    /// The same, where instances reserve so much address space, and report to `machine` what it lacks.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    pub fn with(
+        limits: GuestLimits,
+        reservation: Reservation,
+        machine: Machine,
+    ) -> wasmtime::Result<Self> {
         let mut config = wasmtime::Config::new();
         config
             .wasm_component_model(true)
@@ -67,6 +83,7 @@ impl Runtime {
             .cranelift_nan_canonicalization(true)
             .wasm_relaxed_simd(false)
             .max_wasm_stack(GUEST_STACK_BYTES);
+        reservation.configure(&mut config, limits.memory_bytes);
         let engine = wasmtime::Engine::new(&config)?;
         let linker = Arc::new(sandbox::linker(&engine)?);
         let ticker = Arc::new(Ticker::start(&engine)?);
@@ -74,8 +91,20 @@ impl Runtime {
             engine,
             linker,
             limits,
+            reservation,
+            machine,
             _ticker: ticker,
         })
+    }
+
+    /// Address space that one instance reserves, in bytes.
+    #[must_use]
+    pub fn instance_bytes(&self) -> u64 {
+        self.reservation.bytes(self.limits.memory_bytes)
+    }
+
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// The engine.

@@ -3,21 +3,50 @@
 //! An instance is reused from turn to turn, which costs a call 2 microseconds instead of 40. After a
 //! fault it is thrown away and the next call makes a new one, so that what a broken turn left in
 //! its memory is seen by no other (invariant 8).
+//!
+//! What earlier turns left may be why a reused instance breaks: memory that is never freed, handles that are
+//! never closed. Such a fault does not count before the same call broke a fresh instance too (invariant 5). Where
+//! much is left, the instance is renewed between two turns, before it is full.
 
 use saga_core::message::Message;
 use saga_core::outcome::Disposition;
-use saga_core::rules::{Decision, Fault, FaultKind, Rules};
-use wasmtime::{Store, Trap};
+use saga_core::rules::{Decision, Fault, FaultKind, Renewal, Rules, Upkeep};
+use wasmtime::Store;
 
 use super::bindings::{self, Participant, ParticipantPre};
 use super::engine::Runtime;
-use super::sandbox::Sandbox;
+use super::fault::{self, out_of_memory};
+use super::sandbox::{HANDLES, Sandbox};
 
 /// An instance, made when it is first called.
 pub struct Instance {
     runtime: Runtime,
     pre: ParticipantPre<Sandbox>,
-    live: Option<(Store<Sandbox>, Participant)>,
+    live: Option<Live>,
+    /// Whether the last call ran on an instance that had been called before.
+    was_reused: bool,
+    renewed: [u32; Renewal::ALL.len()],
+}
+
+struct Live {
+    store: Store<Sandbox>,
+    participant: Participant,
+    /// Bytes of its largest memory after its first call; none before.
+    first: Option<usize>,
+}
+
+impl Live {
+    /// Why it is not to be called again, if so: half of what the limit left it after its first call is used up. What the
+    /// first call needed, every instance needs.
+    fn is_full(&mut self, memory_bytes: usize) -> Option<Renewal> {
+        let sandbox = self.store.data();
+        let largest = sandbox.memory.largest;
+        let first = *self.first.get_or_insert(largest);
+        if largest.saturating_sub(first) > memory_bytes.saturating_sub(first) / 2 {
+            return Some(Renewal::Memory);
+        }
+        sandbox.may_hold_many_handles().then_some(Renewal::Handles)
+    }
 }
 
 impl Instance {
@@ -26,13 +55,8 @@ impl Instance {
             runtime,
             pre,
             live: None,
-        }
-    }
-
-    /// Makes the instance now, so that the first call need not. What goes wrong is found by that call.
-    pub(super) fn prepare(&mut self) {
-        if self.live.is_none() {
-            self.live = self.instantiate().ok();
+            was_reused: false,
+            renewed: [0; Renewal::ALL.len()],
         }
     }
 
@@ -47,45 +71,96 @@ impl Instance {
         .map(|(description, _)| bindings::description(description))
     }
 
-    /// One call under the limits of a turn; gives its result and the fuel it used.
+    /// One call under the limits of a turn, or two where the first broke an instance that had been called before; gives its
+    /// result and the fuel it used.
     fn call<T>(
         &mut self,
         time: u64,
-        call: impl FnOnce(&Participant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
+        call: impl Fn(&Participant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
+    ) -> Result<(T, u64), Fault> {
+        let result = self.call_once(time, &call);
+        match result {
+            // That one is of the clock, and is tried again by whoever asked.
+            Err(fault) if self.was_reused && fault.kind != FaultKind::Deadline => {
+                tracing::debug!(%fault, "a reused instance broke; a fresh one is asked");
+                self.call_once(time, &call)
+            }
+            result => result,
+        }
+    }
+
+    fn call_once<T>(
+        &mut self,
+        time: u64,
+        call: impl Fn(&Participant, &mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<(T, u64), Fault> {
         let limits = *self.runtime.limits();
-        let (mut store, participant) = match self.live.take() {
+        self.was_reused = (self.live.as_ref()).is_some_and(|live| live.first.is_some());
+        let mut live = match self.live.take() {
             Some(live) => live,
             None => self.instantiate()?,
         };
+        let store = &mut live.store;
         store.data_mut().begin_turn(time);
         store.set_epoch_deadline(self.runtime.deadline_ticks());
         let result = store
             .set_fuel(limits.fuel)
-            .and_then(|()| call(&participant, &mut store));
-        match result {
-            Ok(value) => {
-                let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-                self.live = Some((store, participant));
-                Ok((value, fuel))
-            }
+            .and_then(|()| call(&live.participant, store));
+        let value = match result {
             // `live` stays empty: the instance is gone.
-            Err(error) => Err(fault(&error, &store, &limits)),
+            Err(error) => return Err(self.broke(fault::of(&error, store, &limits))),
+            // The rules did without what they wanted, which a fresh instance might have had for them.
+            Ok(_) if self.was_reused && store.data().memory.refused => {
+                return Err(self.broke(out_of_memory(&limits)));
+            }
+            Ok(value) => value,
+        };
+        self.runtime.machine().went_well();
+        let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        match live.is_full(limits.memory_bytes) {
+            Some(renewal) => self.count(renewal),
+            None => self.live = Some(live),
+        }
+        Ok((value, fuel))
+    }
+
+    fn broke(&mut self, fault: Fault) -> Fault {
+        self.count(Renewal::Fault);
+        if fault.kind == FaultKind::Machine {
+            self.runtime.machine().lacks(&fault.detail);
+        }
+        fault
+    }
+
+    fn count(&mut self, renewal: Renewal) {
+        if let Some(count) = self.renewed.get_mut(renewal as usize) {
+            *count = count.saturating_add(1);
         }
     }
 
-    fn instantiate(&self) -> Result<(Store<Sandbox>, Participant), Fault> {
+    fn instantiate(&self) -> Result<Live, Fault> {
         let limits = self.runtime.limits();
         let mut store = Store::new(self.runtime.engine(), Sandbox::new(limits.memory_bytes));
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_hostcall_fuel(limits.answer_bytes);
+        store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(self.runtime.deadline_ticks());
         let result = store
             .set_fuel(limits.fuel)
             .and_then(|()| self.pre.instantiate(&mut store));
         match result {
-            Ok(participant) => Ok((store, participant)),
-            Err(error) => Err(fault(&error, &store, limits)),
+            Ok(participant) => Ok(Live {
+                store,
+                participant,
+                first: None,
+            }),
+            Err(error) => {
+                let fault = fault::of(&error, &store, limits);
+                if fault.kind == FaultKind::Machine {
+                    self.runtime.machine().lacks(&fault.detail);
+                }
+                Err(fault)
+            }
         }
     }
 }
@@ -121,42 +196,30 @@ impl Rules for Instance {
             )
         })
     }
-}
 
-/// Tells what kind of break it was.
-fn fault(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &super::GuestLimits) -> Fault {
-    if store.data().memory.refused {
-        return Fault::new(
-            FaultKind::OutOfMemory,
-            format!(
-                "wanted more than its {} bytes of memory",
-                limits.memory_bytes
-            ),
-        );
-    }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Fault::new(
-            FaultKind::OutOfFuel,
-            format!("used up its {} units of fuel", limits.fuel),
-        ),
-        Some(Trap::Interrupt) => Fault::new(
-            FaultKind::Deadline,
-            format!("took longer than {} ms", limits.deadline_ms),
-        ),
-        Some(trap) => {
-            // Rust rules that panic say why on standard error and then run into an unreachable.
-            let words = store.data().last_words.text();
-            Fault::new(
-                FaultKind::Trap,
-                words.map_or_else(|| trap.to_string(), |words| format!("{trap}: {words}")),
-            )
+    fn prepare(&mut self) -> Result<(), Fault> {
+        if self.live.is_none() {
+            self.live = Some(self.instantiate()?);
         }
-        // The copying of an answer stops with this text; there is no type to match on.
-        None if error.to_string().contains("fuel allocated for hostcalls") => Fault::new(
-            FaultKind::OutputTooLarge,
-            format!("answered more than {} bytes", limits.answer_bytes),
-        ),
-        // The root says why; what is around it is a backtrace of the guest, in names of its compiler.
-        None => Fault::new(FaultKind::Trap, error.root_cause().to_string()),
+        self.runtime.machine().went_well();
+        Ok(())
+    }
+
+    fn renew(&mut self) -> bool {
+        if !std::mem::take(&mut self.was_reused) {
+            return false;
+        }
+        if self.live.take().is_some() {
+            self.count(Renewal::Fault);
+        }
+        true
+    }
+
+    fn upkeep(&mut self) -> Upkeep {
+        let live = self.live.as_ref();
+        Upkeep {
+            memory_bytes: live.map_or(0, |live| live.store.data().memory.used),
+            renewed: std::mem::take(&mut self.renewed),
+        }
     }
 }

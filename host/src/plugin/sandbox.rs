@@ -17,14 +17,25 @@ use wasmtime_wasi::{
 };
 
 use super::last_words::LastWords;
+use crate::machine;
 
 /// The WASI version that wasmtime-wasi links; older minor versions are served by it too.
 const WASI_POLL: &str = "wasi:io/poll@0.2.12";
+
+/// Handles that one instance may hold, to streams and the like. Each takes some 200 bytes of the host's memory, which the
+/// limit of the guest's own does not know of.
+pub(super) const HANDLES: usize = 50_000;
+
+/// Calls into WASI after which an instance is renewed. A call leaves two handles at most, so that the table is at most half full by then, but for
+/// the last turn's.
+const WASI_CALLS: usize = HANDLES / 4;
 
 /// The host's side of one instance.
 pub struct Sandbox {
     wasi: WasiCtx,
     table: ResourceTable,
+    /// Calls into WASI since the instance was made.
+    wasi_calls: usize,
     clock: TurnClock,
     pub(super) memory: MemoryLimit,
     pub(super) last_words: LastWords,
@@ -46,17 +57,21 @@ impl Sandbox {
             .allow_tcp(false)
             .allow_udp(false)
             .build();
-        let memory = MemoryLimit {
-            bytes: memory_bytes,
-            refused: false,
-        };
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
         Self {
             wasi,
-            table: ResourceTable::new(),
+            table,
+            wasi_calls: 0,
             clock,
-            memory,
+            memory: MemoryLimit::new(memory_bytes),
             last_words,
         }
+    }
+
+    /// Whether its guest may hold so many handles that the next turns could find no room for theirs.
+    pub(super) fn may_hold_many_handles(&self) -> bool {
+        self.wasi_calls > WASI_CALLS
     }
 
     /// Prepares for a turn at this time, in milliseconds since the Unix epoch.
@@ -69,6 +84,7 @@ impl Sandbox {
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi_calls = self.wasi_calls.saturating_add(1);
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
@@ -151,22 +167,59 @@ impl TryRng for Constant {
 /// told from others.
 pub(super) struct MemoryLimit {
     bytes: usize,
+    /// What all memories of the instance have.
+    pub(super) used: usize,
+    /// What the largest of them has; each is bounded by itself.
+    pub(super) largest: usize,
     pub(super) refused: bool,
+    /// What the machine lacked, where it did.
+    pub(super) lacked: Option<String>,
 }
 
 /// Entries of all tables of one instance; a component of the SDK has about a hundred.
 const TABLE_ENTRIES: usize = 100_000;
 
+impl MemoryLimit {
+    fn new(bytes: usize) -> Self {
+        Self {
+            bytes,
+            used: 0,
+            largest: 0,
+            refused: false,
+            lacked: None,
+        }
+    }
+
+    /// What could not be had was allowed. That the machine does not have it ends the call: rules that were told would make a
+    /// decision of it (invariant 5).
+    fn failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.lacked = error.chain().find_map(machine::lack_in);
+        if self.lacked.is_some() {
+            return Err(error);
+        }
+        self.refused = true;
+        Ok(())
+    }
+}
+
 impl wasmtime::ResourceLimiter for MemoryLimit {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _max: Option<usize>,
+        max: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.bytes;
+        let allowed = desired <= self.bytes && max.is_none_or(|max| desired <= max);
+        if allowed {
+            self.used = self.used.saturating_add(desired.saturating_sub(current));
+            self.largest = self.largest.max(desired);
+        }
         self.refused |= !allowed;
         Ok(allowed)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed(error)
     }
 
     fn table_growing(
@@ -178,6 +231,10 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
         let allowed = desired <= TABLE_ENTRIES;
         self.refused |= !allowed;
         Ok(allowed)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed(error)
     }
 
     fn instances(&self) -> usize {

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::exit;
 use super::operate::{Ask, Host, Operation};
+use super::seek::Seek;
 use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::reload::verify::Verify;
@@ -71,7 +72,8 @@ Examples:
 Examples:
   saga verify order.wasm
   saga verify order.wasm --participant order --against released/order.wasm --json
-  saga verify order.wasm --data /var/lib/saga-order")]
+  saga verify order.wasm --data /var/lib/saga-order
+  saga verify order.wasm --data /var/lib/saga-order --fail-on-changed=3")]
     Verify {
         /// The component
         #[arg(value_name = "PATH")]
@@ -82,9 +84,14 @@ Examples:
         /// Another build, of which it must lack nothing
         #[arg(long, value_name = "PATH")]
         against: Option<PathBuf>,
-        /// The data directory of a host: it must lack nothing in use there, and is tried on what is recorded there
+        /// The data directory of a host: it must lack nothing in use there, and is tried on what is recorded, stored and
+        /// in flight there
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// End with 65 if it decides otherwise than was recorded on more than N inputs [default of N: 0]
+        #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
+            requires = "data")]
+        fail_on_changed: Option<usize>,
         /// Settings file (TOML)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -132,6 +139,34 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
+    /// Choose where a host that is stopped reads a partition on
+    #[command(after_help = "\
+For a partition whose log is not the one that was read: the host says so, with the offsets between which the
+log goes now. What is read again is not applied again where it has a ce_id; without one, records are known
+by their offsets, and --as-new says that they are others.
+
+Examples:
+  saga seek orderTopic 0 1200 --data /var/lib/saga-customer
+  saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
+    Seek(Seek),
+    /// Copy a data directory, beside the host that may be running on it
+    #[command(after_help = "\
+The copy is a data directory: to restore it, stop the host, move its data directory away and put a copy of the backup in its place.
+
+Examples:
+  saga backup /backup/saga-$(date +%F)
+  saga backup --data /var/lib/saga /backup/saga-$(date +%F) --json")]
+    Backup {
+        /// The directory that is made; it must not be there yet
+        #[arg(value_name = "TARGET")]
+        target: PathBuf,
+        /// The data directory
+        #[arg(long, value_name = "DIR", default_value = "saga-data")]
+        data: PathBuf,
+        /// Print what was copied, as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print what completes command lines of saga in a shell
     #[command(after_help = "\
 Examples:
@@ -159,6 +194,7 @@ Examples:
   saga apply order order.wasm
   saga generations
   saga rollback order
+  saga backup /backup/saga
   saga ready --json
   saga help apply
 
@@ -232,9 +268,17 @@ pub(crate) enum Action {
     },
     Completions(Shell),
     Operate(Operation),
+    Seek(Seek),
+    Backup {
+        data: PathBuf,
+        target: PathBuf,
+        json: bool,
+    },
     Verify {
         config: Box<Config>,
         request: Verify,
+        /// Inputs on which it may decide otherwise; none where any number may be.
+        may_change: Option<usize>,
         json: bool,
     },
 }
@@ -253,6 +297,8 @@ impl Cli {
                 json,
             },
             Command::Ready { target } => target.operation(Ask::Ready),
+            Command::Seek(request) => Action::Seek(request),
+            Command::Backup { target, data, json } => Action::Backup { data, target, json },
             Command::Completions { shell } => Action::Completions(shell),
             Command::Apply {
                 participant,
@@ -269,6 +315,7 @@ impl Cli {
                 participant,
                 against,
                 data,
+                fail_on_changed,
                 config,
                 json,
             } => Action::Verify {
@@ -279,6 +326,7 @@ impl Cli {
                     against,
                     data,
                 },
+                may_change: fail_on_changed,
                 json,
             },
             Command::Rollback {

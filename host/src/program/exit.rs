@@ -15,13 +15,13 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a component was refused, or can't be read
+    /// a component was refused, can't be read, or decides otherwise too often (--fail-on-changed)
     COMPONENT = 65;
     /// an address can't be listened on; another process reads in a consumer group; no host is there
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;
-    /// the store can't be used
+    /// the store can't be used, or its files went away; a backup can't be made
     STORE = 73;
     /// the host can't do it now, or is not ready; try again
     TRY_AGAIN = 75;

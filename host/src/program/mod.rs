@@ -12,31 +12,42 @@
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
-//! - [`verify`]: the command that checks a component offline
+//! - [`seek`]: the command that chooses where a host that is stopped reads on
+//! - [`verify`]: the command that checks a component offline; [`tried`]: what it was tried on
+//! - [`backup`]: the command that copies a data directory
 
 mod admin_file;
+mod backup;
 mod cli;
 mod client;
 mod exit;
 mod operate;
 mod reply;
+mod seek;
 mod service;
 mod signals;
 mod table;
 mod terminal;
+mod tried;
 mod verify;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
 use crate::config::Config;
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::panics;
+use crate::store::Store;
+
+/// How long a host whose store is gone still says so to who asks, before it ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs the program to its end.
 #[must_use]
@@ -70,12 +81,15 @@ pub fn main(rules: Rules) -> ExitCode {
             ExitCode::SUCCESS
         }
         cli::Action::Run(config) => run(&config, rules),
+        cli::Action::Seek(request) => seek::run(&request).into(),
         cli::Action::Operate(operation) => operate::operate(&operation).into(),
+        cli::Action::Backup { data, target, json } => backup::backup(&data, &target, json).into(),
         cli::Action::Verify {
             config,
             request,
+            may_change,
             json,
-        } => verify::verify(&config, &request, json).into(),
+        } => verify::verify(&config, &request, may_change, json).into(),
     }
 }
 
@@ -110,11 +124,17 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Work that blocks waits for a thread that is there where no other can be made; where none is, tokio panics. So the
+        // first one stays, and as the start blocks, there is one.
+        .thread_keep_alive(Duration::MAX)
         .build()
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("the runtime does not start: {error}"));
+            complain(&format!(
+                "the runtime does not start: {error}; limits: {}",
+                machine::limits()
+            ));
             return exit::INTERNAL.into();
         }
     };
@@ -122,6 +142,14 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
         |error| {
             // The log may be JSON for a machine; this line is for whoever started the program.
             complain(&error.to_string());
+            if let StartError::Other(error) = &error
+                && let Some(lack) = error.chain().find_map(machine::lack_in)
+            {
+                complain(&format!(
+                    "the machine lacks {lack}; limits: {}",
+                    machine::limits()
+                ));
+            }
             exit_code(&error).into()
         },
         |()| ExitCode::SUCCESS,
@@ -130,6 +158,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
 
 async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
+    app::allow_descriptors(config)?;
     let metrics = Arc::new(Metrics::new(config.metrics.enabled));
     let store = app::open_store(config, &metrics)?;
     let started = tokio::select! {
@@ -138,10 +167,12 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             tracing::info!(signal = which.name, "ending before the start is done");
             std::process::exit(exit::SIGNAL + which.number);
         }
+        () = store.condition().lost().cancelled() => end_without(&store),
     };
     let running = match started {
         Ok(running) => running,
         Err(error) => {
+            let error = blame(&store, error);
             // What did start holds the store; closing it leaves no log to recover.
             store.close();
             return Err(error);
@@ -151,7 +182,16 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     announce(running.admin.as_deref(), &running.listening);
     service::tell(service::READY);
     let which = loop {
-        match signals.next().await {
+        let received = tokio::select! {
+            received = signals.next() => received,
+            () = store.condition().lost().cancelled() => {
+                service::tell(service::STOPPING);
+                tokio::time::sleep(LAST_WORDS).await;
+                leave(config);
+                end_without(&store);
+            }
+        };
+        match received {
             Received::Reread => running.reread(),
             Received::Stop(which) => break which,
         }
@@ -168,10 +208,42 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             std::process::exit(exit::SIGNAL + which.number);
         }
     }
+    leave(config);
+    if store.condition().lost().is_cancelled() {
+        end_without(&store);
+    }
+    Ok(())
+}
+
+fn leave(config: &Config) {
     if let Err(error) = admin_file::withdraw(&config.data_dir) {
         tracing::warn!(%error, "admin.json can't be removed; commands see that no such process runs");
     }
-    Ok(())
+}
+
+/// The reason why a start failed: what follows from a store that can't be used is not it.
+fn blame(store: &Store, error: StartError) -> StartError {
+    if let StartError::Other(reason) = &error
+        && let Some(said) = reason.downcast_ref::<rusqlite::Error>()
+    {
+        let condition = store.condition();
+        condition.report("the store can't be read for the start", &said.into());
+    }
+    let is_broken = store.condition().refusal().is_some();
+    match store.condition().trouble().filter(|_| is_broken) {
+        Some(trouble) => StartError::StoreBroke(trouble),
+        None => error,
+    }
+}
+
+/// Ends a host whose store's files are gone. There is nothing to drain: nothing that is under way can be kept.
+fn end_without(store: &Store) -> ! {
+    let gone = store.condition().loss();
+    let gone = gone.map_or_else(|| "its files are gone".into(), |gone| gone.to_string());
+    complain(&format!(
+        "the store can't be used: {gone}; put the files back, or restore a backup, before the next start"
+    ));
+    std::process::exit(i32::from(exit::STORE));
 }
 
 /// Leaves word in the data directory where this host can be asked, if it can.
@@ -211,8 +283,8 @@ fn exit_code(error: &StartError) -> u8 {
     match error {
         StartError::Config(_) => exit::USAGE,
         StartError::Component(_) => exit::COMPONENT,
-        StartError::Store(_) => exit::STORE,
+        StartError::Store(_) | StartError::StoreBroke(_) => exit::STORE,
         StartError::Listen(_) | StartError::GroupTaken(_) => exit::UNAVAILABLE,
-        StartError::Other(_) => exit::INTERNAL,
+        StartError::Machine(_) | StartError::Other(_) => exit::INTERNAL,
     }
 }

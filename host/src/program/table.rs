@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
+use super::tried;
 use crate::admin::readiness::{ReadyParticipant, Report};
 use crate::reload::report::{
-    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Probe, Quarantine,
+    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Quarantine,
     RefusedOverview, Verified,
 };
 
@@ -27,7 +28,7 @@ pub(crate) fn applied(applied: &Applied) -> String {
             short(&applied.previous),
             duration(applied.checked_us),
             duration(applied.swapped_us),
-            probe(&applied.probe)
+            tried::summary(&applied.probe)
         )
     } else {
         format!("{build} was active already\n")
@@ -43,48 +44,17 @@ pub(crate) fn verified(verified: &Verified) -> String {
         verified.participant,
         verified.version,
         verified.digest,
-        verified.probe.as_ref().map(probe).unwrap_or_default()
+        verified
+            .probe
+            .as_ref()
+            .map(tried::summary)
+            .unwrap_or_default()
     );
     if let Some(probe) = &verified.probe {
-        differences(&mut text, probe);
+        text.push_str(&tried::differences(probe));
     }
     notes(&mut text, &verified.notes);
     text
-}
-
-/// What the recorded inputs showed, where there were any.
-fn probe(probe: &Probe) -> String {
-    let mut text = String::new();
-    if probe.inputs > 0 {
-        let _ = write!(
-            text,
-            "; {} of {} recorded inputs decided otherwise",
-            probe.decided_otherwise, probe.inputs
-        );
-    }
-    if probe.states_not_migrated > 0 {
-        let _ = write!(
-            text,
-            "; {} of {} states can't be migrated, their aggregates would be quarantined",
-            probe.states_not_migrated, probe.states
-        );
-    }
-    text
-}
-
-/// What would be decided otherwise, each message in three lines.
-fn differences(text: &mut String, probe: &Probe) {
-    for difference in &probe.differences {
-        let _ = writeln!(
-            text,
-            "{} for {} ({})\n  decided: {}\n  would decide: {}",
-            difference.name,
-            difference.key,
-            difference.message,
-            difference.decided,
-            difference.would_decide
-        );
-    }
 }
 
 fn notes(text: &mut String, notes: &[String]) {
@@ -307,7 +277,7 @@ fn utc(ms: u64) -> String {
 mod tests {
     use super::*;
     use crate::reload::report::{
-        Check, Difference, ParkedOverview, ParkedTimer, Quarantined, Refused, Way,
+        Check, Difference, ParkedOverview, ParkedTimer, Part, Probe, Quarantined, Refused, Way,
     };
 
     fn digest(letter: char) -> String {
@@ -426,9 +396,9 @@ booking
             probe: Probe {
                 inputs: 64,
                 decided_otherwise: 3,
-                differences: Vec::new(),
                 states: 10,
-                states_not_migrated: 2,
+                states_not_read: 2,
+                ..Probe::default()
             },
             notes: vec!["a timer is gone".into()],
             checked_us: 1_234_567,
@@ -437,8 +407,7 @@ booking
         assert_eq!(
             applied(&swap),
             "booking 0.2.0 aaaaaaaaaaaa is active, was bbbbbbbbbbbb; checked in 1.2 s, swapped in 890 µs; \
-             3 of 64 recorded inputs decided otherwise; 2 of 10 states can't be migrated, their aggregates would \
-             be quarantined\nnote: a timer is gone\n"
+             3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read\nnote: a timer is gone\n"
         );
         swap.probe = Probe::default();
         let line = applied(&swap);
@@ -475,6 +444,12 @@ booking
             message: "id-1".into(),
             name: "booked".into(),
             key: "17".into(),
+            parts: vec![Part {
+                what: "answer".into(),
+                pointer: String::new(),
+                decided: Some("decided".into()),
+                would_decide: Some("malformed: no room".into()),
+            }],
             decided: "{\"state\":1}".into(),
             would_decide: "malformed: no room".into(),
         }];
@@ -487,8 +462,8 @@ booking
         assert_eq!(
             verified(&passed),
             format!(
-                "{line}; 1 of 2 recorded inputs decided otherwise\nbooked for 17 (id-1)\n  decided: {{\"state\":1}}\n  \
-                 would decide: malformed: no room\n"
+                "{line}; 1 of 2 recorded inputs decided otherwise\nbooked for 17 (id-1)\n  answer: \"decided\", would be \
+                 \"malformed: no room\"\n"
             )
         );
     }

@@ -7,15 +7,22 @@ use super::terminal::Progress;
 use super::{complain, exit, say, table};
 use crate::config::Config;
 use crate::panics;
+use crate::reload::report::Verified;
 use crate::reload::verify::{self, NotVerified, Verify};
 
-/// Checks, says what came of it and gives the exit code.
-pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
+/// Checks, says what came of it and gives the exit code. Of `may_change` decisions that differ, none where any number may, one more
+/// is too many.
+pub(super) fn verify(
+    config: &Config,
+    request: &Verify,
+    may_change: Option<usize>,
+    json: bool,
+) -> u8 {
     panics::die_on_panic(exit::INTERNAL);
     let shown = request.path.display();
     let what = match &request.data {
         Some(data) => format!(
-            "{shown} is checked, and tried on what is recorded in {}",
+            "{shown} is checked, and tried on what is recorded, stored and in flight in {}",
             data.display()
         ),
         None => format!("{shown} is checked"),
@@ -24,10 +31,19 @@ pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
     let verified = verify::verify(config, request);
     drop(progress);
     match verified {
-        Ok(verified) if json => print(&verified, exit::DONE),
         Ok(verified) => {
+            let code = match too_many_changed(&verified, may_change) {
+                Some(reason) => {
+                    complain(&reason);
+                    exit::COMPONENT
+                }
+                None => exit::DONE,
+            };
+            if json {
+                return print(&verified, code);
+            }
             say(&printable(&table::verified(&verified)));
-            exit::DONE
+            code
         }
         Err(NotVerified::Failed(reason)) => {
             complain(&reason);
@@ -42,6 +58,15 @@ pub(super) fn verify(config: &Config, request: &Verify, json: bool) -> u8 {
             exit::COMPONENT
         }
     }
+}
+
+fn too_many_changed(verified: &Verified, may_change: Option<usize>) -> Option<String> {
+    let probe = verified.probe.as_ref()?;
+    let most = may_change.filter(|most| probe.decided_otherwise > *most)?;
+    Some(format!(
+        "{} of {} recorded inputs decided otherwise, and --fail-on-changed allows {most}",
+        probe.decided_otherwise, probe.inputs
+    ))
 }
 
 fn print(value: &impl Serialize, code: u8) -> u8 {

@@ -93,6 +93,22 @@ impl Archive {
         }
     }
 
+    /// The digests of which there is a copy, in their order.
+    #[must_use]
+    pub fn digests(&self) -> Vec<String> {
+        let files = fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let paths = files.map(|file| file.path());
+        let whole = paths.filter(|path| path.extension().is_some_and(|end| end == "wasm"));
+        let mut digests: Vec<String> = whole
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        digests.sort();
+        digests
+    }
+
     /// Removes all copies but those of these digests; gives the digests of those that went.
     pub fn retain(&self, digests: &HashSet<String>) -> Vec<String> {
         let Ok(files) = fs::read_dir(&self.directory) else {

@@ -9,11 +9,12 @@ use super::fit::{self, FitError, Fitted};
 use super::hosted::Hosted;
 use super::reloader::{Apply, Inner};
 use super::report::{Check, NotApplied, Probe, Refused, Way};
+use super::verify;
 use crate::clock::now_ms;
 use crate::generation::{Build, Generation};
 use crate::http::service::Serving;
 use crate::pipeline::{Active, Successor};
-use crate::plugin::compile;
+use crate::plugin::{compile, overflow};
 use crate::store::{StoreFault, registry};
 use crate::transport::Source;
 
@@ -53,15 +54,17 @@ impl Inner {
         }
         let build = loader
             .load(&apply.bytes, &apply.origin)
-            .map_err(NotApplied::Refused)?;
+            .map_err(|refused| self.refused_or_lacking(refused))?;
         self.still_open()?;
         let present = self.present(hosted, active);
-        let most = self.around.config.reload.probe_inputs;
+        let config = &self.around.config;
+        let (limits, most) = (&config.turn, config.reload.probe_inputs);
         let (compared, inputs) = self
             .read(|sql| {
+                let sources = verify::sources(sql, config, Some(&hosted.own), &*build)?;
                 Ok((
                     check::compare(sql, &present, &*build, drops(apply))?,
-                    check::inputs(sql, hosted.row, &*build, most)?,
+                    check::inputs(sql, hosted.row, &sources, &*build, limits, most)?,
                 ))
             })
             .map_err(NotApplied::Failed)?;
@@ -75,15 +78,18 @@ impl Inner {
             drops(apply),
         );
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
+        compared.notes.extend(overflow::note(&apply.bytes));
         let fitted = self.fit(hosted, &*build)?;
-        let probe = match check::probe(&*build, &self.around.config.turn, inputs) {
+        let running = Some(&*active.generation.build);
+        let mut probe = match check::probe(&*build, running, limits, &inputs) {
             // What ran before is gone back to although it breaks on something: that may be why it was replaced.
             Err(refused) if apply.way == Way::Rollback => {
                 compared.notes.extend(refused.reasons);
                 Probe::default()
             }
-            probe => probe.map_err(NotApplied::Refused)?,
+            probe => probe.map_err(|refused| self.refused_or_lacking(refused))?,
         };
+        compared.notes.append(&mut probe.notes);
         self.still_open()?;
         keep()?;
         let next = Arc::new(Active {
@@ -96,14 +102,24 @@ impl Inner {
         });
         let serving = (hosted.serving(&self.around.config, &next))
             .map_err(|reason| refuse(Check::Description, reason, &digest))?;
+        let successor =
+            (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
         Ok(Some(Candidate {
-            successor: hosted.participant.successor(next),
+            successor,
             serving,
             sources: fitted.sources,
             published: fitted.published,
             probe,
             compared,
         }))
+    }
+
+    /// A candidate that broke while the machine lacked something may be none the worse for it (invariant 12).
+    fn refused_or_lacking(&self, refused: Refused) -> NotApplied {
+        match self.around.machine.lack() {
+            Some(lack) => lacks(&lack),
+            None => NotApplied::Refused(refused),
+        }
     }
 
     fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
@@ -137,7 +153,8 @@ impl Inner {
             participant: hosted.row,
             sources: hosted.sources(),
             retention_ms: (self.around.config.store.retention_hours).saturating_mul(3_600_000),
-            now: now_ms(),
+            // What was used is not out of use by a clock that leapt.
+            now: self.around.store.trusted_now(),
         }
     }
 
@@ -170,6 +187,13 @@ pub(super) fn drops(apply: &Apply) -> Drops {
 /// What is told of a component that is refused for one reason.
 pub(super) fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
     NotApplied::Refused(Refused::new(check, vec![reason], Some(digest.to_owned())))
+}
+
+/// What is told of a machine on which a candidate finds no room.
+fn lacks(what: &str) -> NotApplied {
+    NotApplied::Failed(format!(
+        "the machine lacks {what}; nothing was changed, try again"
+    ))
 }
 
 /// What is told of a store that failed.

@@ -1,25 +1,27 @@
 //! Everything that a candidate is checked for beyond that it can be loaded: another participant, what it
-//! lacks of what is in use, what it can't read of what is stored, whether it breaks on recorded inputs.
+//! lacks of what is in use, what it can't do with what is recorded, stored or in flight.
 //!
 //! Reads the store and changes nothing, so it serves a host that runs as well as the check offline.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use saga_core::admit::{self, Admission};
 use saga_core::compatibility;
 use saga_core::description::Description;
 use saga_core::limits::TurnLimits;
+use saga_core::record::Record;
 
-use super::probe::{self, Inputs};
+use super::probe::{self, InFlight, Inputs};
 use super::report::{Check, Probe, Refused};
 use super::usage::Usage;
+use crate::clock::now_ms;
 use crate::config::ParticipantConfig;
 use crate::generation::Build;
-use crate::store::history;
+use crate::store::sample;
+use crate::store::sample::waiting::Topic;
 use crate::transport::Source;
-
-/// Stored states of older shapes that a candidate is tried on.
-const STATES: usize = 64;
 
 /// How strict the check is about what would be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,28 +136,96 @@ pub fn endpoint(
     }))
 }
 
-/// What a candidate is to be tried on: at most so many recorded inputs, and stored states of older shapes.
+/// What a candidate is to be tried on: of each kind at most so much. `sources` is what it would read.
 ///
 /// # Errors
 /// What SQLite said.
 pub fn inputs(
     sql: &Connection,
     participant: i64,
+    sources: &[Arc<Source>],
     candidate: &dyn Build,
+    limits: &TurnLimits,
     most: usize,
 ) -> rusqlite::Result<Inputs> {
-    let version = candidate.description().state.version;
     Ok(Inputs {
-        recorded: history::recorded(sql, participant, most)?,
-        states: history::states_of_other_versions(sql, participant, version, STATES.min(most))?,
+        recorded: sample::journal::recorded(sql, participant, most)?,
+        states: sample::states::stored(sql, participant, most)?,
+        quarantined: sample::states::quarantined(sql, participant, most)?,
+        timers: sample::waiting::timers(sql, participant, most)?,
+        in_flight: in_flight(sql, participant, sources, candidate, limits, most)?,
     })
 }
 
-/// Tries a candidate on recorded inputs.
+/// Records that are looked at for each that is taken: several may be of one aggregate.
+const RECORDS: usize = 4;
+
+/// The records that wait for a candidate, parked or not yet read: of each aggregate the first one, for it is what the state of now is for.
+fn in_flight(
+    sql: &Connection,
+    participant: i64,
+    sources: &[Arc<Source>],
+    candidate: &dyn Build,
+    limits: &TurnLimits,
+    most: usize,
+) -> rusqlite::Result<Vec<InFlight>> {
+    let mut keys = BTreeSet::new();
+    let mut waiting = Vec::new();
+    let mut look_at = |declared: Arc<str>, record: Record| -> rusqlite::Result<bool> {
+        let described = candidate.description();
+        let aggregate = match admit::record(&record, &declared, described, limits, now_ms()) {
+            Admission::Skip => return Ok(true),
+            Admission::Malformed(_) => None,
+            Admission::Offer(envelope) => {
+                let key = envelope.message.key;
+                if !keys.insert(key.clone()) {
+                    return Ok(true);
+                }
+                Some(sample::states::aggregate(sql, participant, key)?)
+            }
+        };
+        waiting.push(InFlight {
+            declared_topic: declared,
+            record,
+            aggregate,
+        });
+        Ok(waiting.len() < most)
+    };
+    // What is parked comes before what is newer.
+    for event in sample::waiting::parked(sql, participant, most)? {
+        if !look_at(event.declared_topic.into(), event.record)? {
+            return Ok(waiting);
+        }
+    }
+    for source in sources {
+        let topic = Topic {
+            consumer: source
+                .consumer
+                .starts_with("log:")
+                .then_some(&source.consumer),
+            row: source.topic_row,
+            name: &source.topic,
+        };
+        let looked_at = most.saturating_mul(RECORDS);
+        for record in sample::waiting::unread(sql, participant, topic, looked_at)? {
+            if !look_at(source.declared_topic.clone(), record)? {
+                return Ok(waiting);
+            }
+        }
+    }
+    Ok(waiting)
+}
+
+/// Tries a candidate, and the active build, if there is one, on what the candidate fails.
 ///
 /// # Errors
-/// On what it broke.
-pub fn probe(candidate: &dyn Build, limits: &TurnLimits, inputs: Inputs) -> Result<Probe, Refused> {
-    probe::probe(candidate, limits, inputs)
+/// On what it failed though the active build does not.
+pub fn probe(
+    candidate: &dyn Build,
+    active: Option<&dyn Build>,
+    limits: &TurnLimits,
+    inputs: &Inputs,
+) -> Result<Probe, Refused> {
+    probe::probe(candidate, active, limits, inputs)
         .map_err(|reasons| Refused::new(Check::Probe, reasons, Some(candidate.digest().to_owned())))
 }

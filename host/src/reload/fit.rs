@@ -49,7 +49,7 @@ pub fn fit(
 ) -> Result<Fitted, FitError> {
     let known = store
         .reader()
-        .map_err(|error| FitError::Store(StoreFault(error.to_string().into())))?;
+        .map_err(|error| FitError::Store(error.into()))?;
     let topic_row = |topic: &str| topic_row(&known, store, topic);
     check_names(description, own).map_err(FitError::Settings)?;
     let name = &description.name;

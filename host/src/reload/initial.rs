@@ -118,7 +118,9 @@ fn replace(
         now: now_ms(),
     };
     check::compare(sql, &present, candidate, Drops::Unused).map_err(failed)??;
-    let most = config.reload.probe_inputs;
-    let inputs = check::inputs(sql, participant, candidate, most).map_err(failed)?;
-    check::probe(candidate, &config.turn, inputs).map(drop)
+    let (limits, most) = (&config.turn, config.reload.probe_inputs);
+    let sources = verify::sources(sql, config, Some(own), candidate).map_err(failed)?;
+    let inputs =
+        check::inputs(sql, participant, &sources, candidate, limits, most).map_err(failed)?;
+    check::probe(candidate, kept.as_deref(), limits, &inputs).map(drop)
 }

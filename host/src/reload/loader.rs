@@ -10,7 +10,8 @@ use super::archive::Archive;
 use super::report::{Check, Refused};
 use crate::config::Config;
 use crate::generation::Build;
-use crate::plugin::{CodeCache, Component, LoadError, Runtime, compile};
+use crate::machine::{self, Machine};
+use crate::plugin::{CodeCache, Component, LoadError, Reservation, Runtime, compile, overflow};
 
 /// Builds that stay loaded, so that going back to one takes no more time than need be.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -25,16 +26,25 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader that caches compiled code and keeps its copies in the data directory.
+    /// A loader that caches compiled code and keeps its copies in the data directory. Its instances report to `machine` what
+    /// it lacks.
     ///
     /// # Errors
     /// When the machine can't run wasmtime.
-    pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let runtime = Runtime::new(config.guest)
+    pub fn new(config: &Config, machine: Machine) -> anyhow::Result<Self> {
+        let instances = config.instances.saturating_mul(config.participants.len());
+        let limit = machine::address_space();
+        let reservation = Reservation::fitting(instances, limit);
+        tracing::debug!(
+            ?reservation,
+            address_space = limit.map_or("not limited".to_owned(), |limit| limit.to_string()),
+            "address space of an instance"
+        );
+        let runtime = Runtime::with(config.guest, reservation, machine)
             .map_err(|error| anyhow::anyhow!("wasmtime does not start: {error:#}"))?;
         Ok(Self {
             runtime,
-            cache: CodeCache::new(config.data_dir.join("code")),
+            cache: CodeCache::new(&config.data_dir),
             archive: Archive::new(&config.data_dir),
             loaded: Mutex::new(LruCache::new(LOADED)),
         })
@@ -45,7 +55,7 @@ impl Loader {
     /// # Errors
     /// As [`Loader::new`].
     pub fn offline(config: &Config) -> anyhow::Result<Self> {
-        let mut loader = Self::new(config)?;
+        let mut loader = Self::new(config, Machine::default())?;
         loader.cache = CodeCache::none();
         Ok(loader)
     }
@@ -61,6 +71,9 @@ impl Loader {
         }
         let component = Component::load(&self.runtime, &self.cache, bytes, &digest, origin)
             .map_err(|error| refused(&error, Some(digest.clone())))?;
+        if let Some(note) = overflow::note(bytes) {
+            tracing::warn!(component = origin, "{note}");
+        }
         let build: Arc<dyn Build> = Arc::new(component);
         self.loaded().put(digest, build.clone());
         Ok(build)
@@ -68,6 +81,12 @@ impl Loader {
 
     fn loaded(&self) -> MutexGuard<'_, LruCache<String, Arc<dyn Build>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Address space that one instance reserves, in bytes.
+    #[must_use]
+    pub fn instance_bytes(&self) -> u64 {
+        self.runtime.instance_bytes()
     }
 
     /// The host's own copies.
@@ -96,7 +115,9 @@ impl Loader {
 #[must_use]
 pub fn refused(error: &LoadError, digest: Option<String>) -> Refused {
     let check = match error {
-        LoadError::Unreadable { .. } | LoadError::NotAComponent { .. } => Check::Component,
+        LoadError::Unreadable { .. }
+        | LoadError::NotAComponent { .. }
+        | LoadError::Machine { .. } => Check::Component,
         LoadError::WrongWorld { .. } => Check::World,
         LoadError::DescribeFault { .. }
         | LoadError::BadDescription { .. }

@@ -14,7 +14,7 @@
 //! - [`initial`]: which generation a host starts with
 //! - [`back`]: which generation is gone back to
 //! - [`watch`]: the files of the components are looked at; [`file`]: one of them
-//! - [`verify`]: all checks, offline
+//! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
 //! - [`overview`], [`report`]: what is told of generations and of swaps
 //!
 //! Whatever fails leaves the active generation active and says so: nothing is silently reverted. Invariant 6
@@ -22,6 +22,7 @@
 
 pub mod archive;
 pub mod back;
+pub mod backup;
 mod candidate;
 pub mod check;
 pub mod file;

@@ -19,12 +19,13 @@ use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, P
 use super::{back, loader, overview};
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::machine::Machine;
 use crate::metrics::Swaps;
 use crate::pipeline::Active;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
-use crate::store::{Reader, Store, history};
+use crate::store::{Reader, Store, StoreFault, history};
 use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
@@ -58,6 +59,8 @@ pub struct Surroundings {
     pub stop_consuming: CancellationToken,
     /// What swaps are counted by.
     pub swaps: Swaps,
+    /// What the machine lacks.
+    pub machine: Machine,
 }
 
 /// Swaps the rules of a host's participants. Cheap to clone.
@@ -330,8 +333,11 @@ impl Inner {
         if let Some(threads) = self.low_priority.get() {
             return Ok(threads);
         }
-        let threads =
-            LowPriority::start().map_err(|error| NotApplied::Failed(error.to_string()))?;
+        let threads = LowPriority::start().map_err(|error| {
+            NotApplied::Failed(format!(
+                "no threads can be made to check it: {error}; nothing was changed, try again"
+            ))
+        })?;
         Ok(self.low_priority.get_or_init(|| threads))
     }
 
@@ -416,7 +422,15 @@ impl Inner {
             None => self.around.store.reader(),
         };
         let result = opened.and_then(|opened| read(reader.insert(opened).connection()));
-        result.map_err(|error| format!("the store can't be read: {error}"))
+        result.map_err(|error| {
+            let fault = StoreFault::from(error);
+            let condition = self.around.store.condition();
+            condition.report(
+                "what is told of generations can't be read from the store",
+                &fault,
+            );
+            format!("the store can't be read: {fault}")
+        })
     }
 }
 

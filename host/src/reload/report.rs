@@ -5,6 +5,7 @@
 
 use saga_core::rules::shorten;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// By which way a generation became the active one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub enum Check {
     Settings,
     /// It is another participant, lacks something that is in use, or can't read what is stored.
     Compatibility,
-    /// It broke on recorded inputs.
+    /// It can't do what the active build can with what is recorded, stored or in flight.
     Probe,
 }
 
@@ -78,20 +79,34 @@ impl Check {
     }
 }
 
-/// What the recorded inputs showed.
+/// What a candidate was tried on, and what it showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Probe {
     /// Recorded inputs that were offered to it.
     pub inputs: usize,
-    /// Those on which it decided otherwise than was recorded.
+    /// Those on which it decided otherwise than was recorded: in the shape of its states, and by the values of JSON.
     pub decided_otherwise: usize,
-    /// The latest of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The latest of them, as many as fit into a mebibyte.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
-    /// Stored states that it was given to migrate.
+    /// Stored states that it was given to read.
     pub states: usize,
-    /// Those that it could not migrate: their aggregates would be quarantined.
-    pub states_not_migrated: usize,
+    /// Those that neither it nor the active build can read.
+    pub states_not_read: usize,
+    /// Quarantined aggregates that it was given to read.
+    pub quarantined: usize,
+    /// Those that it can read.
+    pub quarantined_read: usize,
+    /// Timers that are set, which were offered to it.
+    pub timers: usize,
+    /// Events that wait, which were offered to it.
+    pub events: usize,
+    /// Inputs for which there was no time.
+    pub left_out: usize,
+    /// What an operator should know; goes to the notes of what is told.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// A recorded message on which a candidate decides otherwise.
@@ -103,10 +118,27 @@ pub struct Difference {
     pub name: String,
     /// Key of the aggregate.
     pub key: String,
-    /// What was decided, as recorded: JSON, shortened where it is long.
+    /// Where the decisions differ.
+    pub parts: Vec<Part>,
+    /// What was decided, as recorded: JSON.
     pub decided: String,
     /// What the candidate decides; or why it does not decide.
     pub would_decide: String,
+}
+
+/// A place in which two decisions differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What differs: the state, an event, a timer, the reply; or whether there is an answer at all.
+    pub what: String,
+    /// Where in it: a JSON pointer.
+    pub pointer: String,
+    /// What stands there in what was decided, in the shape of the candidate's states; none where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Value>,
+    /// What stands there in what the candidate decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_decide: Option<Value>,
 }
 
 /// A component that passed all checks offline.
@@ -120,7 +152,7 @@ pub struct Verified {
     pub version: String,
     /// Version of the shape of its states.
     pub state_version: u32,
-    /// What the recorded inputs showed; none where there was no store to take them from.
+    /// What it was tried on; none where there was no store to take it from.
     pub probe: Option<Probe>,
     /// What an operator should know though it is no reason to refuse it.
     pub notes: Vec<String>,
@@ -139,7 +171,7 @@ pub struct Applied {
     pub previous: String,
     /// False where it was the active one already.
     pub changed: bool,
-    /// What the recorded inputs showed.
+    /// What it was tried on.
     pub probe: Probe,
     /// What an operator should know though it is no reason to refuse it.
     pub notes: Vec<String>,

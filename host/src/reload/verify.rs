@@ -17,7 +17,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
 use crate::http::routes::Routes;
-use crate::plugin::component;
+use crate::plugin::{component, overflow};
 use crate::store::{self, history, registry};
 use crate::transport::{Readings, Source};
 
@@ -77,6 +77,11 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
         fit::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
     }
     let mut notes = Vec::new();
+    notes.extend(
+        component::read(&request.path)
+            .ok()
+            .and_then(|bytes| overflow::note(&bytes)),
+    );
     if let Some(path) = &request.against {
         let other = load(&loader, path)?;
         let lacks = compatibility::lacks(other.description(), description);
@@ -157,9 +162,12 @@ fn against_store(
         check::endpoint(own, described, base_path, candidate, Drops::Unused)
     };
     notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
-    let inputs =
-        check::inputs(&sql, row, candidate, config.reload.probe_inputs).map_err(reading)?;
-    Ok(Some(check::probe(candidate, &config.turn, inputs)?))
+    let sources = sources(&sql, config, own, candidate).map_err(reading)?;
+    let (limits, most) = (&config.turn, config.reload.probe_inputs);
+    let inputs = check::inputs(&sql, row, &sources, candidate, limits, most).map_err(reading)?;
+    let mut probe = check::probe(candidate, Some(&*active), limits, &inputs)?;
+    notes.append(&mut probe.notes);
+    Ok(Some(probe))
 }
 
 /// What a build reads, as the store knows it.

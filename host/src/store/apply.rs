@@ -9,9 +9,11 @@ use saga_core::settle::Settlement;
 
 use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow};
 use super::idempotency;
+use super::offsets::write_place;
 use super::parked;
 use super::quarantine;
 use super::tally::Tallies;
+use crate::session::Proof;
 
 /// What became of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(super) enum Applied {
     Duplicate,
 }
 
+type Places = HashMap<(std::sync::Arc<str>, i64, i32), (i64, Option<Proof>)>;
+
 /// Rows that every turn would write again; they are written once, at the end of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -29,8 +33,8 @@ pub(super) struct Counters {
     partitions: HashMap<(i64, i32), i64>,
     /// Last generated key, by participant.
     last_keys: HashMap<i64, i64>,
-    /// Where a consumer reads on, by consumer, topic and partition.
-    offsets: HashMap<(std::sync::Arc<str>, i64, i32), i64>,
+    /// Where a consumer reads on, and what it has read last, by consumer, topic and partition.
+    offsets: Places,
     /// What the builds were asked.
     tallies: Tallies,
 }
@@ -86,29 +90,10 @@ impl Counters {
             .execute(params![participant, key])?;
         }
         for ((consumer, topic, partition), next) in &self.offsets {
-            write_offset(sql, consumer, *topic, *partition, *next)?;
+            write_place(sql, consumer, *topic, *partition, *next)?;
         }
         self.tallies.flush(sql)
     }
-}
-
-/// Writes where a consumer reads on.
-///
-/// # Errors
-/// What SQLite said.
-pub fn write_offset(
-    sql: &Connection,
-    consumer: &str,
-    topic: i64,
-    partition: i32,
-    next: i64,
-) -> rusqlite::Result<()> {
-    sql.prepare_cached(
-        "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
-    )?
-    .execute(params![consumer, topic, partition, next])?;
-    Ok(())
 }
 
 /// Writes one entry.

@@ -7,10 +7,10 @@ use saga_core::identity::Identity;
 use saga_core::record::Attributes;
 use saga_core::settle::Settlement;
 
+use super::fault::StoreFault;
 use super::idempotency::KeptReply;
 use super::parked::{ParkedTimer, Parking, Unparked};
 use super::tally::Tally;
-use super::writer::StoreFault;
 use crate::metrics::turns::Measured;
 use crate::session::{Session, Share};
 

@@ -8,8 +8,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::log_mark::{self, LogMark};
+use super::open_error::{OpenError, cannot_write, explain, explain_mismatch};
+use super::presence::Presence;
 use super::schema;
 
 /// Pragmas of every connection. Why: <https://www.sqlite.org/pragma.html>.
@@ -19,69 +23,34 @@ const PRAGMAS: [(&str, &str); 5] = [
     ("synchronous", "FULL"),
     ("temp_store", "MEMORY"),
     ("foreign_keys", "OFF"),
-    // Pages; 16 MiB. A checkpoint costs two more fsyncs, so not too often; the file stays bounded.
-    ("wal_autocheckpoint", "4000"),
+    // Checkpoints are the writer's; see `log_mark`.
+    ("wal_autocheckpoint", "0"),
 ];
 
+/// Bytes, 64 MiB, to which the log shrinks when somebody who kept it from being emptied is done.
+const LOG_BYTES: i64 = 64 << 20;
+
+/// Looks, before the last one, that a file and a log that seem not to belong together are given.
+const LOOKS: u32 = 3;
+
+/// Wait between them.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 /// Name of the file in the data directory.
-const FILE_NAME: &str = "saga.db";
+pub(super) const FILE_NAME: &str = "saga.db";
+
+/// Name of the file whose lock says that a process owns the store.
+const LOCK_NAME: &str = "saga.lock";
 
 /// A store that this process owns.
 pub struct StoreFile {
+    directory: PathBuf,
     path: PathBuf,
     lock: File,
+    /// Held too, so that no second process comes in where the lock file was removed. None where the file system has no locks
+    /// on directories.
+    _directory_lock: Option<File>,
     identity: String,
-}
-
-/// Why a store can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory can't be made or written.
-    #[error("data directory {path}: {reason}")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
-    /// Another process uses the store.
-    #[error(
-        "store {path}: another saga process is using it (lock file {lock}); stop that one first, or give this one a data directory of its own"
-    )]
-    InUse {
-        /// The store.
-        path: PathBuf,
-        /// The lock.
-        lock: PathBuf,
-    },
-    /// The file is not a store.
-    #[error("store {path}: {reason}")]
-    NotAStore {
-        /// The file.
-        path: PathBuf,
-        /// What it is instead.
-        reason: String,
-    },
-    /// A newer host wrote it.
-    #[error(
-        "store {path}: has schema version {found}, this saga knows up to {known}; use a newer saga"
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// SQLite can't open or write it.
-    #[error("store {path}: {reason}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        reason: String,
-    },
 }
 
 /// Opens the store in this directory for a look, beside the host that may own it. None where there is none.
@@ -94,11 +63,12 @@ pub fn look(directory: &Path) -> Result<Option<Connection>, OpenError> {
         return Ok(None);
     }
     let unusable = |error: rusqlite::Error| explain(path.clone(), &error);
+    check_mismatch(&path)?;
     // Not opened read-only: who looks must be able to recover the log after a crash.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(unusable)?;
-    connection
-        .busy_timeout(Duration::from_secs(5))
+    leave_log(&connection)
+        .and_then(|()| connection.busy_timeout(Duration::from_secs(5)))
         .and_then(|()| connection.pragma_update(None, "query_only", "ON"))
         .map_err(unusable)?;
     let found: i64 = connection
@@ -139,7 +109,7 @@ impl StoreFile {
                 reason: "is a directory; move it away".into(),
             });
         }
-        let lock_path = directory.join("saga.lock");
+        let lock_path = directory.join(LOCK_NAME);
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -156,9 +126,22 @@ impl StoreFile {
             }
             Err(TryLockError::Error(error)) => return Err(in_directory(error)),
         }
+        let directory_lock = match File::open(directory).map(|opened| (opened.try_lock(), opened)) {
+            Ok((Ok(()), opened)) => Some(opened),
+            Ok((Err(TryLockError::WouldBlock), _)) => {
+                return Err(OpenError::InUse {
+                    path,
+                    lock: lock_path,
+                });
+            }
+            Ok((Err(TryLockError::Error(_)), _)) | Err(_) => None,
+        };
+        check_mismatch(&path)?;
         let mut file = Self {
+            directory: directory.to_owned(),
             path,
             lock,
+            _directory_lock: directory_lock,
             identity: String::new(),
         };
         file.prepare()?;
@@ -178,10 +161,22 @@ impl StoreFile {
     /// What it occupies on disk: the database and the log of its latest commits, in bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<(&'static str, u64)> {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
+        let log = log_mark::beside(&self.path, "-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        vec![("db", bytes(&self.path)), ("wal", bytes(Path::new(&log)))]
+        vec![("db", bytes(&self.path)), ("wal", bytes(&log))]
+    }
+
+    /// Takes over the checkpoints of the store, and the look whether its files are still there, for the one who writes.
+    pub(super) fn guard(&self, writing: &mut Connection) -> anyhow::Result<(LogMark, Presence)> {
+        writing.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
+        let mark = LogMark::new(&self.path, writing)?;
+        let files = [
+            self.path.clone(),
+            log_mark::beside(&self.path, "-wal"),
+            log_mark::beside(&self.path, "-shm"),
+            self.directory.join(LOCK_NAME),
+        ];
+        Ok((mark, Presence::new(&self.directory, &files)?))
     }
 
     /// A connection that may write. Only the writer has one.
@@ -207,6 +202,7 @@ impl StoreFile {
         let connection =
             Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(Duration::from_secs(5))?;
+        leave_log(&connection)?;
         for (name, value) in PRAGMAS {
             connection.pragma_update(None, name, value)?;
         }
@@ -226,6 +222,9 @@ impl StoreFile {
         let path = || self.path.clone();
         let unusable = |error: rusqlite::Error| explain(path(), &error);
         let mut connection = Connection::open(&self.path).map_err(unusable)?;
+        leave_log(&connection)
+            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
+            .map_err(unusable)?;
         // SQLite opens a file that it may not write for reading only, and says so at the first write.
         if connection.is_readonly("main").map_err(unusable)? {
             return Err(OpenError::Unusable {
@@ -273,34 +272,33 @@ impl Drop for StoreFile {
     }
 }
 
-fn explain(path: PathBuf, error: &rusqlite::Error) -> OpenError {
-    use rusqlite::ErrorCode;
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::NotAStore {
-            path,
-            reason: format!(
-                "is not a store, or is damaged ({error}); move it away or restore a backup"
-            ),
-        },
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            OpenError::Unusable {
-                path,
-                reason: cannot_write(&error.to_string()),
-            }
+/// Has a connection leave the log as it is when it is closed: checkpoints are the writer's.
+fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
+    (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)).map(drop)
+}
+
+/// An error where the file and the log don't belong together.
+fn check_mismatch(path: &Path) -> Result<(), OpenError> {
+    for _ in 0..LOOKS {
+        if log_mark::judge(path).is_none() {
+            return Ok(());
         }
-        Some(ErrorCode::DiskFull) => OpenError::Unusable {
-            path,
-            reason: "the disk is full; make room and start again".into(),
-        },
-        _ => OpenError::Unusable {
-            path,
-            reason: error.to_string(),
-        },
+        // A host that runs may have taken a checkpoint between two looks.
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    match log_mark::judge(path) {
+        None => Ok(()),
+        Some(mismatch) => Err(OpenError::Mismatch {
+            path: path.to_owned(),
+            reason: explain_mismatch(mismatch),
+        }),
     }
 }
 
-fn cannot_write(why: &str) -> String {
-    format!("can't be opened for writing ({why}); check its permissions and its file system")
+/// Closes the connection that writes, the last one as a rule: then nothing is left beside the file.
+pub(super) fn close(writing: Connection) -> rusqlite::Result<()> {
+    writing.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    writing.close().map_err(|(_, error)| error)
 }
 
 #[cfg(test)]

@@ -11,9 +11,6 @@ use super::tally;
 /// Activations that are kept of a participant.
 const ACTIVATIONS: i64 = 10_000;
 
-/// Decisions, of all participants, among which the recorded ones of one are looked for.
-const LOOKED_THROUGH: i64 = 100_000;
-
 /// Refused components that are kept of a participant.
 const REFUSED: i64 = 20;
 
@@ -329,71 +326,4 @@ pub fn quarantined_up_to(sql: &Connection, participant: i64, most: usize) -> rus
     .query_row(params![participant, most as i64], |row| {
         row.get::<_, i64>(0).map(|count| count as u64)
     })
-}
-
-/// A decision as it was recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    /// Version of the shape of the state.
-    pub state_version: u32,
-    /// The state that the rules saw.
-    pub state: Option<String>,
-    /// The message, as JSON.
-    pub message: String,
-    /// What was decided, as JSON.
-    pub outcome: String,
-}
-
-/// The latest recorded decisions of a participant, the latest first, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
-pub fn recorded(
-    sql: &Connection,
-    participant: i64,
-    most: usize,
-) -> rusqlite::Result<Vec<Recorded>> {
-    sql.prepare_cached(
-        "SELECT g.state_version, j.state, j.message, j.outcome
-         FROM journal j JOIN generations g ON g.id = j.generation
-         WHERE g.participant = ?1 AND j.seq > (SELECT max(seq) FROM journal) - ?3 ORDER BY j.seq DESC LIMIT ?2",
-    )?
-    .query_map(params![participant, most as i64, LOOKED_THROUGH], |row| {
-        Ok(Recorded {
-            state_version: row.get(0)?,
-            state: row.get(1)?,
-            message: row.get(2)?,
-            outcome: row.get(3)?,
-        })
-    })?
-    .collect()
-}
-
-/// Stored states of a participant that are not of this version, with their keys, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
-pub fn states_of_other_versions(
-    sql: &Connection,
-    participant: i64,
-    version: u32,
-    most: usize,
-) -> rusqlite::Result<Vec<(String, u32, String)>> {
-    // Only builds that ran can have left such states: most of the time there is no need to look.
-    let may_be: bool = sql.query_row(
-        "SELECT EXISTS (SELECT 1 FROM generations WHERE participant = ?1 AND state_version <> ?2)",
-        params![participant, version],
-        |row| row.get(0),
-    )?;
-    if !may_be {
-        return Ok(Vec::new());
-    }
-    sql.prepare_cached(
-        "SELECT key, state_version, state FROM aggregates
-         WHERE participant = ?1 AND state IS NOT NULL AND state_version <> ?2 LIMIT ?3",
-    )?
-    .query_map(params![participant, version, most as i64], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?
-    .collect()
 }

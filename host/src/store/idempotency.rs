@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::sweep::{Numbered, Oldest, Sweep};
+
 /// How long replies are kept, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencySettings {
@@ -43,6 +45,8 @@ pub struct KnownKeys {
     settings: IdempotencySettings,
     seeds: [RandomState; 2],
     stages: Mutex<HashMap<[u64; 2], Stage>>,
+    /// How far the writer swept the table for old replies.
+    sweep: Mutex<Sweep>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,7 @@ impl KnownKeys {
             settings,
             seeds: [RandomState::new(), RandomState::new()],
             stages: Mutex::default(),
+            sweep: Mutex::default(),
         };
         let mut rows = sql.prepare("SELECT participant, key FROM idempotency_keys")?;
         let mut rows = rows.query([])?;
@@ -144,21 +149,26 @@ impl KnownKeys {
     pub(super) fn prune(&self, sql: &Connection, now: u64, most: i64) -> rusqlite::Result<bool> {
         let kept_ms = self.settings.hours.saturating_mul(3_600_000);
         let before = now.saturating_sub(kept_ms) as i64;
+        let rows = Numbered {
+            table: "idempotency_keys",
+            number: "seq",
+            part: "true",
+            of: &[],
+        };
         // A look costs a read; only what is there to delete costs a commit.
-        let oldest: Option<i64> = sql
-            .prepare_cached("SELECT time FROM idempotency_keys ORDER BY seq LIMIT 1")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        if oldest.is_none_or(|time| time >= before) {
-            return Ok(false);
-        }
+        let oldest = lock(&self.sweep).oldest(sql, &rows, before, now as i64)?;
+        let first = match oldest {
+            Oldest::From(first) => first,
+            Oldest::Later => return Ok(true),
+            Oldest::Nothing => return Ok(false),
+        };
         let gone: Vec<[u64; 2]> = sql
             .prepare_cached(
                 "DELETE FROM idempotency_keys WHERE time < ?1
-                     AND seq IN (SELECT seq FROM idempotency_keys ORDER BY seq LIMIT ?2)
+                     AND seq IN (SELECT seq FROM idempotency_keys WHERE seq >= ?2 ORDER BY seq LIMIT ?3)
                  RETURNING participant, key",
             )?
-            .query_map(params![before, most], |row| {
+            .query_map(params![before, first, most], |row| {
                 Ok(self.hash(row.get(0)?, row.get_ref(1)?.as_str()?))
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -178,8 +188,12 @@ impl KnownKeys {
     }
 
     fn stages(&self) -> MutexGuard<'_, HashMap<[u64; 2], Stage>> {
-        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stages)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Claim {
@@ -346,5 +360,20 @@ mod tests {
         assert!(matches!(known.claim(1, "3", [7; 32]), Known::Claimed(_)));
         assert!(matches!(known.claim(1, "4", [7; 32]), Known::Replied));
         drop(claim(&known, "new"));
+    }
+
+    #[test]
+    fn a_reply_ahead_of_time_holds_none_back_and_stays_known() {
+        let sql = store();
+        let known = known(&sql, 2, 10);
+        keep(&sql, &known, "ahead", 1_000 * HOUR);
+        keep(&sql, &known, "old", 0);
+        keep(&sql, &known, "young", 5 * HOUR);
+        assert!(known.prune(&sql, 6 * HOUR, 3).unwrap(), "passes it over");
+        known.prune(&sql, 6 * HOUR, 3).unwrap();
+        assert!(matches!(known.claim(1, "old", [7; 32]), Known::Claimed(_)));
+        for key in ["ahead", "young"] {
+            assert!(matches!(known.claim(1, key, [7; 32]), Known::Replied));
+        }
     }
 }

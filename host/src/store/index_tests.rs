@@ -6,6 +6,8 @@
     reason = "a test may stop at the first surprise"
 )]
 
+use std::sync::Arc;
+
 use rusqlite::params;
 use serde_json::json;
 
@@ -18,7 +20,7 @@ const OWN: i64 = 3;
 fn store() -> Reader {
     let sql = Connection::open_in_memory().unwrap();
     schema::upgrade(&sql, 0).unwrap();
-    Reader::new(sql)
+    Reader::new(sql, Arc::default())
 }
 
 fn indexed(pointers: &[&str]) -> Reader {

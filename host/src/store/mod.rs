@@ -2,23 +2,29 @@
 //!
 //! # Layout
 //!
-//! - [`file`]: opening it, its lock, its pragmas; what can be wrong with a file
+//! - [`file`]: opening it, its lock, its pragmas; [`open_error`]: what can be wrong with it
 //! - [`schema`]: the tables, and the version of their shape
 //! - [`entry`]: what one turn hands over to be committed
 //! - [`writer`]: the one thread that writes; turns that wait share a commit
 //! - `batch`: what shares a commit
 //! - [`apply`]: one entry as SQL
+//! - [`fault`]: what can go wrong, by what follows from it; [`condition`]: what the store is good for, and what is logged of it
+//! - `guard`: what the writer looks after besides: `presence`, whether the files are still there; `log_mark`, whether file and
+//!   log belong together; `trusted_time`, by which old rows are deleted
+//! - [`backup`]: a copy beside the host that runs
 //! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
 //! - [`parked`]: messages that wait in the order of their key until they can be decided; [`parked_room`]: how many may
 //! - `quarantine`: which aggregates are quarantined
 //! - [`read`]: reading, on connections of their own
 //! - [`index`]: indexes over what is in the states, and the pages of listings; [`pages`]: who chooses them
+//! - [`offsets`]: where each consumer reads on, and what it has read last
 //! - [`registry`]: the rows that participants, builds and topics are known by
 //! - [`history`]: which builds were active when, what they did, what was refused
+//! - [`sample`]: what a candidate is tried on
 //! - [`backlog`]: how much of the outbox waits, and for how long
 //! - [`tally`]: how often each build was asked what
 //! - [`topic_ids`]: which topics were read, by the ids that brokers give them
-//! - [`prune`]: what is old goes, so that no table grows without end
+//! - [`prune`]: what is old goes, so that no table grows without end; `sweep` finds it
 //!
 //! Must not know: components, Kafka, HTTP, what a participant is about. Invariants 1, 2, 3 and 10
 //! live here: a turn is one entry, an entry is committed whole or not at all, and nobody is told
@@ -26,32 +32,46 @@
 
 pub mod apply;
 pub mod backlog;
+pub mod backup;
 mod batch;
+pub mod condition;
 pub mod entry;
+pub mod fault;
 pub mod file;
+mod guard;
 pub mod history;
 pub mod idempotency;
 pub mod index;
+mod log_mark;
+pub mod offsets;
+pub mod open_error;
 pub mod pages;
 pub mod parked;
 pub mod parked_room;
+mod presence;
 pub mod prune;
 mod quarantine;
 pub mod read;
 pub mod registry;
+pub mod sample;
 pub mod schema;
+mod sweep;
 pub mod tally;
 pub mod topic_ids;
+mod trusted_time;
 pub mod writer;
 
-pub use apply::write_offset;
+pub use condition::Condition;
 pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
-pub use file::{OpenError, StoreFile, look};
+pub use fault::{FaultKind, StoreFault};
+pub use file::{StoreFile, look};
 pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
 pub use index::{Index, Page, Wanted};
+pub use offsets::{StoredPlace, write_offset};
+pub use open_error::OpenError;
 pub use pages::Pages;
 pub use parked_room::{ParkedLimits, ParkedRoom};
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};
-pub use writer::{Store, StoreFault, StoreSettings};
+pub use writer::{Store, StoreSettings};

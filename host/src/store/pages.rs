@@ -5,10 +5,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fault::StoreFault;
 use super::index::{Page, Wanted};
 use super::read::Reader;
 use super::tally::Tally;
-use super::writer::{Store, StoreFault};
+use super::writer::Store;
 
 /// Chooses the keys of pages.
 pub struct Pages {
@@ -31,12 +32,20 @@ impl Pages {
     /// # Errors
     /// What the store said.
     pub fn page(&self, wanted: &Wanted, tally: Tally) -> Result<Page, StoreFault> {
+        if let Some(gone) = self.store.condition().loss() {
+            return Err(gone);
+        }
         let idle = self.lock().pop();
         let page = idle
             .map_or_else(|| self.store.reader(), Ok)
             .and_then(|reader| Ok((reader.page(wanted)?, reader)));
         // A connection on which something went wrong is not kept.
-        let (page, reader) = page.map_err(|error| StoreFault(error.to_string().into()))?;
+        let (page, reader) = page.map_err(|error| {
+            let fault = StoreFault::from(error);
+            let condition = self.store.condition();
+            condition.report("a list can't be read from the store", &fault);
+            fault
+        })?;
         self.lock().push(reader);
         self.store.count(tally);
         Ok(page)

@@ -5,15 +5,14 @@
 //! the retention, for that is how long a repeated event is recognised. Replies for repeated commands have a time of their
 //! own, and so have dead letters: they are an operator's to deal with, and stay for long.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::idempotency::KnownKeys;
+use super::sweep::{Numbered, Oldest, STEP, Sweep};
 use super::writer::StoreSettings;
-
-/// Rows that one step looks at in each table. A step keeps the writer from committing for some milliseconds.
-const STEP: i64 = 2_000;
 
 /// Who reads the outbox, and so holds its rows back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +44,10 @@ pub(super) struct Pruner {
     known_keys: Arc<KnownKeys>,
     /// Where the sweep through the inbox goes on; the inbox has no order by time.
     inbox: (i64, String, String),
+    journal: Sweep,
+    dead_letters: Sweep,
+    /// By topic and partition.
+    outbox: HashMap<(i64, i32), Sweep>,
 }
 
 impl Pruner {
@@ -59,16 +62,20 @@ impl Pruner {
             readers,
             known_keys,
             inbox: Default::default(),
+            journal: Sweep::default(),
+            dead_letters: Sweep::default(),
+            outbox: HashMap::new(),
         }
     }
 
     /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be deleted.
     pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
-        let journal = prune_by_age(sql, "journal", "seq", before)?;
-        let letters_before = now.saturating_sub(self.dead_letters_ms) as i64;
-        let letters = prune_by_age(sql, "dead_letters", "id", letters_before)?;
-        let outbox = self.prune_outbox(sql, before)?;
+        let read = (before, now as i64);
+        let journal = prune_by_age(sql, &mut self.journal, ("journal", "seq"), read)?;
+        let read = (now.saturating_sub(self.dead_letters_ms) as i64, now as i64);
+        let letters = prune_by_age(sql, &mut self.dead_letters, ("dead_letters", "id"), read)?;
+        let outbox = self.prune_outbox(sql, before, now as i64)?;
         let inbox = self.sweep_inbox(sql, before)?;
         let keys = self.known_keys.prune(sql, now, STEP)?;
         Ok(journal || letters || outbox || inbox || keys)
@@ -109,7 +116,7 @@ impl Pruner {
 
     /// Deletes old events that everybody who reads the outbox has read. A topic without a reader here
     /// keeps them for the retention only.
-    fn prune_outbox(&self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
+    fn prune_outbox(&mut self, sql: &Connection, before: i64, now: i64) -> rusqlite::Result<bool> {
         let partitions: Vec<(i64, i32, i64)> = sql
             .prepare_cached(&format!(
                 "SELECT p.topic, p.partition, min(p.next_offset, coalesce(min(o.next_offset), p.next_offset))
@@ -122,22 +129,31 @@ impl Pruner {
             .collect::<rusqlite::Result<_>>()?;
         let mut more = false;
         for (topic, partition, read) in partitions {
-            let first: Option<(i64, i64)> = sql
-                .prepare_cached(
-                    "SELECT offset, time FROM outbox WHERE topic = ?1 AND partition = ?2 ORDER BY offset LIMIT 1",
-                )?
-                .query_row(params![topic, partition], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            if let Some((first, time)) = first
-                && time < before
-                && first < read
-            {
-                let deleted = sql
-                    .prepare_cached(
-                        "DELETE FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset < ?3 AND time < ?4",
-                    )?
-                    .execute(params![topic, partition, read.min(first + STEP), before])?;
-                more |= deleted as i64 == STEP;
+            let rows = Numbered {
+                table: "outbox",
+                number: "offset",
+                part: "topic = ?3 AND partition = ?4",
+                of: &[&topic, &partition],
+            };
+            let sweep = self.outbox.entry((topic, partition)).or_default();
+            match sweep.oldest(sql, &rows, before, now)? {
+                Oldest::From(first) if first < read => {
+                    let deleted = sql
+                        .prepare_cached(
+                            "DELETE FROM outbox WHERE topic = ?1 AND partition = ?2
+                                 AND offset >= ?3 AND offset < ?4 AND time < ?5",
+                        )?
+                        .execute(params![
+                            topic,
+                            partition,
+                            first,
+                            read.min(first + STEP),
+                            before
+                        ])?;
+                    more |= deleted as i64 == STEP;
+                }
+                Oldest::Later => more = true,
+                Oldest::From(_) | Oldest::Nothing => {}
             }
         }
         Ok(more)
@@ -147,25 +163,28 @@ impl Pruner {
 /// Deletes the oldest rows of a table that is numbered in the order of its times.
 fn prune_by_age(
     sql: &Connection,
-    table: &'static str,
-    number: &'static str,
-    before: i64,
+    sweep: &mut Sweep,
+    (table, number): (&'static str, &'static str),
+    (before, now): (i64, i64),
 ) -> rusqlite::Result<bool> {
+    let rows = Numbered {
+        table,
+        number,
+        part: "true",
+        of: &[],
+    };
     // A look costs a read; only what is there to delete costs a commit.
-    let oldest: Option<i64> = sql
-        .prepare_cached(&format!(
-            "SELECT time FROM {table} ORDER BY {number} LIMIT 1"
-        ))?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    if oldest.is_none_or(|time| time >= before) {
-        return Ok(false);
-    }
+    let first = match sweep.oldest(sql, &rows, before, now)? {
+        Oldest::From(first) => first,
+        Oldest::Later => return Ok(true),
+        Oldest::Nothing => return Ok(false),
+    };
     let deleted = sql
         .prepare_cached(&format!(
-            "DELETE FROM {table} WHERE time < ?1 AND {number} IN (SELECT {number} FROM {table} ORDER BY {number} LIMIT ?2)"
+            "DELETE FROM {table} WHERE time < ?1
+                 AND {number} IN (SELECT {number} FROM {table} WHERE {number} >= ?2 ORDER BY {number} LIMIT ?3)"
         ))?
-        .execute(params![before, STEP])?;
+        .execute(params![before, first, STEP])?;
     Ok(deleted as i64 == STEP)
 }
 
@@ -208,8 +227,11 @@ mod tests {
         }
         sql.execute("INSERT INTO partitions VALUES (1, 0, 10)", [])
             .unwrap();
-        sql.execute("INSERT INTO offsets VALUES (?1, 1, 0, 5, NULL)", [consumer])
-            .unwrap();
+        sql.execute(
+            "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES (?1, 1, 0, 5)",
+            [consumer],
+        )
+        .unwrap();
         sql
     }
 
@@ -274,6 +296,54 @@ mod tests {
             let sql = store(consumer);
             prune(&sql, readers, 1_000 * HOUR);
             assert_eq!(left(&sql, "outbox"), 0, "{consumer}, {readers:?}");
+        }
+    }
+
+    /// Gives the rows of these hours a time far ahead.
+    fn move_ahead(sql: &Connection, hours: std::ops::Range<i64>) {
+        let (from, to) = (hours.start * HOUR as i64, hours.end * HOUR as i64);
+        for table in ["journal", "outbox", "dead_letters", "inbox"] {
+            sql.execute(
+                &format!("UPDATE {table} SET time = time + ?3 WHERE time >= ?1 AND time < ?2"),
+                params![from, to, 1_000 * HOUR as i64],
+            )
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn rows_ahead_of_time_hold_nothing_back_and_go_in_their_time() {
+        for hours in [0..1, 0..3, 1..3] {
+            let sql = store("log:p/g");
+            move_ahead(&sql, hours.clone());
+            let ahead = hours.end - hours.start;
+            prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
+            let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
+            assert_eq!(counts, [6 + ahead; 3], "{hours:?}");
+            prune(&sql, OutboxReaders::Consumers, 2_000 * HOUR);
+            let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
+            assert_eq!(
+                counts,
+                [0, 0, 5],
+                "{hours:?}; the offsets 5 to 9 are unread"
+            );
+        }
+    }
+
+    #[test]
+    fn more_rows_ahead_of_time_than_a_step_takes_are_passed_over_step_by_step() {
+        let sql = store("log:p/g");
+        sql.execute_batch(
+            "DELETE FROM journal;
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)
+             INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
+             SELECT 1, 'k', 0, '', '', 0, iif(i = 5001, 0, 1000000000000) FROM n",
+        )
+        .unwrap();
+        let mut pruner = pruner(&sql, OutboxReaders::Consumers);
+        for expected in [5_001, 5_001, 5_001, 5_000] {
+            pruner.step(&sql, 6 * HOUR).unwrap();
+            assert_eq!(left(&sql, "journal"), expected);
         }
     }
 

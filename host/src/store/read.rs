@@ -8,8 +8,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record};
 
+use super::condition::Condition;
 use super::entry::FiredTimer;
 use super::idempotency::{self, FirstReply};
+use super::offsets::{self, StoredPlace};
 use crate::session::Extent;
 
 /// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
@@ -20,6 +22,7 @@ pub struct Reader {
     sql: Connection,
     /// The builds whose records were read, by their rows.
     authors: RefCell<HashMap<i64, Author>>,
+    condition: Arc<Condition>,
 }
 
 /// What a record says of the build that made it.
@@ -75,11 +78,17 @@ impl StoredTimer {
 }
 
 impl Reader {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, condition: Arc<Condition>) -> Self {
         Self {
             sql: connection,
+            condition,
             authors: RefCell::default(),
         }
+    }
+
+    /// Takes in that something could not be read.
+    pub fn report(&self, what: &'static str, error: &rusqlite::Error) {
+        self.condition.report(what, &error.into());
     }
 
     /// The connection, for what is read seldom; see [`super::history`].
@@ -153,6 +162,19 @@ impl Reader {
             .prepare_cached("SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = ?2 AND partition = ?3")?
             .query_row(params![consumer, topic, partition], |row| row.get(0))
             .optional()
+    }
+
+    /// Where a consumer reads on, and what it has read last; none where it has never read.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn place(
+        &self,
+        consumer: &str,
+        topic: i64,
+        partition: i32,
+    ) -> rusqlite::Result<Option<StoredPlace>> {
+        offsets::place(&self.sql, consumer, topic, partition)
     }
 
     /// How many partitions of a topic hold or held records.

@@ -219,6 +219,20 @@ CREATE TABLE idempotency_keys (
 
 /// Version 5: what keeps accepted work from being lost or repeated.
 const SAFEGUARDS: &str = "
+-- What the last record before the stored offset was, where it came from Kafka: its time, and a hash of its content.
+ALTER TABLE offsets ADD COLUMN last_time INTEGER;
+ALTER TABLE offsets ADD COLUMN last_print INTEGER;
+-- Sets apart positions of the partition from the same ones in a log that was there before; NULL in the first one.
+ALTER TABLE offsets ADD COLUMN log TEXT;
+-- By which the file and its log are known to belong together; see host/src/store/log_mark.rs.
+CREATE TABLE log_mark (
+    mark TEXT NOT NULL
+);
+INSERT INTO log_mark VALUES (lower(hex(randomblob(10))));
+-- The time up to which old rows were deleted by; empty until it is known. See host/src/store/trusted_time.rs.
+CREATE TABLE trusted_time (
+    time INTEGER NOT NULL
+);
 -- Messages that wait until they can be decided, in the order of their numbers for each key: records that were consumed,
 -- and the places of timers among them.
 CREATE TABLE parked (

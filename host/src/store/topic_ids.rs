@@ -68,7 +68,7 @@ pub fn next_topic(sql: &Connection, consumer: &str, topic: i64, id: &str) -> rus
         params![consumer, topic, id],
     )?;
     sql.execute(
-        "UPDATE offsets SET next_offset = 0 WHERE consumer = ?1 AND topic = ?2",
+        "UPDATE offsets SET next_offset = 0, last_time = NULL, last_print = NULL, log = NULL WHERE consumer = ?1 AND topic = ?2",
         params![consumer, topic],
     )
     .map(drop)

@@ -10,7 +10,7 @@
 //! want to write now and then shares the commits of the turns.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,16 @@ use serde::Serialize;
 
 use super::apply::Counters;
 use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_open, write_entry};
+use super::condition::Condition;
 use super::entry::{Done, Entry, Progress};
+use super::fault::{FaultKind, StoreFault};
 use super::file::StoreFile;
+use super::guard::Guard;
 use super::idempotency::{IdempotencySettings, Known, KnownKeys};
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
 use crate::changes::Changes;
-use crate::clock::now_ms;
 use crate::metrics::Commits;
 use crate::signal::Signal;
 
@@ -67,17 +69,6 @@ impl Default for StoreSettings {
     }
 }
 
-/// A commit failed; nothing of the entry was written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreFault(pub Arc<str>);
-
-impl From<rusqlite::Error> for StoreFault {
-    fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string().into())
-    }
-}
-
 /// What the writer is asked to do.
 enum Request {
     Commit(Box<Entry>),
@@ -101,7 +92,9 @@ pub struct Store {
     timers: Signal,
     /// Tells after every commit which aggregates it changed.
     changes: Changes,
-    is_failing: Arc<AtomicBool>,
+    condition: Arc<Condition>,
+    /// The time by which old rows are deleted.
+    trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
 }
 
@@ -117,7 +110,8 @@ impl Store {
         readers: OutboxReaders,
         commits: Commits,
     ) -> anyhow::Result<Self> {
-        let connection = file.writing()?;
+        let mut connection = file.writing()?;
+        let guarded = file.guard(&mut connection)?;
         bound_size(&connection, settings.max_bytes)?;
         let known_keys = KnownKeys::load(&connection, idempotency)?;
         let file = Arc::new(file);
@@ -125,14 +119,17 @@ impl Store {
         let published = Signal::default();
         let timers = Signal::default();
         let changes = Changes::default();
-        let is_failing = Arc::<AtomicBool>::default();
+        let condition = Arc::<Condition>::default();
+        let trusted_now = Arc::<AtomicU64>::default();
+        let guard = Guard::new(&connection, condition.clone(), guarded, trusted_now.clone())?;
         let writer = Writer {
             connection,
             queue,
             published: published.clone(),
             timers: timers.clone(),
             changes: changes.clone(),
-            is_failing: is_failing.clone(),
+            condition: condition.clone(),
+            guard,
             counters: Counters::default(),
             uncommitted: Tallies::default(),
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
@@ -149,7 +146,8 @@ impl Store {
             published,
             timers,
             changes,
-            is_failing,
+            condition,
+            trusted_now,
             known_keys,
         })
     }
@@ -166,10 +164,16 @@ impl Store {
         self.file.bytes()
     }
 
-    /// Whether the last commit failed.
+    /// What it is good for at the moment. Who meets a fault in reading reports it there.
     #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.is_failing.load(Ordering::Relaxed)
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// The time by which old rows are deleted, in milliseconds since the Unix epoch: it does not trust one reading of the clock.
+    #[must_use]
+    pub fn trusted_now(&self) -> u64 {
+        self.trusted_now.load(Ordering::Relaxed)
     }
 
     /// Claims an idempotency key of a participant for the request with this fingerprint.
@@ -218,10 +222,16 @@ impl Store {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Receiver<Result<T, StoreFault>> {
         let (give, take) = bounded(1);
+        let condition = self.condition.clone();
         self.send(Request::Run(Box::new(move |connection| {
             let result = match connection {
-                Some(connection) => in_savepoint(connection, work)
-                    .map_err(|error| StoreFault(error.to_string().into())),
+                Some(connection) => in_savepoint(connection, work).map_err(|error| {
+                    let fault = StoreFault::from(error);
+                    if fault.kind() != FaultKind::Passing {
+                        condition.report("something can't be written", &fault);
+                    }
+                    fault
+                }),
                 None => Err(StoreFault("was not tried".into())),
             };
             // If the caller is gone, so is the need for the result.
@@ -247,7 +257,8 @@ impl Store {
     /// # Errors
     /// What SQLite said.
     pub fn reader(&self) -> rusqlite::Result<Reader> {
-        self.file.reading().map(Reader::new)
+        let connection = self.file.reading()?;
+        Ok(Reader::new(connection, self.condition.clone()))
     }
 
     /// Rings after every commit that published something.
@@ -286,8 +297,8 @@ struct Writer {
     published: Signal,
     timers: Signal,
     changes: Changes,
-    /// Whether the last commit failed.
-    is_failing: Arc<AtomicBool>,
+    condition: Arc<Condition>,
+    guard: Guard,
     counters: Counters,
     /// What was counted besides entries, and is written with the next commit.
     uncommitted: Tallies,
@@ -315,17 +326,20 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // Under load too: what is old must go then most of all.
-            if looked.elapsed() >= pause {
+            let is_time = looked.elapsed() >= pause;
+            self.guard.tend(&self.connection, is_time);
+            if is_time && self.condition.refusal().is_none() {
                 self.write_tallies();
                 pause = if self.prune() { BEHIND } else { IDLE };
                 looked = Instant::now();
             }
         }
-        self.write_tallies();
+        if self.condition.refusal().is_none() {
+            self.write_tallies();
+        }
         // A clean end leaves no log behind to be recovered.
-        let _ = self
-            .connection
-            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        self.guard.close(&self.connection);
+        let _ = super::file::close(self.connection);
     }
 
     /// Commits a batch that starts with this item; gives back the request that ended the batch.
@@ -349,7 +363,10 @@ impl Writer {
             });
         }
         let (entries, began) = (batch.len(), self.commits.now());
-        let (batch, result) = self.write(batch);
+        let (batch, result) = match self.condition.refusal() {
+            None => self.write(batch),
+            Some(fault) => (untried(batch), Err(fault)),
+        };
         let now = self.commits.over(entries, began, result.is_ok());
         self.counters.clear();
         match result {
@@ -360,7 +377,7 @@ impl Writer {
     }
 
     /// Writes a batch in one transaction; gives what is left of its items, all of them in any case.
-    fn write(&mut self, batch: Vec<Item>) -> (Vec<Applying>, rusqlite::Result<()>) {
+    fn write(&mut self, batch: Vec<Item>) -> (Vec<Applying>, Result<(), StoreFault>) {
         let sql = &self.connection;
         let counters = &mut self.counters;
         let mut ended = EndedRuns::default();
@@ -400,8 +417,13 @@ impl Writer {
             // The rollback can fail only where the transaction is gone already.
             let _ = sql.execute_batch("ROLLBACK");
         }
+        let result = result.map_err(StoreFault::from);
         if result.is_ok() {
             self.uncommitted.clear();
+        }
+        // What was committed to files that are gone is lost with them.
+        let result = result.and_then(|()| self.guard.after_commit());
+        if result.is_ok() {
             ended.announce();
         }
         (applying, result)
@@ -411,8 +433,8 @@ impl Writer {
         // A commit with nothing in it goes through on a full disk too.
         let has_written =
             |item: &Applying| matches!(item, Applying::Entry(_, Fate::Written | Fate::Duplicate));
-        if batch.iter().any(has_written) && self.is_failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("the store takes commits again");
+        if batch.iter().any(has_written) {
+            self.condition.has_committed();
         }
         let mut rings = Rings::default();
         for item in batch {
@@ -462,11 +484,8 @@ impl Writer {
         }
     }
 
-    fn failed(&mut self, batch: Vec<Applying>, error: &rusqlite::Error) {
-        if !self.is_failing.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
-        }
-        let fault = StoreFault(error.to_string().into());
+    fn failed(&mut self, batch: Vec<Applying>, fault: &StoreFault) {
+        self.condition.commit_failed(fault);
         for item in &batch {
             if let Applying::Entry(entry, _) = item {
                 entry.progress.start_new_run(entry.run);
@@ -474,7 +493,7 @@ impl Writer {
         }
         for item in batch {
             match item {
-                Applying::Entry(entry, _) => void(*entry, &fault),
+                Applying::Entry(entry, _) => void(*entry, fault),
                 Applying::After(done, progress, run) => after(done, &progress, run),
                 Applying::Run(done) => done(Err(fault.clone())),
             }
@@ -483,22 +502,39 @@ impl Writer {
 
     /// Writes what was counted besides entries. Where that fails it is kept for the next commit.
     fn write_tallies(&mut self) {
-        if !self.uncommitted.is_empty()
-            && in_transaction(&self.connection, |sql| self.uncommitted.flush(sql)).is_ok()
-        {
-            self.uncommitted.clear();
+        if self.uncommitted.is_empty() {
+            return;
+        }
+        match in_transaction(&self.connection, |sql| self.uncommitted.flush(sql)) {
+            Ok(()) => self.uncommitted.clear(),
+            Err(error) => {
+                let fault = StoreFault::from(error);
+                self.condition
+                    .report("what was counted can't be written", &fault);
+            }
         }
     }
 
     /// Deletes some of what is old; says whether there is more.
     fn prune(&mut self) -> bool {
-        self.pruner
-            .step(&self.connection, now_ms())
-            .unwrap_or_else(|error| {
-                tracing::warn!(%error, "old rows could not be deleted; it is tried again");
-                false
-            })
+        let time = self.guard.time(&self.connection);
+        let pruned = time.and_then(|now| self.pruner.step(&self.connection, now));
+        pruned.unwrap_or_else(|error| {
+            let fault = StoreFault::from(error);
+            self.condition.report("old rows can't be deleted", &fault);
+            false
+        })
     }
+}
+
+/// What is left of items of which none is tried.
+fn untried(batch: Vec<Item>) -> Vec<Applying> {
+    let untried = |item| match item {
+        Item::Entry(entry) => Applying::Entry(entry, Fate::Void),
+        Item::After(done, progress, run) => Applying::After(done, progress, run),
+        Item::Run(step) => Applying::Run(step(None)),
+    };
+    batch.into_iter().map(untried).collect()
 }
 
 /// Who is to be woken after a commit.
@@ -619,7 +655,7 @@ mod tests {
             readings: Readings::default(),
         });
         let session = Session::new(source, 0, 7, 10, Signal::default());
-        let (_, share) = session.take(7, 1);
+        let (_, share) = session.take(7, 1, None);
         let entry = Entry {
             participant: 1,
             generation: 1,

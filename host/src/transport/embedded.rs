@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::stop::RingsAtStop;
 use super::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 use crate::signal::Signal;
-use crate::store::{Reader, Store};
+use crate::store::{Reader, Store, StoreFault};
 
 /// Records read at once.
 const PAGE: usize = 256;
@@ -138,7 +138,8 @@ impl Consumer {
                 Ok(true) => {}
                 Ok(false) => bell.wait(seen, PATIENCE),
                 Err(error) => {
-                    tracing::error!(topic = %self.source.topic, %error, "the log can't be read; it is tried again");
+                    let condition = self.store.condition();
+                    condition.report("the log can't be read from the store", &fault(&error));
                     pause(stop, &bell);
                 }
             }
@@ -176,10 +177,21 @@ impl Consumer {
                 }
                 any = true;
                 *next = record.position.offset + 1;
-                self.sink.deliver(Delivery::of(session.clone(), record));
+                self.sink
+                    .deliver(Delivery::of(session.clone(), record, None));
             }
         }
         Ok(any)
+    }
+}
+
+fn fault(error: &anyhow::Error) -> StoreFault {
+    if let Some(fault) = error.downcast_ref::<StoreFault>() {
+        return fault.clone();
+    }
+    match error.downcast_ref::<rusqlite::Error>() {
+        Some(error) => StoreFault::from(error),
+        None => StoreFault(error.to_string().into()),
     }
 }
 

@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::session::{Extent, Readings, Session, Share, Source, UNDER_WAY_BYTES};
+pub use crate::session::{Extent, Proof, Readings, Session, Share, Source, UNDER_WAY_BYTES};
 use crate::store::Reader;
 
 /// A record on its way to the rules.
@@ -39,9 +39,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Takes a record that is read in a session.
-    fn of(session: Arc<Session>, record: Record) -> Self {
-        let (may_repeat, share) = session.take(record.position.offset, weight(&record));
+    /// Takes a record that is read in a session; `proof` is what it is known again by, where that is of interest.
+    fn of(session: Arc<Session>, record: Record, proof: Option<Proof>) -> Self {
+        let (may_repeat, share) = session.take(record.position.offset, weight(&record), proof);
         Self {
             session,
             may_repeat,
@@ -136,6 +136,11 @@ pub trait Transport: Send + Sync {
 
     /// Why records don't flow at the moment, if they don't.
     fn trouble(&self) -> Option<String>;
+
+    /// What stands still until an operator acts, if anything does.
+    fn halted(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Records of one partition that may be under way at once.

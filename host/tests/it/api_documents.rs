@@ -164,7 +164,20 @@ fn the_document_says_what_can_be_asked_and_what_is_answered() {
     );
     assert_eq!(asked.status, 201, "{}", asked.text());
     is_documented(&order, "post", "/orders", &asked);
-    for id in ["1", "2", "abc", "%ff"] {
+    let waited = [("prefer", "wait=25")];
+    let waited = post(
+        "order",
+        "/orders",
+        &waited,
+        r#"{"customerId":1,"orderTotal":{"amount":1}}"#,
+    );
+    assert!(waited.header("preference-applied").is_some());
+    assert!(
+        waited.json().get("customerId").is_none(),
+        "what the read answers"
+    );
+    is_documented(&order, "post", "/orders", &waited);
+    for id in ["1", "2", "3", "abc", "%ff"] {
         let read = host.get("order", &format!("/orders/{id}"));
         is_documented(&order, "get", "/orders/{orderId}", &read);
         let read = host.get("customer", &format!("/customer/{id}"));

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::expect::{connect, until};
+use crate::store_file::{execute, rows};
 use crate::support::{Start, saga, signal};
 
 /// Exit code, standard output and standard error of a call that ends by itself.
@@ -182,4 +183,62 @@ fn colours_are_for_terminals_unless_they_are_asked_for() {
         assert_eq!(host.log().contains('\u{1b}'), is_coloured, "{name}={value}");
         assert!(host.wait().success());
     }
+}
+
+#[test]
+fn where_a_partition_is_read_on_is_chosen_for_a_host_that_is_stopped() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let seek = |further: &[&str]| {
+        let arguments = ["seek", "orderTopic", "3", "70", "--data", path];
+        call(saga().args(arguments).args(further))
+    };
+    let fails = |further: &[&str], code: i32, words: &[&str]| {
+        let (found, out, err) = seek(further);
+        assert_eq!((found, out.as_str()), (Some(code), ""), "{err}");
+        words
+            .iter()
+            .for_each(|word| assert!(err.contains(word), "{err}"));
+    };
+    fails(&[], 64, &["there is no store in", path]);
+    assert!(!data.path().join("saga.db").exists(), "none is made");
+    let host = Start::new(&["customer", "order"], data.path()).start();
+    fails(&[], 73, &["another saga process is using it"]);
+    assert!(host.stop().success());
+    fails(&[], 64, &["partition 3: nothing was read of it over Kafka"]);
+    for group in ["first", "second"] {
+        let row = format!(
+            "INSERT INTO offsets (consumer, topic, partition, next_offset, last_time, last_print)
+             SELECT 'kafka:customer/{group}', id, 3, 100, 5, 6 FROM topics WHERE name = 'orderTopic'"
+        );
+        assert_eq!(execute(data.path(), &row), 1);
+    }
+    let known = "topic orderTopic, partition 3, --group second, up to offset 100";
+    fails(&[], 64, &["choose one by --group", known]);
+    fails(
+        &["--group", "third"],
+        64,
+        &["nothing was read of it", known],
+    );
+
+    let (code, out, err) = seek(&["--group", "second"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    for expected in [
+        "in group second: read on from offset 70; it was 100",
+        "--as-new",
+    ] {
+        assert!(out.contains(expected), "{out}");
+    }
+    let (code, out, _) = seek(&["--group", "second", "--as-new"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("without a ce_id are new ones"), "{out}");
+    let query = "SELECT consumer, next_offset, last_print, log IS NULL FROM offsets
+                 WHERE consumer GLOB 'kafka:*' ORDER BY consumer";
+    assert_eq!(
+        rows(data.path(), query),
+        [
+            ["kafka:customer/first", "100", "6", "1"],
+            ["kafka:customer/second", "70", "NULL", "0"]
+        ]
+    );
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use saga_host::api::problems::Kind;
 
+use crate::author;
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
@@ -71,20 +73,13 @@ fn every_dependency_has_its_reason_in_the_architecture() {
 }
 
 #[test]
-fn the_rule_that_the_readme_shows_is_the_one_that_runs() {
+fn the_sdk_shows_the_crate_that_the_readme_shows() {
+    let sdk = std::fs::read_to_string(root().join("sdk/src/lib.rs")).unwrap();
+    let sdk = sdk.replace("//! ", "").replace("//!\n", "\n");
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let rules = std::fs::read_to_string(root().join("plugins/customer/src/lib.rs")).unwrap();
-    let shown: Vec<_> = readme
-        .split("```rust\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-        .collect();
-    assert!(!shown.is_empty());
-    for text in shown {
-        assert!(
-            rules.contains(text),
-            "not in plugins/customer/src/lib.rs:\n{text}"
-        );
+    for language in ["rust", "toml"] {
+        let listing = author::listing(&readme, language);
+        assert!(sdk.contains(&listing), "not in sdk/src/lib.rs:\n{listing}");
     }
 }
 

@@ -185,7 +185,7 @@ fn invariant_7_a_recorded_decision_comes_out_the_same_when_it_is_run_again() {
     let data = tempfile::tempdir().unwrap();
     let journal = decisions(data.path());
     let runtime = Runtime::new(GuestLimits::default()).unwrap();
-    let cache = CodeCache::new(data.path().join("replay"));
+    let cache = CodeCache::new(data.path());
     let builds: HashMap<&str, Component> = ["customer", "order"]
         .into_iter()
         .map(|name| (name, load(&runtime, &cache, name)))
@@ -193,7 +193,7 @@ fn invariant_7_a_recorded_decision_comes_out_the_same_when_it_is_run_again() {
     // Once with the instance that the entries before were run on, once with a fresh one for each, last first.
     let mut reused: HashMap<&str, _> = builds
         .iter()
-        .map(|(name, build)| (*name, build.instance()))
+        .map(|(name, build)| (*name, build.instance().unwrap()))
         .collect();
     for entry in &journal {
         replay(
@@ -204,7 +204,7 @@ fn invariant_7_a_recorded_decision_comes_out_the_same_when_it_is_run_again() {
     for entry in journal.iter().rev() {
         let build = &builds[entry.participant.as_str()];
         assert_eq!(build.digest(), entry.digest);
-        replay(build.instance().as_mut(), entry);
+        replay(build.instance().unwrap().as_mut(), entry);
     }
     assert!(
         journal

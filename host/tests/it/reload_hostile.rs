@@ -36,7 +36,7 @@ fn refused() -> Vec<(Value, &'static str, &'static str)> {
         (migrate("trap"), "probe", "trap"),
         (migrate("spin"), "probe", "out-of-fuel"),
         (migrate("garbage"), "probe", "bad-output"),
-        (migrate("fail"), "probe", "could migrate none"),
+        (migrate("fail"), "probe", "can't read the state of "),
     ]
 }
 

@@ -34,7 +34,7 @@ pub fn first() -> Chameleon {
     }))
 }
 
-fn commands() -> Vec<Value> {
+pub fn commands() -> Vec<Value> {
     let command = |name: &str, method: &str, path: &str| json!({"name": name, "method": method, "path": path});
     vec![
         command("count", "POST", "/counters/{key}"),
@@ -62,7 +62,7 @@ fn post(host: &Host, path: &str) {
 }
 
 /// A host with the first build, which has decided on a command twice.
-fn start(data: &Path) -> Host {
+pub fn start(data: &Path) -> Host {
     let path = data.join("chameleon.wasm");
     first().write(&path);
     let host = chameleon::start(&path, data)
@@ -97,7 +97,7 @@ fn reasons(told: &Value) -> Vec<String> {
 
 /// Applies these bytes, which must be refused by this check for a reason that says so; looks everywhere where
 /// that has to be told.
-fn refuses(host: &Host, data: &Path, bytes: &[u8], check: &str, says: &str) {
+pub fn refuses(host: &Host, data: &Path, bytes: &[u8], check: &str, says: &str) {
     let path = data.join("candidate.wasm");
     std::fs::write(&path, bytes).unwrap();
     let path = path.to_str().unwrap();
@@ -208,7 +208,7 @@ fn what_cannot_be_loaded_is_refused() {
 }
 
 /// Uses all that can be dropped.
-fn use_everything(host: &Host, data: &Path) {
+pub fn use_everything(host: &Host, data: &Path) {
     post(host, "/told/k");
     post(host, "/asked/k");
     post(host, "/timers/k");
@@ -386,15 +386,15 @@ fn what_breaks_on_what_was_recorded_is_refused() {
         ),
         (
             migrating(json!("trap")),
-            "broke when it migrated the state of k from version 2: trap",
+            "can't read the state of k (version 2): trap",
         ),
         (
             migrating(json!("garbage")),
-            "broke when it migrated the state of k from version 2: bad-output",
+            "can't read the state of k (version 2): bad-output",
         ),
         (
             migrating(json!("fail")),
-            "could migrate none of 1 stored states, such as that of k",
+            "can't read the state of k (version 2): the settings refuse to migrate from version 2",
         ),
     ] {
         refuses(&host, data.path(), &build.bytes(), "probe", says);

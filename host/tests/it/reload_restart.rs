@@ -189,7 +189,7 @@ fn a_start_that_is_told_to_take_the_file_checks_it_like_a_swap() {
         ),
         (
             with(json!({"handle": {"count": "trap"}})),
-            "broke on the recorded message",
+            "can't decide on the recorded command ",
         ),
     ] {
         fs::write(&path, bytes).unwrap();

@@ -75,7 +75,7 @@ fn a_state_is_migrated_in_the_turn_that_next_reads_it() {
     assert_eq!(
         (
             &applied["probe"]["states"],
-            &applied["probe"]["states_not_migrated"]
+            &applied["probe"]["states_not_read"]
         ),
         (&json!(6), &json!(0)),
         "{applied}"
@@ -181,27 +181,45 @@ fn a_build_that_wrote_no_state_can_be_gone_back_from_and_one_that_did_cannot() {
     assert!(host.stop().success());
 }
 
-/// A host of which the aggregate `bad` (count 3) can't be migrated by the active build, and others can.
+/// A host of which the aggregate `bad` (count 3) can't be migrated by the active build, and others can. It was not tried
+/// beforehand.
 fn with_a_bad_one(data: &Path) -> Host {
-    let host = start(data);
+    let path = data.join("chameleon.wasm");
+    build(1, json!("ok")).write(&path);
+    let host = chameleon::start(&path, data)
+        .setting("reload.watch_ms", 0)
+        .setting("reload.probe_inputs", 0)
+        .start();
     for key in ["bad", "bad", "bad", "good", "other"] {
         count(&host, key);
     }
     let applied = swap(&host, &build(2, json!({"fail-if": {"count": 3}})));
-    assert_eq!(
-        (
-            &applied["probe"]["states"],
-            &applied["probe"]["states_not_migrated"]
-        ),
-        (&json!(3), &json!(1)),
-        "{applied}"
-    );
+    assert_eq!(applied["probe"]["states"], 0, "{applied}");
     assert_eq!(
         told(&host)["quarantine"]["count"],
         0,
         "nothing has asked for it yet"
     );
     host
+}
+
+#[test]
+fn a_build_that_cannot_migrate_one_of_the_stored_states_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let host = start(data);
+    for key in ["bad", "bad", "bad", "good", "other"] {
+        count(&host, key);
+    }
+    let refused = chameleon::apply(&host, &build(2, json!({"fail-if": {"count": 3}})));
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    let reasons = refused.json()["reasons"].clone();
+    assert_eq!(
+        reasons[0],
+        "can't read the state of bad (version 1): the settings refuse to migrate from version 1"
+    );
+    assert_eq!(count(&host, "bad"), json!({"count": 4, "by": "1.0.0"}));
+    assert!(host.stop().success());
 }
 
 fn post(host: &Host, key: &str) -> crate::support::Response {
@@ -265,7 +283,15 @@ fn a_state_that_cannot_be_migrated_costs_its_aggregate_and_no_other() {
     let host = start(data);
     problem(&post(&host, "bad"), 503, "quarantined");
     assert_eq!(count(&host, "other")["count"], 2);
-    swap(&host, &build(3, json!("ok")));
+    let applied = swap(&host, &build(3, json!("ok")));
+    assert_eq!(
+        (
+            &applied["probe"]["quarantined"],
+            &applied["probe"]["quarantined_read"]
+        ),
+        (&json!(1), &json!(1)),
+        "{applied}"
+    );
     until("what was parked is decided", || number(data, parked) == 0);
     let counted = json!({"count": 5, "by": "3.0.0", "migrated_from": 1});
     assert_eq!(count(&host, "bad"), counted);

@@ -120,13 +120,28 @@ impl Cluster {
 
     /// Where the next record goes, by partition.
     pub fn ends(&self, topic: &str) -> Vec<i64> {
+        let extents = self.extents(topic);
+        extents.into_iter().map(|(_, end)| end).collect()
+    }
+
+    /// Where the first record is that is there, by partition.
+    pub fn begins(&self, topic: &str) -> Vec<i64> {
+        let extents = self.extents(topic);
+        extents.into_iter().map(|(begin, _)| begin).collect()
+    }
+
+    fn extents(&self, topic: &str) -> Vec<(i64, i64)> {
         (0..self.partitions(topic))
             .map(|partition| {
                 let partition = i32::try_from(partition).unwrap();
-                self.client
-                    .fetch_watermarks(topic, partition, PATIENCE)
-                    .unwrap()
-                    .1
+                let start = Instant::now();
+                loop {
+                    match self.client.fetch_watermarks(topic, partition, PATIENCE) {
+                        Ok(extent) => return extent,
+                        // Nobody leads the partition yet.
+                        Err(error) => assert!(start.elapsed() < PATIENCE, "{topic}: {error}"),
+                    }
+                }
             })
             .collect()
     }

@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Test> {
             topics_that_cannot_be_created_are_waited_for;
         tools: records_deleted_before_they_were_read_are_said_and_the_rest_is_read,
             records_that_were_all_deleted_are_said_before_the_next_one_comes,
+            records_that_were_deleted_before_anything_was_read_are_said_once,
             a_topic_that_is_deleted_is_created_anew,
             a_topic_made_anew_while_its_reader_was_away_is_read_from_its_beginning,
     ]
@@ -167,6 +168,29 @@ fn records_that_were_all_deleted_are_said_before_the_next_one_comes(cluster: &Cl
     assert_eq!(about.len(), 2, "one for each partition: {about:?}");
     stop_having_decided(&saga, [customers, orders], 2 * CUSTOMERS);
     nothing_is_said_after_a_restart(&saga);
+}
+
+fn records_that_were_deleted_before_anything_was_read_are_said_once(cluster: &Cluster) {
+    let saga = Saga::new(cluster, 2);
+    let orders = saga.start("order");
+    let ids: Vec<u64> = (1..=CUSTOMERS as u64).collect();
+    place_one_each(&orders, &ids);
+    until_published(cluster, &saga.order_topic, CUSTOMERS);
+    let ends = cluster.ends(&saga.order_topic);
+    delete_until(cluster, &saga, [ends[0], 0]);
+    let said = format!(
+        "topic {}, partition 0, begins at offset {}: what was before was deleted",
+        saga.order_topic, ends[0]
+    );
+    let begins = "begins at offset";
+    let customers = saga.start("customer");
+    customers.log_until(&said);
+    assert_eq!(lines(&customers, begins).len(), 1, "nothing of the other");
+    assert!(customers.stop().success());
+    let customers = saga.start("customer");
+    assert_eq!(decided(&orders, place(&orders, 1, json!(1))), "REJECTED");
+    let said = lines(&customers, begins);
+    assert_eq!(said.len(), 1, "over both starts: {said:?}");
 }
 
 /// Deletes the records of the order topic before these offsets, by partition.

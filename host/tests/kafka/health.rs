@@ -15,14 +15,20 @@ pub struct Health {
 
 /// Asks a host, which must take requests.
 pub fn health(host: &Host) -> Health {
+    let (status, health) = asked(host);
+    assert_eq!(status, 200, "{health:?}");
+    health
+}
+
+fn asked(host: &Host) -> (u16, Health) {
     let answer: Response = request("GET", &format!("{}/readyz", host.admin()), &[], b"");
-    assert_eq!(answer.status, 200, "{}", answer.text());
     let told = answer.json();
     let text = |field: &str| told[field].as_str().unwrap_or_default().to_owned();
-    Health {
+    let health = Health {
         status: text("status"),
         transport: text("transport"),
-    }
+    };
+    (answer.status, health)
 }
 
 /// Waits until all of these hosts have nothing to complain of.
@@ -48,6 +54,18 @@ pub fn until_degraded(host: &Host, words: &[&str]) {
         (
             health.status == "degraded" && is_said,
             format!("degraded with {words:?}; it is {health:?}"),
+        )
+    });
+}
+
+/// Waits until a host is not ready, and says all of this of why.
+pub fn until_unavailable(host: &Host, words: &[&str]) {
+    until_so(host, || {
+        let (status, health) = asked(host);
+        let is_said = words.iter().all(|word| health.transport.contains(word));
+        (
+            status == 503 && health.status == "unavailable" && is_said,
+            format!("unavailable with {words:?}; it is {health:?}"),
         )
     });
 }

@@ -57,11 +57,13 @@ mod secure;
 
 mod anew;
 mod authorized;
+mod cut_logs;
 mod faults_broker;
 mod faults_log;
 mod faults_size;
 mod groups;
 mod kills;
+mod late_records;
 mod one_host;
 mod partitions;
 mod secured;
@@ -94,6 +96,8 @@ fn main() -> ExitCode {
         swap::tests(),
         faults_log::tests(),
         faults_size::tests(),
+        late_records::tests(),
+        cut_logs::tests(),
         wire::tests(),
         groups::tests(),
         partitions::tests(),

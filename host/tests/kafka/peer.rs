@@ -2,7 +2,7 @@
 //!
 //! librdkafka underneath, as any client may be. Must not know the host.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
@@ -120,6 +120,15 @@ impl Speaker {
     /// Says a value and nothing else.
     pub fn say(&self, topic: &str, value: &str) {
         self.send(BaseRecord::to(topic).payload(value));
+    }
+
+    /// Says it with the time of so long ago.
+    pub fn say_of(&self, topic: &str, value: &str, ago: Duration) {
+        let time = (SystemTime::now() - ago)
+            .duration_since(UNIX_EPOCH)
+            .unwrap();
+        let time = i64::try_from(time.as_millis()).unwrap();
+        self.send(BaseRecord::to(topic).payload(value).timestamp(time));
     }
 
     /// Says it as an event with this id.

@@ -5,6 +5,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -129,12 +130,20 @@ impl Start {
     }
 }
 
-/// Lets all tests share one cache of compiled code: compiling takes longer than most of them.
+/// Lets all tests share one cache of compiled code, with its key: compiling takes longer than most of them.
 fn share_compiled_code(data: &Path) {
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code");
-    std::fs::create_dir_all(&shared).unwrap();
-    // At a later start it is there already.
+    let _ = std::fs::DirBuilder::new().mode(0o700).create(&shared);
+    // At a later start both are there already.
     let _ = std::os::unix::fs::symlink(shared, data.join("code"));
+    let key = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(data.join("code.key"));
+    if let Ok(mut key) = key {
+        key.write_all(&[7; 32]).unwrap();
+    }
 }
 
 /// Waits for a program to end by itself; gives its status and what it said on standard error.
@@ -283,6 +292,12 @@ impl Host {
     /// What it has logged so far, earlier starts on the same data directory included.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Where its log is.
+    #[allow(dead_code, reason = "one of the test binaries has no need of it")]
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// Waits until its log says something.

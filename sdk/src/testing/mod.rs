@@ -283,7 +283,7 @@ impl<P: Participant> Scenario<P> {
         if self.key.is_some() {
             return self.key_or_default();
         }
-        let body: Option<serde_json::Value> = serde_json::from_str(body).ok();
+        let body: Option<serde_json::Value> = codec::decode(body).ok();
         match body.as_ref().and_then(|body| body.pointer(pointer)) {
             Some(serde_json::Value::String(key)) => key.clone(),
             Some(serde_json::Value::Number(key)) => key.to_string(),

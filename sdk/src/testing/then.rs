@@ -222,7 +222,7 @@ impl<P: Participant> Then<P> {
 #[track_caller]
 fn same<T: Serialize + ?Sized>(what: &str, actual: &str, expected: &T) {
     let expected = codec::encode(expected, "the expected value");
-    let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let parse = |text: &str| codec::decode::<Value>(text).ok();
     assert!(
         parse(actual).is_some() && parse(actual) == parse(&expected),
         "{what} differs:\n expected {expected}\n got      {actual}"

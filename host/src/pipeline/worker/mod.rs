@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use saga_core::rules::Rules;
 
 use super::active::Active;
 use super::decide::Decider;
@@ -32,6 +33,7 @@ use super::recent::Recent;
 use super::turn::Turn;
 use super::turnover::Slot;
 use super::waiting::WaitingKeys;
+use crate::machine;
 use crate::metrics::turns::Generation;
 use crate::store::{Progress, Reader};
 
@@ -66,14 +68,14 @@ pub(super) struct Place {
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
-        active: Arc<Active>,
+        (active, rules): (Arc<Active>, Box<dyn Rules + Send>),
         reader: Reader,
         place: Place,
     ) -> Self {
         let progress = Arc::<Progress>::default();
         let counted = (shared.turns).generation(active.digest(), active.description());
         Self {
-            decider: Decider::new(shared.clone(), active, reader, progress.clone()),
+            decider: Decider::new(shared.clone(), active, rules, reader, progress.clone()),
             shared,
             turns: place.turns,
             turnovers: place.turnovers,
@@ -98,8 +100,12 @@ impl Worker {
             }
             // One message, then one turn: neither waits for all of the other.
             self.offer_parked();
+            // While the machine lacks something, a worker that has nothing else to do looks whether it is there again.
+            let is_lacking = self.shared.machine.is_lacking();
+            let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
             let due = [self.waiting.next_due(), self.held.next_due()];
-            let turn = match due.into_iter().flatten().min() {
+            let due = due.into_iter().flatten().min();
+            let turn = match due.or_else(look) {
                 None => self
                     .turns
                     .recv()
@@ -111,6 +117,7 @@ impl Worker {
                     self.shared.turns.taken_up(turn.since());
                     self.offer(turn);
                 }
+                Err(RecvTimeoutError::Timeout) if due.is_none() => self.decider.prepare(),
                 Err(RecvTimeoutError::Timeout) => {}
                 // What waits comes again after the next start.
                 Err(RecvTimeoutError::Disconnected) => return,

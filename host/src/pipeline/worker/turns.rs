@@ -95,6 +95,9 @@ impl Worker {
         if !self.is_checked(&turn) {
             return check_again(turn);
         }
+        if let Some(gone) = self.shared.store.condition().loss() {
+            return reply(turn, Answer::StoreFailed(gone));
+        }
         let message = &turn.envelope.message;
         let _span = self.span(message).entered();
         self.count_read(message);
@@ -131,7 +134,7 @@ impl Worker {
     fn undecided(&mut self, turn: CommandTurn, undecided: Undecided) {
         let end = match undecided {
             Undecided::Malformed(_) => End::Malformed,
-            Undecided::RetryLater(_) => End::Retry,
+            Undecided::RetryLater(_) | Undecided::Machine(_) => End::Retry,
             Undecided::Store(_) => End::Void,
             Undecided::Broke(_) | Undecided::NotMigrated(_) => End::Fault,
         };
@@ -180,6 +183,10 @@ impl Worker {
             Ok(false) => self.decider.decide(&turn.envelope),
             Err(error) => Err(error.into()),
         };
+        // That was no attempt.
+        if let Err(Undecided::Machine(_)) = decided {
+            turn.trial.spare();
+        }
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
@@ -215,7 +222,12 @@ impl Worker {
         let span = self.span(&turn.envelope.message);
         span.record("attempt", turn.trial.attempts);
         let _span = span.entered();
-        match self.decide_timer(&turn.envelope) {
+        let decided = self.decide_timer(&turn.envelope);
+        // That was no attempt.
+        if let Err(Undecided::Machine(_)) = decided {
+            turn.trial.spare();
+        }
+        match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
                 let measured = self.measured(&turn.envelope.message, End::Decided, turn.since);
@@ -297,7 +309,7 @@ impl Worker {
                 let given_up = GivenUp::malformed(reason);
                 self.put_aside(taken, record, None, given_up, (1, since));
             }
-            Err(error) => self.store_failed(&taken, &StoreFault(error.to_string().into())),
+            Err(error) => self.store_failed(&taken, &error.into()),
         }
     }
 
@@ -311,6 +323,10 @@ impl Worker {
             Undecided::Malformed(reason) => Answer::Malformed(reason),
             Undecided::RetryLater(reason) => Answer::TryLater(reason),
             Undecided::Store(fault) => Answer::StoreFailed(fault),
+            Undecided::Machine(fault) => Answer::TryLater(format!(
+                "the machine lacks {}; nothing was changed",
+                fault.detail
+            )),
             Undecided::Broke(fault) => self.broke(message, fault),
             Undecided::NotMigrated(fault) => {
                 self.note_quarantine(message, &fault);
@@ -331,7 +347,8 @@ impl Worker {
 
     /// The store can't be read: what was taken comes again when it can.
     pub(super) fn store_failed(&self, taken: &Taken, fault: &StoreFault) {
-        tracing::error!(participant = %self.shared.name, %fault, "the store can't be read; records are read again");
+        let condition = self.shared.store.condition();
+        condition.report("the store can't be read for a record", fault);
         taken.session.cancel();
         std::thread::sleep(STORE_RETRY);
     }

@@ -15,7 +15,7 @@ const CLOSING: Duration = Duration::from_millis(600);
 /// Passes on a line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     // Each attempt to connect, each second, is one of these; that brokers can't be reached, and that a client
-    // came to its end, is said once, by us. No news either: a property that is for the other kind of client, and an offset that
+    // came to its end, and what was lost where an offset is not there any more, is said once, by us. No news either: a property that is for the other kind of client, and an offset that
     // was not committed because the group was just changing.
     let repeated = matches!(
         facility,
@@ -29,6 +29,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
             | "SESSTMOUT"
             | "REQTMOUT"
             | "GETPID"
+            | "OFFSET"
     );
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical

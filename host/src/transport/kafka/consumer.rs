@@ -287,6 +287,7 @@ impl Consumer {
         if self.client.context().is_outdated() {
             return Err(Ended::AnotherTopic);
         }
+        self.client.context().stop_at_other_logs(&self.client);
         Ok(())
     }
 

@@ -5,35 +5,40 @@
 
 use rdkafka::message::{BorrowedHeaders, Header, Headers, OwnedHeaders};
 use saga_core::record::{Attributes, Record, header};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
+use crate::clock::rfc3339;
 use crate::panics;
 
 /// Media type of the value of an event.
 const JSON: &str = "application/json";
 
-/// What the headers of a record say; of a repeated header the last one counts, as it does for Kafka's own
-/// clients.
-pub(super) fn read(headers: Option<&BorrowedHeaders>) -> Attributes {
+/// What the headers of a record say, and when it was made, in milliseconds since the Unix epoch, if they say that; of a repeated header
+/// the last one counts, as it does for Kafka's own clients.
+pub(super) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64>) {
     let Some(headers) = headers else {
-        return Attributes::default();
+        return Default::default();
     };
     // The client library panics on a header name that is not UTF-8. Such a record still has to be
     // read, or it would come again for ever.
     let read = panics::caught(|| {
-        let mut attributes = Attributes::default();
+        let (mut attributes, mut made_at) = Default::default();
         for header in headers.iter() {
-            if let Some(to) = attribute(&mut attributes, header.key) {
+            if header.key == header::TIME {
+                made_at = header.value.and_then(unix_millis);
+            } else if let Some(to) = attribute(&mut attributes, header.key) {
                 *to = header
                     .value
                     .and_then(|value| std::str::from_utf8(value).ok())
                     .map(str::to_owned);
             }
         }
-        attributes
+        (attributes, made_at)
     });
     read.unwrap_or_else(|| {
         tracing::warn!("a record has a header whose name is not UTF-8; its headers are ignored");
-        Attributes::default()
+        Default::default()
     })
 }
 
@@ -87,26 +92,11 @@ fn attribute<'a>(attributes: &'a mut Attributes, name: &str) -> Option<&'a mut O
     })
 }
 
-/// A time in milliseconds since the Unix epoch as RFC 3339 in UTC.
-fn rfc3339(unix_millis: u64) -> String {
-    let (seconds, millis) = (unix_millis / 1_000, unix_millis % 1_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days to a date of the Gregorian calendar, counted in eras of 400 years that start on 1 March.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+/// The milliseconds since the Unix epoch of a time in RFC 3339; none where it is no such time, or before that.
+fn unix_millis(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
 #[cfg(test)]
@@ -151,7 +141,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        assert_eq!(read(Some(write(&record(full())).as_borrowed())), full());
+        let record = record(full());
+        let (attributes, made_at) = read(Some(write(&record).as_borrowed()));
+        assert_eq!((attributes, made_at), (full(), Some(record.timestamp)));
     }
 
     #[test]
@@ -175,7 +167,7 @@ mod tests {
     #[test]
     fn a_record_without_attributes_claims_nothing() {
         assert_eq!(write(&record(Attributes::default())).count(), 0);
-        assert_eq!(read(None), Attributes::default());
+        assert_eq!(read(None), Default::default());
     }
 
     #[test]
@@ -189,7 +181,7 @@ mod tests {
             ..Attributes::default()
         }));
         assert_eq!(names(&headers), ["dlq_reason", "__TypeId__"]);
-        assert_eq!(read(Some(headers.as_borrowed())), Attributes::default());
+        assert_eq!(read(Some(headers.as_borrowed())), Default::default());
     }
 
     #[test]
@@ -211,7 +203,7 @@ mod tests {
                 key: "traceparent",
                 value: None,
             });
-        let attributes = read(Some(headers.as_borrowed()));
+        let (attributes, _) = read(Some(headers.as_borrowed()));
         assert_eq!(
             attributes,
             Attributes {
@@ -241,18 +233,25 @@ mod tests {
             answer,
             rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
         );
-        assert_eq!(read(Some(headers.as_borrowed())), Attributes::default());
+        assert_eq!(read(Some(headers.as_borrowed())), Default::default());
     }
 
     #[test]
-    fn times_are_dates_of_the_calendar() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+    fn times_of_others_are_read_in_every_form_that_the_standard_has() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2023-11-14T22:13:20.123Z", Some(1_700_000_000_123)),
+            ("2023-11-14T22:13:20.1239Z", Some(1_700_000_000_123)),
+            ("2023-11-14T23:13:20+01:00", Some(1_700_000_000_000)),
+            ("1969-12-31T23:59:59Z", None),
+            ("yesterday", None),
+            ("", None),
         ] {
-            assert_eq!(rfc3339(millis), text);
+            assert_eq!(unix_millis(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(unix_millis(b"\xff"), None);
+        for millis in [0, 951_782_400_000, 4_107_542_400_000] {
+            assert_eq!(unix_millis(rfc3339(millis).as_bytes()), Some(millis));
         }
     }
 }

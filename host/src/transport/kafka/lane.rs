@@ -9,13 +9,13 @@ use rdkafka::types::RDKafkaErrorCode;
 use saga_core::record::Record;
 use saga_core::window::Window;
 
+use super::freshness::Freshness;
 use super::headers;
 use super::relay::RELAY;
 use super::remedy::allow;
 use super::reports::{Reports, Ticket};
 use super::settings::KafkaSettings;
 use super::trouble::Troubles;
-use crate::clock::now_ms;
 use crate::store::{Reader, Store};
 
 /// Records of a lane that are under way at most (invariant 9): several requests' worth, so that the next one is full when one
@@ -37,6 +37,7 @@ pub(super) struct Lane {
     /// What the store says of `progress`.
     written: i64,
     under_way: Window,
+    freshness: Freshness,
     /// Whether the last look found nothing more to send.
     is_at_end: bool,
     blocked: Option<Blocked>,
@@ -84,6 +85,7 @@ impl Lane {
             progress: 0,
             written: 0,
             under_way: Window::new(0, UNDER_WAY),
+            freshness: Freshness::new(),
             is_at_end: false,
             blocked: None,
             careful_until: 0,
@@ -108,6 +110,9 @@ impl Lane {
         let (row, partition) = (self.topic.0, self.partition);
         let stored = reader
             .offset(RELAY, row, partition)
+            .inspect_err(|error| {
+                reader.report("where to publish on can't be read from the store", error)
+            })
             .map_err(|error| error.to_string());
         let progress = stored.and_then(|stored| match stored {
             Some(progress) => Ok(progress),
@@ -135,6 +140,7 @@ impl Lane {
     pub(super) fn start_again(&mut self) {
         self.next = Some(self.progress);
         self.under_way = Window::new(self.progress, UNDER_WAY);
+        self.freshness.restart();
         self.is_at_end = false;
     }
 
@@ -161,6 +167,7 @@ impl Lane {
         let records = match reader.records(&self.topic, self.partition, next, room) {
             Ok(records) => records,
             Err(error) => {
+                reader.report("the outbox can't be read from the store", &error);
                 let topic = self.topic();
                 troubles.error(
                     &self.part,
@@ -195,7 +202,11 @@ impl Lane {
 
     /// Kafka has a record.
     pub(super) fn delivered(&mut self, offset: i64, troubles: &Troubles) {
+        let before = self.progress;
         self.progress = self.under_way.settle(offset);
+        if self.progress > before {
+            self.freshness.progress();
+        }
         if self
             .blocked
             .as_ref()
@@ -238,8 +249,9 @@ impl Lane {
                 &allowed
             }
             RDKafkaErrorCode::InvalidTimestamp => {
-                "its time is not one that the topic takes: see `message.timestamp.before.max.ms` and \
-                 `message.timestamp.after.max.ms` of the topic, and the clocks of this machine and of the broker's"
+                "its time, which is that of sending, is not one that the topic takes: set the clocks of this machine and of \
+                 the broker's right, or raise `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` of \
+                 the topic; it then goes through by itself"
             }
             code if is_unknown(code) => {
                 "the topic was deleted: it is created anew, if this user may do that"
@@ -280,6 +292,12 @@ impl Lane {
         !self.under_way.is_empty()
     }
 
+    /// Whether the client has had a record for so long that its time is an old one. To be asked now and then.
+    pub(super) fn is_stale(&mut self, is_unreachable: bool) -> bool {
+        let waits = self.is_waiting();
+        self.freshness.is_over(waits, is_unreachable)
+    }
+
     /// Whether Kafka has everything that it would take.
     pub(super) fn is_drained(&self) -> bool {
         (self.is_at_end || self.blocked.is_some()) && self.under_way.is_empty()
@@ -317,30 +335,11 @@ fn produce(
         BaseRecord::with_opaque_to(&record.position.topic, ticket).headers(headers::write(record));
     message.key = record.key.as_deref();
     message.payload = record.value.as_deref();
-    message.timestamp = timestamp(record.timestamp, now_ms());
+    // Its time is that of sending: retention goes by it, and the record may have waited for long. `ce_time` says when it was made.
     producer.send(message).map_err(|(error, _)| match error {
         KafkaError::MessageProduction(code) => code,
         other => other
             .rdkafka_error_code()
             .unwrap_or(RDKafkaErrorCode::Unknown),
     })
-}
-
-/// The time that a record is sent with, in milliseconds since the Unix epoch; none where it has none. Brokers refuse times
-/// far ahead of theirs, and a clock that was wrong for a moment must not hold a topic back.
-fn timestamp(made: u64, now: u64) -> Option<i64> {
-    i64::try_from(made.min(now)).ok().filter(|time| *time > 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_record_is_sent_with_a_time_to_come() {
-        assert_eq!(timestamp(5, 7), Some(5));
-        assert_eq!(timestamp(7, 7), Some(7));
-        assert_eq!(timestamp(9_000, 7), Some(7));
-        assert_eq!(timestamp(0, 7), None);
-    }
 }

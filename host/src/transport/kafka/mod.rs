@@ -6,7 +6,7 @@
 //! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
 //! - `extents`: where the partitions that are read begin and end
 //! - `group`, `group_members`: who else reads in a consumer group
-//! - `relay`, `published`, `lane`, `reports`: the outbox on its way to Kafka
+//! - `relay`, `published`, `lane`, `freshness`, `reports`: the outbox on its way to Kafka
 //! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
 //! - `recognition`, `topic_id`, `asker`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
 //! - `native`: questions that librdkafka can ask and its Rust binding can't
@@ -22,6 +22,7 @@ mod assignment;
 mod client;
 mod consumer;
 mod extents;
+mod freshness;
 mod group;
 mod group_members;
 mod headers;
@@ -207,5 +208,9 @@ impl Transport for Kafka {
 
     fn trouble(&self) -> Option<String> {
         self.0.troubles.text()
+    }
+
+    fn halted(&self) -> Option<String> {
+        self.0.troubles.halted()
     }
 }

@@ -58,6 +58,8 @@ pub(super) enum Look {
 /// What is known of the topic that is read.
 pub(super) struct Recognition {
     known: Option<KnownTopic>,
+    /// Whether it was known before this client looked.
+    was_known: bool,
     incarnation: Option<Arc<str>>,
     /// Whether it may be another one by now: nothing is to be delivered.
     is_doubtful: bool,
@@ -85,6 +87,7 @@ impl Recognition {
         let now = Instant::now();
         let mut new = Self {
             known: None,
+            was_known: known.is_some(),
             incarnation: None,
             is_doubtful: true,
             next: now,
@@ -100,6 +103,11 @@ impl Recognition {
     /// Whether it is known which topic it was.
     pub(super) fn is_known(&self) -> bool {
         self.known.is_some()
+    }
+
+    /// Whether that was known before this client looked: what is stored is of this topic.
+    pub(super) fn was_known(&self) -> bool {
+        self.was_known
     }
 
     /// What sets apart positions in it from those in the first topic of its name; none in that one.
@@ -252,11 +260,19 @@ fn note_first(
 ) -> Result<KnownTopic, String> {
     let starts = starts(client, &source.topic).map_err(|error| error.to_string())?;
     let (consumer, row, for_store) = (source.consumer.clone(), source.topic_row, id.clone());
+    let offsets: Vec<_> = (starts.iter())
+        .map(|(partition, first)| (*partition, first.offset))
+        .collect();
     parts
         .store
-        .run(move |sql| first_topic(sql, &consumer, row, &for_store, &starts))
-        .map(|()| KnownTopic { id, is_first: true })
-        .map_err(|error| error.to_string())
+        .run(move |sql| first_topic(sql, &consumer, row, &for_store, &offsets))
+        .map_err(|error| error.to_string())?;
+    for (partition, first) in starts {
+        if !first.is_group && first.offset > 0 {
+            client.context().say_begins_late(partition, first.offset);
+        }
+    }
+    Ok(KnownTopic { id, is_first: true })
 }
 
 /// Writes down that it is another topic now.
@@ -274,8 +290,16 @@ fn note_next(parts: &Parts, source: &Source, id: String) -> Result<KnownTopic, S
         .map_err(|error| error.to_string())
 }
 
+/// Where a partition is read from for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct First {
+    offset: i64,
+    /// Whether the group was there, and not only the beginning of the partition.
+    is_group: bool,
+}
+
 /// Where the group is in each partition, by the brokers; where it was never, the beginning.
-fn starts(client: &BaseConsumer<Assignment>, topic: &str) -> KafkaResult<Vec<(i32, i64)>> {
+fn starts(client: &BaseConsumer<Assignment>, topic: &str) -> KafkaResult<Vec<(i32, First)>> {
     let metadata = client.fetch_metadata(Some(topic), OFFSETS)?;
     let mut partitions = TopicPartitionList::new();
     for partition in metadata
@@ -300,12 +324,13 @@ fn start(
     error: KafkaResult<()>,
     committed: Offset,
     begin: impl FnOnce() -> Result<i64, KafkaError>,
-) -> KafkaResult<i64> {
+) -> KafkaResult<First> {
     error?;
-    match committed {
-        Offset::Offset(offset) => Ok(offset),
-        _ => begin(),
-    }
+    let (offset, is_group) = match committed {
+        Offset::Offset(offset) => (offset, true),
+        _ => (begin()?, false),
+    };
+    Ok(First { offset, is_group })
 }
 
 fn say(assignment: &Assignment, parts: &Parts, source: &Source) {
@@ -401,8 +426,9 @@ mod tests {
     #[test]
     fn where_the_group_was_is_not_guessed() {
         let begin = || Ok(3);
-        assert_eq!(start(Ok(()), Offset::Offset(7), begin), Ok(7));
-        assert_eq!(start(Ok(()), Offset::Invalid, begin), Ok(3));
+        let first = |offset, is_group| Ok(First { offset, is_group });
+        assert_eq!(start(Ok(()), Offset::Offset(7), begin), first(7, true));
+        assert_eq!(start(Ok(()), Offset::Invalid, begin), first(3, false));
         let error = KafkaError::OffsetFetch(RDKafkaErrorCode::UnstableOffsetCommit);
         assert_eq!(
             start(Err(error.clone()), Offset::Invalid, begin),

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
-use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
+use super::freshness::Hold;
 use super::lane::{self, Lane, Refuses, Sent, is_unknown};
 use super::pulse::Pulse;
-use super::reports::Reports;
+use super::reports::{Reports, refusal};
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client};
 use crate::store::{Reader, StoreFault};
@@ -50,6 +50,7 @@ pub(super) struct Relay {
     lanes: Vec<Lane>,
     /// How many of the published topics have their lanes.
     taken_up: usize,
+    hold: Hold,
     /// Progress that the store was given and has not written yet.
     being_written: Option<BeingWritten>,
 }
@@ -92,6 +93,7 @@ impl Relay {
             reader,
             lanes: Vec::new(),
             taken_up: 0,
+            hold: Hold::default(),
             being_written: None,
         })
     }
@@ -156,7 +158,14 @@ impl Relay {
                 tracing::info!("a topic was made anew; the relay's producer starts again with it");
                 return End::Broken;
             }
+            if self.is_stale() {
+                tracing::debug!(
+                    "records wait for long; they are sent anew, with the time of sending"
+                );
+                return End::Broken;
+            }
             self.take_up_topics();
+            let is_held = self.hold.lasts(self.parts.topics.answers());
             let mut any = false;
             for (index, lane) in self.lanes.iter_mut().enumerate() {
                 if !lane.is_ready()
@@ -164,7 +173,7 @@ impl Relay {
                 {
                     continue;
                 }
-                if self.parts.topics.exists(lane.topic()) {
+                if !is_held && self.parts.topics.exists(lane.topic()) {
                     match lane.send(index, &self.reader, producer, &self.parts.troubles) {
                         Sent::Some => any = true,
                         Sent::Nothing => {}
@@ -209,6 +218,18 @@ impl Relay {
         }
     }
 
+    /// Whether the producer has had records for so long that their times are old ones.
+    fn is_stale(&mut self) -> bool {
+        let topics = &self.parts.topics;
+        let (is_unreachable, answers) = (topics.is_unreachable(), topics.answers());
+        let mut lanes = self.lanes.iter_mut();
+        let is_stale = lanes.any(|lane| lane.is_stale(is_unreachable));
+        if is_stale && is_unreachable {
+            self.hold.begin(answers);
+        }
+        is_stale
+    }
+
     /// Makes lanes for the topics that are new.
     fn take_up_topics(&mut self) {
         for (name, row) in self.parts.published.after(self.taken_up) {
@@ -234,28 +255,23 @@ impl Relay {
         if reports.iter().any(|report| report.failure.is_none()) {
             self.parts.troubles.clear(PRODUCER);
         }
-        let mut refused = false;
-        for report in reports {
-            let Some(lane) = self.lanes.get_mut(report.lane) else {
-                continue;
-            };
-            match report.failure {
-                None => lane.delivered(report.offset, &self.parts.troubles),
-                // Those after the first failed because of it, and so did those that say no more than that it is over.
-                Some(_) if refused => {}
-                Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue) => {}
-                Some(code) => {
-                    refused = true;
-                    let who = Refuses::Broker(&self.parts.settings);
-                    lane.block(report.offset, code, who, &self.parts.troubles);
-                    if is_unknown(code) {
-                        self.parts.topics.doubt_topic(lane.topic());
-                    }
-                }
+        for report in reports.iter().filter(|report| report.failure.is_none()) {
+            if let Some(lane) = self.lanes.get_mut(report.lane) {
+                lane.delivered(report.offset, &self.parts.troubles);
+            }
+        }
+        let refusal = refusal(&reports);
+        if let Some((lane, offset, code)) = refusal
+            && let Some(lane) = self.lanes.get_mut(lane)
+        {
+            let who = Refuses::Broker(&self.parts.settings);
+            lane.block(offset, code, who, &self.parts.troubles);
+            if is_unknown(code) {
+                self.parts.topics.doubt_topic(lane.topic());
             }
         }
         match fatal {
-            _ if refused => Reported::Refusal,
+            _ if refusal.is_some() => Reported::Refusal,
             Some(reason) => Reported::TheEnd(reason),
             None => Reported::Progress,
         }

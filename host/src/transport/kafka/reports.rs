@@ -61,6 +61,21 @@ impl Reports {
     }
 }
 
+/// The record that Kafka refuses, if it refuses any: its lane, its offset and why. Those after the first failed because of it, those
+/// that say no more than that it is over are no news, and of a batch only the record at fault has the reason.
+pub(super) fn refusal(reports: &[Report]) -> Option<(usize, i64, RDKafkaErrorCode)> {
+    use RDKafkaErrorCode::{Fatal, InvalidRecord, PurgeQueue};
+    let refused = |report: &Report| {
+        let code = (report.failure).filter(|code| !matches!(code, Fatal | PurgeQueue))?;
+        Some((report.lane, report.offset, code))
+    };
+    let mut all = reports.iter().filter_map(refused);
+    let first = all.next();
+    let has_reason = |(_, _, code): &(usize, i64, RDKafkaErrorCode)| *code != InvalidRecord;
+    let mut with_reason = first.into_iter().chain(all).filter(has_reason);
+    with_reason.next().or(first)
+}
+
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         client::log(level, facility, line);
@@ -101,6 +116,47 @@ impl ProducerContext for Reports {
         // Reports come in batches; one ring wakes the relay for all of them.
         if first {
             self.bell.ring();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use RDKafkaErrorCode::{Fatal, InvalidRecord, InvalidTimestamp, MessageSizeTooLarge};
+
+    use super::*;
+
+    #[test]
+    fn the_first_refusal_that_has_a_reason_is_the_one_that_counts() {
+        let report = |(offset, failure): (i64, Option<RDKafkaErrorCode>)| Report {
+            lane: 3,
+            offset,
+            failure,
+        };
+        let found = |failures: &[Option<RDKafkaErrorCode>]| {
+            let reports: Vec<_> = (0..).zip(failures.iter().copied()).map(report).collect();
+            refusal(&reports)
+        };
+        assert_eq!(found(&[None, Some(Fatal)]), None);
+        for (failures, expected) in [
+            (
+                [None, Some(Fatal), Some(InvalidTimestamp)],
+                (3, 2, InvalidTimestamp),
+            ),
+            (
+                [
+                    Some(InvalidRecord),
+                    Some(InvalidTimestamp),
+                    Some(MessageSizeTooLarge),
+                ],
+                (3, 1, InvalidTimestamp),
+            ),
+            (
+                [None, Some(InvalidRecord), Some(InvalidRecord)],
+                (3, 1, InvalidRecord),
+            ),
+        ] {
+            assert_eq!(found(&failures), Some(expected));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! nothing. The conformance suite, and what only a broker can do: be away, answer with errors, hold the
 //! offsets of others, lose a topic. What a swap of rules must not disturb is in [`swap`].
 
+mod same_log;
 mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,6 +12,8 @@ pub(super) struct Troubles(Mutex<BTreeMap<String, Trouble>>);
 #[derive(Debug)]
 struct Trouble {
     text: String,
+    /// Whether something stands still until an operator acts.
+    is_halt: bool,
     last_seen: Instant,
 }
 
@@ -30,6 +32,14 @@ impl Troubles {
             tracing::error!(part, "{text}");
         }
         self.note(part, text);
+    }
+
+    /// A part stands still until an operator acts: the host is not ready.
+    pub(super) fn halt(&self, part: &str, text: String) {
+        if self.is_news(part, &text) {
+            tracing::error!(part, "{text}");
+        }
+        self.keep(part, text, true);
     }
 
     /// A part is out of its trouble.
@@ -66,9 +76,19 @@ impl Troubles {
 
     /// All of them in one text.
     pub(super) fn text(&self) -> Option<String> {
+        self.join(|_| true)
+    }
+
+    /// What stands still until an operator acts, in one text.
+    pub(super) fn halted(&self) -> Option<String> {
+        self.join(|trouble| trouble.is_halt)
+    }
+
+    fn join(&self, is_meant: impl Fn(&Trouble) -> bool) -> Option<String> {
         let troubles = self.lock();
         let texts: Vec<_> = troubles
             .values()
+            .filter(|trouble| is_meant(trouble))
             .map(|trouble| trouble.text.as_str())
             .collect();
         (!texts.is_empty()).then(|| texts.join("; "))
@@ -81,10 +101,15 @@ impl Troubles {
     }
 
     fn note(&self, part: &str, text: String) {
+        self.keep(part, text, false);
+    }
+
+    fn keep(&self, part: &str, text: String, is_halt: bool) {
         self.lock().insert(
             part.to_owned(),
             Trouble {
                 text,
+                is_halt,
                 last_seen: Instant::now(),
             },
         );
@@ -112,7 +137,12 @@ mod tests {
         assert_eq!(troubles.text().as_deref(), Some("second"));
         troubles.clear_after("b", Duration::ZERO);
         assert_eq!(troubles.text(), None);
+        troubles.halt("d", "fourth".into());
         troubles.warn("c", "third".into());
+        assert_eq!(troubles.text().as_deref(), Some("third; fourth"));
+        assert_eq!(troubles.halted().as_deref(), Some("fourth"));
+        troubles.forget("d");
+        assert_eq!(troubles.halted(), None);
         troubles.forget("c");
         assert_eq!(troubles.text(), None);
     }

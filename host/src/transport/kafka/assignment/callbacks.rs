@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use super::{Assignment, NOBODY};
+use super::{Assignment, NOBODY, partitions};
 use crate::transport::kafka::client;
 use crate::transport::kafka::remedy::{UNPACK, allow, brief};
 
@@ -24,13 +24,18 @@ impl ClientContext for Assignment {
         }
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.is_log_doubtful.store(true, Ordering::Relaxed);
+                self.topics.doubt();
+            }
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                self.is_log_doubtful.store(true, Ordering::Relaxed);
+            }
             // So is whether they let this host in.
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.topics.doubt(),
             None
             | Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
+                RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::PartitionEOF,
             ) => {}
@@ -108,6 +113,28 @@ impl ConsumerContext for Assignment {
             Err(error) => {
                 tracing::debug!(topic = %self.source.topic, %error, "offsets were not committed to Kafka");
             }
+        }
+    }
+}
+
+impl Assignment {
+    /// Lets partitions go. What is under way may still settle.
+    fn revoked(&self, list: &TopicPartitionList) {
+        let mut gone = partitions(list);
+        gone.retain(|partition| self.places().remove(partition).is_some());
+        self.say_revoked(&gone);
+    }
+
+    pub(super) fn say_revoked(&self, partitions: &[i32]) {
+        for partition in partitions {
+            self.troubles.forget(&self.part_of(*partition));
+            self.troubles.forget(&self.log_part(*partition));
+        }
+        if !partitions.is_empty() {
+            tracing::info!(
+                group = %self.source.group, topic = %self.source.topic, ?partitions,
+                "partitions revoked"
+            );
         }
     }
 }

@@ -11,12 +11,14 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use saga_core::record::{Position, Record};
 use tokio_util::sync::CancellationToken;
 
-use super::earlier::{Earlier, print};
+use super::earlier::Earlier;
 use super::place::{Reading, Start, Step};
+use super::print::proof;
+use super::same_log::{Contradiction, SameLog, Verdict};
 use super::{Assignment, NOBODY, Place, QUESTION, RETRY};
 use crate::store::write_offset;
 use crate::transport::kafka::headers;
-use crate::transport::{Delivery, Session, Sink, WINDOW};
+use crate::transport::{Delivery, Proof, Session, Sink, WINDOW};
 
 /// Records of one partition that are delivered before the next has its turn.
 const PAGE: usize = 256;
@@ -34,6 +36,13 @@ struct Round<'r> {
     stop: &'r CancellationToken,
     until: Instant,
     incarnation: Option<Arc<str>>,
+}
+
+/// Where a partition is, and what is known of its records.
+struct Progress<'p> {
+    reading: &'p mut Reading,
+    earlier: &'p mut Earlier,
+    log: &'p mut SameLog,
 }
 
 impl Round<'_> {
@@ -59,6 +68,11 @@ impl Assignment {
         };
         let mut any = false;
         let mut places = self.places();
+        if self.is_log_doubtful.swap(false, Ordering::Relaxed) {
+            for place in places.values_mut() {
+                place.log.doubt();
+            }
+        }
         // The one that had no turn the last time is the first.
         let first = self.first.load(Ordering::Relaxed);
         let turns = places.range(first..).chain(places.range(..first));
@@ -69,7 +83,9 @@ impl Assignment {
                 // There may be more.
                 return true;
             }
-            if let Some(place) = places.get_mut(&partition) {
+            if let Some(place) = places.get_mut(&partition)
+                && !place.log.is_held()
+            {
                 self.prepare(client, partition, place);
                 any |= self.deliver_page(&round, partition, place);
             }
@@ -92,7 +108,12 @@ impl Assignment {
             incarnation: self.recognition().incarnation(),
         };
         if let Some(place) = self.places().get_mut(&message.partition()) {
-            self.hand_over(&round, &mut place.reading, &mut place.earlier, message);
+            let progress = Progress {
+                reading: &mut place.reading,
+                earlier: &mut place.earlier,
+                log: &mut place.log,
+            };
+            self.hand_over(&round, progress, message);
         }
     }
 
@@ -109,7 +130,11 @@ impl Assignment {
         if let Reading::Begins { at, fallback } = place.reading
             && Instant::now() >= at
         {
-            place.reading = self.begin(client, partition, fallback);
+            place.reading = self.begin(client, partition, fallback, &mut place.log);
+        } else if let Some(offset) = place.log.to_seek()
+            && self.seek(client, partition, Offset::Offset(offset))
+        {
+            place.log.sought();
         }
     }
 
@@ -124,7 +149,7 @@ impl Assignment {
             // The sink may block for each record.
             let is_cancelled = (place.reading.session()).is_some_and(|one| one.is_cancelled());
             let has_room = self.source.readings.room() > 0 && !place.earlier.is_full();
-            if round.is_over() || is_cancelled || !has_room {
+            if round.is_over() || is_cancelled || !has_room || place.log.is_held() {
                 break;
             }
             self.polled.store(partition, Ordering::Relaxed);
@@ -133,8 +158,12 @@ impl Assignment {
             match polled {
                 Some(Ok(message)) => {
                     any = true;
-                    let (reading, earlier) = (&mut place.reading, &mut place.earlier);
-                    self.hand_over(round, reading, earlier, &message);
+                    let progress = Progress {
+                        reading: &mut place.reading,
+                        earlier: &mut place.earlier,
+                        log: &mut place.log,
+                    };
+                    self.hand_over(round, progress, &message);
                 }
                 // Was told to `error`.
                 Some(Err(error)) => {
@@ -160,17 +189,22 @@ impl Assignment {
         self.has_rights();
     }
 
-    fn hand_over(
-        &self,
-        round: &Round<'_>,
-        reading: &mut Reading,
-        earlier: &mut Earlier,
-        message: &BorrowedMessage<'_>,
-    ) {
+    fn hand_over(&self, round: &Round<'_>, at: Progress<'_>, message: &BorrowedMessage<'_>) {
         let (partition, offset) = (message.partition(), message.offset());
-        let step = reading.next(offset);
-        let session = match (step, &mut *reading) {
-            (Step::Ignore, _) => return,
+        let step = at.reading.next(offset);
+        if step == Step::Ignore {
+            return;
+        }
+        let (attributes, made_at) = headers::read(message.headers());
+        let millis = message.timestamp().to_millis();
+        let proof = proof(millis, message.key(), message.payload(), &attributes);
+        match at.log.judge(offset, proof) {
+            Verdict::Read => {}
+            Verdict::Ignore => return,
+            // It may be another topic. That is looked up first.
+            Verdict::Contradicts => return self.recognition().doubt(),
+        }
+        let session = match (step, at.reading) {
             (
                 Step::Deliver | Step::Gap { .. },
                 Reading::Runs {
@@ -195,32 +229,60 @@ impl Assignment {
                 if next != offset {
                     self.starts_elsewhere(round.client, partition, next, offset);
                 }
-                self.start(reading, partition, next, offset)
+                self.start(reading, partition, (next, at.log.proof()), offset)
             }
             (Step::Back { expected }, reading) => {
-                self.starts_elsewhere(round.client, partition, expected, offset);
-                // It may be the first one of another topic, and would pass for the one that had its place. That is looked up first.
-                self.recognition().doubt();
-                if self.go_back(reading, partition, offset) {
-                    *reading = Reading::Begins {
-                        at: Instant::now(),
-                        fallback: Some(offset),
-                    };
-                }
-                return;
+                return self.goes_back(round, reading, at.log, partition, (expected, offset));
             }
             // Only what runs goes on.
-            (Step::Deliver | Step::Gap { .. }, _) => return,
+            (Step::Ignore | Step::Deliver | Step::Gap { .. }, _) => return,
         };
-        let print = print(
-            message.timestamp().to_millis(),
-            message.key(),
-            message.payload(),
-        );
-        let incarnation = earlier.incarnation(round.incarnation.as_ref(), offset, print);
-        earlier.note(offset, print);
-        let record = self.record(message, incarnation);
-        round.sink.deliver(Delivery::of(session, record));
+        let incarnation = (at.earlier).incarnation(round.incarnation.as_ref(), offset, proof);
+        at.earlier.note(offset, proof);
+        at.log.note(offset, proof);
+        let record = Record {
+            position: Position {
+                topic: self.source.topic.clone(),
+                incarnation: at.log.incarnation(incarnation),
+                partition,
+                offset,
+            },
+            // A record that waited long was sent later than it was made, and may be sent again at another time.
+            timestamp: (made_at.or(millis.and_then(|millis| u64::try_from(millis).ok())))
+                .unwrap_or(0),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            attributes,
+        };
+        round
+            .sink
+            .deliver(Delivery::of(session, record, Some(proof)));
+    }
+
+    /// A record has come from before the one that was `expected`.
+    fn goes_back(
+        &self,
+        round: &Round<'_>,
+        reading: &mut Reading,
+        log: &mut SameLog,
+        partition: i32,
+        (expected, offset): (i64, i64),
+    ) {
+        // It may be the first one of another topic, and would pass for the one that had its place. That is looked up first.
+        self.recognition().doubt();
+        if log.doubt() {
+            return;
+        }
+        if self.recognition().was_known() {
+            return log.contradict(Contradiction::Short { expected });
+        }
+        self.starts_elsewhere(round.client, partition, expected, offset);
+        if self.go_back(reading, partition, offset) {
+            *reading = Reading::Begins {
+                at: Instant::now(),
+                fallback: Some(offset),
+            };
+        }
     }
 
     /// Ends a reading whose offsets have gone back, and writes down where it goes on: what is still under way of it must not store a
@@ -242,18 +304,19 @@ impl Assignment {
         written.is_ok()
     }
 
-    /// A new session that may store `next` and begins with the record `first`.
+    /// A new session that begins with the record `first`. Until it has settled that, it may store the offset `after` which it comes, with what
+    /// the record before that was.
     pub(super) fn start(
         &self,
         reading: &mut Reading,
         partition: i32,
-        next: i64,
+        after: (i64, Option<Proof>),
         first: i64,
     ) -> Arc<Session> {
-        let session = Session::new(
+        let session = Session::after(
             self.source.clone(),
             partition,
-            next,
+            after,
             WINDOW,
             self.bell.clone(),
         );
@@ -267,7 +330,13 @@ impl Assignment {
     }
 
     /// Goes back to where the partition begins to be read.
-    fn begin(&self, client: &BaseConsumer<Self>, partition: i32, fallback: Option<i64>) -> Reading {
+    fn begin(
+        &self,
+        client: &BaseConsumer<Self>,
+        partition: i32,
+        fallback: Option<i64>,
+        log: &mut SameLog,
+    ) -> Reading {
         let again = Reading::Begins {
             at: Instant::now() + RETRY,
             fallback,
@@ -275,42 +344,36 @@ impl Assignment {
         let stored = match self.stored(partition) {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::error!(topic = %self.source.topic, partition, %error, "the store can't be read; it is tried again");
+                let condition = self.store.condition();
+                condition.report(
+                    "where to read on can't be read from the store",
+                    &error.into(),
+                );
                 return again;
             }
         };
-        let start = Start::of(stored, fallback, self.recognition().is_known());
+        *log = SameLog::of(stored.as_ref());
+        let next = stored.map(|place| place.next);
+        let start = Start::of(next, fallback, self.recognition().is_known());
         let offset = match start {
-            Start::At(offset) => Offset::Offset(offset),
+            Start::At(next) => Offset::Offset(log.fetch_from(next)),
             Start::Beginning => Offset::Beginning,
             // It was assigned there, and nothing was taken since.
             Start::Group => return start.awaits(),
         };
-        match client.seek(&self.source.topic, partition, offset, QUESTION) {
-            Ok(()) => start.awaits(),
-            Err(error) => {
-                tracing::debug!(topic = %self.source.topic, partition, ?offset, %error, "the partition can't be sought; it is tried again");
-                again
-            }
+        if self.seek(client, partition, offset) {
+            start.awaits()
+        } else {
+            again
         }
     }
 
-    fn record(&self, message: &BorrowedMessage<'_>, incarnation: Option<Arc<str>>) -> Record {
-        Record {
-            position: Position {
-                topic: self.source.topic.clone(),
-                incarnation,
-                partition: message.partition(),
-                offset: message.offset(),
-            },
-            timestamp: message
-                .timestamp()
-                .to_millis()
-                .and_then(|millis| u64::try_from(millis).ok())
-                .unwrap_or(0),
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-            attributes: headers::read(message.headers()),
+    /// Says whether the partition is fetched from there now.
+    fn seek(&self, client: &BaseConsumer<Self>, partition: i32, offset: Offset) -> bool {
+        let sought = client.seek(&self.source.topic, partition, offset, QUESTION);
+        if let Err(error) = &sought {
+            tracing::debug!(topic = %self.source.topic, partition, ?offset, %error, "the partition can't be sought; it is tried again");
         }
+        sought.is_ok()
     }
 }

@@ -4,36 +4,27 @@
 //! were of the old one. When that is noticed, the new one is read from its beginning, and they come again. A record without an id
 //! of its own is known by its topic and offset; to be known again, these must keep those that they were delivered under. Records
 //! of the old topic that were delivered since the last look have offsets too that come again, as other records. So each
-//! is remembered with a print of what was in it.
+//! is remembered with a hash of what was in it.
 //!
 //! They are kept in memory: of a host that is killed between the two, such records count twice.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+
+use crate::session::Proof;
 
 /// Records of a partition that may be delivered between two looks.
 const PRINTS: usize = 16_384;
-
-/// What a record is known by: when it was made, its key, its value.
-pub(super) type Print = u64;
-
-/// The print of a record.
-pub(super) fn print(millis: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) -> Print {
-    let mut hasher = DefaultHasher::new();
-    (millis, key, value).hash(&mut hasher);
-    hasher.finish()
-}
 
 /// The records of a partition that need a second look.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     /// Delivered since the last look.
-    recent: VecDeque<(i64, Print)>,
+    recent: VecDeque<(i64, Proof)>,
     /// Delivered between the last two looks: the broker that was asked may have heard of a change later than the one that is read.
-    before: VecDeque<(i64, Print)>,
+    before: VecDeque<(i64, Proof)>,
     /// Delivered before it was known that the topic is another one; of which it was thought to be.
-    mistaken: HashMap<i64, Print>,
+    mistaken: HashMap<i64, Proof>,
     taken_for: Option<Arc<str>>,
 }
 
@@ -49,11 +40,11 @@ impl Earlier {
     }
 
     /// A record is delivered. Beyond the bound, the oldest is forgotten.
-    pub(super) fn note(&mut self, offset: i64, print: Print) {
+    pub(super) fn note(&mut self, offset: i64, proof: Proof) {
         if self.is_full() {
             self.recent.pop_front();
         }
-        self.recent.push_back((offset, print));
+        self.recent.push_back((offset, proof));
     }
 
     /// It is the same topic.
@@ -73,9 +64,9 @@ impl Earlier {
         &self,
         now: Option<&Arc<str>>,
         offset: i64,
-        print: Print,
+        proof: Proof,
     ) -> Option<Arc<str>> {
-        if self.mistaken.get(&offset) == Some(&print) {
+        if self.mistaken.get(&offset) == Some(&proof) {
             self.taken_for.clone()
         } else {
             now.cloned()
@@ -85,10 +76,13 @@ impl Earlier {
 
 #[cfg(test)]
 mod tests {
+    use saga_core::record::Attributes;
+
+    use super::super::print::proof;
     use super::*;
 
-    fn of(text: &str) -> Print {
-        print(Some(1), None, Some(text.as_bytes()))
+    fn of(text: &str) -> Proof {
+        proof(Some(1), None, Some(text.as_bytes()), &Attributes::default())
     }
 
     #[test]
@@ -113,21 +107,6 @@ mod tests {
         assert_eq!(incarnation(4, "new too"), Some(second.clone()));
         assert_eq!(incarnation(2, "old, and known to be"), Some(second.clone()));
         assert_eq!(incarnation(0, "new"), Some(second.clone()));
-    }
-
-    #[test]
-    fn records_that_differ_in_anything_have_other_prints() {
-        let one = print(Some(1), Some(b"k"), Some(b"v"));
-        assert_eq!(one, print(Some(1), Some(b"k"), Some(b"v")));
-        for other in [
-            print(Some(2), Some(b"k"), Some(b"v")),
-            print(None, Some(b"k"), Some(b"v")),
-            print(Some(1), None, Some(b"v")),
-            print(Some(1), Some(b"k"), None),
-            print(Some(1), Some(b"kv"), Some(b"")),
-        ] {
-            assert_ne!(one, other);
-        }
     }
 
     #[test]

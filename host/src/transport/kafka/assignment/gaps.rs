@@ -1,8 +1,11 @@
-//! What is said where a partition does not go on at the offset where it should.
+//! What is said where a partition does not go on as it should: at another offset, or in another log.
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::{Assignment, QUESTION};
+use super::same_log::Contradiction;
+use super::{Assignment, Place, QUESTION};
+use crate::clock::rfc3339;
 
 impl Assignment {
     /// Says what happened where a partition does not go on at the stored offset.
@@ -48,5 +51,86 @@ impl Assignment {
                 self.source.group
             ),
         );
+    }
+
+    /// Says that a partition that was never read before does not begin with its first record.
+    pub(in super::super) fn say_begins_late(&self, partition: i32, begin: i64) {
+        let (topic, group) = (&self.source.topic, &self.source.group);
+        tracing::warn!(
+            "topic {topic}, partition {partition}, begins at offset {begin}: what was before was deleted (retention, or a deletion by \
+             hand) before group {group} read there for the first time. If that was meant for this host, have it sent again"
+        );
+    }
+
+    /// The name under which it is kept that the log of a partition is another one.
+    pub(super) fn log_part(&self, partition: i32) -> String {
+        format!("{}, log of partition {partition}", self.part)
+    }
+
+    /// Whether what is known of a partition is known of the log that was read: something was read of it, or its topic before.
+    pub(super) fn knows_the_log(&self, place: &Place) -> bool {
+        place.log.has_seen() || self.recognition().was_known()
+    }
+
+    /// Says of which partitions the log is another one, though the topic is the same; nothing more of them is read.
+    pub(in super::super) fn stop_at_other_logs(&self, client: &BaseConsumer<Self>) {
+        if self.recognition().is_doubtful() {
+            return;
+        }
+        let mut stopped = TopicPartitionList::new();
+        for (partition, place) in self.places().iter_mut() {
+            if let Some(contradiction) = place.log.confirmed() {
+                self.say_another_log(client, *partition, contradiction);
+                stopped.add_partition(&self.source.topic, *partition);
+            }
+        }
+        // Nobody would take what comes.
+        if stopped.count() > 0
+            && let Err(error) = client.pause(&stopped)
+        {
+            tracing::debug!(topic = %self.source.topic, %error, "partitions can't be paused");
+        }
+    }
+
+    fn say_another_log(
+        &self,
+        client: &BaseConsumer<Self>,
+        partition: i32,
+        contradiction: Contradiction,
+    ) {
+        let (topic, group) = (&self.source.topic, &self.source.group);
+        let extent = client.fetch_watermarks(topic, partition, QUESTION);
+        let extent = extent.map_or_else(
+            |_| String::new(),
+            |(begin, end)| format!(" It now goes from offset {begin} to {end}."),
+        );
+        let why = match contradiction {
+            Contradiction::Replaced { seen, time } => format!(
+                "at offset {} is a record {}, and the one that was read there was {}",
+                seen.offset,
+                of(time),
+                of(seen.proof.time)
+            ),
+            Contradiction::Short { expected } => {
+                format!("it ends before offset {expected}, up to which it was read")
+            }
+        };
+        self.troubles.halt(
+            &self.log_part(partition),
+            format!(
+                "topic {topic}, partition {partition}: its log is not the one that was read in group {group}: {why}. The \
+                 broker has lost records (it was restored from an older snapshot, or its leader was chosen uncleanly), and \
+                 what came instead may not have been read. Nothing more of this partition is read.{extent} Stop this host, \
+                 choose where to read on (the first offset at which the records are other ones; an earlier one does no \
+                 harm), and start it again after `saga seek {topic} {partition} OFFSET --group {group} --data DIR`"
+            ),
+        );
+    }
+}
+
+fn of(time: i64) -> String {
+    match u64::try_from(time) {
+        Ok(time) => format!("of {}", rfc3339(time)),
+        Err(_) => "without a time".into(),
     }
 }

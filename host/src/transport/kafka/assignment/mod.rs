@@ -11,6 +11,7 @@
 //! - `place`: where one is read, and what an offset means for that
 //! - `delivery`: records from the queues to the sink
 //! - `earlier`: records that were read before their topic was known to be another one
+//! - `same_log`, `print`: whether the log of a partition is the one that was read, and by what a record is known again
 //! - `quiet`: partitions of which nothing comes
 //! - `callbacks`, `gaps`: what librdkafka calls; what is said where offsets are missing
 
@@ -19,7 +20,9 @@ mod delivery;
 mod earlier;
 mod gaps;
 mod place;
+mod print;
 mod quiet;
+mod same_log;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +38,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use self::earlier::Earlier;
 use self::place::{Reading, Start};
 use self::quiet::Quiet;
+use self::same_log::SameLog;
 use super::Parts;
 use super::recognition::{Look, Recognition};
 use super::settings::KafkaSettings;
@@ -42,7 +46,7 @@ use super::trouble::Troubles;
 use super::watch::Watched;
 use crate::signal::Signal;
 use crate::store::topic_ids::known_topic;
-use crate::store::{Reader, Store};
+use crate::store::{Reader, Store, StoredPlace};
 use crate::transport::Source;
 
 /// Wait before a partition is read anew: the store has just failed.
@@ -76,6 +80,8 @@ pub(super) struct Assignment {
     lacks_rights: AtomicBool,
     /// Whether the group has agreed anew on who reads what, and nobody has looked yet who is in it.
     is_new: AtomicBool,
+    /// Whether brokers could not be reached: what they have now may be another log.
+    is_log_doubtful: AtomicBool,
     /// Rings when there may be something to do.
     bell: Signal,
     topics: Arc<Watched>,
@@ -89,6 +95,7 @@ struct Place {
     queue: PartitionQueue<Assignment>,
     reading: Reading,
     earlier: Earlier,
+    log: SameLog,
     quiet: Quiet,
     /// Whether it was said that it can't be read.
     is_failing: bool,
@@ -119,6 +126,7 @@ impl Assignment {
             is_over: AtomicBool::new(false),
             lacks_rights: AtomicBool::new(false),
             is_new: AtomicBool::new(false),
+            is_log_doubtful: AtomicBool::new(false),
             bell: Signal::default(),
             topics: parts.topics.clone(),
             troubles: parts.troubles.clone(),
@@ -166,7 +174,8 @@ impl Assignment {
         if places.values().any(|place| place.earlier.is_full()) {
             return true;
         }
-        let flows = rang || places.values().any(|place| place.earlier.has_recent());
+        let is_awaited = |place: &Place| place.earlier.has_recent() || place.log.is_suspect();
+        let flows = rang || places.values().any(is_awaited);
         self.recognition().is_due(flows)
     }
 
@@ -188,8 +197,10 @@ impl Assignment {
         let mut unassigned = self.earlier();
         (unassigned.values_mut()).for_each(|earlier| earlier.is_another(before.clone()));
         drop(unassigned);
-        for place in self.places().values_mut() {
+        for (partition, place) in self.places().iter_mut() {
             place.earlier.is_another(before.clone());
+            place.log = SameLog::default();
+            self.troubles.forget(&self.log_part(*partition));
             place.reading = Reading::Begins {
                 at: Instant::now(),
                 fallback: None,
@@ -285,12 +296,12 @@ impl Assignment {
             let Ok(Some(stored)) = self.stored(*partition) else {
                 continue;
             };
-            if place.committed != Some(stored) {
+            if place.committed != Some(stored.next) {
                 // Only a partition's own number could be refused, and that came from the client.
                 let _ = offsets.add_partition_offset(
                     &self.source.topic,
                     *partition,
-                    Offset::Offset(stored),
+                    Offset::Offset(stored.next),
                 );
             }
         }
@@ -312,9 +323,9 @@ impl Assignment {
         self.bell.ring();
     }
 
-    fn stored(&self, partition: i32) -> rusqlite::Result<Option<i64>> {
+    fn stored(&self, partition: i32) -> rusqlite::Result<Option<StoredPlace>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.offset(&self.source.consumer, self.source.topic_row, partition)
+        reader.place(&self.source.consumer, self.source.topic_row, partition)
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<i32, Place>> {
@@ -338,12 +349,15 @@ impl Assignment {
         }
         for mut element in list.elements() {
             let partition = element.partition();
+            let mut log = SameLog::default();
             let reading = match self.stored(partition) {
                 Ok(stored) => {
-                    let start = Start::of(stored, None, self.recognition().is_known());
+                    log = SameLog::of(stored.as_ref());
+                    let next = stored.map(|place| place.next);
+                    let start = Start::of(next, None, self.recognition().is_known());
                     // Only a partition's own number could be refused, and that came from the client.
                     let _ = match start {
-                        Start::At(offset) => element.set_offset(Offset::Offset(offset)),
+                        Start::At(next) => element.set_offset(Offset::Offset(log.fetch_from(next))),
                         Start::Beginning => element.set_offset(Offset::Beginning),
                         Start::Group => Ok(()),
                     };
@@ -370,29 +384,11 @@ impl Assignment {
                     queue,
                     reading,
                     earlier,
+                    log,
                     quiet: Quiet::new(),
                     is_failing: false,
                     committed: None,
                 },
-            );
-        }
-    }
-
-    /// Lets partitions go. What is under way may still settle.
-    fn revoked(&self, list: &TopicPartitionList) {
-        let mut gone = partitions(list);
-        gone.retain(|partition| self.places().remove(partition).is_some());
-        self.say_revoked(&gone);
-    }
-
-    fn say_revoked(&self, partitions: &[i32]) {
-        for partition in partitions {
-            self.troubles.forget(&self.part_of(*partition));
-        }
-        if !partitions.is_empty() {
-            tracing::info!(
-                group = %self.source.group, topic = %self.source.topic, ?partitions,
-                "partitions revoked"
             );
         }
     }

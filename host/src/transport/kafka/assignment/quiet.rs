@@ -16,6 +16,9 @@ use crate::transport::kafka::extents::heard;
 /// Silence of a partition after which brokers are asked about it, and time between two such questions.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// Time after which a log is looked at again that ends too early.
+const SHORTLY: Duration = Duration::from_secs(1);
+
 /// Time that a client has, once brokers say that there is more than it has heard of, to hear of it too. A fetch is answered within half a
 /// second, even where there is nothing.
 const BEHIND: Duration = Duration::from_secs(15);
@@ -112,7 +115,7 @@ impl Assignment {
             Reading::Awaits { .. } => true,
             Reading::Runs { session, .. } => !session.is_cancelled() && session.room() == WINDOW,
         };
-        is_settled && self.source.readings.room() > 0
+        is_settled && !place.log.is_held() && self.source.readings.room() > 0
     }
 
     fn look_at(&self, client: &BaseConsumer<Self>, partition: i32, place: &mut Place) -> bool {
@@ -126,6 +129,18 @@ impl Assignment {
             }
         };
         let expected = place.reading.expected();
+        if let Some(expected) = expected.filter(|expected| end < *expected)
+            && self.knows_the_log(place)
+        {
+            let pause = if place.log.is_short(expected) {
+                self.recognition().doubt();
+                SILENCE
+            } else {
+                SHORTLY
+            };
+            place.quiet.note(Known::Nothing, pause);
+            return false;
+        }
         if let Some(expected) = expected.filter(|expected| *expected < begin) {
             self.say_deleted(partition, expected, begin);
             // What is written down is not found missing again.

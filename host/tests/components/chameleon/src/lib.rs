@@ -27,16 +27,24 @@ pub struct Chameleon;
 
 impl Guest for Chameleon {
     fn describe() -> Description {
+        leak();
         describe(Settings::own())
     }
 
     fn handle(state: Option<String>, message: Message) -> Result<Outcome, Disposition> {
+        leak();
         act(Settings::own(), state.as_deref(), &message)
     }
 
     fn migrate(version: u32, state: String) -> Result<String, Disposition> {
+        leak();
         migrate(Settings::own(), version, &state)
     }
+}
+
+fn leak() {
+    let left = vec![1_u8; Settings::own().leak];
+    std::mem::forget(std::hint::black_box(left));
 }
 
 #[cfg(target_family = "wasm")]

@@ -5,6 +5,7 @@ use crate::settings::Settings;
 use saga_sdk::bindings::saga::participant::types::Disposition;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// How `migrate` behaves.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,8 @@ pub enum Migrate {
     Fail,
     /// It answers `malformed` for a state with all of these members, and is `ok` for others.
     FailIf(Map<String, Value>),
+    /// It gives these members other names, and keeps the others.
+    Rename(BTreeMap<String, String>),
     /// It answers `retry-later`.
     RetryLater,
     /// It answers text that is no JSON.
@@ -60,11 +63,23 @@ pub fn migrate(settings: &Settings, version: u32, state: &str) -> Result<String,
                 Ok(migrated(version, old))
             }
         }
+        Migrate::Rename(names) => Ok(renamed(names, old)),
         Migrate::RetryLater => Err(Disposition::RetryLater("the settings say so".to_owned())),
         Migrate::Garbage => Ok("{not json".to_owned()),
         Migrate::Trap => trap(),
         Migrate::Spin => spin(),
     }
+}
+
+fn renamed(names: &BTreeMap<String, String>, old: Value) -> String {
+    let Value::Object(members) = old else {
+        return old.to_string();
+    };
+    let renamed = members.into_iter().map(|(name, value)| {
+        let new = names.get(&name).cloned();
+        (new.unwrap_or(name), value)
+    });
+    Value::Object(renamed.collect()).to_string()
 }
 
 fn migrated(version: u32, old: Value) -> String {
@@ -84,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_state_says_where_it_came_from() {
-        let settings = Settings::read(br#"{"migrate":"ok"}"#);
+        let settings = Settings::read(br#"{"state":{"version":2},"migrate":"ok"}"#);
         let state = migrate(&settings, 1, r#"{"count":3}"#).unwrap();
         assert_eq!(state, r#"{"count":3,"migrated_from":1}"#);
     }
@@ -102,8 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn members_can_be_renamed() {
+        let settings = Settings::read(br#"{"state":{"version":2},"migrate":{"rename":{"a":"b"}}}"#);
+        let state = migrate(&settings, 1, r#"{"a":1.50,"c":2}"#).unwrap();
+        assert_eq!(state, r#"{"b":1.50,"c":2}"#);
+    }
+
+    #[test]
     fn some_states_can_be_refused() {
-        let settings = Settings::read(br#"{"migrate":{"fail-if":{"count":3}}}"#);
+        let settings =
+            Settings::read(br#"{"state":{"version":2},"migrate":{"fail-if":{"count":3}}}"#);
         assert!(migrate(&settings, 1, r#"{"count":3,"by":"1"}"#).is_err());
         assert!(migrate(&settings, 1, r#"{"count":4,"by":"1"}"#).is_ok());
     }

@@ -70,6 +70,8 @@ pub struct Settings {
     pub migrate: Migrate,
     /// Whether the description is one. Default `honest`.
     pub describe: Describe,
+    /// Bytes of memory that each call leaves behind in its instance. Default 0.
+    pub leak: usize,
 }
 
 /// The shape of the state.
@@ -268,6 +270,7 @@ impl Default for Settings {
             handle: BTreeMap::new(),
             migrate: Migrate::default(),
             describe: Describe::default(),
+            leak: 0,
         }
     }
 }

@@ -28,6 +28,8 @@ struct Count {
 /// - Undecided: `malformed`, `retry-later`.
 /// - Breaks the machine: `trap`, `panic`, `spin`, `allocate` (without end), `recurse` (without end),
 ///   `sleep`, `print` (`size` bytes each to stdout and stderr).
+/// - Leaves something behind in its instance: `leak` (`size` bytes of memory each time), `ballast` (`size` bytes, once),
+///   `handles` (`size` handles to clocks), `hoard` (publishes what it has published before, and one event more). Otherwise they count.
 /// - Looks around: `clock` (replies with its milliseconds since 1970), `random` (with a number of its own),
 ///   `environment` (with how many variables and arguments it sees), `file` (with whether it can list `/`,
 ///   read a file or write one), `stdin` (with how many bytes it reads).
@@ -97,6 +99,20 @@ pub fn act(state: Option<String>, message: &Message) -> Result<Outcome, Disposit
             eprintln!("{text}");
             counted()
         }
+
+        "leak" => {
+            leak(size);
+            counted()
+        }
+        "ballast" => {
+            ballast(size);
+            counted()
+        }
+        "handles" => {
+            handles(size);
+            counted()
+        }
+        "hoard" => events(vec![event("noise", key, "1"); hoarded()]),
 
         "big-reply" => idle(string(size)),
         "big-state" => outcome(StateChange::Put(string(size)), Reply::Done(json(&next))),
@@ -233,6 +249,40 @@ fn allocate() -> ! {
         kept.push(black_box(vec![1_u8; 1 << 20]));
     }
 }
+
+fn leak(size: usize) {
+    std::mem::forget(black_box(vec![1_u8; size]));
+}
+
+fn ballast(size: usize) {
+    static BALLAST: std::sync::Once = std::sync::Once::new();
+    BALLAST.call_once(|| leak(size));
+}
+
+/// How often it was called on this instance.
+fn hoarded() -> usize {
+    static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    CALLS
+        .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        .saturating_add(1)
+}
+
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "the standard library would close the handles")]
+fn handles(number: usize) {
+    #[link(wasm_import_module = "wasi:clocks/monotonic-clock@0.2.6")]
+    unsafe extern "C" {
+        #[link_name = "subscribe-duration"]
+        fn subscribe_duration(nanoseconds: u64) -> i32;
+    }
+    for _ in 0..number {
+        // SAFETY: takes a number and gives a handle, as the interface says.
+        let _kept = unsafe { subscribe_duration(1) };
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn handles(_: usize) {}
 
 #[allow(unconditional_recursion, reason = "this is what the act is for")]
 fn recurse(depth: u64) -> u64 {

@@ -1,0 +1,252 @@
+//! What the machine lacks at the moment: memory, threads, descriptors.
+//!
+//! A lack says nothing of the message that met it (invariant 12): whoever meets one reports it here and tries again.
+//! It is logged once when it begins and once when it is over, and the host is not ready meanwhile. It is over with the
+//! first thing that goes well after a while without a failure, so that a lack that comes and goes is one; or when nobody has met it for
+//! a longer while, for whoever needs something tries for it again and again.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+/// Time without a failure after which a lack may be over.
+const CALM: Duration = Duration::from_secs(3);
+
+/// Time without a failure after which a lack is over in any case.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+
+/// How often somebody who has nothing else to do looks whether a lack is over.
+pub const LOOK: Duration = Duration::from_millis(500);
+
+/// What the machine lacks; clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Machine(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Looked at after each call of the rules.
+    is_lacking: AtomicBool,
+    lack: Mutex<Option<Lack>>,
+}
+
+#[derive(Debug)]
+struct Lack {
+    what: String,
+    since: Instant,
+    last: Instant,
+}
+
+impl Machine {
+    /// Something could not be had. `what` names it, with what the system said.
+    pub fn lacks(&self, what: &str) {
+        self.lacks_at(what, Instant::now());
+    }
+
+    fn lacks_at(&self, what: &str, now: Instant) {
+        let mut lack = self.lock();
+        match &mut *lack {
+            Some(lack) => lack.last = now,
+            None => {
+                tracing::error!(
+                    reason = what,
+                    "the machine lacks something; what needs it is tried again until it is there"
+                );
+                *lack = Some(Lack {
+                    what: what.to_owned(),
+                    since: now,
+                    last: now,
+                });
+                self.0.is_lacking.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Something that needs memory, threads or descriptors went well. Costs next to nothing while nothing lacks.
+    pub fn went_well(&self) {
+        if self.is_lacking() {
+            self.went_well_at(Instant::now());
+        }
+    }
+
+    fn went_well_at(&self, now: Instant) {
+        self.is_over(now, CALM);
+    }
+
+    fn is_over(&self, now: Instant, without_failure: Duration) {
+        let calm = |lack: &mut Lack| now.saturating_duration_since(lack.last) >= without_failure;
+        if let Some(over) = self.lock().take_if(calm) {
+            self.0.is_lacking.store(false, Ordering::Relaxed);
+            let seconds = now.saturating_duration_since(over.since).as_secs();
+            tracing::info!(reason = %over.what, seconds, "the machine has again what it lacked");
+        }
+    }
+
+    /// Whether something lacks.
+    #[must_use]
+    pub fn is_lacking(&self) -> bool {
+        self.0.is_lacking.load(Ordering::Relaxed)
+    }
+
+    /// What lacks, if anything does.
+    #[must_use]
+    pub fn lack(&self) -> Option<String> {
+        self.lack_at(Instant::now())
+    }
+
+    fn lack_at(&self, now: Instant) -> Option<String> {
+        self.is_over(now, FORGOTTEN);
+        self.lock().as_ref().map(|lack| lack.what.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Lack>> {
+        self.0.lack.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the machine lacks where this is why something failed; none where it failed for another reason.
+#[must_use]
+pub fn lack_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let code = match (
+        error.downcast_ref::<Errno>(),
+        error.downcast_ref::<io::Error>(),
+    ) {
+        (Some(errno), _) => *errno,
+        (_, Some(error)) => Errno::from_io_error(error)?,
+        _ => return None,
+    };
+    let what = match code {
+        Errno::NOMEM | Errno::NOBUFS => "memory",
+        Errno::AGAIN => "threads or memory",
+        Errno::MFILE | Errno::NFILE => "file descriptors",
+        _ => return None,
+    };
+    Some(format!("{what}: {}", io::Error::from(code)))
+}
+
+/// The limit of the address space in bytes, where there is one.
+#[must_use]
+pub fn address_space() -> Option<u64> {
+    getrlimit(Resource::As).current
+}
+
+/// Address space that the process has reserved, in bytes, where the system tells.
+#[must_use]
+pub fn reserved() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().next()?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}
+
+/// The limit of the address space and what would be enough, in words; none where there is no limit. `needed` is what is
+/// needed in all, `more` what is beyond what is reserved by now.
+#[must_use]
+pub fn address_space_is_too_small(needed: u64, more: u64) -> Option<String> {
+    let limit = address_space()?;
+    let needed = needed.max(reserved().unwrap_or(0).saturating_add(more));
+    Some(format!(
+        "address space is limited to {} (ulimit -v); the host needs about {}",
+        megabytes(limit),
+        megabytes(needed)
+    ))
+}
+
+/// The limits of the process that may be in the way, in words.
+#[must_use]
+pub fn limits() -> String {
+    let of = |resource| match getrlimit(resource).current {
+        Some(limit) => limit.to_string(),
+        None => "unlimited".to_owned(),
+    };
+    format!(
+        "address space {} (ulimit -v, in KiB there), processes {} (ulimit -u), open files {} (ulimit -n)",
+        of(Resource::As),
+        of(Resource::Nproc),
+        of(Resource::Nofile)
+    )
+}
+
+/// How many files may be open, where that is limited.
+#[must_use]
+pub fn descriptors() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Lets the process open as many files as it may: the usual limit is meant for programs that can't have more, and what is
+/// above it is there to be asked for. Gives how many that are; none where there is no limit.
+#[must_use]
+pub fn raise_descriptors() -> Option<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let asked = rustix::process::Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if rustix::process::setrlimit(Resource::Nofile, asked).is_ok() {
+            limit = asked;
+        }
+    }
+    limit.current
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_is_over_when_something_goes_well_after_a_while_without_a_failure() {
+        let machine = Machine::default();
+        let start = Instant::now();
+        machine.went_well_at(start);
+        assert_eq!(machine.lack(), None);
+        machine.lacks_at("memory: none left", start);
+        machine.lacks_at("another text", start + CALM);
+        let soon = start + CALM + CALM / 2;
+        machine.went_well_at(soon);
+        assert_eq!(machine.lack_at(soon).unwrap(), "memory: none left");
+        assert!(machine.is_lacking());
+        machine.went_well_at(start + CALM * 2);
+        assert_eq!((machine.lack(), machine.is_lacking()), (None, false));
+    }
+
+    #[test]
+    fn a_lack_that_nobody_meets_any_more_is_over() {
+        let machine = Machine::default();
+        let start = Instant::now();
+        machine.lacks_at("memory: none left", start);
+        assert!(machine.lack_at(start + FORGOTTEN / 2).is_some());
+        machine.lacks_at("memory: none left", start + FORGOTTEN / 2);
+        assert!(machine.lack_at(start + FORGOTTEN).is_some());
+        assert_eq!(machine.lack_at(start + FORGOTTEN * 2), None);
+        assert!(!machine.is_lacking());
+    }
+
+    #[test]
+    fn a_lack_of_the_machine_is_told_from_other_failures() {
+        let said = |error: &(dyn std::error::Error + 'static)| lack_in(error);
+        assert_eq!(
+            said(&Errno::NOMEM).unwrap(),
+            "memory: Cannot allocate memory (os error 12)"
+        );
+        let files = io::Error::from(Errno::MFILE);
+        assert_eq!(
+            said(&files).unwrap(),
+            "file descriptors: Too many open files (os error 24)"
+        );
+        assert!(
+            said(&Errno::AGAIN)
+                .unwrap()
+                .starts_with("threads or memory: ")
+        );
+        assert_eq!(said(&io::Error::from(Errno::ACCESS)), None);
+        assert_eq!(said(&io::Error::other("memory")), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! The cache gives back what this host made from this component, and makes anew whatever it can't know.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use super::*;
+use crate::machine::Machine;
+use crate::plugin::{GuestLimits, Reservation, Runtime};
+
+const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+struct Cache {
+    data: tempfile::TempDir,
+    runtime: Runtime,
+    cache: CodeCache,
+}
+
+impl Cache {
+    fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        Self {
+            runtime: Runtime::new(GuestLimits::default()).unwrap(),
+            cache: CodeCache::new(data.path()),
+            data,
+        }
+    }
+
+    fn compile(&self, digest: &str) {
+        self.cache
+            .compile(self.runtime.engine(), EMPTY, digest)
+            .unwrap();
+    }
+
+    /// The file of this digest, and what it is under the key of the data directory.
+    fn file(&self, digest: &str) -> (PathBuf, Result<bool, String>) {
+        let cache = CodeCache::new(self.data.path());
+        let engine = self.runtime.engine();
+        let origin = Origin {
+            digest,
+            engine: engine_hash(engine),
+        };
+        let on_disk = cache.0.unwrap();
+        let path = on_disk.path(origin);
+        let found = on_disk
+            .key()
+            .and_then(|key| read(engine, key, origin, &path));
+        (path, found.map(|component| component.is_some()))
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn damaged_code_is_made_anew() {
+    let cache = Cache::new();
+    cache.compile("d");
+    let (path, found) = cache.file("d");
+    assert_eq!(found, Ok(true));
+    let good = fs::read(&path).unwrap();
+    for damage in [&b""[..], &b"short"[..], &good[..good.len() / 2]] {
+        fs::write(&path, damage).unwrap();
+        assert!(cache.file("d").1.is_err());
+        cache.compile("d");
+        assert_eq!(fs::read(&path).unwrap(), good);
+    }
+}
+
+#[test]
+fn code_of_another_component_is_not_taken_under_this_digest() {
+    let cache = Cache::new();
+    for digest in ["a", "b"] {
+        cache.compile(digest);
+    }
+    let (a, b) = (cache.file("a").0, cache.file("b").0);
+    let was = fs::read(&a).unwrap();
+    fs::copy(&b, &a).unwrap();
+    let refused = cache.file("a").1.unwrap_err();
+    assert!(refused.contains("another component"), "{refused}");
+    cache.compile("a");
+    assert_eq!(fs::read(&a).unwrap(), was);
+}
+
+#[test]
+fn code_that_another_host_made_is_not_taken() {
+    let (own, other) = (Cache::new(), Cache::new());
+    own.compile("a");
+    other.compile("a");
+    let path = own.file("a").0;
+    fs::copy(other.file("a").0, &path).unwrap();
+    let refused = own.file("a").1.unwrap_err();
+    assert!(refused.contains("not made by this host"), "{refused}");
+    own.compile("a");
+    assert_eq!(own.file("a").1, Ok(true));
+}
+
+#[test]
+fn code_for_another_configuration_has_a_file_of_its_own() {
+    let cache = Cache::new();
+    cache.compile("a");
+    let small = Runtime::with(
+        GuestLimits::default(),
+        Reservation::Small,
+        Machine::default(),
+    );
+    let small = small.unwrap();
+    assert_ne!(
+        engine_hash(small.engine()),
+        engine_hash(cache.runtime.engine())
+    );
+    cache.cache.compile(small.engine(), EMPTY, "a").unwrap();
+    let files = || {
+        fs::read_dir(cache.data.path().join("code"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(files(), 2);
+    cache.cache.forget("a");
+    assert_eq!(files(), 0);
+}
+
+#[test]
+fn the_cache_is_for_the_own_user_only_and_what_others_may_write_is_not_used() {
+    let cache = Cache::new();
+    cache.compile("a");
+    let (directory, key) = (
+        cache.data.path().join("code"),
+        cache.data.path().join("code.key"),
+    );
+    let path = cache.file("a").0;
+    assert_eq!(
+        [mode(&directory), mode(&key), mode(&path)],
+        [0o700, 0o600, 0o600]
+    );
+    for place in [&path, &directory, &key] {
+        let was = mode(place);
+        allow(place, was | 0o020);
+        let refused = cache.file("a").1.unwrap_err();
+        assert!(refused.contains("others may write"), "{refused}");
+        cache.compile("a");
+        allow(place, was);
+        assert_eq!(cache.file("a").1, Ok(true));
+    }
+    assert_eq!(mode(&path), 0o600, "it was written anew");
+}
+
+#[test]
+fn a_key_that_is_lost_or_damaged_is_replaced_and_all_code_made_anew() {
+    let cache = Cache::new();
+    cache.compile("a");
+    let key = cache.data.path().join("code.key");
+    for damage in [None, Some(&b"short"[..])] {
+        match damage {
+            None => fs::remove_file(&key).unwrap(),
+            Some(bytes) => fs::write(&key, bytes).unwrap(),
+        }
+        assert!(cache.file("a").1.is_err());
+        assert_eq!(
+            (fs::read(&key).unwrap().len(), mode(&key)),
+            (KEY_BYTES, 0o600)
+        );
+        let (engine, anew) = (cache.runtime.engine(), CodeCache::new(cache.data.path()));
+        anew.compile(engine, EMPTY, "a").unwrap();
+        assert_eq!(cache.file("a").1, Ok(true));
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_no_reason_to_fail() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "not a directory").unwrap();
+    let runtime = Runtime::new(GuestLimits::default()).unwrap();
+    CodeCache::new(&file)
+        .compile(runtime.engine(), EMPTY, "d")
+        .unwrap();
+}

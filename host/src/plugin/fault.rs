@@ -1,0 +1,69 @@
+//! What kind of break it was, told from what wasmtime says and what the sandbox saw.
+
+use saga_core::rules::{Fault, FaultKind};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Store, Trap};
+
+use super::engine::GuestLimits;
+use super::sandbox::{HANDLES, Sandbox};
+use crate::machine;
+
+/// The fault of a call that ended with this error.
+pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &GuestLimits) -> Fault {
+    let memory = &store.data().memory;
+    // First: what the machine lacks is never charged to the rules (invariant 12).
+    if let Some(lack) = (memory.lacked.clone()).or_else(|| error.chain().find_map(machine::lack_in))
+    {
+        return Fault::new(FaultKind::Machine, lack);
+    }
+    if memory.refused {
+        return out_of_memory(limits);
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Fault::new(
+            FaultKind::OutOfFuel,
+            format!("used up its {} units of fuel", limits.fuel),
+        ),
+        Some(Trap::Interrupt) => Fault::new(
+            FaultKind::Deadline,
+            format!("took longer than {} ms", limits.deadline_ms),
+        ),
+        Some(trap) => {
+            // Rust rules that panic say why on standard error and then run into an unreachable.
+            let words = store.data().last_words.text();
+            Fault::new(
+                FaultKind::Trap,
+                words.map_or_else(|| trap.to_string(), |words| format!("{trap}: {words}")),
+            )
+        }
+        None if is_full_of_handles(error) => Fault::new(
+            FaultKind::OutOfMemory,
+            format!("wanted more than its {HANDLES} handles"),
+        ),
+        // The copying of an answer stops with this text; there is no type to match on.
+        None if error.to_string().contains("fuel allocated for hostcalls") => Fault::new(
+            FaultKind::OutputTooLarge,
+            format!("answered more than {} bytes", limits.answer_bytes),
+        ),
+        // The root says why; what is around it is a backtrace of the guest, in names of its compiler.
+        None => Fault::new(FaultKind::Trap, error.root_cause().to_string()),
+    }
+}
+
+/// The fault of a guest that met its limit of memory.
+pub(super) fn out_of_memory(limits: &GuestLimits) -> Fault {
+    Fault::new(
+        FaultKind::OutOfMemory,
+        format!(
+            "wanted more than its {} bytes of memory",
+            limits.memory_bytes
+        ),
+    )
+}
+
+fn is_full_of_handles(error: &wasmtime::Error) -> bool {
+    let is_full = |error: &ResourceTableError| matches!(error, ResourceTableError::Full);
+    error.downcast_ref().is_some_and(is_full)
+        // The guest's own table; there is no type to match on.
+        || error.root_cause().to_string().contains("store handle limit exceeded")
+}

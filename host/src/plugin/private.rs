@@ -1,0 +1,159 @@
+//! Files that nobody but the host's own user may have written.
+//!
+//! What is checked is what is read: a file is opened once, and its owner and mode are those of what was opened.
+
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::Path;
+
+/// Bits of a mode that let others write.
+const OTHERS_MAY_WRITE: u32 = 0o022;
+
+/// Reads a file of at most so many bytes; none where there is none.
+///
+/// # Errors
+/// Why it can't be read, or can't be trusted.
+pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a file".into());
+    }
+    only_ours(&metadata)?;
+    if metadata.len() > most {
+        return Err(format!(
+            "{} bytes are over the limit of {most}",
+            metadata.len()
+        ));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    (file.take(most).read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
+    Ok(Some(bytes))
+}
+
+/// Makes a directory where there is none, and makes sure that only the host's own user can write to it.
+///
+/// # Errors
+/// Why it can't be made, or can't be trusted.
+pub(super) fn directory(path: &Path) -> Result<(), String> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Whatever the umask took away.
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700))
+            .map_err(|error| error.to_string())?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.to_string()),
+    }
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_dir() {
+        return Err("it is not a directory".into());
+    }
+    only_ours(&metadata)
+}
+
+/// Writes a file that only the host's own user can read, whole or not at all, by way of an unfinished one beside it.
+///
+/// # Errors
+/// What the system said.
+pub(super) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
+    // One that a crash left behind might have other permissions.
+    if let Err(error) = fs::remove_file(&unfinished)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let written = write_new(&unfinished, parts).and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        // Room may be what is wanting.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()
+}
+
+fn only_ours(metadata: &Metadata) -> Result<(), String> {
+    let own = rustix::process::geteuid().as_raw();
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    if owner != own && owner != 0 {
+        return Err(format!(
+            "it belongs to user {owner}, not to user {own}, who runs the host"
+        ));
+    }
+    if mode & OTHERS_MAY_WRITE != 0 {
+        return Err(format!(
+            "others may write to it (mode {:04o}): take that away with `chmod go-w`",
+            mode & 0o7777
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_written_is_for_the_own_user_only_and_what_others_may_write_is_not_read() {
+        let place = tempfile::tempdir().unwrap();
+        let inner = place.path().join("inner");
+        directory(&inner).unwrap();
+        directory(&inner).unwrap();
+        assert_eq!(mode(&inner), 0o700);
+        let path = inner.join("file");
+        assert_eq!(read(&path, 9).unwrap(), None);
+        write(&path, &[b"old"]).unwrap();
+        write(&path, &[b"some", b"thing"]).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(read(&path, 9).unwrap().unwrap(), b"something");
+        assert!(read(&path, 8).unwrap_err().contains("limit of 8"));
+        assert_eq!(fs::read_dir(&inner).unwrap().count(), 1);
+        for unsafe_mode in [0o620, 0o602] {
+            fs::set_permissions(&path, Permissions::from_mode(unsafe_mode)).unwrap();
+            assert!(read(&path, 9).unwrap_err().contains("others may write"));
+        }
+        fs::set_permissions(&inner, Permissions::from_mode(0o770)).unwrap();
+        let refused = directory(&inner).unwrap_err();
+        assert!(
+            refused.contains("mode 0770") && refused.contains("chmod"),
+            "{refused}"
+        );
+        assert!(directory(&path).unwrap_err().contains("not a directory"));
+        assert!(read(&inner, 9).is_err());
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_not_trusted() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        write(&path, &[b"x"]).unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            let refused = read(&path, 9).unwrap_err();
+            assert!(refused.contains("belongs to user 12345"), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A backup of a data directory: the store, and the components that it needs to go on. It is a data directory itself.
+//!
+//! It has its name only when it is whole and on disk.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::archive::Archive;
+use crate::store::backup::{BackupError, copy};
+use crate::store::history;
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// Where it is.
+    pub target: PathBuf,
+    /// Bytes of its store.
+    pub store_bytes: u64,
+    /// Digests of the components in it.
+    pub components: Vec<String>,
+    /// Digests of active components that could not be had: none is, where rules are compiled in.
+    pub missing: Vec<String>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+/// Makes a backup of a data directory, beside the host that may be running on it.
+///
+/// # Errors
+/// Why there is none. Nothing of it is left.
+pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
+    let began = Instant::now();
+    let failed = |path: &Path, reason: String| BackupError::Target {
+        path: path.to_owned(),
+        reason,
+    };
+    let is_taken = match std::fs::read_dir(target) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    if is_taken {
+        return Err(failed(
+            target,
+            "is there already; name a directory that is not".into(),
+        ));
+    }
+    let mut unfinished = target.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    // One that was cut short earlier.
+    let _ = std::fs::remove_dir_all(&unfinished);
+    let made = std::fs::create_dir_all(&unfinished)
+        .map_err(|error| failed(&unfinished, error.to_string()))
+        .and_then(|()| fill(data, &unfinished))
+        .and_then(|made| {
+            put_in_place(&unfinished, target).map_err(|error| failed(target, error.to_string()))?;
+            Ok(made)
+        });
+    if made.is_err() {
+        let _ = std::fs::remove_dir_all(&unfinished);
+    }
+    let (store_bytes, components, missing) = made?;
+    Ok(Backup {
+        target: target.to_owned(),
+        store_bytes,
+        components,
+        missing,
+        ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+type Filled = (u64, Vec<String>, Vec<String>);
+
+fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
+    let sql = copy(data, into)?;
+    let unreadable = |error: rusqlite::Error| BackupError::Copy {
+        path: data.to_owned(),
+        reason: error.to_string(),
+    };
+    let active = active(&sql).map_err(unreadable)?;
+    drop(sql);
+    // After the store: a component is there before its generation is.
+    let (from, to) = (Archive::new(data), Archive::new(into));
+    let components = from.digests();
+    let mut copied = Vec::new();
+    for digest in &components {
+        // One that is damaged, or was removed meanwhile, is missing; that matters where it is active.
+        if let Ok(bytes) = from.read(digest) {
+            to.keep(digest, &bytes)
+                .map_err(|reason| BackupError::Target {
+                    path: into.to_owned(),
+                    reason,
+                })?;
+            copied.push(digest.clone());
+        }
+    }
+    let missing = active.into_iter().filter(|digest| !copied.contains(digest));
+    let store = into.join("saga.db");
+    let bytes = std::fs::metadata(&store).map_or(0, |file| file.len());
+    Ok((bytes, copied.clone(), missing.collect()))
+}
+
+fn active(sql: &rusqlite::Connection) -> rusqlite::Result<Vec<String>> {
+    let mut digests = Vec::new();
+    for name in history::participants(sql)? {
+        if let Some(row) = history::participant(sql, &name)?
+            && let Some(active) = history::active(sql, row)?
+        {
+            digests.push(active.digest);
+        }
+    }
+    Ok(digests)
+}
+
+fn put_in_place(unfinished: &Path, target: &Path) -> std::io::Result<()> {
+    File::open(unfinished)?.sync_all()?;
+    std::fs::rename(unfinished, target)?;
+    let parent = target.parent().filter(|path| !path.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}

@@ -1,0 +1,100 @@
+//! Recorded decisions: a candidate must be able to decide again, and where it decides otherwise is told.
+
+use saga_core::message::{Message, Origin};
+use saga_core::outcome::{Outcome, StateChange};
+
+use super::super::report::{Difference, Part};
+use super::trial::{Answer, Trial};
+use super::{Probing, compare};
+use crate::store::sample::journal::Recorded;
+
+/// Bytes of differences that are told: those beyond are only counted (invariant 9).
+pub(super) const ROOM: usize = 1 << 20;
+
+impl Probing<'_> {
+    /// Offers it a recorded message on the state of then.
+    pub(super) fn decision(&mut self, recorded: &Recorded) {
+        let Ok(message) = serde_json::from_str::<Message>(&recorded.message) else {
+            return;
+        };
+        if !self.candidate.reads(recorded.state_version) || !self.candidate.takes(&message) {
+            return;
+        }
+        self.report.inputs += 1;
+        let what = || {
+            let Message { id, name, key, .. } = &message;
+            let origin = match message.origin {
+                Origin::Command => "command",
+                Origin::Event => "event",
+                Origin::Timer => "timer",
+            };
+            format!("can't decide on the recorded {origin} {id}, `{name}` of aggregate {key}")
+        };
+        let answer = self.tried(what, |trial| again(trial, recorded, &message));
+        let Some(answer) = answer else {
+            return;
+        };
+        let Ok(mut decided) = serde_json::from_str::<Outcome>(&recorded.outcome) else {
+            return;
+        };
+        if let StateChange::Put(state) = &decided.state {
+            let version = recorded.state_version;
+            let left = || {
+                format!(
+                    "can't read the state (version {version}) that aggregate {} had after {}",
+                    message.key, message.id
+                )
+            };
+            let Some(state) = self.tried(left, |trial| trial.decoded(version, state)) else {
+                return;
+            };
+            decided.state = StateChange::Put(state);
+        }
+        let parts = compare::parts(&decided, &answer);
+        if !parts.is_empty() {
+            self.otherwise(message, recorded.outcome.clone(), &answer, parts);
+        }
+    }
+
+    fn otherwise(&mut self, message: Message, decided: String, answer: &Answer, parts: Vec<Part>) {
+        self.report.decided_otherwise += 1;
+        let would_decide = match answer {
+            Answer::Decided(outcome) => serde_json::to_string(outcome).unwrap_or_default(),
+            Answer::Malformed(why) => format!("malformed: {why}"),
+            Answer::RetryLater(why) => format!("retry later: {why}"),
+        };
+        // Whole outcomes hold what their parts hold.
+        let bytes = 2 * (decided.len() + would_decide.len()) + message.key.len() + message.id.len();
+        let Some(room) = self.room.checked_sub(bytes) else {
+            return;
+        };
+        self.room = room;
+        self.report.differences.push(Difference {
+            message: message.id,
+            name: message.name,
+            key: message.key,
+            parts,
+            decided,
+            would_decide,
+        });
+    }
+}
+
+/// What a build decides on a recorded message, its state decoded and encoded again.
+fn again(trial: &mut Trial<'_>, recorded: &Recorded, message: &Message) -> Result<Answer, String> {
+    let state = trial.shaped_if_any(recorded.state_version, recorded.state.as_deref())?;
+    let mut answer = trial.decide(state.as_deref(), message)?;
+    // A client is told what is wrong with its command; of an event or a timer nobody would hear again.
+    if message.origin != Origin::Command {
+        answer = answer.or_malformed()?;
+    }
+    if let Answer::Decided(outcome) = &mut answer
+        && let StateChange::Put(state) = &outcome.state
+    {
+        let decoded = trial.decoded(trial.version(), state);
+        let decoded =
+            decoded.map_err(|why| format!("it would leave a state that it can't read: {why}"))?;
+        outcome.state = StateChange::Put(decoded);
+    }
+    Ok(answer)
+}

@@ -1,0 +1,171 @@
+//! Where two JSON values differ, and what one lacks of another.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Number, Value};
+
+/// A place in which two values differ: a JSON pointer, and what stands there in each.
+type Differing<'v> = (String, Option<&'v Value>, Option<&'v Value>);
+
+/// The places in which two values differ, at most `most`. Numbers are the same where they have the same value, to the last digit:
+/// `1.50` and `15e-1`.
+pub(super) fn differences<'v>(
+    one: Option<&'v Value>,
+    other: Option<&'v Value>,
+    most: usize,
+) -> Vec<Differing<'v>> {
+    let mut found = Vec::new();
+    compare(&mut String::new(), one, other, &mut |differing| {
+        if found.len() < most {
+            found.push(differing);
+        }
+    });
+    found
+}
+
+/// The places of what one value has, and the other lacks: objects' members that are not `null`.
+pub(super) fn missing(one: &Value, other: &Value) -> Vec<String> {
+    let mut places = Vec::new();
+    compare(&mut String::new(), Some(one), Some(other), &mut |(
+        pointer,
+        one,
+        other,
+    )| {
+        if one.is_some_and(|one| !one.is_null()) && other.is_none() {
+            places.push(pointer);
+        }
+    });
+    places
+}
+
+/// As deep as serde_json reads, which is bounded.
+fn compare<'v>(
+    pointer: &mut String,
+    one: Option<&'v Value>,
+    other: Option<&'v Value>,
+    found: &mut impl FnMut(Differing<'v>),
+) {
+    let length = pointer.len();
+    match (one, other) {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
+            let names: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+            for name in names {
+                pointer.push('/');
+                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                compare(pointer, one.get(name), other.get(name), found);
+                pointer.truncate(length);
+            }
+        }
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            for place in 0..one.len().max(other.len()) {
+                pointer.push_str(&format!("/{place}"));
+                compare(pointer, one.get(place), other.get(place), found);
+                pointer.truncate(length);
+            }
+        }
+        (Some(Value::Number(one)), Some(Value::Number(other))) if is_same(one, other) => {}
+        (one, other) if one == other => {}
+        (one, other) => found((pointer.clone(), one, other)),
+    }
+}
+
+fn is_same(one: &Number, other: &Number) -> bool {
+    one == other || {
+        let (one, other) = (
+            Decimal::of(&one.to_string()),
+            Decimal::of(&other.to_string()),
+        );
+        one.is_some() && one == other
+    }
+}
+
+/// A number by its significant digits and the power of ten that they are times of.
+#[derive(Debug, PartialEq, Eq)]
+struct Decimal {
+    is_negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    /// Reads a number as JSON writes them; none where its exponent is beyond all reason.
+    fn of(text: &str) -> Option<Self> {
+        let (is_negative, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let exponent: i64 = exponent.parse().ok()?;
+        let all = [whole, fraction].concat();
+        let significant = all.trim_end_matches('0');
+        let zeros = i64::try_from(all.len() - significant.len()).ok()?;
+        let shift = i64::try_from(fraction.len()).ok()?;
+        let digits = significant.trim_start_matches('0').to_owned();
+        if digits.is_empty() {
+            return Some(Self {
+                is_negative: false,
+                digits,
+                exponent: 0,
+            });
+        }
+        Some(Self {
+            is_negative,
+            digits,
+            exponent: exponent.checked_add(zeros)?.checked_sub(shift)?,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn value(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value_and_in_all_their_digits() {
+        for (one, other) in [
+            ("1.50", "1.5"),
+            ("15e-1", "1.5"),
+            ("100", "1E+2"),
+            ("0", "-0.0"),
+            ("12345678901234567890.10", "12345678901234567890.1"),
+        ] {
+            assert_eq!(
+                differences(Some(&value(one)), Some(&value(other)), 9),
+                [],
+                "{one} {other}"
+            );
+        }
+        for (one, other) in [
+            ("1.5", "1.51"),
+            ("1", "-1"),
+            ("10", "1"),
+            ("12345678901234567890.1", "12345678901234567890.2"),
+            ("1e99999999999999999999", "1"),
+        ] {
+            assert_eq!(
+                differences(Some(&value(one)), Some(&value(other)), 9).len(),
+                1,
+                "{one} {other}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_place_that_differs_is_named() {
+        let one = json!({"same": [1, {"a": null}], "a/b~": 1, "list": [1, 2], "gone": true});
+        let other = json!({"same": [1, {"a": null}], "a/b~": 2, "list": [1, 2, 3], "new": null});
+        let found = differences(Some(&one), Some(&other), 9);
+        let pointers: Vec<_> = found.iter().map(|(pointer, ..)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/a~1b~0", "/gone", "/list/2", "/new"]);
+        assert_eq!(differences(Some(&one), Some(&other), 2).len(), 2);
+        assert_eq!(missing(&one, &other), ["/gone"]);
+        assert_eq!(missing(&other, &one), ["/list/2"], "a null is nothing");
+    }
+}

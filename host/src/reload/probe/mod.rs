@@ -1,0 +1,188 @@
+//! A candidate is tried on what was recorded, what is stored and what is in flight: it must be able to do what the build
+//! before it can.
+//!
+//! That it decides otherwise is no reason to refuse it, for that is what a new rule is for; where it does is told. What
+//! the active build can't do either is none: the candidate is no worse.
+//! Knows neither the store nor the pipeline: inputs come as they are, and nothing takes effect.
+//!
+//! # Layout
+//!
+//! - this file: the order in which it is tried, and what becomes of what fails
+//! - `trial`: a build that is called outside of any turn
+//! - `stored`: stored states, and what lists find in them
+//! - `waiting`: timers that are set, events that wait
+//! - `decisions`: recorded decisions; `compare`, `json`: where two of them differ
+
+mod compare;
+mod decisions;
+#[cfg(test)]
+mod fake;
+mod json;
+mod stored;
+mod trial;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use saga_core::limits::TurnLimits;
+use saga_core::record::Record;
+
+use self::stored::Looks;
+use self::trial::Trial;
+use super::report;
+use crate::clock::now_ms;
+use crate::generation::Build;
+use crate::store::sample::journal::Recorded;
+use crate::store::sample::states::Keyed;
+use crate::store::sample::waiting::Pending;
+
+/// Longest that a probe takes, but for the call that is under way: beyond it the rest is left out, and it is told how much.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// Reasons that are told at most.
+const REASONS: usize = 3;
+
+/// What a candidate is tried on.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// Recorded decisions, the latest first.
+    pub recorded: Vec<Recorded>,
+    /// Stored states.
+    pub states: Vec<Keyed>,
+    /// Quarantined aggregates.
+    pub quarantined: Vec<Keyed>,
+    /// Timers that are set.
+    pub timers: Vec<Pending>,
+    /// Records that the participant has yet to take, in their order.
+    pub in_flight: Vec<InFlight>,
+}
+
+/// A record that a participant has yet to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlight {
+    /// Its topic, as the participant calls it.
+    pub declared_topic: Arc<str>,
+    /// The record.
+    pub record: Record,
+    /// The aggregate that the candidate takes it for; none where it can't tell.
+    pub aggregate: Option<Keyed>,
+}
+
+/// Tries a candidate, and the active build, if there is one, on what the candidate fails.
+///
+/// # Errors
+/// On what it failed, and how.
+pub fn probe(
+    candidate: &dyn Build,
+    active: Option<&dyn Build>,
+    limits: &TurnLimits,
+    inputs: &Inputs,
+) -> Result<report::Probe, Vec<String>> {
+    let now = now_ms();
+    let trial = |build| {
+        Trial::new(build, limits, now)
+            .map_err(|fault| vec![format!("an instance can't be made: {fault}")])
+    };
+    let mut probing = Probing {
+        candidate: trial(candidate)?,
+        active: active.map(trial).transpose()?,
+        report: report::Probe::default(),
+        reasons: Vec::new(),
+        as_before: AsBefore::default(),
+        looks: Looks::default(),
+        room: decisions::ROOM,
+    };
+    let began = Instant::now();
+    // None takes all of the time, unless the others leave it.
+    let within = |part: u32| began + LONGEST * part / 4;
+    probing.each(&inputs.states, within(1), Probing::state);
+    probing.each(&inputs.quarantined, within(1), Probing::quarantined);
+    probing.each(&inputs.timers, within(2), Probing::timer);
+    probing.each(&inputs.in_flight, within(3), Probing::in_flight);
+    probing.each(&inputs.recorded, within(4), Probing::decision);
+    probing.finish()
+}
+
+struct Probing<'b> {
+    candidate: Trial<'b>,
+    active: Option<Trial<'b>>,
+    report: report::Probe,
+    reasons: Vec<String>,
+    as_before: AsBefore,
+    looks: Looks,
+    /// Bytes of differences that may still be told.
+    room: usize,
+}
+
+/// What the active build can't do either.
+#[derive(Debug, Default)]
+struct AsBefore {
+    count: usize,
+    first: String,
+}
+
+impl<'b> Probing<'b> {
+    /// Tries it on each of these inputs, until a time.
+    fn each<T>(&mut self, inputs: &[T], until: Instant, mut on: impl FnMut(&mut Self, &T)) {
+        for (number, input) in inputs.iter().enumerate() {
+            if self.reasons.len() >= REASONS {
+                return;
+            }
+            if Instant::now() >= until {
+                self.report.left_out += inputs.len() - number;
+                return;
+            }
+            on(self, input);
+        }
+    }
+
+    /// What the candidate makes of something; none where it fails. That is a reason to refuse it where the active build does not
+    /// fail.
+    fn tried<T>(
+        &mut self,
+        what: impl Fn() -> String,
+        attempt: impl Fn(&mut Trial<'b>) -> Result<T, String>,
+    ) -> Option<T> {
+        let failure = match attempt(&mut self.candidate) {
+            Ok(made) => return Some(made),
+            Err(failure) => format!("{}: {failure}", what()),
+        };
+        let is_new = (self.active.as_mut()).is_none_or(|active| attempt(active).is_ok());
+        if is_new {
+            self.reasons.push(failure);
+        } else {
+            self.as_before.count += 1;
+            if self.as_before.count == 1 {
+                self.as_before.first = failure;
+            }
+        }
+        None
+    }
+
+    fn finish(mut self) -> Result<report::Probe, Vec<String>> {
+        self.looks_told();
+        if !self.reasons.is_empty() {
+            return Err(self.reasons);
+        }
+        let AsBefore { count, first } = self.as_before;
+        let mut report = self.report;
+        if count > 0 {
+            report.notes.push(format!(
+                "of what it was tried on, it fails {count} that the active build fails too: {first}"
+            ));
+        }
+        if report.left_out > 0 {
+            report.notes.push(format!(
+                "the time for trying it was over after {} s: {} inputs were left out",
+                LONGEST.as_secs(),
+                report.left_out
+            ));
+        }
+        Ok(report)
+    }
+}
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

@@ -1,0 +1,188 @@
+//! Stored states: whether a candidate reads them, shows them and finds them in its lists, and what of them it would lose.
+
+use std::collections::BTreeMap;
+
+use saga_core::description::Listing;
+use serde_json::Value;
+
+use super::{Probing, Trial, json};
+use crate::store::sample::states::Keyed;
+
+/// Places in states that are told at most.
+const PLACES: usize = 8;
+
+/// What was found by looking into states.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// What a candidate does not keep of states of its own version: how many, by its place, and the key of the first.
+    lost: BTreeMap<String, (usize, String)>,
+    /// What its lists find, by the listing and the query parameter.
+    filters: BTreeMap<(String, String), Found>,
+}
+
+/// What a filter of a list finds.
+#[derive(Debug, Default)]
+struct Found {
+    /// States with a value.
+    with: usize,
+    /// States in which the active build has one, and the candidate none.
+    only_before: usize,
+    /// Where the candidate looks for it.
+    pointer: String,
+    /// The key of the first of those.
+    first: String,
+}
+
+impl Probing<'_> {
+    /// Tries it on a stored state.
+    pub(super) fn state(&mut self, aggregate: &Keyed) {
+        let (key, version) = (&aggregate.key, aggregate.stored.state_version);
+        let Some(state) = aggregate.stored.state.as_deref() else {
+            return;
+        };
+        // What it does not even say that it reads was looked up already.
+        if !self.candidate.reads(version) {
+            return;
+        }
+        self.report.states += 1;
+        let of_it = |what: &str| format!("{what} the state of {key} (version {version})");
+        let decoded = self.tried(
+            || of_it("can't read"),
+            |trial| trial.decoded(version, state),
+        );
+        let Some(decoded) = decoded else {
+            self.report.states_not_read += 1;
+            return;
+        };
+        self.tried(
+            || of_it("describes another shape than that of"),
+            |trial| {
+                trial
+                    .decoded(version, state)
+                    .and_then(|state| trial.fits(&state))
+            },
+        );
+        self.tried(
+            || of_it("can't show"),
+            |trial| {
+                let state = trial.shaped(version, state)?;
+                trial.shown(key, &state)
+            },
+        );
+        if version == self.candidate.version() {
+            self.lost(key, state, &decoded);
+        }
+        self.listed(aggregate, &decoded);
+    }
+
+    /// Tries it on the state of a quarantined aggregate: one that it can't read either makes it no worse.
+    pub(super) fn quarantined(&mut self, aggregate: &Keyed) {
+        let (stored, trial) = (&aggregate.stored, &mut self.candidate);
+        let Some(state) = stored.state.as_deref() else {
+            return;
+        };
+        self.report.quarantined += 1;
+        let is_read =
+            trial.reads(stored.state_version) && trial.decoded(stored.state_version, state).is_ok();
+        self.report.quarantined_read += usize::from(is_read);
+    }
+
+    /// Notes what a candidate leaves out of a state, unless the active build does too.
+    fn lost(&mut self, key: &str, state: &str, decoded: &str) {
+        if state == decoded {
+            return;
+        }
+        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        let (before, after) = (value(state), value(decoded));
+        for place in json::missing(&before, &after) {
+            let is_kept = match &mut self.active {
+                Some(active) => active
+                    .decoded(self.candidate.version(), state)
+                    .is_ok_and(|kept| value(&kept).pointer(&place).is_some()),
+                None => true,
+            };
+            let lost = &mut self.looks.lost;
+            if is_kept && (lost.len() < PLACES || lost.contains_key(&place)) {
+                lost.entry(place).or_insert_with(|| (0, key.to_owned())).0 += 1;
+            }
+        }
+    }
+
+    /// Looks whether lists that are narrowed down find an aggregate as they did.
+    fn listed(&mut self, aggregate: &Keyed, decoded: &str) {
+        let description = self.candidate.description;
+        if description.listings.is_empty() {
+            return;
+        }
+        let Ok(after) = serde_json::from_str::<Value>(decoded) else {
+            return;
+        };
+        let mut before = None;
+        for listing in &description.listings {
+            for filter in &listing.filters {
+                let name = (listing.path.clone(), filter.parameter.clone());
+                let found = self.looks.filters.entry(name).or_default();
+                if has(&after, &filter.pointer) {
+                    found.with += 1;
+                    continue;
+                }
+                found.pointer.clone_from(&filter.pointer);
+                let Some(active) = &mut self.active else {
+                    continue;
+                };
+                let before = before.get_or_insert_with(|| shape_of(active, aggregate));
+                let pointer = pointer_of(&active.description.listings, listing, &filter.parameter);
+                if pointer.is_some_and(|pointer| has(before, pointer)) {
+                    found.only_before += 1;
+                    if found.only_before == 1 {
+                        found.first.clone_from(&aggregate.key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what was found by looking into all states.
+    pub(super) fn looks_told(&mut self) {
+        let looks = std::mem::take(&mut self.looks);
+        for (place, (count, first)) in looks.lost {
+            self.report.notes.push(format!(
+                "{count} of {} stored states that it was tried on lose {place}, such as that of {first}: it does not \
+                 keep what stands there",
+                self.report.states
+            ));
+        }
+        for ((path, parameter), found) in looks.filters {
+            if found.with == 0 && found.only_before > 0 {
+                self.reasons.push(format!(
+                    "the listing at {path} would find nothing by `{parameter}`: none of {} stored states has a value at \
+                     {}, and {} can be found by it now, such as {}",
+                    self.report.states, found.pointer, found.only_before, found.first
+                ));
+            }
+        }
+    }
+}
+
+/// A stored state in the shape of a build; `null` where it can't read it.
+fn shape_of(trial: &mut Trial<'_>, aggregate: &Keyed) -> Value {
+    let stored = &aggregate.stored;
+    let state = stored.state.as_deref().unwrap_or("null");
+    let shaped = trial.shaped(stored.state_version, state);
+    shaped
+        .ok()
+        .and_then(|state| serde_json::from_str(&state).ok())
+        .unwrap_or_default()
+}
+
+/// Where listings, of which one is at the same path, look for the value of a query parameter.
+fn pointer_of<'l>(listings: &'l [Listing], same: &Listing, parameter: &str) -> Option<&'l str> {
+    let listing = listings.iter().find(|listing| listing.path == same.path)?;
+    let mut filters = listing.filters.iter();
+    let filter = filters.find(|filter| filter.parameter == parameter)?;
+    Some(&filter.pointer)
+}
+
+fn has(state: &Value, pointer: &str) -> bool {
+    state.pointer(pointer).is_some_and(|value| !value.is_null())
+}

@@ -1,0 +1,220 @@
+//! What the store is good for at the moment: the one place to which the writer and everybody who reads report.
+//!
+//! The same problem is logged once, and not for each request that meets it. Damage and the loss of the files don't pass
+//! while the process runs: from then on nothing is committed, for what would be acknowledged now would be lost with the
+//! restore that has to follow.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::fault::{FaultKind, StoreFault};
+
+/// How long the same problem, where it may pass, is not logged again.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What has to be done about a damaged store.
+const REPAIR: &str = "stop the host and restore a backup (docs/operations.md, Backups)";
+
+/// The condition of a store.
+#[derive(Debug, Default)]
+pub struct Condition {
+    /// Why the last commit failed, if it did.
+    failing: Mutex<Option<StoreFault>>,
+    damaged: OnceLock<StoreFault>,
+    gone: OnceLock<StoreFault>,
+    /// Whether nothing is committed any more.
+    refuses: AtomicBool,
+    lost: CancellationToken,
+    /// When a problem that may pass was logged last; the texts are those of the code, so they are few.
+    logged: Mutex<HashMap<&'static str, Instant>>,
+}
+
+impl Condition {
+    /// Takes in that something could not be done for this fault, and logs it unless it is known.
+    pub fn report(&self, what: &'static str, fault: &StoreFault) {
+        match fault.kind() {
+            FaultKind::Damaged => self.is_damaged(what, fault),
+            // Was logged when it was found.
+            FaultKind::Gone => {}
+            FaultKind::Passing if self.refusal().is_some() => {}
+            FaultKind::Passing if self.is_quiet(what) => {}
+            FaultKind::Passing => tracing::error!(%fault, "{what}; it is tried again"),
+        }
+    }
+
+    /// Takes in that a commit failed.
+    pub(super) fn commit_failed(&self, fault: &StoreFault) {
+        match fault.kind() {
+            FaultKind::Damaged => self.is_damaged("a commit failed and was undone", fault),
+            FaultKind::Gone => {}
+            FaultKind::Passing => {
+                if lock(&self.failing).replace(fault.clone()).is_none() {
+                    tracing::error!(error = %fault, "a commit failed and was undone; nothing is lost, work is offered again until it goes through");
+                }
+            }
+        }
+    }
+
+    /// Takes in that something was committed.
+    pub(super) fn has_committed(&self) {
+        if lock(&self.failing).take().is_some() {
+            tracing::info!("the store takes commits again");
+        }
+    }
+
+    /// Takes in that the store's files are not at their path any more.
+    pub(super) fn is_gone(&self, reason: String) -> StoreFault {
+        let fault = self.gone.get_or_init(|| {
+            tracing::error!("{reason}; nothing more is acknowledged, and the host ends");
+            StoreFault::new(FaultKind::Gone, reason)
+        });
+        self.refuses.store(true, Ordering::Release);
+        self.lost.cancel();
+        fault.clone()
+    }
+
+    /// Why nothing is committed any more, if it is so.
+    #[must_use]
+    pub fn refusal(&self) -> Option<StoreFault> {
+        if !self.refuses.load(Ordering::Acquire) {
+            return None;
+        }
+        self.gone.get().or_else(|| self.damaged.get()).cloned()
+    }
+
+    /// Why nothing may be answered from the store any more, if its files are gone.
+    #[must_use]
+    pub fn loss(&self) -> Option<StoreFault> {
+        let refusal = self.refusal();
+        refusal.filter(|fault| fault.kind() == FaultKind::Gone)
+    }
+
+    /// Cancelled when the store's files are gone.
+    #[must_use]
+    pub fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
+    /// Why no commits are taken, if it is so: what is wrong, and what to do.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self.refusal() {
+            Some(fault) if fault.kind() == FaultKind::Gone => {
+                Some(format!("{fault}; nothing more is acknowledged"))
+            }
+            Some(fault) => Some(format!(
+                "the store is damaged ({fault}); nothing more is committed: {REPAIR}"
+            )),
+            None => lock(&self.failing)
+                .as_ref()
+                .map(|fault| format!("the store takes no commits ({fault}); see the log")),
+        }
+    }
+
+    fn is_damaged(&self, what: &str, fault: &StoreFault) {
+        let mut is_new = false;
+        self.damaged.get_or_init(|| {
+            is_new = true;
+            fault.clone()
+        });
+        self.refuses.store(true, Ordering::Release);
+        if is_new {
+            tracing::error!(%fault, "the store is damaged ({what}); nothing more is committed: {REPAIR}");
+        }
+    }
+
+    fn is_quiet(&self, what: &'static str) -> bool {
+        let mut logged = lock(&self.logged);
+        let is_quiet = (logged.get(what)).is_some_and(|last| last.elapsed() < QUIET);
+        if !is_quiet {
+            logged.insert(what, Instant::now());
+        }
+        is_quiet
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn fault(kind: FaultKind, text: &str) -> StoreFault {
+        StoreFault::new(kind, text)
+    }
+
+    #[test]
+    fn a_failed_commit_is_trouble_until_one_goes_through() {
+        let condition = Condition::default();
+        condition.commit_failed(&fault(FaultKind::Passing, "disk is full"));
+        let trouble = condition.trouble().unwrap();
+        assert!(
+            trouble.contains("takes no commits (disk is full)"),
+            "{trouble}"
+        );
+        assert_eq!(condition.refusal(), None);
+        condition.has_committed();
+        assert_eq!(condition.trouble(), None);
+    }
+
+    #[test]
+    fn damage_that_anybody_meets_stays_and_ends_all_commits() {
+        let condition = Condition::default();
+        condition.report(
+            "an aggregate can't be read",
+            &fault(FaultKind::Damaged, "malformed"),
+        );
+        condition.report(
+            "a list can't be read",
+            &fault(FaultKind::Damaged, "another"),
+        );
+        condition.has_committed();
+        assert_eq!(
+            condition.refusal(),
+            Some(fault(FaultKind::Damaged, "malformed"))
+        );
+        assert_eq!(condition.loss(), None, "what can be read is read");
+        let trouble = condition.trouble().unwrap();
+        assert!(
+            trouble.contains("the store is damaged (malformed)"),
+            "{trouble}"
+        );
+        assert!(trouble.contains("restore a backup"), "{trouble}");
+    }
+
+    #[test]
+    fn files_that_are_gone_come_before_all_else() {
+        let condition = Condition::default();
+        condition.report(
+            "a list can't be read",
+            &fault(FaultKind::Damaged, "malformed"),
+        );
+        assert!(!condition.lost().is_cancelled());
+        let gone = condition.is_gone("saga.db is gone".into());
+        assert_eq!(condition.is_gone("again".into()), gone);
+        assert_eq!(condition.refusal(), Some(gone.clone()));
+        assert_eq!(condition.loss(), Some(gone));
+        assert!(condition.lost().is_cancelled());
+        assert!(condition.trouble().unwrap().starts_with("saga.db is gone"));
+    }
+
+    #[test]
+    fn what_may_pass_is_not_logged_for_each_request() {
+        let condition = Condition::default();
+        assert!(!condition.is_quiet("an aggregate can't be read"));
+        assert!(condition.is_quiet("an aggregate can't be read"));
+        assert!(!condition.is_quiet("a list can't be read"));
+        condition.report(
+            "an aggregate can't be read",
+            &fault(FaultKind::Passing, "out of memory"),
+        );
+        assert_eq!((condition.trouble(), condition.refusal()), (None, None));
+    }
+}

@@ -1,0 +1,350 @@
+//! The mark by which the store's file and its log are known to belong together.
+//!
+//! A log (`saga.db-wal`) that lies beside another file than the one it was written for, a restored backup, say, would be
+//! replayed onto it without a word. So the store has a mark, a row that is written anew before and after each checkpoint: a
+//! program that reads the store reads the newest mark, and a backup carries that; the file by itself, without the log, has
+//! the one of its checkpoint. Which marks it may have is noted beside it, in `saga.db-mark`. At the next start a file with
+//! another mark is not the one that the log was written for.
+//!
+//! For this all checkpoints are taken here. Whatever a crash leaves behind is allowed by the note, which is on disk before a
+//! checkpoint touches the file.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use sha2::{Digest as _, Sha256};
+
+/// Bytes of the note. One sector holds it, so it is written as a whole.
+const NOTE_BYTES: usize = 256;
+
+/// Marks that the file may have. More are never needed; were there more, nothing would be judged.
+const MOST: usize = 4;
+
+/// Pages of the log, 16 MiB, after which there is a checkpoint. Each costs some fsyncs.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
+const LARGE_PAGES: u32 = 16_000;
+
+/// Wait before a checkpoint that could not take all is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// The mark of a file that has none: an older store, or none yet.
+const NONE: &str = "";
+
+/// What is noted beside the store's file. Without marks nothing is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Note {
+    /// The marks that the file by itself may have.
+    file: Vec<String>,
+    /// The mark that is in the log for certain.
+    log: Option<String>,
+    inode: u64,
+}
+
+/// Takes the checkpoints of a store, and keeps the note.
+pub(super) struct LogMark {
+    db: PathBuf,
+    sidecar: File,
+    note: Note,
+    /// The newest mark.
+    current: String,
+    /// Pages of the log, as the last commit left it.
+    pages: Arc<AtomicU32>,
+    /// Pages of the log when a checkpoint was tried last.
+    tried: u32,
+    /// When another checkpoint is to be tried, whatever the log has: the last one could not take all.
+    again: Option<Instant>,
+    is_large: bool,
+}
+
+/// Why the file and the log can't be used together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// The log was written for another file.
+    OtherFile,
+    /// There was a log, and what is in it did not get into the file.
+    LogMissing,
+    /// There is a log without a file. SQLite would remove it.
+    FileMissing,
+}
+
+/// Whether the file and the log in a directory belong together, as far as can be told. Opens the file: not to be called while this
+/// process has a connection to it.
+pub(super) fn judge(db: &Path) -> Option<Mismatch> {
+    let log = std::fs::metadata(beside(db, "-wal")).map_or(0, |log| log.len());
+    if log > 0 && !db.exists() {
+        return Some(Mismatch::FileMissing);
+    }
+    let note = Note::read(&File::open(beside(db, "-mark")).ok()?)?;
+    // A file that can't be read by itself is in the middle of a checkpoint.
+    let found = mark_in_file(db)?;
+    let is_allowed = note.file.contains(&found);
+    if log > 0 {
+        return (!is_allowed).then_some(Mismatch::OtherFile);
+    }
+    let is_same = std::fs::metadata(db).is_ok_and(|file| file.ino() == note.inode);
+    let is_missing = |log: String| log != found && note.file.len() == 1;
+    (is_allowed && is_same && note.log.is_some_and(is_missing)).then_some(Mismatch::LogMissing)
+}
+
+impl LogMark {
+    /// Of the store that this connection is to, which has its tables, and whose log nobody else empties.
+    pub(super) fn new(db: &Path, sql: &mut Connection) -> anyhow::Result<Self> {
+        let sidecar = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(beside(db, "-mark"))?;
+        let current = read_mark(sql)?;
+        let before = Note::read(&sidecar).map(|note| note.file);
+        let file = mark_in_file(db).map_or(before.unwrap_or_default(), |found| vec![found]);
+        let pages = Arc::<AtomicU32>::default();
+        let counted = pages.clone();
+        sql.wal_hook(Some(
+            move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+                counted.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            },
+        ))?;
+        let mut mark = Self {
+            db: db.to_owned(),
+            sidecar,
+            note: Note {
+                file,
+                log: None,
+                inode: std::fs::metadata(db)?.ino(),
+            },
+            current,
+            pages,
+            tried: 0,
+            again: None,
+            is_large: false,
+        };
+        mark.checkpoint(sql)?;
+        // The name of the note, too, is to outlast a power loss.
+        let directory = db.parent().filter(|path| !path.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(mark)
+    }
+
+    /// Takes a checkpoint, if it is time. To be called after a commit, and now and then; says whether the file may have been
+    /// written.
+    pub(super) fn checkpoint_if_due(
+        &mut self,
+        sql: &Connection,
+        is_idle: bool,
+    ) -> anyhow::Result<bool> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.tried {
+            // The log began anew.
+            self.tried = 0;
+            self.is_large = false;
+        }
+        let is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
+        if !is_again && pages - self.tried < CHECKPOINT_PAGES {
+            return Ok(false);
+        }
+        if pages >= LARGE_PAGES && !self.is_large {
+            self.is_large = true;
+            tracing::warn!(
+                "the store's log has grown to {} MiB: a program keeps reading an old state of it; it shrinks when that ends",
+                pages / 256
+            );
+        }
+        self.tried = pages;
+        self.checkpoint(sql)?;
+        Ok(true)
+    }
+
+    /// Takes the last checkpoint: leaves a file that stands by itself, and an empty log.
+    pub(super) fn close(&mut self, sql: &Connection) -> anyhow::Result<()> {
+        self.renew(sql)?;
+        self.allow_current()?;
+        let is_busy: i64 =
+            sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_busy == 0 {
+            self.note.file = vec![self.current.clone()];
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file, which somebody else has written, is still the store's: a program of somebody else's may take a
+    /// checkpoint. None where that can't be told at the moment.
+    pub(super) fn is_still_ours(&mut self) -> Option<bool> {
+        let found = mark_in_file(&self.db)?;
+        if found == self.current && !self.note.file.contains(&found) {
+            self.allow_current().ok()?;
+            // A backup may have this mark too. The next checkpoint gives the file one that none has.
+            self.again = Some(Instant::now());
+        }
+        Some(self.note.file.contains(&found))
+    }
+
+    /// The mark is written anew before too: a backup that was made earlier must not have what the file has afterwards.
+    fn checkpoint(&mut self, sql: &Connection) -> anyhow::Result<()> {
+        self.renew(sql)?;
+        self.allow_current()?;
+        let (is_busy, log, taken): (i64, i64, i64) =
+            sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        if is_busy == 0 && log >= 0 && log == taken {
+            self.again = None;
+            self.note.file = vec![self.current.clone()];
+        } else {
+            self.again = Some(Instant::now() + AGAIN);
+            if let Some(found) = mark_in_file(&self.db) {
+                self.note.file = vec![found];
+            }
+        }
+        self.renew(sql)?;
+        self.note.log = Some(self.current.clone());
+        // A power loss may take this back: then the note allows more than it had to.
+        self.write()?;
+        Ok(())
+    }
+
+    /// Commits another mark.
+    fn renew(&mut self, sql: &Connection) -> rusqlite::Result<()> {
+        let next = new_mark();
+        sql.execute("UPDATE log_mark SET mark = ?1", [&next])?;
+        self.current = next;
+        Ok(())
+    }
+
+    /// Notes, on disk, that the newest mark may be in the file from now on.
+    fn allow_current(&mut self) -> std::io::Result<()> {
+        if self.note.file.contains(&self.current) && self.note.log.is_none() {
+            return Ok(());
+        }
+        // Where it is not known what the file has, it stays so until the checkpoint.
+        if !self.note.file.is_empty() && !self.note.file.contains(&self.current) {
+            self.note.file.push(self.current.clone());
+        }
+        self.note.log = None;
+        self.write()?;
+        self.sidecar.sync_data()
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        self.sidecar.write_all_at(&self.note.bytes(), 0)
+    }
+}
+
+impl Note {
+    /// The note in this file, if it is whole.
+    fn read(file: &File) -> Option<Self> {
+        let mut bytes = [0; NOTE_BYTES];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        let text = std::str::from_utf8(&bytes).ok()?;
+        let (line, _) = text.split_once('\n')?;
+        let (content, sum) = line.rsplit_once(' ')?;
+        if sum != print(content) {
+            return None;
+        }
+        let mut words = content.split(' ').skip(1);
+        let inode = words.next()?.parse().ok()?;
+        let log = words.next().filter(|mark| *mark != "-").map(str::to_owned);
+        let file = words.map(|mark| mark.trim_start_matches('.').to_owned());
+        Some(Self {
+            file: file.collect(),
+            log,
+            inode,
+        })
+    }
+
+    fn bytes(&self) -> [u8; NOTE_BYTES] {
+        let mut bytes = [b' '; NOTE_BYTES];
+        if self.file.is_empty() || self.file.len() > MOST {
+            // Nothing is known of the file.
+            return bytes;
+        }
+        let log = self.log.as_deref().unwrap_or("-");
+        let mut content = format!("saga-log-mark-1 {} {log}", self.inode);
+        for mark in &self.file {
+            content.push_str(" .");
+            content.push_str(mark);
+        }
+        let line = format!("{content} {}\n", print(&content));
+        for (byte, written) in bytes.iter_mut().zip(line.bytes()) {
+            *byte = written;
+        }
+        bytes
+    }
+}
+
+/// The mark that the file has by itself, without its log. None where it can't be read so.
+fn mark_in_file(db: &Path) -> Option<String> {
+    match std::fs::metadata(db) {
+        Ok(file) if file.len() > 0 => {}
+        Ok(_) => return Some(NONE.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(NONE.into()),
+        Err(_) => return None,
+    }
+    let path: String = (db.to_str()?.chars())
+        .flat_map(|c| match c {
+            '%' => vec!['%', '2', '5'],
+            '?' => vec!['%', '3', 'f'],
+            '#' => vec!['%', '2', '3'],
+            other => vec![other],
+        })
+        .collect();
+    // Of an immutable file SQLite reads no log.
+    let uri = format!("file:{path}?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = Connection::open_with_flags(uri, flags).ok()?;
+    let has_mark: bool = sql
+        .query_row(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'log_mark'",
+            [],
+            |row| row.get(0),
+        )
+        .ok()?;
+    if !has_mark {
+        return Some(NONE.into());
+    }
+    read_mark(&sql).ok()
+}
+
+/// Gives a copy of a store a mark of its own, so that no log of another file fits it.
+pub(super) fn mark_anew(sql: &Connection) -> rusqlite::Result<()> {
+    sql.execute("UPDATE log_mark SET mark = ?1", [new_mark()])?;
+    Ok(())
+}
+
+fn read_mark(sql: &Connection) -> rusqlite::Result<String> {
+    sql.query_row("SELECT mark FROM log_mark", [], |row| row.get(0))
+}
+
+fn new_mark() -> String {
+    let random = crate::clock::random_tail();
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn print(content: &str) -> String {
+    let digest = Sha256::digest(content);
+    (digest.iter().take(8))
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The file beside the store's whose name goes on so.
+pub(super) fn beside(db: &Path, end: &str) -> PathBuf {
+    let mut path = db.to_owned().into_os_string();
+    path.push(end);
+    path.into()
+}
+
+#[cfg(test)]
+#[path = "log_mark_tests.rs"]
+mod tests;
