@@ -204,7 +204,14 @@ impl Decider {
             return undecided;
         };
         let current = self.active.description().state.version;
-        match self.rules.migrate(current, state) {
+        let read = match self.rules.migrate(current, state) {
+            // What earlier turns left in the instance may be why.
+            Err(fault) if !fault.may_pass() && self.rules.renew() => {
+                self.rules.migrate(current, state)
+            }
+            read => read,
+        };
+        match read {
             Ok(_) => undecided,
             Err(fault) if fault.may_pass() => lacked_or(Undecided::Broke, fault),
             Err(fault) => lacked_or(Undecided::NotMigrated, fault),

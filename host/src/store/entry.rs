@@ -126,13 +126,13 @@ pub enum Quarantine {
 /// A message that could not be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The consumer group, or `timer`.
+    /// The consumer group.
     pub consumer: String,
-    /// Topic that it came from; for a timer its name.
+    /// Topic that it came from.
     pub topic: String,
-    /// Partition; 0 for a timer.
+    /// Partition.
     pub partition: i32,
-    /// Offset; 0 for a timer.
+    /// Offset.
     pub offset: i64,
     /// Record key, unchanged.
     pub key: Option<Vec<u8>>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, look};
-use crate::expect::{broke, problem};
+use crate::expect::problem;
 use crate::store_file::{Foreign, execute, publish, record, rows, until_consumed};
 use crate::support::{Host, Start, saga};
 
@@ -143,7 +143,7 @@ fn a_stored_state_is_not_read_as_something_else() {
     );
     assert_eq!(changed, 1);
     let host = Start::new(&["customer"], data.path()).start();
-    let detail = broke(&host.get("customer", "/customer/1"), "trap");
+    let detail = problem(&host.get("customer", "/customer/1"), 503, "quarantined");
     assert!(
         detail.contains("the member name `$serde_json::private::Number` is reserved")
             && detail.contains("in /available/$serde_json::private::Number"),

@@ -201,6 +201,10 @@ impl Worker {
             return None;
         }
         let mut trial = (self.held.get(key)).map_or_else(Default::default, |held| held.trial);
+        if let Undecided::Machine(_) = &undecided {
+            // That was no attempt.
+            trial.spare();
+        }
         let next = what_next(&self.shared.retry, undecided, &mut trial);
         if let Some(held) = self.held.get(key) {
             held.trial = trial;
