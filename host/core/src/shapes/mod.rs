@@ -264,7 +264,7 @@ fn with_member(pointer: &str) -> Value {
 
 /// A schema that was found to be JSON before.
 fn value(schema: &str) -> Value {
-    serde_json::from_str(schema).unwrap_or(Value::Bool(true))
+    crate::json::parse(schema).unwrap_or(Value::Bool(true))
 }
 
 fn publication<'d>(

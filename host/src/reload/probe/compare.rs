@@ -151,7 +151,7 @@ fn reply(reply: &Reply) -> Value {
 
 /// JSON text as a value; what is none as a string.
 fn parsed(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+    saga_core::json::parse(text).unwrap_or_else(|_| text.into())
 }
 
 #[cfg(test)]

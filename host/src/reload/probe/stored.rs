@@ -92,7 +92,7 @@ impl Probing<'_> {
         if state == decoded {
             return;
         }
-        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        let value = |text: &str| saga_core::json::parse(text).unwrap_or_default();
         let (before, after) = (value(state), value(decoded));
         for place in json::missing(&before, &after) {
             let is_kept = match &mut self.active {
@@ -114,7 +114,7 @@ impl Probing<'_> {
         if description.listings.is_empty() {
             return;
         }
-        let Ok(after) = serde_json::from_str::<Value>(decoded) else {
+        let Ok(after) = saga_core::json::parse(decoded) else {
             return;
         };
         let mut before = None;

@@ -107,7 +107,7 @@ impl<'b> Trial<'b> {
         let Some(schema) = &self.schema else {
             return Ok(());
         };
-        let value = serde_json::from_str(state).map_err(|error| error.to_string())?;
+        let value = saga_core::json::parse(state)?;
         schema.check(&value).map_err(|places| {
             let places = places.iter().take(3);
             let places: Vec<_> = places
