@@ -4,18 +4,18 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// In which order two rows stand out.
-pub(super) type Order<T> = fn(&T, &T) -> Ordering;
+pub(super) type Ranking<T> = fn(&T, &T) -> Ordering;
 
 /// Rows of one kind and order that stand out.
 const OUTSTANDING: usize = 3;
 
 /// Chooses at most `most` rows, in the order in which they came: in turn one of each kind, first those that are first in each of
-/// these orders, then some that are spread evenly over the others.
+/// these rankings, then some that are spread evenly over the others.
 pub(super) fn choose<T, K: Ord>(
     rows: Vec<T>,
     most: usize,
     kind: impl Fn(&T) -> K,
-    orders: &[Order<T>],
+    rankings: &[Ranking<T>],
 ) -> Vec<T> {
     if rows.len() <= most {
         return rows;
@@ -25,7 +25,7 @@ pub(super) fn choose<T, K: Ord>(
         kinds.entry(kind(row)).or_default().push((place, row));
     }
     let mut queues: Vec<VecDeque<usize>> = (kinds.into_values())
-        .map(|members| queue(&members, most, orders))
+        .map(|members| queue(&members, most, rankings))
         .collect();
     let mut chosen = BTreeSet::new();
     while chosen.len() < most && queues.iter().any(|queue| !queue.is_empty()) {
@@ -42,11 +42,11 @@ pub(super) fn choose<T, K: Ord>(
 }
 
 /// The rows of one kind, what stands out first.
-fn queue<T>(members: &[(usize, &T)], most: usize, orders: &[Order<T>]) -> VecDeque<usize> {
+fn queue<T>(members: &[(usize, &T)], most: usize, rankings: &[Ranking<T>]) -> VecDeque<usize> {
     let mut first: Vec<Vec<usize>> = Vec::new();
-    for order in orders {
+    for ranking in rankings {
         let mut sorted: Vec<_> = members.iter().collect();
-        sorted.sort_by(|(_, one), (_, other)| order(one, other));
+        sorted.sort_by(|(_, one), (_, other)| ranking(one, other));
         first.push(
             sorted
                 .iter()
@@ -87,14 +87,14 @@ mod tests {
         rows.insert(500, ('b', 7));
         rows.insert(600, ('c', 1));
         rows.insert(700, ('c', 9));
-        let orders: [Order<(char, i32)>; 2] = [
+        let rankings: [Ranking<(char, i32)>; 2] = [
             |one, other| one.1.cmp(&other.1),
             |one, other| other.1.cmp(&one.1),
         ];
-        let chosen = choose(rows.clone(), 5, |row| row.0, &orders);
+        let chosen = choose(rows.clone(), 5, |row| row.0, &rankings);
         let expected = [('a', 0), ('b', 7), ('c', 1), ('c', 9), ('a', 999)];
         assert_eq!(chosen, expected, "in the order in which they came");
-        let chosen = choose(rows, 100, |row| row.0, &orders);
+        let chosen = choose(rows, 100, |row| row.0, &rankings);
         assert_eq!(chosen.len(), 100);
         let middle = chosen
             .iter()

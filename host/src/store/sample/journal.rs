@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
 use serde::Deserialize;
 
-use super::choose::{Order, choose};
+use super::choose::{Ranking, choose};
 use super::{Patience, Room};
 use crate::store::tally;
 
@@ -86,13 +86,13 @@ pub fn recorded(
     look.for_what_is_missing(participant, first, last)?;
     let mut seen = look.seen;
     seen.sort_by_key(|seen| std::cmp::Reverse(seen.seq));
-    let orders: [Order<Seen>; 3] = [
+    let rankings: [Ranking<Seen>; 3] = [
         |one, other| other.seq.cmp(&one.seq),
         |one, other| one.seq.cmp(&other.seq),
         |one, other| other.bytes.cmp(&one.bytes),
     ];
     let kind = |seen: &Seen| (seen.origin, seen.name.clone(), seen.is_on_nothing);
-    read(sql, &choose(seen, most, kind, &orders))
+    read(sql, &choose(seen, most, kind, &rankings))
 }
 
 /// Rows of the builds of a participant.

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use super::choose::{Order, choose};
+use super::choose::{Ranking, choose};
 use super::{Patience, Room};
 use crate::store::read::StoredAggregate;
 
@@ -58,7 +58,7 @@ pub fn stored(sql: &Connection, participant: i64, most: usize) -> rusqlite::Resu
         }
         look.last(STRETCH)?;
     }
-    let orders: [Order<Seen>; 6] = [
+    let rankings: [Ranking<Seen>; 6] = [
         |one, other| other.bytes.cmp(&one.bytes),
         |one, other| age(&one.key).cmp(&age(&other.key)),
         |one, other| age(&other.key).cmp(&age(&one.key)),
@@ -66,7 +66,7 @@ pub fn stored(sql: &Connection, participant: i64, most: usize) -> rusqlite::Resu
         |one, other| other.revision.cmp(&one.revision),
         |one, other| one.revision.cmp(&other.revision),
     ];
-    let chosen = choose(look.seen, most, |seen| seen.version, &orders);
+    let chosen = choose(look.seen, most, |seen| seen.version, &rankings);
     let quarantined = "SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2";
     let mut states = Vec::with_capacity(chosen.len());
     let mut room = Room::new();

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use saga_core::identity;
 use saga_core::record::{Attributes, Position, Record};
 
-use super::choose::{Order, choose};
+use super::choose::{Ranking, choose};
 use super::states::{Keyed, aggregate};
 use super::{Patience, Room};
 use crate::store::parked::{self, Parked, ParkedEvent};
@@ -64,11 +64,11 @@ pub fn timers(sql: &Connection, participant: i64, most: usize) -> rusqlite::Resu
         }
     }
     seen.sort_by_key(|timer| timer.due);
-    let orders: [Order<SeenTimer>; 2] = [
+    let rankings: [Ranking<SeenTimer>; 2] = [
         |one, other| one.due.cmp(&other.due),
         |one, other| other.due.cmp(&one.due),
     ];
-    let chosen = choose(seen, most, |timer| timer.name.clone(), &orders);
+    let chosen = choose(seen, most, |timer| timer.name.clone(), &rankings);
     let mut room = Room::new();
     let mut timers = Vec::with_capacity(chosen.len());
     let mut statement = sql.prepare_cached(
@@ -178,9 +178,9 @@ pub fn unread(
             });
         }
     }
-    let orders: [Order<SeenRecord>; 1] = [|one, other| one.offset.cmp(&other.offset)];
+    let rankings: [Ranking<SeenRecord>; 1] = [|one, other| one.offset.cmp(&other.offset)];
     let kind = |record: &SeenRecord| record.event_type.clone();
-    let chosen = choose(seen, most, kind, &orders);
+    let chosen = choose(seen, most, kind, &rankings);
     let mut room = Room::new();
     let mut records = Vec::with_capacity(chosen.len());
     for seen in chosen {
