@@ -36,6 +36,9 @@ const LOOKS: u32 = 3;
 /// Wait between them.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
+/// Longest wait for a lock of SQLite's.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
 /// Name of the file in the data directory.
 pub(super) const FILE_NAME: &str = "saga.db";
 
@@ -68,7 +71,7 @@ pub fn look(directory: &Path) -> Result<Option<Connection>, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(unusable)?;
     leave_log(&connection)
-        .and_then(|()| connection.busy_timeout(Duration::from_secs(5)))
+        .and_then(|()| connection.busy_timeout(BUSY))
         .and_then(|()| connection.pragma_update(None, "query_only", "ON"))
         .map_err(unusable)?;
     let found: i64 = connection
@@ -201,7 +204,7 @@ impl StoreFile {
     fn connection(&self, access: OpenFlags) -> rusqlite::Result<Connection> {
         let connection =
             Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY)?;
         leave_log(&connection)?;
         for (name, value) in PRAGMAS {
             connection.pragma_update(None, name, value)?;

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
+use super::file::BUSY;
+
 /// Bytes of the note. One sector holds it, so it is written as a whole.
 const NOTE_BYTES: usize = 256;
 
@@ -30,6 +32,9 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 
 /// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
+
+/// Longest wait for those who read the log.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Wait before a checkpoint that could not take all is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -192,11 +197,15 @@ impl LogMark {
     fn checkpoint(&mut self, sql: &Connection) -> anyhow::Result<()> {
         self.renew(sql)?;
         self.allow_current()?;
-        let (is_busy, log, taken): (i64, i64, i64) =
-            sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
-        if is_busy == 0 && log >= 0 && log == taken {
+        // The next commit is to begin the log anew. That takes a moment in which nobody reads it, for which there is a wait, but
+        // not for somebody who keeps reading.
+        sql.busy_timeout(PATIENCE)?;
+        let taken = sql.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| {
+            Ok((row.get(1)?, row.get(2)?))
+        });
+        sql.busy_timeout(BUSY)?;
+        let (log, taken): (i64, i64) = taken?;
+        if log >= 0 && log == taken {
             self.again = None;
             self.note.file = vec![self.current.clone()];
         } else {
