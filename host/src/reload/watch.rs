@@ -135,7 +135,8 @@ impl Watched {
             _ => self.taken.as_ref() == Some(&digest),
         };
         if is_left_alone {
-            if way == Way::Signal || !is_first {
+            // What was there at the start was told of then.
+            if way == Way::Signal || !is_first || hosted.is_file_replaced(mark) {
                 self.leave_alone(&digest, active.digest());
             }
             return;

@@ -140,6 +140,9 @@ impl Bound {
     }
 }
 
+/// How a bound is read from a schema.
+type Side = fn(&Map<String, Value>) -> Option<Bound>;
+
 /// The lower bound that a schema sets.
 pub(super) fn lower(keywords: &Map<String, Value>) -> Option<Bound> {
     bound(keywords, "minimum", "exclusiveMinimum", Ordering::Less)
@@ -214,7 +217,7 @@ pub(super) fn numbers<'s>(
     at: &str,
 ) {
     let are_whole = !types.has(Types::NUMBER.without(Types::INTEGER));
-    let sides: [(_, fn(&Map<String, Value>) -> Option<Bound>, _, _); 2] = [
+    let sides: [(_, Side, _, _); 2] = [
         (Ordering::Less, lower, 1, "less than"),
         (Ordering::Greater, upper, -1, "more than"),
     ];
