@@ -257,12 +257,15 @@ fn open(data: &Path) -> Result<Connection, NotVerified> {
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
 }
 
-/// The row of a participant in a store, and the build that is active there; none where it never ran.
+/// The row of a participant in a store, and the build that is active there.
+type Stored = (i64, Arc<dyn Build>);
+
+/// What is active of a participant in a store; none where it never ran.
 fn stored(
     config: &Config,
     data: &Path,
     name: &str,
-) -> Result<Option<(i64, Arc<dyn Build>)>, NotVerified> {
+) -> Result<Option<Stored>, NotVerified> {
     let sql = open(data)?;
     let read = |name: &str| -> rusqlite::Result<_> {
         let Some(row) = history::participant(&sql, name)? else {
