@@ -261,11 +261,7 @@ fn open(data: &Path) -> Result<Connection, NotVerified> {
 type Stored = (i64, Arc<dyn Build>);
 
 /// What is active of a participant in a store; none where it never ran.
-fn stored(
-    config: &Config,
-    data: &Path,
-    name: &str,
-) -> Result<Option<Stored>, NotVerified> {
+fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, NotVerified> {
     let sql = open(data)?;
     let read = |name: &str| -> rusqlite::Result<_> {
         let Some(row) = history::participant(&sql, name)? else {
