@@ -17,6 +17,7 @@ use crate::http::service::Serving;
 use crate::http::tls::{CertificateFiles, Tls, Wrong};
 use crate::pipeline::Active;
 use crate::reload::fit::{self, FitError, Fitted};
+use crate::reload::flags;
 use crate::reload::initial::{self, Initial};
 use crate::reload::loader::Loader;
 use crate::reload::report::Way;
@@ -72,11 +73,16 @@ pub(super) fn prepare(
             let before = active.as_ref().map(|build| (row, build));
             // Rules that say why they break say it through tokio, which must not be waited for within tokio.
             let initial = tokio::task::block_in_place(|| {
-                initial::choose(loader, config, name, own, before, reader.connection())
+                // What was used is not out of use by a clock that leapt.
+                let present = (reader.connection(), store.trusted_now());
+                initial::choose(loader, config, name, own, before, present)
             });
             initial.map_err(|refused| match room.is_wanting(name) {
                 Some(reason) => StartError::Machine(reason),
-                None => StartError::Component(refused.to_string()),
+                None => {
+                    let way_out = flags::beside_a_start(&refused.allowed_by);
+                    StartError::Component(format!("{refused}{way_out}"))
+                }
             })?
         }
         (None, None) => {

@@ -11,6 +11,7 @@ use super::check::{self, Compared, Present};
 use super::fit::{self, FitError, Fitted};
 use super::hosted::Hosted;
 use super::neighbours;
+use super::probe::Terms;
 use super::reloader::{Apply, Inner};
 use super::report::{Check, NotApplied, Probe, Refused};
 use super::verify;
@@ -121,10 +122,16 @@ impl Inner {
         let running = &*active.generation.build;
         compared.notes.extend(neighbours::one_way(running, &*build));
         self.fits(hosted, &*build)?;
-        let probe = check::probe(&*build, Some(running), limits, &inputs);
+        let terms = Terms {
+            limits,
+            allowed: apply.flags.allowed(),
+            is_over: &|| self.still_open().is_err(),
+        };
+        let probe = check::probe(&*build, Some(running), terms, &inputs);
+        // What ended early shows nothing.
+        self.still_open()?;
         let mut probe = probe.map_err(|refused| self.refused_or_lacking(refused))?;
         compared.notes.append(&mut probe.notes);
-        self.still_open()?;
         Ok(Passed {
             build,
             probe,

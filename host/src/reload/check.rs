@@ -14,8 +14,8 @@ use saga_core::limits::TurnLimits;
 use saga_core::record::Record;
 use saga_core::shapes::{Concerns, Found};
 
-use super::flags::{DROP_USED, Flags, Objections};
-use super::probe::{self, InFlight, Inputs};
+use super::flags::{ALLOW_BREAKING, DROP_USED, Flags, Objections};
+use super::probe::{self, InFlight, Inputs, NotPassed, Terms};
 use super::report::{Check, Probe, Refused};
 use super::usage::Usage;
 use crate::clock::now_ms;
@@ -153,7 +153,19 @@ pub fn inputs(
 /// Records that are looked at for each that is taken: several may be of one aggregate.
 const RECORDS: usize = 4;
 
-/// The records that wait for a candidate, parked or not yet read: of each aggregate the first one, for it is what the state of now is for.
+/// Bytes of records that wait from which is chosen (invariant 9).
+const BYTES: usize = 64 << 20;
+
+/// A record from which is chosen, and the key of the aggregate that a candidate takes it for.
+struct Waiting {
+    declared_topic: Arc<str>,
+    record: Record,
+    key: Option<String>,
+    is_parked: bool,
+}
+
+/// The records that wait for a candidate, parked or not yet read, of all topics and event types: of each aggregate the first one
+/// of a topic, for it is what the state of now is for.
 fn in_flight(
     sql: &Connection,
     participant: i64,
@@ -162,32 +174,32 @@ fn in_flight(
     limits: &TurnLimits,
     most: usize,
 ) -> rusqlite::Result<Vec<InFlight>> {
-    let mut keys = BTreeSet::new();
-    let mut waiting = Vec::new();
-    let mut look_at = |declared: Arc<str>, record: Record| -> rusqlite::Result<bool> {
-        let described = candidate.description();
-        let aggregate = match admit::record(&record, &declared, described, limits, now_ms()) {
-            Admission::Skip => return Ok(true),
-            Admission::Malformed(_) => None,
-            Admission::Offer(envelope) => {
-                let key = envelope.message.key;
-                if !keys.insert(key.clone()) {
-                    return Ok(true);
-                }
-                Some(sample::states::aggregate(sql, participant, key)?)
-            }
-        };
-        waiting.push(InFlight {
-            declared_topic: declared,
-            record,
-            aggregate,
-        });
-        Ok(waiting.len() < most)
+    let now = now_ms();
+    let key_of = |record: &Record, declared: &str| match admit::record(
+        record,
+        declared,
+        candidate.description(),
+        limits,
+        now,
+    ) {
+        Admission::Skip => None,
+        Admission::Malformed(_) => Some(None),
+        Admission::Offer(envelope) => Some(Some(envelope.message.key)),
     };
+    let mut waiting = Vec::new();
     // What is parked comes before what is newer.
+    let mut parked = BTreeSet::new();
     for event in sample::waiting::parked(sql, participant, most)? {
-        if !look_at(event.declared_topic.into(), event.record)? {
-            return Ok(waiting);
+        let Some(key) = key_of(&event.record, &event.declared_topic) else {
+            continue;
+        };
+        if key.is_none() || parked.insert(key.clone()) {
+            waiting.push(Waiting {
+                declared_topic: event.declared_topic.into(),
+                record: event.record,
+                key,
+                is_parked: true,
+            });
         }
     }
     for source in sources {
@@ -199,14 +211,44 @@ fn in_flight(
             row: source.topic_row,
             name: &source.topic,
         };
-        let looked_at = most.saturating_mul(RECORDS);
-        for record in sample::waiting::unread(sql, participant, topic, looked_at)? {
-            if !look_at(source.declared_topic.clone(), record)? {
-                return Ok(waiting);
+        let (mut keys, mut room) = (parked.clone(), BYTES / sources.len());
+        let mut left = most;
+        for record in
+            sample::waiting::unread(sql, participant, topic, most.saturating_mul(RECORDS))?
+        {
+            let declared_topic = source.declared_topic.clone();
+            let Some(key) = key_of(&record, &declared_topic) else {
+                continue;
+            };
+            let bytes = record.value.as_ref().map_or(0, Vec::len);
+            if left == 0 || bytes > room || (key.is_some() && !keys.insert(key.clone())) {
+                continue;
             }
+            (left, room) = (left - 1, room - bytes);
+            waiting.push(Waiting {
+                declared_topic,
+                record,
+                key,
+                is_parked: false,
+            });
         }
     }
-    Ok(waiting)
+    let kind = |one: &Waiting| {
+        let event_type = one.record.attributes.event_type.clone();
+        (one.is_parked, one.declared_topic.clone(), event_type)
+    };
+    let chosen = sample::evenly(waiting, most, kind).into_iter();
+    let with_aggregate = chosen.map(|one| {
+        let aggregate = one
+            .key
+            .map(|key| sample::states::aggregate(sql, participant, key));
+        Ok(InFlight {
+            declared_topic: one.declared_topic,
+            record: one.record,
+            aggregate: aggregate.transpose()?,
+        })
+    });
+    with_aggregate.collect()
 }
 
 /// Tries a candidate, and the active build, if there is one, on what the candidate fails.
@@ -216,9 +258,16 @@ fn in_flight(
 pub fn probe(
     candidate: &dyn Build,
     active: Option<&dyn Build>,
-    limits: &TurnLimits,
+    terms: Terms<'_>,
     inputs: &Inputs,
 ) -> Result<Probe, Refused> {
-    probe::probe(candidate, active, limits, inputs)
-        .map_err(|reasons| Refused::new(Check::Probe, reasons, Some(candidate.digest().to_owned())))
+    let refused =
+        |reasons| Refused::new(Check::Probe, reasons, Some(candidate.digest().to_owned()));
+    probe::probe(candidate, active, terms, inputs).map_err(|not_passed| match not_passed {
+        NotPassed::NoInstance(why) => refused(vec![why]),
+        NotPassed::Fails(reasons) => Refused {
+            allowed_by: vec![ALLOW_BREAKING.to_owned()],
+            ..refused(reasons)
+        },
+    })
 }

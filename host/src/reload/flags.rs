@@ -1,6 +1,7 @@
 //! What an operator allows a swap to do, and whether it shall take place at all; what speaks against a candidate, weighed
 //! by that.
 
+use super::probe::Allowed;
 use super::report::{Check, Refused};
 
 /// How a component is offered. The words are those of the command line and of the admin interface.
@@ -8,7 +9,8 @@ use super::report::{Check, Refused};
 pub struct Flags {
     /// It may lack subscriptions, routes, timers and events that are in use.
     pub drop_used: bool,
-    /// It may change messages and states so that they can't be read on one side.
+    /// It may change messages and states so that they can't be read on one side, and fail on what is recorded, stored and in
+    /// flight.
     pub allow_breaking: bool,
     /// It is checked, and nothing is changed.
     pub dry_run: bool,
@@ -17,13 +19,23 @@ pub struct Flags {
 /// The flag that takes what drops something in use.
 pub const DROP_USED: &str = "drop-used";
 
-/// The flag that takes what breaks messages or states.
+/// The flag that takes what breaks messages or states, or on them.
 pub const ALLOW_BREAKING: &str = "allow-breaking";
 
 /// The flag of a swap that does not take place.
 pub const DRY_RUN: &str = "dry-run";
 
 impl Flags {
+    /// What a candidate may fail when it is tried.
+    #[must_use]
+    pub fn allowed(self) -> Allowed {
+        if self.allow_breaking {
+            Allowed::Everything
+        } else {
+            Allowed::Nothing
+        }
+    }
+
     /// Those that are set, by their names.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let flags = [
@@ -34,6 +46,18 @@ impl Flags {
         flags
             .into_iter()
             .filter_map(|(is_set, name)| is_set.then_some(name))
+    }
+}
+
+/// How what a start refuses is taken all the same, if it can be: a start knows no flags.
+#[must_use]
+pub fn beside_a_start(allowed_by: &[String]) -> String {
+    let flags: Vec<_> = allowed_by.iter().map(|flag| format!("--{flag}")).collect();
+    match flags.join(" ").as_str() {
+        "" => String::new(),
+        flags => format!(
+            "; start without --apply, and take it with `saga apply {flags}` if it has to be"
+        ),
     }
 }
 

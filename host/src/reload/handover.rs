@@ -156,7 +156,7 @@ impl Inner {
                 };
                 let compared = check::compare(sql, &present, &*generation.build, flags)?;
                 if compared.is_ok() {
-                    history::activate(sql, participant, generation.id, way.word(), now)?;
+                    history::activate(sql, participant, generation.id, way.word(), now_ms())?;
                     carry_use(sql, participant, before.description(), &generation)?;
                 }
                 Ok(compared)

@@ -10,9 +10,9 @@ use rusqlite::Connection;
 use super::check::{self, Present};
 use super::flags::Flags;
 use super::loader::{Loader, refused};
+use super::probe::{Allowed, Terms};
 use super::report::{Check, Refused};
 use super::{neighbours, verify};
-use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
 use crate::http::routes::Routes;
@@ -31,7 +31,8 @@ pub struct Initial {
     pub replaced: Option<Arc<dyn Build>>,
 }
 
-/// Chooses and loads what a participant starts with. `active` is what was active before.
+/// Chooses and loads what a participant starts with. `active` is what was active before, `now` the time by which something
+/// counts as in use.
 ///
 /// # Errors
 /// Why it can't be loaded; or, where the file is to be applied at the start, why it may not replace what was
@@ -42,7 +43,7 @@ pub fn choose(
     name: &str,
     own: &ParticipantConfig,
     active: Option<(i64, &BuildRow)>,
-    sql: &Connection,
+    (sql, now): (&Connection, u64),
 ) -> Result<Initial, Refused> {
     let file = component::read(&own.component);
     let digest_of_file = file.as_ref().ok().map(|bytes| compile::digest(bytes));
@@ -55,7 +56,7 @@ pub fn choose(
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path)?;
         let replaced = match active {
-            Some(active) => replace(loader, config, own, active, &*candidate, sql)?,
+            Some(active) => replace(loader, config, own, active, &*candidate, (sql, now))?,
             None => None,
         };
         return Ok(Initial {
@@ -105,7 +106,7 @@ fn replace(
     own: &ParticipantConfig,
     (participant, active): (i64, &BuildRow),
     candidate: &dyn Build,
-    sql: &Connection,
+    (sql, now): (&Connection, u64),
 ) -> Result<Option<Arc<dyn Build>>, Refused> {
     let failed = |error: rusqlite::Error| {
         Refused::new(
@@ -132,7 +133,7 @@ fn replace(
         participant,
         sources: verify::sources(sql, config, Some(own), active).map_err(failed)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
-        now: now_ms(),
+        now,
         shapes: Arc::new(found),
     };
     let flags = Flags::default();
@@ -144,7 +145,24 @@ fn replace(
     let sources = verify::sources(sql, config, Some(own), candidate).map_err(failed)?;
     let inputs =
         check::inputs(sql, participant, &sources, candidate, limits, most).map_err(failed)?;
-    let probe = check::probe(candidate, kept.as_deref(), limits, &inputs)?;
+    let allowed = match kept {
+        Some(_) => Allowed::Nothing,
+        None => Allowed::AllButStates,
+    };
+    let terms = Terms {
+        limits,
+        allowed,
+        is_over: &|| false,
+    };
+    let probe = check::probe(candidate, kept.as_deref(), terms, &inputs);
+    let probe = probe.map_err(|refused| match kept {
+        Some(_) => refused,
+        // Without it there is no other start.
+        None => Refused {
+            allowed_by: Vec::new(),
+            ..refused
+        },
+    })?;
     let notes = compared.notes.into_iter().chain(moved).chain(probe.notes);
     for note in notes.chain(neighbours::one_way(active, candidate)) {
         tracing::warn!(participant = %description.name, %note, "the start replaces what was active");

@@ -1,11 +1,12 @@
 //! Whether a candidate understands, and is understood by, the build that it replaces and the other participants
 //! of its host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use saga_core::description::Description;
 use saga_core::shapes::{self, Found, Member};
 
+use super::flags::{self, ALLOW_BREAKING, DROP_USED};
 use super::hosted::Hosted;
 use super::reloader::Inner;
 use crate::generation::Build;
@@ -107,7 +108,7 @@ impl<'s> Starting<'s> {
 /// What a start that replaces rules breaks.
 pub fn at_start(participants: &[Starting<'_>]) -> Result<(), String> {
     let members: Vec<_> = participants.iter().map(Starting::member).collect();
-    let mut reasons = Vec::new();
+    let (mut reasons, mut allowed_by) = (Vec::new(), BTreeSet::new());
     for (place, one) in participants.iter().enumerate() {
         let others = members.iter().enumerate();
         let others = others.filter(|(other, _)| *other != place);
@@ -122,6 +123,10 @@ pub fn at_start(participants: &[Starting<'_>]) -> Result<(), String> {
                 found
             }
         };
+        if one.replaced.is_some() {
+            allowed_by.extend((!found.breaks.is_empty()).then_some(ALLOW_BREAKING));
+            allowed_by.extend((!found.dropped.is_empty()).then_some(DROP_USED));
+        }
         let broken = found.breaks.into_iter().map(|one| one.text);
         if one.replaced.is_some() {
             let broken = broken.chain(found.dropped);
@@ -138,8 +143,7 @@ pub fn at_start(participants: &[Starting<'_>]) -> Result<(), String> {
     if reasons.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "{}; start without --apply, and take it with `saga apply --allow-breaking` or `--drop-used` if it has to be",
-        reasons.join("; ")
-    ))
+    let allowed_by: Vec<_> = allowed_by.into_iter().map(str::to_owned).collect();
+    let way_out = flags::beside_a_start(&allowed_by);
+    Err(format!("{}{way_out}", reasons.join("; ")))
 }

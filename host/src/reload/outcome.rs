@@ -102,7 +102,11 @@ fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String
     let flags = given.chain(refused.allowed_by.iter().cloned());
     let flags: String = flags.map(|flag| format!(" --{flag}")).collect();
     Some(match apply.way {
-        Way::Rollback => format!("saga rollback{flags} {participant}"),
+        // By its digest, whatever is active by then.
+        Way::Rollback => {
+            let digest = compile::digest(&apply.bytes);
+            format!("saga rollback{flags} {participant} {digest}")
+        }
         Way::File | Way::Signal => format!("saga apply{flags} {participant} {}", apply.origin),
         Way::Apply | Way::Start => format!("saga apply{flags} {participant} PATH"),
     })

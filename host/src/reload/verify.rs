@@ -14,6 +14,7 @@ use saga_core::shapes::{Found, Member};
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};
 use super::loader::{self, Loader};
+use super::probe::Terms;
 use super::report::{Check, Probe, Refused, Verified};
 use super::{fit, neighbours};
 use crate::clock::now_ms;
@@ -94,23 +95,23 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
         let other = load(&loader, path)?;
         notes.extend(against_build(&*other, &*candidate, &others, request.flags)?);
     }
-    let mut probe = None;
-    match &request.data {
-        Some(data) => {
-            let active = against_store(config, own, data, &*candidate, &others, request.flags)?;
-            notes.extend(active.notes);
-            probe = active.probe;
+    let (mut probe, mut is_alone) = (None, request.against.is_none());
+    if let Some(data) = &request.data {
+        match against_store(config, own, data, &*candidate, &others, request.flags)? {
+            Some(compared) => {
+                is_alone = false;
+                notes.extend(compared.notes);
+                probe = Some(compared.probe);
+            }
+            None => notes.push(format!(
+                "{} never ran on {}",
+                description.name,
+                data.display()
+            )),
         }
-        None if request.against.is_none() => {
-            let found = others.compared(None, &*candidate);
-            let objections = Objections {
-                breaking: found.breaks.into_iter().map(|one| one.text).collect(),
-                ..Objections::default()
-            };
-            notes.extend(found.notes);
-            notes.extend(objections.weigh(request.flags, candidate.digest())?);
-        }
-        None => {}
+    }
+    if is_alone {
+        notes.extend(beside_others(&*candidate, &others, request.flags)?);
     }
     let mut seen = BTreeSet::new();
     notes.retain(|note| seen.insert(note.clone()));
@@ -207,6 +208,21 @@ fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVer
     Ok(names)
 }
 
+/// Compares a build that takes no other's place with the other participants.
+fn beside_others(
+    candidate: &dyn Build,
+    others: &Others,
+    flags: Flags,
+) -> Result<Vec<String>, Refused> {
+    let found = others.compared(None, candidate);
+    let objections = Objections {
+        breaking: found.breaks.into_iter().map(|one| one.text).collect(),
+        ..Objections::default()
+    };
+    let allowed = objections.weigh(flags, candidate.digest())?;
+    Ok(found.notes.into_iter().chain(allowed).collect())
+}
+
 /// Compares with another build, of which nothing is known to be in use: all of it may be.
 fn against_build(
     active: &dyn Build,
@@ -245,10 +261,9 @@ fn load(loader: &Loader, path: &Path) -> Result<Arc<dyn Build>, Refused> {
 }
 
 /// What the comparison with a store showed.
-#[derive(Default)]
 struct Compared {
     notes: Vec<String>,
-    probe: Option<Probe>,
+    probe: Probe,
 }
 
 fn open(data: &Path) -> Result<Connection, NotVerified> {
@@ -285,7 +300,7 @@ fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, No
     Ok(Some((row, loader.load(&bytes, &build.digest)?)))
 }
 
-/// Compares with what a store holds.
+/// Compares with what a store holds; none where the participant never ran there.
 fn against_store(
     config: &Config,
     own: Option<&ParticipantConfig>,
@@ -293,15 +308,12 @@ fn against_store(
     candidate: &dyn Build,
     others: &Others,
     flags: Flags,
-) -> Result<Compared, NotVerified> {
+) -> Result<Option<Compared>, NotVerified> {
     let name = &candidate.description().name;
     let sql = open(data)?;
     let reading = |error: rusqlite::Error| unreadable(data, &error);
     let Some((row, active)) = stored(config, data, name)? else {
-        return Ok(Compared {
-            notes: vec![format!("{name} never ran on {}", data.display())],
-            probe: None,
-        });
+        return Ok(None);
     };
     let present = Present {
         active: active.description(),
@@ -324,12 +336,14 @@ fn against_store(
     let sources = sources(&sql, config, own, candidate).map_err(reading)?;
     let (limits, most) = (&config.turn, config.reload.probe_inputs);
     let inputs = check::inputs(&sql, row, &sources, candidate, limits, most).map_err(reading)?;
-    let mut probe = check::probe(candidate, Some(&*active), limits, &inputs)?;
+    let terms = Terms {
+        limits,
+        allowed: flags.allowed(),
+        is_over: &|| false,
+    };
+    let mut probe = check::probe(candidate, Some(&*active), terms, &inputs)?;
     notes.append(&mut probe.notes);
-    Ok(Compared {
-        notes,
-        probe: Some(probe),
-    })
+    Ok(Some(Compared { notes, probe }))
 }
 
 /// What a build reads, as the store knows it.

@@ -5,7 +5,7 @@ use saga_core::outcome::{Outcome, StateChange};
 
 use super::super::report::{Difference, Part};
 use super::trial::{Answer, Trial};
-use super::{Probing, compare};
+use super::{Harm, Probing, compare};
 use crate::store::sample::journal::Recorded;
 
 /// Bytes of differences that are told: those beyond are only counted (invariant 9).
@@ -21,6 +21,11 @@ impl Probing<'_> {
             return;
         }
         self.report.inputs += 1;
+        let harm = match message.origin {
+            Origin::Command => Harm::RecordedCommand,
+            Origin::Event => Harm::RecordedEvent,
+            Origin::Timer => Harm::RecordedTimer,
+        };
         let what = || {
             let Message { id, name, key, .. } = &message;
             let origin = match message.origin {
@@ -30,7 +35,7 @@ impl Probing<'_> {
             };
             format!("can't decide on the recorded {origin} {id}, `{name}` of aggregate {key}")
         };
-        let answer = self.tried(what, |trial| again(trial, recorded, &message));
+        let answer = self.tried(harm, what, |trial| again(trial, recorded, &message));
         let Some(answer) = answer else {
             return;
         };
@@ -45,7 +50,9 @@ impl Probing<'_> {
                     message.key, message.id
                 )
             };
-            let Some(state) = self.tried(left, |trial| trial.decoded(version, state)) else {
+            let Some(state) = self.tried(Harm::RecordedState, left, |trial| {
+                trial.decoded(version, state)
+            }) else {
                 return;
             };
             decided.state = StateChange::Put(state);

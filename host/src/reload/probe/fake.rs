@@ -9,7 +9,7 @@ use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde_json::{Value, json};
 
-use super::{Inputs, probe};
+use super::{Allowed, Inputs, NotPassed, Terms, probe};
 use crate::generation::Build;
 use crate::reload::report;
 use crate::store::read::StoredAggregate;
@@ -25,6 +25,8 @@ pub(super) struct Fake {
     pub(super) description: Description,
     pub(super) handle: Handle,
     pub(super) migrate: Migrate,
+    /// Whether there is no instance of it to be had.
+    pub(super) is_broken: bool,
 }
 
 impl Build for Fake {
@@ -37,6 +39,9 @@ impl Build for Fake {
     }
 
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {
+        if self.is_broken {
+            return Err(Fault::new(FaultKind::Trap, "no room"));
+        }
         Ok(Box::new(self.clone()))
     }
 }
@@ -105,6 +110,7 @@ pub(super) fn rules() -> Fake {
         description: description(1),
         handle: |_, _| done(StateChange::Unchanged),
         migrate: |_, state| Ok(state),
+        is_broken: false,
     }
 }
 
@@ -145,7 +151,27 @@ pub(super) fn try_on(
     active: &Fake,
     inputs: &Inputs,
 ) -> Result<report::Probe, Vec<String>> {
-    probe(candidate, Some(active), &TurnLimits::default(), inputs)
+    try_with(candidate, Some(active), Allowed::Nothing, inputs)
+}
+
+/// The same where it may fail something, or beside no active build.
+pub(super) fn try_with(
+    candidate: &Fake,
+    active: Option<&Fake>,
+    allowed: Allowed,
+    inputs: &Inputs,
+) -> Result<report::Probe, Vec<String>> {
+    let limits = TurnLimits::default();
+    let terms = Terms {
+        limits: &limits,
+        allowed,
+        is_over: &|| false,
+    };
+    let active = active.map(|active| active as &dyn Build);
+    probe(candidate, active, terms, inputs).map_err(|not_passed| match not_passed {
+        NotPassed::NoInstance(why) => vec![why],
+        NotPassed::Fails(reasons) => reasons,
+    })
 }
 
 /// Why it is refused: one reason.

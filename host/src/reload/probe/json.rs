@@ -38,6 +38,19 @@ pub(super) fn missing(one: &Value, other: &Value) -> Vec<String> {
     places
 }
 
+/// A place in a value, `*` for the number of each item: `/items/*/price`.
+pub(super) fn of_any_item(value: &Value, pointer: &str) -> String {
+    let mut place = String::new();
+    let mut at = Some(value);
+    for name in pointer.split('/').skip(1) {
+        let is_item = matches!(at, Some(Value::Array(_)));
+        place.push('/');
+        place.push_str(if is_item { "*" } else { name });
+        at = at.and_then(|value| value.pointer(&format!("/{name}")));
+    }
+    place
+}
+
 /// As deep as serde_json reads, which is bounded.
 fn compare<'v>(
     pointer: &mut String,
@@ -154,6 +167,20 @@ mod tests {
                 1,
                 "{one} {other}"
             );
+        }
+    }
+
+    #[test]
+    fn a_place_in_any_item_is_one_place() {
+        let value = json!({"list": [{"1": [2]}, {"a/b": 1}], "0": {"1": true}});
+        for (pointer, place) in [
+            ("/list/0/1/0", "/list/*/1/*"),
+            ("/list/1/a~1b", "/list/*/a~1b"),
+            ("/list/7", "/list/*"),
+            ("/0/1", "/0/1"),
+            ("", ""),
+        ] {
+            assert_eq!(of_any_item(&value, pointer), place);
         }
     }
 

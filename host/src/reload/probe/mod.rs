@@ -2,12 +2,13 @@
 //! before it can.
 //!
 //! That it decides otherwise is no reason to refuse it, for that is what a new rule is for; where it does is told. What
-//! the active build can't do either is none: the candidate is no worse.
+//! the active build can't do either is none: the candidate is no worse. An operator may take it all the same ([`Allowed`]).
 //! Knows neither the store nor the pipeline: inputs come as they are, and nothing takes effect.
 //!
 //! # Layout
 //!
-//! - this file: the order in which it is tried, and what becomes of what fails
+//! - this file: the order in which it is tried
+//! - `failures`: what is a reason to refuse it, and what is told of the rest
 //! - `trial`: a build that is called outside of any turn
 //! - `stored`: stored states, and what lists find in them
 //! - `waiting`: timers that are set, events that wait
@@ -15,6 +16,7 @@
 
 mod compare;
 mod decisions;
+mod failures;
 #[cfg(test)]
 mod fake;
 mod json;
@@ -28,6 +30,8 @@ use std::time::{Duration, Instant};
 use saga_core::limits::TurnLimits;
 use saga_core::record::Record;
 
+pub use self::failures::Allowed;
+use self::failures::{Failures, Harm};
 use self::stored::Looks;
 use self::trial::Trial;
 use super::report;
@@ -39,9 +43,6 @@ use crate::store::sample::waiting::Pending;
 
 /// Longest that a probe takes, but for the call that is under way: beyond it the rest is left out, and it is told how much.
 const LONGEST: Duration = Duration::from_secs(20);
-
-/// Reasons that are told at most.
-const REASONS: usize = 3;
 
 /// What a candidate is tried on.
 #[derive(Debug, Default)]
@@ -69,6 +70,26 @@ pub struct InFlight {
     pub aggregate: Option<Keyed>,
 }
 
+/// How a candidate is tried.
+#[derive(Clone, Copy)]
+pub struct Terms<'t> {
+    /// Limits of its turns.
+    pub limits: &'t TurnLimits,
+    /// What it may fail.
+    pub allowed: Allowed,
+    /// Whether nobody waits for what comes of it any more: then the rest is left out.
+    pub is_over: &'t dyn Fn() -> bool,
+}
+
+/// Why a candidate is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotPassed {
+    /// It can't be tried at all.
+    NoInstance(String),
+    /// On what it failed, and how.
+    Fails(Vec<String>),
+}
+
 /// Tries a candidate, and the active build, if there is one, on what the candidate fails.
 ///
 /// # Errors
@@ -76,23 +97,32 @@ pub struct InFlight {
 pub fn probe(
     candidate: &dyn Build,
     active: Option<&dyn Build>,
-    limits: &TurnLimits,
+    terms: Terms<'_>,
     inputs: &Inputs,
-) -> Result<report::Probe, Vec<String>> {
+) -> Result<report::Probe, NotPassed> {
     let now = now_ms();
     let trial = |build| {
-        Trial::new(build, limits, now)
-            .map_err(|fault| vec![format!("an instance can't be made: {fault}")])
+        Trial::new(build, terms.limits, now)
+            .map_err(|fault| format!("an instance can't be made: {fault}"))
+    };
+    let candidate = trial(candidate).map_err(NotPassed::NoInstance)?;
+    let (active, untried) = match active.map(trial).transpose() {
+        Ok(active) => (active, None),
+        // The candidate is none the worse for it.
+        Err(why) => (None, Some(why)),
     };
     let mut probing = Probing {
-        candidate: trial(candidate)?,
-        active: active.map(trial).transpose()?,
+        candidate,
+        active,
+        terms,
         report: report::Probe::default(),
-        reasons: Vec::new(),
-        as_before: AsBefore::default(),
+        failures: Failures::new(terms.allowed),
         looks: Looks::default(),
         room: decisions::ROOM,
     };
+    let untried =
+        untried.map(|why| format!("the active build could not be tried beside it: {why}"));
+    probing.report.notes.extend(untried);
     let began = Instant::now();
     // None takes all of the time, unless the others leave it.
     let within = |part: u32| began + LONGEST * part / 4;
@@ -107,26 +137,19 @@ pub fn probe(
 struct Probing<'b> {
     candidate: Trial<'b>,
     active: Option<Trial<'b>>,
+    terms: Terms<'b>,
     report: report::Probe,
-    reasons: Vec<String>,
-    as_before: AsBefore,
+    failures: Failures,
     looks: Looks,
     /// Bytes of differences that may still be told.
     room: usize,
-}
-
-/// What the active build can't do either.
-#[derive(Debug, Default)]
-struct AsBefore {
-    count: usize,
-    first: String,
 }
 
 impl<'b> Probing<'b> {
     /// Tries it on each of these inputs, until a time.
     fn each<T>(&mut self, inputs: &[T], until: Instant, mut on: impl FnMut(&mut Self, &T)) {
         for (number, input) in inputs.iter().enumerate() {
-            if self.reasons.len() >= REASONS {
+            if self.failures.are_enough() || (self.terms.is_over)() {
                 return;
             }
             if Instant::now() >= until {
@@ -137,10 +160,11 @@ impl<'b> Probing<'b> {
         }
     }
 
-    /// What the candidate makes of something; none where it fails. That is a reason to refuse it where the active build does not
-    /// fail.
+    /// What the candidate makes of something; none where it fails. That may be a reason to refuse it where the active build does
+    /// not fail.
     fn tried<T>(
         &mut self,
+        harm: Harm,
         what: impl Fn() -> String,
         attempt: impl Fn(&mut Trial<'b>) -> Result<T, String>,
     ) -> Option<T> {
@@ -150,28 +174,18 @@ impl<'b> Probing<'b> {
         };
         let is_new = (self.active.as_mut()).is_none_or(|active| attempt(active).is_ok());
         if is_new {
-            self.reasons.push(failure);
+            self.failures.add(harm, failure);
         } else {
-            self.as_before.count += 1;
-            if self.as_before.count == 1 {
-                self.as_before.first = failure;
-            }
+            self.failures.add_as_before(failure);
         }
         None
     }
 
-    fn finish(mut self) -> Result<report::Probe, Vec<String>> {
+    fn finish(mut self) -> Result<report::Probe, NotPassed> {
         self.looks_told();
-        if !self.reasons.is_empty() {
-            return Err(self.reasons);
-        }
-        let AsBefore { count, first } = self.as_before;
         let mut report = self.report;
-        if count > 0 {
-            report.notes.push(format!(
-                "of what it was tried on, it fails {count} that the active build fails too: {first}"
-            ));
-        }
+        let failed = self.failures.weighed().map_err(NotPassed::Fails)?;
+        report.notes.extend(failed);
         if report.left_out > 0 {
             report.notes.push(format!(
                 "the time for trying it was over after {} s: {} inputs were left out",

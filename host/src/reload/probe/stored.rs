@@ -1,11 +1,11 @@
 //! Stored states: whether a candidate reads them, shows them and finds them in its lists, and what of them it would lose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use saga_core::description::Listing;
 use serde_json::Value;
 
-use super::{Probing, Trial, json};
+use super::{Harm, Probing, Trial, json};
 use crate::store::sample::states::Keyed;
 
 /// Places in states that are told at most.
@@ -47,6 +47,7 @@ impl Probing<'_> {
         self.report.states += 1;
         let of_it = |what: &str| format!("{what} the state of {key} (version {version})");
         let decoded = self.tried(
+            Harm::Unread,
             || of_it("can't read"),
             |trial| trial.decoded(version, state),
         );
@@ -55,6 +56,7 @@ impl Probing<'_> {
             return;
         };
         self.tried(
+            Harm::OtherShape,
             || of_it("describes another shape than that of"),
             |trial| {
                 trial
@@ -63,6 +65,7 @@ impl Probing<'_> {
             },
         );
         self.tried(
+            Harm::NotShown,
             || of_it("can't show"),
             |trial| {
                 let state = trial.shaped(version, state)?;
@@ -94,15 +97,23 @@ impl Probing<'_> {
         }
         let value = |text: &str| saga_core::json::parse(text).unwrap_or_default();
         let (before, after) = (value(state), value(decoded));
-        for place in json::missing(&before, &after) {
-            let is_kept = match &mut self.active {
-                Some(active) => active
-                    .decoded(self.candidate.version(), state)
-                    .is_ok_and(|kept| value(&kept).pointer(&place).is_some()),
-                None => true,
-            };
-            let lost = &mut self.looks.lost;
-            if is_kept && (lost.len() < PLACES || lost.contains_key(&place)) {
+        let missing = json::missing(&before, &after);
+        if missing.is_empty() {
+            return;
+        }
+        let version = self.candidate.version();
+        let kept = self.active.as_mut().map(|active| {
+            let kept = active.decoded(version, state);
+            kept.map_or(Value::Null, |kept| value(&kept))
+        });
+        let is_kept =
+            |place: &String| (kept.as_ref()).is_none_or(|kept| kept.pointer(place).is_some());
+        let places: BTreeSet<_> = (missing.iter().filter(|place| is_kept(place)))
+            .map(|place| json::of_any_item(&before, place))
+            .collect();
+        let lost = &mut self.looks.lost;
+        for place in places {
+            if lost.len() < PLACES || lost.contains_key(&place) {
                 lost.entry(place).or_insert_with(|| (0, key.to_owned())).0 += 1;
             }
         }
@@ -154,11 +165,12 @@ impl Probing<'_> {
         }
         for ((path, parameter), found) in looks.filters {
             if found.with == 0 && found.only_before > 0 {
-                self.reasons.push(format!(
+                let failure = format!(
                     "the listing at {path} would find nothing by `{parameter}`: none of {} stored states has a value at \
                      {}, and {} can be found by it now, such as {}",
                     self.report.states, found.pointer, found.only_before, found.first
-                ));
+                );
+                self.failures.add(Harm::NotFound, failure);
             }
         }
     }

@@ -3,7 +3,7 @@
 use saga_core::admit::{self, Admission};
 use saga_core::message::Origin;
 
-use super::{InFlight, Probing};
+use super::{Harm, InFlight, Probing};
 use crate::store::read::StoredAggregate;
 use crate::store::sample::waiting::Pending;
 
@@ -18,6 +18,7 @@ impl Probing<'_> {
         }
         self.report.timers += 1;
         self.tried(
+            Harm::Timer,
             || {
                 format!(
                     "can't decide on the timer `{}` that {} has set",
@@ -47,6 +48,7 @@ impl Probing<'_> {
             None => StoredAggregate::default(),
         };
         self.tried(
+            Harm::Waiting,
             || {
                 let event_type = record.attributes.event_type.as_deref();
                 let event =

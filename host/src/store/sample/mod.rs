@@ -24,6 +24,11 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// Bytes that one sample keeps. Rows beyond it are left out.
 const BYTES: usize = 64 << 20;
 
+/// Chooses at most `most` rows, in their order: in turn one of each kind, spread over those of the kind.
+pub fn evenly<T, K: Ord>(rows: Vec<T>, most: usize, kind: impl Fn(&T) -> K) -> Vec<T> {
+    choose::choose(rows, most, kind, &[])
+}
+
 /// How long a sample is still looked for.
 #[derive(Debug, Clone, Copy)]
 struct Patience(Instant);
