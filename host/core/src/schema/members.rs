@@ -54,6 +54,7 @@ pub(super) fn objects<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>
             Member::Unnamed => {}
         }
     }
+    patterns(walk, reader, branch, at);
     others(walk, reader, branch, &declared, at);
     counts(walk, reader, branch, (&required, &declared), at);
 }
@@ -73,9 +74,15 @@ fn others<'s>(
     if additional.is_anything() {
         return;
     }
-    if reader.schema.get("patternProperties").is_some() {
-        // Which of them it is that a name falls under is not looked into.
-        return walk.unlike(reader, branch, "patternProperties", at);
+    if let Some(reads) = reader.schema.get("patternProperties") {
+        // Which names fall under a pattern is not looked into.
+        let is_same = pattern(reads).is_some_and(|(of, _)| alike(branch, of).is_some());
+        let is_closed = branch.said("additionalProperties");
+        let mut is_closed = is_closed.filter(|(_, schema)| **schema == Value::Bool(false));
+        if !(is_same && declared.is_empty() && is_closed.next().is_some()) {
+            walk.unlike(reader, branch, "patternProperties", at);
+        }
+        return;
     }
     let properties = reader.schema.get("properties").and_then(Value::as_object);
     let is_named = |name: &str| properties.is_some_and(|named| named.contains_key(name));
@@ -103,6 +110,37 @@ fn others<'s>(
             walk.compare(additional, &open, &below(at, "*"));
         }
     }
+}
+
+/// Members that the reader names by a pattern: maps by numbers are told so.
+fn patterns<'s>(walk: &mut Walk, reader: Node<'s>, branch: &Branch<'s>, at: &str) {
+    let Some(reads) = reader.schema.get("patternProperties") else {
+        return;
+    };
+    let alike = pattern(reads).and_then(|(of, read)| Some((read, alike(branch, of)?)));
+    match alike {
+        Some((read, written)) => walk.compare(reader.with(read), &written, &below(at, "*")),
+        None => walk.unlike(reader, branch, "patternProperties", at),
+    }
+}
+
+/// The one pattern, and what holds for the members with such a name.
+fn pattern(patterns: &Value) -> Option<(&str, &Value)> {
+    let mut patterns = patterns.as_object()?.iter();
+    let (of, schema) = patterns.next()?;
+    patterns.next().is_none().then_some((of, schema))
+}
+
+/// What is written as members that are named by this pattern alone; none where they are named otherwise, or not at all.
+fn alike<'s>(branch: &Branch<'s>, of: &str) -> Option<Vec<Node<'s>>> {
+    let said = branch.said("patternProperties");
+    let written: Option<Vec<_>> = said
+        .map(|(part, patterns)| {
+            let (written_of, schema) = pattern(patterns)?;
+            (written_of == of).then(|| part.with(schema))
+        })
+        .collect();
+    written.filter(|written| !written.is_empty())
 }
 
 fn counts<'s>(

@@ -11,7 +11,7 @@
 //!   otherwise. JSON Schema would allow it with any value, and then no member could ever be added.
 //! - `oneOf` is read as `anyOf`: that alternatives exclude each other is taken for granted.
 //!
-//! What can't be compared (`not`, `if`, `patternProperties` and the like) is fine where both have the same, and
+//! What can't be compared (`not`, `if`, patterns of names that differ, and the like) is fine where both have the same, and
 //! otherwise told as unclear, which is no break.
 //!
 //! Invariant 9: depth, work, alternatives and what is told are bounded; beyond the bounds it is unclear.

@@ -736,6 +736,39 @@ fn what_cannot_be_compared_is_fine_where_it_is_the_same_and_unclear_elsewhere() 
 }
 
 #[test]
+fn maps_by_numbers_are_compared_by_what_is_in_them() {
+    let map = |pattern: &str, value: Value| json!({"type": "object", "patternProperties": {pattern: value}, "additionalProperties": false});
+    let digits = |kind: &str| map(r"^\d+$", json!({"type": kind}));
+    let item = |name: &str| map(r"^\d+$", object(json!({name: {"type": "string"}}), &[name]));
+    let mut named = digits("integer");
+    named["properties"] = json!({"a": {"type": "integer"}});
+    let mut open = digits("integer");
+    open.as_object_mut().unwrap().remove("additionalProperties");
+    finds(&[
+        (digits("number"), digits("integer"), &[]),
+        (
+            digits("integer"),
+            digits("string"),
+            &["/* may be a string in W, and R takes an integer"],
+        ),
+        (item("a"), item("b"), &["/*/a is required by R but gone"]),
+        (
+            digits("integer"),
+            map("^[a-z]$", json!({"type": "integer"})),
+            &["? `patternProperties`"],
+        ),
+        // Whether the others fall under the pattern is not looked into.
+        (digits("number"), named, &["? `patternProperties`"]),
+        (digits("number"), open, &["? `patternProperties`"]),
+        (
+            digits("integer"),
+            json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+            &["? `patternProperties`"],
+        ),
+    ]);
+}
+
+#[test]
 fn every_schema_takes_what_it_allows_itself() {
     for schema in [
         json!({"type": "object", "additionalProperties": {"$ref": "#"}}),

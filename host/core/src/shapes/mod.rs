@@ -26,7 +26,7 @@ use crate::compatibility;
 use crate::description::{Command, Description, Publication, Subscription};
 use crate::schema::{self, Comparison, Sides, What};
 
-pub use others::{among, published, unheard};
+pub use others::{among, note_understood, published, unheard};
 
 use sides::{EVENTS, QUERIES, READERS, REPLIES, REQUESTS, STATES, TIMERS};
 
@@ -64,6 +64,13 @@ pub struct Broken {
 pub enum Concerns {
     /// Nothing: others may write or read so at any time.
     Others,
+    /// Who publishes this event on this topic, as the participant calls it, that it takes.
+    Event {
+        /// Its type.
+        event_type: String,
+        /// The topic.
+        topic: String,
+    },
     /// Timers of this name that are set.
     Timer(String),
     /// States that are stored.
@@ -85,8 +92,13 @@ pub fn against(active: &Description, candidate: &Description) -> Found {
         let is_same =
             |next: &&Subscription| next.event_type == event.event_type && next.topic == event.topic;
         if let Some(next) = subscriptions.find(is_same) {
+            let concerns = Concerns::Event {
+                event_type: event.event_type.clone(),
+                topic: event.topic.clone(),
+            };
             let place = format!("subscription `{}`", event.event_type);
-            found.compare(&place, (&next.schema, &event.schema), &EVENTS);
+            let schemas = (&*next.schema, &*event.schema);
+            found.compare_for(concerns, &place, schemas, &EVENTS, "");
         }
     }
     for command in &active.commands {

@@ -1,7 +1,7 @@
 //! A candidate beside the other participants: what it publishes and they take, and the other way round; which events nobody
 //! publishes.
 
-use super::{Found, Member, publication};
+use super::{Concerns, Found, Member, of_event, publication};
 use crate::description::{Description, Publication, Subscription};
 use crate::near;
 use crate::schema::Sides;
@@ -61,6 +61,44 @@ pub fn published(
         }
     }
     found
+}
+
+/// Makes a note of what a candidate takes no longer of an event whose publishers are known here, where it takes all that they
+/// publish. Where none is known, anybody may publish it.
+pub fn note_understood(found: &mut Found, candidate: Member<'_>, others: &[Member<'_>]) {
+    let (understood, breaks) = std::mem::take(&mut found.breaks)
+        .into_iter()
+        .partition::<Vec<_>, _>(|broken| match &broken.concerns {
+            Concerns::Event { event_type, topic } => {
+                is_understood(candidate, (event_type, topic), others)
+            }
+            _ => false,
+        });
+    found.breaks = breaks;
+    let notes = understood.into_iter().map(|broken| {
+        let text = broken.text;
+        format!("{text}; the participants that are known to publish it publish none such")
+    });
+    found.notes.extend(notes);
+}
+
+fn is_understood(
+    candidate: Member<'_>,
+    (event_type, declared): (&str, &str),
+    others: &[Member<'_>],
+) -> bool {
+    let topic = candidate.topic(declared);
+    let Some(read) = candidate.subscription(event_type, topic) else {
+        return false;
+    };
+    let all = others.iter().copied().chain([candidate]);
+    let mut published = all.filter_map(|member| member.publication(event_type, topic));
+    let mut is_published = false;
+    published.all(|event| {
+        is_published = true;
+        let found = of_event(read, event);
+        found.breaks.is_empty() && found.unclear.is_empty()
+    }) && is_published
 }
 
 /// Which events a participant subscribes to that nobody publishes here, as far as something like them is: they may be

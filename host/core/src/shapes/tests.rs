@@ -70,6 +70,7 @@ fn told(active: &Description, candidate: &Description, others: &[&Description]) 
     let others: Vec<_> = others.iter().map(|other| member(other)).collect();
     let mut found = among(Some(active), member(candidate), &others);
     found.add(against(active, candidate));
+    note_understood(&mut found, member(candidate), &others);
     found
 }
 
@@ -110,6 +111,31 @@ fn a_renamed_field_of_an_event_that_is_read_is_told_of_by_who_publishes_it() {
     // Less may be required.
     let looser = customer(&object(json!({"customerId": {"type": "number"}}), &[]));
     assert_eq!(texts(&told(&before, &looser, &[&writer])), [""; 0]);
+}
+
+#[test]
+fn a_subscriber_may_take_less_where_it_takes_all_that_the_known_publishers_publish() {
+    let kind = |kind: &str| object(json!({"customerId": {"type": kind}}), &["customerId"]);
+    let (before, after) = (customer(&kind("number")), customer(&kind("integer")));
+    let says = "subscription `order.created`: /customerId may be a number with a fraction in events that the active build \
+                takes, and this build takes an integer";
+    let writer = order(&kind("integer"));
+    let found = told(&before, &after, &[&writer]);
+    assert_eq!(texts(&found), [""; 0]);
+    assert_eq!(
+        found.notes,
+        [format!(
+            "{says}; the participants that are known to publish it publish none such"
+        )]
+    );
+    // Where nobody is known to publish it, somebody may; and each that is known has to be understood.
+    assert_eq!(texts(&told(&before, &after, &[])), [says]);
+    let other = participant(
+        "import",
+        json!({ "publications": order(&kind("number")).publications }),
+    );
+    let found = told(&before, &after, &[&writer, &other]);
+    assert!(texts(&found).contains(&says), "{found:?}");
 }
 
 #[test]
