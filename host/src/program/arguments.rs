@@ -14,7 +14,8 @@ pub(super) struct Allowed {
     /// Take it even if it lacks subscriptions, routes, timers or events that are in use
     #[arg(long)]
     drop_used: bool,
-    /// Take it even if what it reads or writes is not understood: events, requests, replies, timers, states
+    /// Take it even if what it reads or writes is not understood (events, requests, replies, timers, states), or if it fails on what
+    /// is recorded, stored or waits
     #[arg(long)]
     allow_breaking: bool,
 }

@@ -85,7 +85,7 @@ pub fn compare(
     notes.extend(usage.object(&present.shapes, &mut objections)?);
     // A timer may be set, or a state stored, until the first turn of the candidate.
     let mut breaks = present.shapes.breaks.iter();
-    let may_come = breaks.any(|one| one.concerns != Concerns::Others);
+    let may_come = breaks.any(|one| matches!(one.concerns, Concerns::Timer(_) | Concerns::States));
     Ok(objections
         .weigh(flags, candidate.digest())
         .map(|allowed| Compared {
@@ -187,9 +187,10 @@ fn in_flight(
         Admission::Offer(envelope) => Some(Some(envelope.message.key)),
     };
     let mut waiting = Vec::new();
+    let looked_at = most.saturating_mul(RECORDS);
     // What is parked comes before what is newer.
     let mut parked = BTreeSet::new();
-    for event in sample::waiting::parked(sql, participant, most)? {
+    for event in sample::waiting::parked(sql, participant, looked_at)? {
         let Some(key) = key_of(&event.record, &event.declared_topic) else {
             continue;
         };
@@ -213,9 +214,7 @@ fn in_flight(
         };
         let (mut keys, mut room) = (parked.clone(), BYTES / sources.len());
         let mut left = most;
-        for record in
-            sample::waiting::unread(sql, participant, topic, most.saturating_mul(RECORDS))?
-        {
+        for record in sample::waiting::unread(sql, participant, topic, looked_at)? {
             let declared_topic = source.declared_topic.clone();
             let Some(key) = key_of(&record, &declared_topic) else {
                 continue;

@@ -127,7 +127,7 @@ fn replace(
     // Where the active build is lost there is nothing to compare with but what is stored.
     let active = kept.as_deref().unwrap_or(candidate);
     let described = active.description();
-    let found = neighbours::against(described, description);
+    let (found, _) = neighbours::apart(neighbours::against(described, description));
     let present = Present {
         active: active.description(),
         participant,

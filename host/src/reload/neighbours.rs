@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use saga_core::description::Description;
-use saga_core::shapes::{self, Found, Member};
+use saga_core::shapes::{self, Broken, Concerns, Found, Member};
 
 use super::flags::{self, ALLOW_BREAKING, DROP_USED};
 use super::hosted::Hosted;
@@ -29,6 +29,7 @@ pub fn compared(
             return Found::default();
         }
         found.add(against(active, candidate.description));
+        shapes::note_understood(&mut found, candidate, others);
     }
     found
 }
@@ -41,6 +42,21 @@ pub fn against(active: &Description, candidate: &Description) -> Found {
     } else {
         Found::default()
     }
+}
+
+/// What was found of a candidate beside the build that it replaces, apart from what it takes of events: that depends on the
+/// other participants.
+#[must_use]
+pub fn apart(mut found: Found) -> (Found, Found) {
+    let breaks = std::mem::take(&mut found.breaks);
+    let is_heard = |one: &Broken| matches!(one.concerns, Concerns::Event { .. });
+    let (heard, others) = breaks.into_iter().partition(is_heard);
+    found.breaks = others;
+    let heard = Found {
+        breaks: heard,
+        ..Found::default()
+    };
+    (found, heard)
 }
 
 /// What an operator should know before a state is written in a new shape: the way back is closed then.
@@ -116,7 +132,13 @@ pub fn at_start(participants: &[Starting<'_>]) -> Result<(), String> {
         let candidate = one.member();
         let name = &one.description.name;
         let found = match one.replaced {
-            Some(replaced) => shapes::among(Some(replaced), candidate, &others),
+            Some(replaced) => {
+                let mut found = shapes::among(Some(replaced), candidate, &others);
+                let (_, heard) = apart(against(replaced, candidate.description));
+                found.add(heard);
+                shapes::note_understood(&mut found, candidate, &others);
+                found
+            }
             None => {
                 let mut found = shapes::published(None, candidate, &others);
                 found.notes.extend(shapes::unheard(candidate, &others));

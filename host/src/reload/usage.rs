@@ -82,7 +82,7 @@ impl Usage<'_> {
         for broken in &found.breaks {
             let text = &broken.text;
             let used = match &broken.concerns {
-                Concerns::Others => Some(text.clone()),
+                Concerns::Others | Concerns::Event { .. } => Some(text.clone()),
                 Concerns::Timer(name) => {
                     let set = history::timers_set(self.sql, self.participant, name)?;
                     (set > 0).then(|| format!("{text}; {set} such timers are set"))

@@ -64,6 +64,7 @@ fn after_a_migration_only_what_was_decided_otherwise_differs() {
             )
         })
         .collect();
+    assert!(!places.is_empty(), "{probe}");
     assert!(
         places.iter().all(|(what, _)| *what == "reply"),
         "the states and events are the same: {probe}"

@@ -102,6 +102,9 @@ fn a_replaced_file_sighup_and_a_start_with_apply_refuse_it_too() {
         .fail();
     assert_eq!(status.code(), Some(65), "{said}");
     assert!(said.contains(says), "{said}");
+    let way_out =
+        "start without --apply, and take it with `saga apply --allow-breaking` if it has to be";
+    assert!(said.contains(way_out), "{said}");
 }
 
 #[test]

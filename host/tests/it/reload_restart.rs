@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::chameleon::{self, Chameleon, count, rollback, swap, told, told_of};
 use crate::expect::problem;
 use crate::operator::{asks, call};
-use crate::store_file::{publish, record};
+use crate::reload_refused;
+use crate::store_file::{execute, publish, record};
 use crate::support::{Host, Start, component};
 
 fn build(version: &str) -> Chameleon {
@@ -99,6 +100,76 @@ fn a_start_comes_up_with_what_was_active_whatever_the_file_is() {
     let warned = host.log().matches(DIFFERS).count();
     assert_eq!(warned, 4, "the file is what is active: nothing to warn of");
     assert_eq!(rollback(&host).json()["version"], "1.0.0");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_start_with_a_clock_that_is_ahead_drops_nothing_that_was_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let host = start(data).start();
+    count(&host, "k");
+    assert!(host.stop().success());
+    // For the next start the clock leapt.
+    let days = 40 * 86_400_000_u64;
+    execute(data, &format!("UPDATE tallies SET last = last - {days}"));
+    execute(
+        data,
+        &format!("UPDATE trusted_time SET time = time - {days}"),
+    );
+    let lacking = build("2.0.0").with(json!({"commands": [
+        {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+    ]}));
+    lacking.write(&data.join("chameleon.wasm"));
+    let (status, said) = start(data).arguments(&["--apply"]).fail();
+    assert_eq!(status.code(), Some(65), "{said}");
+    assert!(said.contains("the last one came "), "{said}");
+    let way_out =
+        "start without --apply, and take it with `saga apply --drop-used` if it has to be";
+    assert!(said.contains(way_out), "{said}");
+    // When it became active is told by the clock all the same.
+    let host = start(data).start();
+    chameleon::swap_with(&host, &lacking, "drop-used=true");
+    let (first, second) = (told_of(&host, &build("1.0.0")), told_of(&host, &lacking));
+    assert!(
+        second["since"].as_u64() >= first["since"].as_u64(),
+        "{first} {second}"
+    );
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_start_with_apply_in_the_place_of_a_lost_copy_is_held_to_what_is_stored_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let host = reload_refused::start(data);
+    reload_refused::use_everything(&host, data);
+    assert!(host.stop().success());
+    fs::remove_file(copy(data, &reload_refused::first())).unwrap();
+    let next = |needs: Value| {
+        let next = reload_refused::other(json!({
+            "state": {"version": 2, "needs": needs},
+            "handle": {"later": "trap", "counted": "trap", "awaited": "trap", "look": {"reply": null}},
+        }));
+        next.write(&data.join("chameleon.wasm"));
+        start(data).arguments(&["--apply"])
+    };
+    let (status, said) = next(json!(["total"])).fail();
+    assert_eq!(status.code(), Some(65), "{said}");
+    assert!(
+        said.contains("can't read the state of k (version 2)"),
+        "{said}"
+    );
+    assert!(!said.contains("start without --apply"), "{said}");
+    let host = next(json!([])).start();
+    let log = host.log();
+    for harm in [
+        "1 timers that are set would be put aside: can't decide on the timer `later`",
+        "1 events that wait would become dead letters, or be parked: can't decide on the event `awaited`",
+        "1 recorded events would become dead letters: can't decide on the recorded event ",
+    ] {
+        assert!(log.contains(harm), "{harm} is not in {log}");
+    }
     assert!(host.stop().success());
 }
 
