@@ -411,6 +411,7 @@ fn what_breaks_on_a_recorded_message_is_not_gone_back_to() {
     assert_eq!(back.status, 422, "{}", back.text());
     let refused = back.json();
     assert_eq!(refused["check"], "probe");
+    assert_eq!(refused["allowed_by"], json!(["allow-breaking"]));
     let reasons = refused["reasons"].to_string();
     assert!(
         reasons.contains("can't decide on the recorded command "),

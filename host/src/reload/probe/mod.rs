@@ -200,3 +200,7 @@ impl<'b> Probing<'b> {
 #[cfg(test)]
 #[path = "probe_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "terms_tests.rs"]
+mod terms_tests;
