@@ -1,5 +1,6 @@
 //! The crate that the README shows, as an author makes it: outside of the workspace, with its own `Cargo.toml`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +24,11 @@ const DEPENDENCIES: [&str; 4] = [
     r#"profile.release.package."*".overflow-checks=false"#,
 ];
 
+/// Where cargo keeps what it compiled.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("author")
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
@@ -37,12 +43,23 @@ pub fn listing(document: &str, language: &str) -> String {
 }
 
 /// The crate on disk, until it is dropped.
-struct Author(TempDir);
+struct Author {
+    directory: TempDir,
+    /// What cargo keeps has the same name for every such crate: one is written and built after the other, in other runs of the
+    /// tests too, so that cargo sees by the times of the files which it is.
+    _alone: File,
+}
 
 impl Author {
     /// Makes the crate, outside of the workspace.
     fn new(manifest: impl Fn(String) -> String) -> Self {
-        let (root, author) = (root(), Self(tempfile::tempdir().unwrap()));
+        let alone = File::create(kept().with_extension("lock")).unwrap();
+        alone.lock().unwrap();
+        let author = Self {
+            directory: tempfile::tempdir().unwrap(),
+            _alone: alone,
+        };
+        let root = root();
         let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
         let documented = listing(&readme, "toml");
         assert!(documented.contains(SDK), "{documented}");
@@ -58,19 +75,18 @@ impl Author {
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 
     /// Calls cargo in the crate; gives what it printed. What it compiles is kept, the component is in the crate's directory.
     fn cargo(&self, arguments: &[&str]) -> String {
         let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
         let output = Command::new(cargo)
             .args(arguments)
             .args(DEPENDENCIES)
             .arg("--offline")
             .current_dir(self.path())
-            .env("CARGO_BUILD_BUILD_DIR", kept)
+            .env("CARGO_BUILD_BUILD_DIR", kept())
             .env("CARGO_TARGET_DIR", self.path().join("target"))
             .output()
             .unwrap();
@@ -108,7 +124,13 @@ fn serve(component: &Path, data: &Path) -> Host {
 #[test]
 fn the_crate_of_the_readme_passes_its_test_and_traps_where_its_arithmetic_overflows() {
     let author = Author::new(|manifest| manifest);
-    let tested = author.cargo(&["test", "--release"]);
+    // Natively, too, with what is compiled for the component: `cargo test` alone would compile it in another profile.
+    let tested = author.cargo(&[
+        "test",
+        "--release",
+        "--config",
+        "profile.release.opt-level=0",
+    ]);
     assert!(tested.contains("a_wish_takes_a_copy ... ok"), "{tested}");
     let (component, verified) = author.build_and_verify();
     assert!(!verified.contains("note: "), "{verified}");
