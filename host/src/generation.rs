@@ -12,6 +12,10 @@ pub trait Build: Send + Sync {
     fn digest(&self) -> &str;
     /// What the participant says of itself.
     fn description(&self) -> &Description;
+    /// What an operator should know of this build, although it is no reason to refuse it.
+    fn note(&self) -> Option<&str> {
+        None
+    }
     /// Rules ready to be called by one thread.
     ///
     /// # Errors

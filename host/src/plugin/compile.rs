@@ -16,7 +16,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::artefact::{self, KEY_BYTES, Key, Origin};
-use super::private;
+use super::private::{self, Secret};
 
 /// Largest file that is taken for compiled code, in bytes: some times what a component may have.
 const CODE_BYTES: u64 = 2 << 30;
@@ -129,14 +129,44 @@ impl OnDisk {
     }
 
     fn read_key(&self) -> Result<[u8; KEY_BYTES], String> {
-        let kept = private::read(&self.key_file, KEY_BYTES as u64)?;
-        if let Some(key) = kept.and_then(|kept| <[u8; KEY_BYTES]>::try_from(kept).ok()) {
-            return Ok(key);
+        match private::secret(&self.key_file, KEY_BYTES as u64)? {
+            Secret::Kept(kept) => {
+                if let Ok(key) = kept.try_into() {
+                    return Ok(key);
+                }
+            }
+            // Others may have proofs made with it.
+            Secret::Exposed(mode) => {
+                tracing::warn!(
+                    path = %self.key_file.display(),
+                    "others could read or write the key of compiled code (mode {mode:04o}): it is replaced, and all is compiled anew"
+                );
+                self.empty();
+            }
+            Secret::Missing => {}
         }
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(|error| error.to_string())?;
         private::write(&self.key_file, &[&key]).map_err(|error| error.to_string())?;
         Ok(key)
+    }
+
+    /// Removes all compiled code.
+    fn empty(&self) {
+        for file in fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let path = file.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "code")
+            {
+                // What can't be removed has no proof under another key, and is not taken.
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     fn path(&self, origin: Origin<'_>) -> PathBuf {

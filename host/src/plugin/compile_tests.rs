@@ -138,7 +138,7 @@ fn the_cache_is_for_the_own_user_only_and_what_others_may_write_is_not_used() {
         [mode(&directory), mode(&key), mode(&path)],
         [0o700, 0o600, 0o600]
     );
-    for place in [&path, &directory, &key] {
+    for place in [&path, &directory] {
         let was = mode(place);
         allow(place, was | 0o020);
         let refused = cache.file("a").1.unwrap_err();
@@ -167,6 +167,23 @@ fn a_key_that_is_lost_or_damaged_is_replaced_and_all_code_made_anew() {
         );
         let (engine, anew) = (cache.runtime.engine(), CodeCache::new(cache.data.path()));
         anew.compile(engine, EMPTY, "a").unwrap();
+        assert_eq!(cache.file("a").1, Ok(true));
+    }
+}
+
+#[test]
+fn a_key_that_others_could_read_or_write_is_replaced_and_all_code_made_anew() {
+    for exposed in [0o644, 0o640, 0o620] {
+        let cache = Cache::new();
+        let key = cache.data.path().join("code.key");
+        cache.compile("a");
+        let was = fs::read(&key).unwrap();
+        allow(&key, exposed);
+        assert_eq!(cache.file("a").1, Ok(false), "made under the old key");
+        assert_ne!(fs::read(&key).unwrap(), was);
+        assert_eq!(mode(&key), 0o600);
+        let anew = CodeCache::new(cache.data.path());
+        anew.compile(cache.runtime.engine(), EMPTY, "a").unwrap();
         assert_eq!(cache.file("a").1, Ok(true));
     }
 }

@@ -13,6 +13,7 @@ use super::bindings::ParticipantPre;
 use super::compile::CodeCache;
 use super::engine::Runtime;
 use super::instance::Instance;
+use super::overflow;
 use super::sandbox::Sandbox;
 use super::world;
 use crate::generation::Build;
@@ -26,6 +27,7 @@ pub const COMPONENT_BYTES: u64 = 128 << 20;
 pub struct Component {
     digest: String,
     description: Description,
+    note: Option<String>,
     runtime: Runtime,
     pre: ParticipantPre<Sandbox>,
 }
@@ -169,6 +171,7 @@ impl Component {
         Ok(Self {
             digest: digest.to_owned(),
             description,
+            note: overflow::note(bytes),
             runtime: runtime.clone(),
             pre,
         })
@@ -182,6 +185,10 @@ impl Build for Component {
 
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault> {

@@ -11,7 +11,7 @@
 //! - [`component`]: a loaded component: digest, description, instances
 //! - [`instance`]: one instance, which implements [`saga_core::rules::Rules`]
 //! - [`bindings`]: the generated types and their way to and from the core's
-//! - [`overflow`]: whether its arithmetic is checked
+//! - `overflow`: whether its arithmetic is checked
 //! - [`reservation`]: how much address space an instance reserves
 //! - [`priority`]: work that gives way to the turns
 //! - [`world`]: why a component does not fit, in words of the WIT
@@ -27,7 +27,7 @@ pub mod engine;
 mod fault;
 pub mod instance;
 mod last_words;
-pub mod overflow;
+mod overflow;
 pub mod priority;
 mod private;
 pub mod reservation;

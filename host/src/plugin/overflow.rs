@@ -5,6 +5,8 @@
 //! `export!` of the SDK leaves a sum of two unknown numbers in the author's crate, and beside it a text by which this is known for a
 //! component of the SDK; the message of a failed check is in the component only if there are checks.
 
+use memchr::memmem;
+
 /// `saga_sdk::native::OVERFLOW_PROBE`.
 const PROBE: &[u8] = b"saga-sdk overflow probe";
 
@@ -13,8 +15,8 @@ const MESSAGE: &[u8] = b"attempt to add with overflow";
 
 /// What an operator should know of a component without overflow checks; none where it has them, or is not made with the SDK.
 #[must_use]
-pub fn note(bytes: &[u8]) -> Option<String> {
-    let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+pub(super) fn note(bytes: &[u8]) -> Option<String> {
+    let has = |text: &[u8]| memmem::find(bytes, text).is_some();
     (has(PROBE) && !has(MESSAGE)).then(|| {
         "it was built without overflow checks: a sum that overflows wraps and is stored; put `overflow-checks = true` below \
          `[profile.release]` in the Cargo.toml at the root of its workspace"

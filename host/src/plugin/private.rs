@@ -1,4 +1,4 @@
-//! Files that nobody but the host's own user may have written.
+//! Files that nobody but the host's own user may have written, or read where they are secret.
 //!
 //! What is checked is what is read: a file is opened once, and its owner and mode are those of what was opened.
 
@@ -9,15 +9,60 @@ use std::os::unix::fs::{
 };
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 /// Bits of a mode that let others write.
 const OTHERS_MAY_WRITE: u32 = 0o022;
+
+/// Bits of a mode that let others do anything.
+const OTHERS_MAY: u32 = 0o077;
+
+/// A file that nobody but the host's own user may read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Secret {
+    /// There is none.
+    Missing,
+    /// Others could read or write it, by this mode.
+    Exposed(u32),
+    /// What it holds.
+    Kept(Vec<u8>),
+}
 
 /// Reads a file of at most so many bytes; none where there is none.
 ///
 /// # Errors
 /// Why it can't be read, or can't be trusted.
 pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
-    let file = match File::open(path) {
+    let Some((file, metadata)) = open(path)? else {
+        return Ok(None);
+    };
+    only_ours(&metadata)?;
+    contents(file, &metadata, most).map(Some)
+}
+
+/// Reads a secret of at most so many bytes.
+///
+/// # Errors
+/// Why it can't be read, or can't be trusted.
+pub(super) fn secret(path: &Path, most: u64) -> Result<Secret, String> {
+    let Some((file, metadata)) = open(path)? else {
+        return Ok(Secret::Missing);
+    };
+    of_our_user(&metadata)?;
+    if metadata.mode() & OTHERS_MAY != 0 {
+        return Ok(Secret::Exposed(metadata.mode() & 0o7777));
+    }
+    contents(file, &metadata, most).map(Secret::Kept)
+}
+
+/// Opens a file; none where there is none.
+fn open(path: &Path) -> Result<Option<(File, Metadata)>, String> {
+    let opened = File::options()
+        .read(true)
+        // A pipe that nobody writes to would hold up who opens it.
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
@@ -26,7 +71,10 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
     if !metadata.is_file() {
         return Err("it is not a file".into());
     }
-    only_ours(&metadata)?;
+    Ok(Some((file, metadata)))
+}
+
+fn contents(file: File, metadata: &Metadata, most: u64) -> Result<Vec<u8>, String> {
     if metadata.len() > most {
         return Err(format!(
             "{} bytes are over the limit of {most}",
@@ -35,7 +83,7 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     (file.take(most).read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Makes a directory where there is none, and makes sure that only the host's own user can write to it.
@@ -90,14 +138,20 @@ fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn only_ours(metadata: &Metadata) -> Result<(), String> {
+fn of_our_user(metadata: &Metadata) -> Result<(), String> {
     let own = rustix::process::geteuid().as_raw();
-    let (owner, mode) = (metadata.uid(), metadata.mode());
+    let owner = metadata.uid();
     if owner != own && owner != 0 {
         return Err(format!(
             "it belongs to user {owner}, not to user {own}, who runs the host"
         ));
     }
+    Ok(())
+}
+
+fn only_ours(metadata: &Metadata) -> Result<(), String> {
+    of_our_user(metadata)?;
+    let mode = metadata.mode();
     if mode & OTHERS_MAY_WRITE != 0 {
         return Err(format!(
             "others may write to it (mode {:04o}): take that away with `chmod go-w`",
@@ -111,6 +165,11 @@ fn only_ours(metadata: &Metadata) -> Result<(), String> {
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
+
+    fn pipe(path: &Path) {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777
@@ -143,6 +202,29 @@ mod tests {
         );
         assert!(directory(&path).unwrap_err().contains("not a directory"));
         assert!(read(&inner, 9).is_err());
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_or_write_is_exposed() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("secret");
+        assert_eq!(secret(&path, 9), Ok(Secret::Missing));
+        write(&path, &[b"secret"]).unwrap();
+        assert_eq!(secret(&path, 9), Ok(Secret::Kept(b"secret".into())));
+        for exposed in [0o640, 0o604, 0o620, 0o602, 0o610] {
+            fs::set_permissions(&path, Permissions::from_mode(exposed)).unwrap();
+            assert_eq!(secret(&path, 9), Ok(Secret::Exposed(exposed)));
+        }
+        assert!(secret(place.path(), 9).unwrap_err().contains("not a file"));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_holds_up_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("pipe");
+        pipe(&path);
+        assert_eq!(read(&path, 9), Err("it is not a file".into()));
+        assert_eq!(secret(&path, 9), Err("it is not a file".into()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::generation::{Build, Generation};
 use crate::http::routes::Routes;
 use crate::http::service::Serving;
 use crate::pipeline::{Active, Successor};
-use crate::plugin::{compile, overflow};
+use crate::plugin::compile;
 use crate::store::{StoreFault, registry};
 use crate::transport::Source;
 
@@ -118,7 +118,7 @@ impl Inner {
             apply.flags,
         );
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
-        compared.notes.extend(overflow::note(&apply.bytes));
+        compared.notes.extend(build.note().map(str::to_owned));
         let running = &*active.generation.build;
         compared.notes.extend(neighbours::one_way(running, &*build));
         self.fits(hosted, &*build)?;

@@ -55,6 +55,7 @@ pub fn choose(
     let Some((_, build)) = active.filter(stays) else {
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path)?;
+        warn(&*candidate, &path);
         let replaced = match active {
             Some(active) => replace(loader, config, own, active, &*candidate, (sql, now))?,
             None => None,
@@ -90,12 +91,21 @@ pub fn choose(
         }
     };
     let origin = format!("{} (kept by the host)", build.digest);
+    let build = loader.load(&kept, &origin)?;
+    warn(&*build, &origin);
     Ok(Initial {
-        build: loader.load(&kept, &origin)?,
+        build,
         bytes: Some(kept),
         file: digest_of_file,
         replaced: None,
     })
+}
+
+/// Says at the start what a swap says in its notes.
+fn warn(build: &dyn Build, origin: &str) {
+    if let Some(note) = build.note() {
+        tracing::warn!(participant = %build.description().name, component = origin, "{note}");
+    }
 }
 
 /// Checks whether a candidate may replace what was active, as a swap would; gives that. How it goes with the other

@@ -11,7 +11,7 @@ use super::report::{Check, Refused};
 use crate::config::Config;
 use crate::generation::Build;
 use crate::machine::{self, Machine};
-use crate::plugin::{CodeCache, Component, LoadError, Reservation, Runtime, compile, overflow};
+use crate::plugin::{CodeCache, Component, LoadError, Reservation, Runtime, compile};
 
 /// Builds that stay loaded, so that going back to one takes no more time than need be.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -71,9 +71,6 @@ impl Loader {
         }
         let component = Component::load(&self.runtime, &self.cache, bytes, &digest, origin)
             .map_err(|error| refused(&error, Some(digest.clone())))?;
-        if let Some(note) = overflow::note(bytes) {
-            tracing::warn!(component = origin, "{note}");
-        }
         let build: Arc<dyn Build> = Arc::new(component);
         self.loaded().put(digest, build.clone());
         Ok(build)

@@ -1,11 +1,11 @@
 //! The crate that the README shows, as an author makes it: outside of the workspace, with its own `Cargo.toml`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use crate::expect::broke;
 use crate::support::{Host, Start, saga};
@@ -13,8 +13,21 @@ use crate::support::{Host, Start, saga};
 /// What the documented profile says.
 const CHECKS: &str = "overflow-checks = true";
 
-/// The directory of the crate is one for all tests of a checkout: in a new one cargo would compile the SDK again.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Where the documented crate finds the SDK.
+const SDK: &str = "../saga/sdk";
+
+/// What is compiled once for all tests and all runs of them: the dependencies, quickly. How they are compiled is not what is tested.
+const DEPENDENCIES: [&str; 4] = [
+    "--config",
+    r#"profile.release.package."*".opt-level=0"#,
+    "--config",
+    r#"profile.release.package."*".overflow-checks=false"#,
+];
+
+/// Where cargo keeps what it compiled.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("author")
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -31,78 +44,68 @@ pub fn listing(document: &str, language: &str) -> String {
 
 /// The crate on disk, until it is dropped.
 struct Author {
-    beside: PathBuf,
-    _alone: MutexGuard<'static, ()>,
+    directory: TempDir,
+    /// What cargo keeps has the same name for every such crate: one is written and built after the other, in other runs of the
+    /// tests too, so that cargo sees by the times of the files which it is.
+    _alone: File,
 }
 
 impl Author {
-    /// Makes the crate, beside a checkout called `saga`, as the README has it.
+    /// Makes the crate, outside of the workspace.
     fn new(manifest: impl Fn(String) -> String) -> Self {
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let (root, user) = (root(), std::env::var("USER").unwrap_or_default());
-        let digest = Sha256::digest(format!("{} {user}", root.display()));
-        let name: String = digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let beside = std::env::temp_dir().join(format!("saga-author-{name}"));
-        let _ = std::fs::remove_dir_all(&beside);
+        let alone = File::create(kept().with_extension("lock")).unwrap();
+        alone.lock().unwrap();
         let author = Self {
-            beside,
+            directory: tempfile::tempdir().unwrap(),
             _alone: alone,
         };
+        let root = root();
         let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-        let library = author.library();
-        std::fs::create_dir_all(library.join("src")).unwrap();
-        std::os::unix::fs::symlink(&root, author.beside.join("saga")).unwrap();
-        let manifest = manifest(listing(&readme, "toml"));
-        std::fs::write(library.join("Cargo.toml"), manifest).unwrap();
-        std::fs::write(library.join("src/lib.rs"), listing(&readme, "rust")).unwrap();
+        let documented = listing(&readme, "toml");
+        assert!(documented.contains(SDK), "{documented}");
+        // By way of a link beside the crate, the SDK would be another one for cargo each time.
+        let sdk = root.join("sdk");
+        let manifest = manifest(documented.replace(SDK, sdk.to_str().unwrap()));
+        std::fs::create_dir(author.path().join("src")).unwrap();
+        std::fs::write(author.path().join("Cargo.toml"), manifest).unwrap();
+        std::fs::write(author.path().join("src/lib.rs"), listing(&readme, "rust")).unwrap();
         // Without a network, cargo can take only the versions that are there.
-        std::fs::copy(root.join("Cargo.lock"), library.join("Cargo.lock")).unwrap();
+        std::fs::copy(root.join("Cargo.lock"), author.path().join("Cargo.lock")).unwrap();
         author
     }
 
-    fn library(&self) -> PathBuf {
-        self.beside.join("library")
+    fn path(&self) -> &Path {
+        self.directory.path()
     }
 
-    fn target(&self) -> PathBuf {
-        root().join("target/author")
-    }
-
-    /// Calls cargo in the crate; gives what it printed.
+    /// Calls cargo in the crate; gives what it printed. What it compiles is kept, the component is in the crate's directory.
     fn cargo(&self, arguments: &[&str]) -> String {
         let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
         let output = Command::new(cargo)
             .args(arguments)
+            .args(DEPENDENCIES)
             .arg("--offline")
-            .current_dir(self.library())
-            .env("CARGO_TARGET_DIR", self.target())
+            .current_dir(self.path())
+            .env("CARGO_BUILD_BUILD_DIR", kept())
+            .env("CARGO_TARGET_DIR", self.path().join("target"))
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "cargo {arguments:?}:\n{said}");
-        assert!(!said.contains("warning: "), "cargo {arguments:?}:\n{said}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Builds the component; gives what `saga verify` prints of it.
     fn build_and_verify(&self) -> (PathBuf, String) {
         self.cargo(&["build", "--release", "--target", "wasm32-wasip2"]);
-        let component = self.target().join("wasm32-wasip2/release/library.wasm");
+        let component = self
+            .path()
+            .join("target/wasm32-wasip2/release/library.wasm");
         let verified = saga().arg("verify").arg(&component).output().unwrap();
         let said = String::from_utf8_lossy(&verified.stderr);
         assert!(verified.status.success(), "{said}");
         let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
         (component, printed)
-    }
-}
-
-impl Drop for Author {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.beside);
     }
 }
 
@@ -121,7 +124,13 @@ fn serve(component: &Path, data: &Path) -> Host {
 #[test]
 fn the_crate_of_the_readme_passes_its_test_and_traps_where_its_arithmetic_overflows() {
     let author = Author::new(|manifest| manifest);
-    let tested = author.cargo(&["test", "--release"]);
+    // Natively, too, with what is compiled for the component: `cargo test` alone would compile it in another profile.
+    let tested = author.cargo(&[
+        "test",
+        "--release",
+        "--config",
+        "profile.release.opt-level=0",
+    ]);
     assert!(tested.contains("a_wish_takes_a_copy ... ok"), "{tested}");
     let (component, verified) = author.build_and_verify();
     assert!(!verified.contains("note: "), "{verified}");

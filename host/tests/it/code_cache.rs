@@ -80,6 +80,7 @@ fn code_of_another_data_directory_does_not_decide() {
     for (number, data) in [&one, &other].into_iter().enumerate() {
         let key = data.path().join("code.key");
         fs::write(&key, [number as u8; 32]).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     }
     let [first, _] = cached(one.path());
     let [foreign, _] = cached(other.path());
@@ -107,5 +108,58 @@ fn code_that_others_may_write_does_not_decide_and_what_the_host_makes_they_may_n
     host.log_until("compiled code is not cached; each start compiles again");
     host.log_until("code: others may write to it (mode 0777)");
     assert_eq!(count(&host, "k")["count"], 2);
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_key_that_others_could_read_is_replaced_and_all_code_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let [first, _] = cached(data);
+    fs::remove_file(data.join("log.txt")).unwrap();
+    let key = data.join("code.key");
+    let (old_key, old_code) = (fs::read(&key).unwrap(), fs::read(&first).unwrap());
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let host = start(data);
+    assert_eq!(count(&host, "k")["count"], 2);
+    let log = host.log();
+    let said = "others could read or write the key of compiled code (mode 0644)";
+    assert_eq!(log.matches(said).count(), 1, "{log}");
+    assert_eq!(
+        log.matches("WARN").count(),
+        1,
+        "nothing else is said:\n{log}"
+    );
+    assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
+    assert_ne!(fs::read(&key).unwrap(), old_key);
+    assert_ne!(fs::read(&first).unwrap(), old_code);
+    assert!(host.stop().success());
+    fs::remove_file(data.join("log.txt")).unwrap();
+    let host = start(data);
+    assert_eq!(count(&host, "k")["count"], 3);
+    let log = host.log();
+    assert!(!log.contains("compiled"), "{log}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_the_key_or_of_code_does_not_hold_up_the_start() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let [first, _] = cached(data);
+    let pipe = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    };
+    pipe(&first);
+    let host = start(data);
+    assert_eq!(count(&host, "k")["count"], 2);
+    assert!(host.log().contains(ANEW), "{}", host.log());
+    assert!(host.stop().success());
+    pipe(&data.join("code.key"));
+    let host = start(data);
+    host.log_until("code.key: it is not a file");
+    assert_eq!(count(&host, "k")["count"], 3);
     assert!(host.stop().success());
 }
