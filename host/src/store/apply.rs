@@ -96,11 +96,13 @@ impl Counters {
     }
 }
 
-/// Writes one entry.
+/// Writes one entry. What is remembered so that nothing takes effect twice is kept as if it were of the time `trusted` at
+/// least: a clock that is behind would make it old as soon as it is set right.
 pub(super) fn apply(
     sql: &Connection,
     counters: &mut Counters,
     entry: &Entry,
+    trusted: u64,
 ) -> rusqlite::Result<Applied> {
     if let Some(taken) = &entry.taken {
         let session = &taken.session;
@@ -115,12 +117,12 @@ pub(super) fn apply(
         );
     }
     if let Some(unparked) = &entry.unparked
-        && !parked::take(sql, entry, unparked)?
+        && !parked::take(sql, entry, unparked, trusted)?
     {
         return Ok(Applied::Duplicate);
     }
     if let Some(settlement) = &entry.settlement {
-        let time = settlement.journal.time;
+        let time = settlement.journal.time.max(trusted);
         if !remember(sql, entry.participant, settlement.inbox.as_ref(), time)? {
             return Ok(Applied::Duplicate);
         }
@@ -136,15 +138,19 @@ pub(super) fn apply(
             sql,
             entry.participant,
             entry.put_aside.as_ref(),
-            letter.time,
+            letter.time.max(trusted),
         )? {
             return Ok(Applied::Duplicate);
         }
         write_dead_letter(sql, entry.participant, letter)?;
     }
     if let Some(parking) = &entry.parking
-        && !(remember(sql, entry.participant, parking.identity(), parking.time)?
-            && parked::write(sql, entry, parking)?)
+        && !(remember(
+            sql,
+            entry.participant,
+            parking.identity(),
+            parking.time.max(trusted),
+        )? && parked::write(sql, entry, parking)?)
     {
         return Ok(Applied::Duplicate);
     }

@@ -42,10 +42,11 @@ pub(super) fn write_entry(
     counters: &mut Counters,
     ended: &mut EndedRuns,
     entry: &Entry,
+    trusted: u64,
 ) -> rusqlite::Result<Fate> {
     let fate = match ended.holds(entry) {
         false => Fate::Void,
-        true => match apply::apply(sql, counters, entry)? {
+        true => match apply::apply(sql, counters, entry, trusted)? {
             Applied::Written => Fate::Written,
             Applied::Duplicate => Fate::Duplicate,
         },

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use super::condition::Condition;
 use super::fault::{FaultKind, StoreFault};
 use super::log_mark::LogMark;
 use super::presence::{Extent, Found, Presence};
-use super::trusted_time::{STEADY, Said, TrustedTime};
+use super::trusted_time::{STEADY, Said, TrustedTime, last_open};
 use crate::clock::{now_ms, rfc3339};
 
 /// How often all names are looked at, at most; those of the store and its log are looked at after each commit.
@@ -48,12 +48,7 @@ impl Guard {
         (log_mark, presence): (LogMark, Presence),
         now: Arc<AtomicU64>,
     ) -> rusqlite::Result<Self> {
-        let mark = match read_time(sql)? {
-            Some(mark) => Some(mark),
-            // An older store: what it decided last is the best there is.
-            None => last_turn(sql)?,
-        };
-        let (time, said) = TrustedTime::new(mark, now_ms(), Duration::ZERO);
+        let (time, said) = TrustedTime::new(last_open(sql)?, now_ms(), Duration::ZERO);
         said.into_iter().for_each(say);
         now.store(time.now(), Ordering::Relaxed);
         Ok(Self {
@@ -105,6 +100,12 @@ impl Guard {
             self.marked = Some(Instant::now());
         }
         Ok(self.time.now())
+    }
+
+    /// The time that has come in any case, as of the last [`Self::time`], in milliseconds since the Unix epoch: a clock
+    /// that shows an earlier one is in doubt.
+    pub(super) fn passed(&self) -> u64 {
+        self.time.mark()
     }
 
     /// Leaves a store that stands by itself.
@@ -164,28 +165,12 @@ impl Guard {
     }
 }
 
-fn read_time(sql: &Connection) -> rusqlite::Result<Option<u64>> {
-    sql.query_row("SELECT time FROM trusted_time", [], |row| {
-        row.get::<_, i64>(0).map(|time| time.max(0) as u64)
-    })
-    .optional()
-}
-
 fn write_time(sql: &Connection, time: u64) -> rusqlite::Result<()> {
     let rows = (sql.prepare_cached("UPDATE trusted_time SET time = ?1")?).execute([time as i64])?;
     if rows == 0 {
         sql.execute("INSERT INTO trusted_time VALUES (?1)", [time as i64])?;
     }
     Ok(())
-}
-
-fn last_turn(sql: &Connection) -> rusqlite::Result<Option<u64>> {
-    sql.query_row(
-        "SELECT time FROM journal ORDER BY seq DESC LIMIT 1",
-        [],
-        |row| row.get::<_, i64>(0).map(|time| time.max(0) as u64),
-    )
-    .optional()
 }
 
 fn say(said: Said) {

@@ -22,10 +22,11 @@ use sha2::{Digest as _, Sha256};
 use super::file::BUSY;
 
 /// Bytes of the note. One sector holds it, so it is written as a whole.
-const NOTE_BYTES: usize = 256;
+const NOTE_BYTES: usize = 512;
 
-/// Marks that the file may have. More are never needed; were there more, nothing would be judged.
-const MOST: usize = 4;
+/// Marks that the file may have, as far as the note can hold them. There are several only while a program keeps reading and others
+/// take checkpoints: where there are more, nothing is judged until a checkpoint takes all.
+const MOST: usize = 16;
 
 /// Pages of the log, 16 MiB, after which there is a checkpoint. Each costs some fsyncs.
 const CHECKPOINT_PAGES: u32 = 4_000;
@@ -45,7 +46,7 @@ const NONE: &str = "";
 /// What is noted beside the store's file. Without marks nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Note {
-    /// The marks that the file by itself may have.
+    /// The marks that the file by itself may have: none are known where it may be any.
     file: Vec<String>,
     /// The mark that is in the log for certain.
     log: Option<String>,
@@ -108,8 +109,8 @@ impl LogMark {
             .write(true)
             .open(beside(db, "-mark"))?;
         let current = read_mark(sql)?;
-        let before = Note::read(&sidecar).map(|note| note.file);
-        let file = mark_in_file(db).map_or(before.unwrap_or_default(), |found| vec![found]);
+        // What is found in the file need not be on disk yet: after a power loss it has a mark that it had before.
+        let before = Note::read(&sidecar).unwrap_or_default();
         let pages = Arc::<AtomicU32>::default();
         let counted = pages.clone();
         sql.wal_hook(Some(
@@ -122,9 +123,8 @@ impl LogMark {
             db: db.to_owned(),
             sidecar,
             note: Note {
-                file,
-                log: None,
                 inode: std::fs::metadata(db)?.ino(),
+                ..before
             },
             current,
             pages,
@@ -132,6 +132,9 @@ impl LogMark {
             again: None,
             is_large: false,
         };
+        if let Some(found) = mark_in_file(db) {
+            mark.note.add(found);
+        }
         mark.checkpoint(sql)?;
         // The name of the note, too, is to outlast a power loss.
         let directory = db.parent().filter(|path| !path.as_os_str().is_empty());
@@ -190,11 +193,12 @@ impl LogMark {
             // A backup may have this mark too. The next checkpoint gives the file one that none has.
             self.again = Some(Instant::now());
         }
-        Some(self.note.file.contains(&found))
+        Some(self.note.file.is_empty() || self.note.file.contains(&found))
     }
 
     /// The mark is written anew before too: a backup that was made earlier must not have what the file has afterwards.
     fn checkpoint(&mut self, sql: &Connection) -> anyhow::Result<()> {
+        let before = self.note.file.clone();
         self.renew(sql)?;
         self.allow_current()?;
         // The next commit is to begin the log anew. That takes a moment in which nobody reads it, for which there is a wait, but
@@ -207,11 +211,14 @@ impl LogMark {
         let (log, taken): (i64, i64) = taken?;
         if log >= 0 && log == taken {
             self.again = None;
+            // SQLite has synced the file.
             self.note.file = vec![self.current.clone()];
         } else {
             self.again = Some(Instant::now() + AGAIN);
+            // The file is not synced: after a power loss it may have again what it had before.
             if let Some(found) = mark_in_file(&self.db) {
-                self.note.file = vec![found];
+                self.note.file = before;
+                self.note.add(found);
             }
         }
         self.renew(sql)?;
@@ -231,13 +238,7 @@ impl LogMark {
 
     /// Notes, on disk, that the newest mark may be in the file from now on.
     fn allow_current(&mut self) -> std::io::Result<()> {
-        if self.note.file.contains(&self.current) && self.note.log.is_none() {
-            return Ok(());
-        }
-        // Where it is not known what the file has, it stays so until the checkpoint.
-        if !self.note.file.is_empty() && !self.note.file.contains(&self.current) {
-            self.note.file.push(self.current.clone());
-        }
+        self.note.add(self.current.clone());
         self.note.log = None;
         self.write()?;
         self.sidecar.sync_data()
@@ -249,6 +250,17 @@ impl LogMark {
 }
 
 impl Note {
+    /// Notes that the file may have this mark too. Where it is not known what the file has, it stays so.
+    fn add(&mut self, mark: String) {
+        if self.file.is_empty() || self.file.contains(&mark) {
+            return;
+        }
+        self.file.push(mark);
+        if self.file.len() > MOST {
+            self.file.clear();
+        }
+    }
+
     /// The note in this file, if it is whole.
     fn read(file: &File) -> Option<Self> {
         let mut bytes = [0; NOTE_BYTES];
@@ -272,7 +284,7 @@ impl Note {
 
     fn bytes(&self) -> [u8; NOTE_BYTES] {
         let mut bytes = [b' '; NOTE_BYTES];
-        if self.file.is_empty() || self.file.len() > MOST {
+        if self.file.is_empty() {
             // Nothing is known of the file.
             return bytes;
         }

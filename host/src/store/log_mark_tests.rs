@@ -52,6 +52,16 @@ impl Rig {
         copy
     }
 
+    /// A checkpoint as such, of what no reader holds back.
+    fn checkpoint_passively(&self) {
+        let passive = "PRAGMA wal_checkpoint(PASSIVE)";
+        self.sql.query_row(passive, [], |_| Ok(())).unwrap();
+    }
+
+    fn mark_of_file(&self) -> String {
+        mark_in_file(&self.data.path().join(FILE_NAME)).unwrap()
+    }
+
     /// What reads the store now: a backup.
     fn backup(&self) -> TempDir {
         let copy = tempfile::tempdir().unwrap();
@@ -75,8 +85,7 @@ fn checkpoint_by_steps(rig: &mut Rig, mut look: impl FnMut(&Rig, &str)) {
     look(rig, "new mark before");
     rig.mark.allow_current().unwrap();
     look(rig, "note");
-    let passive = "PRAGMA wal_checkpoint(PASSIVE)";
-    rig.sql.query_row(passive, [], |_| Ok(())).unwrap();
+    rig.checkpoint_passively();
     look(rig, "checkpoint");
     rig.commit();
     look(rig, "commit after it");
@@ -97,10 +106,6 @@ fn no_state_that_a_crash_leaves_is_refused() {
             let file = StoreFile::open(crashed.path()).unwrap();
             let mut sql = file.writing().unwrap();
             file.guard(&mut sql).unwrap();
-            let topics = |sql: &Connection| -> i64 {
-                let count = "SELECT count(*) FROM topics";
-                sql.query_row(count, [], |row| row.get(0)).unwrap()
-            };
             assert_eq!(topics(&sql), topics(&rig.sql), "{round}, {step}");
         });
     }
@@ -115,8 +120,7 @@ fn a_note_that_a_power_loss_takes_back_allows_more_and_not_less() {
     rig.mark.renew(&rig.sql).unwrap();
     rig.mark.allow_current().unwrap();
     let synced = rig.crashed();
-    let passive = "PRAGMA wal_checkpoint(PASSIVE)";
-    rig.sql.query_row(passive, [], |_| Ok(())).unwrap();
+    rig.checkpoint_passively();
     // As after a checkpoint that took all, which `checkpoint` does not sync.
     rig.mark.note.file = vec![rig.mark.current.clone()];
     rig.mark.renew(&rig.sql).unwrap();
@@ -184,9 +188,11 @@ fn a_reader_that_stays_holds_the_log_back_for_as_long_only() {
     let _: i64 = old
         .query_row("SELECT count(*) FROM topics", [], |row| row.get(0))
         .unwrap();
-    rig.commit();
-    rig.mark.checkpoint(&rig.sql).unwrap();
-    assert!(rig.mark.again.take().is_some());
+    for _ in 0..2 * MOST {
+        rig.commit();
+        rig.mark.checkpoint(&rig.sql).unwrap();
+        assert!(rig.mark.again.take().is_some());
+    }
     assert_eq!(judged(rig.crashed().path()), None);
     let mixed = rig.crashed();
     let backup = rig.backup();
@@ -198,6 +204,107 @@ fn a_reader_that_stays_holds_the_log_back_for_as_long_only() {
     assert!(rig.mark.checkpoint_if_due(&rig.sql, true).unwrap());
     assert_eq!(rig.mark.again, None);
     assert!(!rig.mark.checkpoint_if_due(&rig.sql, true).unwrap());
+}
+
+/// A program that keeps reading what there is now.
+fn reader(rig: &Rig) -> Connection {
+    let reader = rig.file.reading().unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    topics(&reader);
+    reader
+}
+
+fn topics(sql: &Connection) -> i64 {
+    sql.query_row("SELECT count(*) FROM topics", [], |row| row.get(0))
+        .unwrap()
+}
+
+/// The files as a power loss would leave them that takes back what was not synced of the store's file.
+fn taken_back(rig: &Rig, synced: &TempDir) -> TempDir {
+    let crashed = rig.crashed();
+    let name = |directory: &TempDir| directory.path().join(FILE_NAME);
+    std::fs::copy(name(synced), name(&crashed)).unwrap();
+    crashed
+}
+
+/// The next start goes on from what a crash left, and has this many topics.
+fn goes_on(crashed: &TempDir, expected: i64, step: usize) {
+    assert_eq!(judged(crashed.path()), None, "{step}");
+    let file = StoreFile::open(crashed.path()).unwrap();
+    let mut sql = file.writing().unwrap();
+    file.guard(&mut sql).unwrap();
+    assert_eq!(topics(&sql), expected, "{step}");
+}
+
+#[test]
+fn a_file_that_a_power_loss_takes_back_while_somebody_reads_is_not_refused() {
+    let mut rig = rig();
+    rig.commit();
+    // Somebody reads all the time, so no checkpoint takes all, and none syncs the file.
+    let mut reading = reader(&rig);
+    let mut earlier = vec![rig.crashed()];
+    for attempt in 0..2 * MOST {
+        rig.commit();
+        rig.mark.checkpoint(&rig.sql).unwrap();
+        assert!(rig.mark.again.is_some(), "took all");
+        for file in &earlier {
+            goes_on(&taken_back(&rig, file), topics(&rig.sql), attempt);
+        }
+        // Another program takes a checkpoint of what the next one that reads has seen.
+        reading = reader(&rig);
+        rig.commit();
+        rig.checkpoint_passively();
+        assert_eq!(rig.mark_of_file(), rig.mark.current);
+        assert_eq!(rig.mark.is_still_ours(), Some(true));
+        if earlier.len() < 4 {
+            earlier.push(rig.crashed());
+        }
+    }
+    drop(reading);
+    rig.mark.checkpoint(&rig.sql).unwrap();
+    assert_eq!(rig.mark.note.file, [rig.mark_of_file()]);
+}
+
+#[test]
+fn a_start_does_not_take_what_it_finds_for_synced() {
+    let mut rig = rig();
+    rig.commit();
+    let synced = rig.crashed();
+    let _reading = reader(&rig);
+    rig.commit();
+    rig.checkpoint_passively();
+    assert_eq!(rig.mark.is_still_ours(), Some(true));
+    // The process ends, and somebody reads when the next one starts.
+    let data = rig.crashed();
+    let file = StoreFile::open(data.path()).unwrap();
+    let mut sql = file.writing().unwrap();
+    let reading = file.reading().unwrap();
+    reading.execute_batch("BEGIN").unwrap();
+    topics(&reading);
+    let (mark, _) = file.guard(&mut sql).unwrap();
+    assert!(mark.again.is_some(), "took all");
+    let next = Rig {
+        data,
+        file,
+        sql,
+        mark,
+    };
+    goes_on(&taken_back(&next, &synced), topics(&rig.sql), 0);
+}
+
+#[test]
+fn a_checkpoint_of_another_program_just_before_a_crash_loses_nothing() {
+    let rig = rig();
+    rig.commit();
+    // Nobody has noticed it yet.
+    rig.checkpoint_passively();
+    rig.commit();
+    let crashed = rig.crashed();
+    let refused = StoreFile::open(crashed.path()).err().unwrap().to_string();
+    let remedy = "keep the log, which has the latest commits, and move saga.db-mark away";
+    assert!(refused.contains(remedy), "{refused}");
+    std::fs::remove_file(beside(&crashed.path().join(FILE_NAME), "-mark")).unwrap();
+    goes_on(&crashed, topics(&rig.sql), 0);
 }
 
 #[test]
@@ -214,7 +321,10 @@ fn a_note_is_read_as_it_was_written() {
         rig.mark.write().unwrap();
         assert_eq!(Note::read(&rig.mark.sidecar), Some(rig.mark.note.clone()));
     }
-    rig.mark.note.file.push(new_mark());
+    rig.mark.note.add(new_mark());
     rig.mark.write().unwrap();
     assert_eq!(Note::read(&rig.mark.sidecar), None, "too many to say");
+    rig.mark.checkpoint(&rig.sql).unwrap();
+    let again = Note::read(&rig.mark.sidecar);
+    assert_eq!(again.map(|note| note.file.len()), Some(1));
 }

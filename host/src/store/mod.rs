@@ -74,4 +74,5 @@ pub use parked_room::{ParkedLimits, ParkedRoom};
 pub use prune::OutboxReaders;
 pub use read::Reader;
 pub use tally::{Tally, Verdict};
+pub use trusted_time::trusted_now;
 pub use writer::{Store, StoreSettings};

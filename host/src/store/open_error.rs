@@ -76,8 +76,10 @@ pub(super) fn explain_mismatch(mismatch: Mismatch) -> String {
     let reason = match mismatch {
         Mismatch::OtherFile => {
             "does not belong to the log beside it (saga.db-wal): it was exchanged, for a backup, say, and the log is of the \
-             file before. Nothing was changed. To start from this file, move saga.db-wal and saga.db-shm away; to go on from where \
-             the log ends, put back the file that was there before"
+             file before; or nobody exchanged it, and another program (a sqlite3 shell) wrote it just before the host was killed. \
+             Nothing was changed. If it was exchanged: to start from this file, move saga.db-wal and saga.db-shm away; to go on from \
+             where the log ends, put back the file that was there before. If nobody exchanged it, keep the log, which has the latest \
+             commits, and move saga.db-mark away: that loses nothing"
         }
         Mismatch::FileMissing => {
             "is missing, though its log (saga.db-wal) is there: it was removed. Nothing was changed. Put it back, or restore a backup; to \

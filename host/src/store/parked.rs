@@ -160,8 +160,14 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
     Ok(rows == 1)
 }
 
-/// Takes a parked message out, for a turn that settles it; false where it is not parked any more.
-pub(super) fn take(sql: &Connection, entry: &Entry, unparked: &Unparked) -> rusqlite::Result<bool> {
+/// Takes a parked message out, for a turn that settles it; false where it is not parked any more. Its identity is kept as if it
+/// were of the time `trusted` at least.
+pub(super) fn take(
+    sql: &Connection,
+    entry: &Entry,
+    unparked: &Unparked,
+    trusted: u64,
+) -> rusqlite::Result<bool> {
     let rows = sql
         .prepare_cached("DELETE FROM parked WHERE id = ?1 AND participant = ?2")?
         .execute(params![unparked.id, entry.participant])?;
@@ -184,7 +190,7 @@ pub(super) fn take(sql: &Connection, entry: &Entry, unparked: &Unparked) -> rusq
                 entry.participant,
                 identity.id,
                 identity.source,
-                settlement.journal.time as i64
+                settlement.journal.time.max(trusted) as i64
             ])?;
         }
     }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use rusqlite::{Connection, OptionalExtension as _};
+
 /// How far the wall clock may be off before it is in doubt. What lies within is caught up slowly.
 const TOLERANCE: u64 = 5 * 60 * 1_000_000;
 
@@ -116,6 +118,41 @@ impl TrustedTime {
     }
 }
 
+/// The time by which old rows are deleted of a store that is opened at this reading of the wall clock; both are in milliseconds
+/// since the Unix epoch. For one that is not open for writing: [`Store::trusted_now`](super::Store::trusted_now) tells it of one
+/// that is.
+///
+/// # Errors
+/// What SQLite said.
+pub fn trusted_now(sql: &Connection, wall: u64) -> rusqlite::Result<u64> {
+    let (time, _) = TrustedTime::new(last_open(sql)?, wall, Duration::ZERO);
+    Ok(time.now())
+}
+
+/// When a store was last open, as far as it says so, in milliseconds since the Unix epoch.
+pub(super) fn last_open(sql: &Connection) -> rusqlite::Result<Option<u64>> {
+    let first = |select: &str| {
+        sql.query_row(select, [], |row| {
+            row.get::<_, i64>(0).map(|time| time.max(0) as u64)
+        })
+        .optional()
+    };
+    // An older store, whose tables may be older too: what it decided last is the best there is.
+    let is_there: bool = sql.query_row(
+        "SELECT count(*) FROM sqlite_master WHERE name = 'trusted_time'",
+        [],
+        |row| row.get(0),
+    )?;
+    let marked = match is_there {
+        true => first("SELECT time FROM trusted_time")?,
+        false => None,
+    };
+    match marked {
+        Some(marked) => Ok(Some(marked)),
+        None => first("SELECT time FROM journal ORDER BY seq DESC LIMIT 1"),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
@@ -210,5 +247,26 @@ mod tests {
         assert_eq!((time.now(), time.mark()), (T - 40 * DAY, T));
         let (time, said) = TrustedTime::new(None, T, mono(0));
         assert_eq!((time.now(), said), (T, None), "a store without a mark");
+    }
+
+    #[test]
+    fn of_a_store_that_is_not_open_the_time_goes_on_from_where_it_was() {
+        let sql = Connection::open_in_memory().unwrap();
+        sql.execute_batch("CREATE TABLE journal (seq INTEGER PRIMARY KEY, time INTEGER)")
+            .unwrap();
+        assert_eq!(trusted_now(&sql, T).unwrap(), T, "of an empty one");
+        let decided = "INSERT INTO journal (time) VALUES (?1)";
+        sql.execute(decided, [T as i64]).unwrap();
+        let wall = T + 40 * DAY;
+        assert_eq!(trusted_now(&sql, wall).unwrap(), T, "of an older one");
+        sql.execute_batch("CREATE TABLE trusted_time (time INTEGER)")
+            .unwrap();
+        assert_eq!(trusted_now(&sql, wall).unwrap(), T);
+        let marked = "INSERT INTO trusted_time VALUES (?1)";
+        sql.execute(marked, [(T + DAY) as i64]).unwrap();
+        assert_eq!(trusted_now(&sql, wall).unwrap(), T + DAY);
+        assert_eq!(trusted_now(&sql, T).unwrap(), T, "the clock is behind");
+        let soon = T + DAY + 60 * SECOND;
+        assert_eq!(trusted_now(&sql, soon).unwrap(), soon);
     }
 }

@@ -379,6 +379,7 @@ impl Writer {
     /// Writes a batch in one transaction; gives what is left of its items, all of them in any case.
     fn write(&mut self, batch: Vec<Item>) -> (Vec<Applying>, Result<(), StoreFault>) {
         let sql = &self.connection;
+        let trusted = self.guard.passed();
         let counters = &mut self.counters;
         let mut ended = EndedRuns::default();
         let mut applying = Vec::with_capacity(batch.len());
@@ -399,7 +400,7 @@ impl Writer {
                 Item::Entry(entry) => {
                     let mut fate = Fate::Void;
                     if result.is_ok() {
-                        match write_entry(sql, counters, &mut ended, &entry) {
+                        match write_entry(sql, counters, &mut ended, &entry, trusted) {
                             Ok(written) => fate = written,
                             Err(error) => result = Err(error),
                         }

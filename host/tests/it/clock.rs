@@ -99,7 +99,7 @@ fn a_start_with_a_clock_that_is_ahead_deletes_nothing_and_says_so() {
 }
 
 #[test]
-fn a_clock_that_is_behind_makes_nothing_old() {
+fn a_clock_that_is_behind_makes_nothing_old_then_or_when_it_is_set_right() {
     let data = tempfile::tempdir().unwrap();
     begin(data.path());
     execute(
@@ -111,7 +111,28 @@ fn a_clock_that_is_behind_makes_nothing_old() {
     pruned(data.path());
     host.log_until("the clock is 40 days behind the time at which the store was last open");
     assert!(is_replayed(&place(&host, "k")));
+    assert_eq!(place(&host, "behind").status, 201);
+    host.get_until("order", "/orders/2", |answer| {
+        answer.json()["orderState"] == "APPROVED"
+    });
     assert!(host.stop().success());
+
+    // The clock is set right: what was written before is forty days old, and what was written while it was behind is not.
+    leap(data.path(), 40 * DAY);
+    let host = start(data.path()).start();
+    until("what is old is deleted", || {
+        number(
+            data.path(),
+            "SELECT count(*) FROM idempotency_keys WHERE key = 'k'",
+        ) == 0
+    });
+    assert!(
+        is_replayed(&place(&host, "behind")),
+        "it takes effect again"
+    );
+    assert!(host.stop().success());
+    let known = number(data.path(), "SELECT count(*) FROM inbox");
+    assert!(known > 0, "events are applied again");
 }
 
 #[test]

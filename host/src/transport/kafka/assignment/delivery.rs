@@ -29,6 +29,9 @@ const ROUND: Duration = Duration::from_millis(200);
 /// How often it is asked, at most, why offsets of a partition are missing.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Time in which a partition can't be fetched from another offset before it is said.
+const UNSOUGHT: Duration = Duration::from_secs(5);
+
 /// To whom, until when, and of which topic records are delivered in one round.
 struct Round<'r> {
     client: &'r BaseConsumer<Assignment>,
@@ -118,7 +121,7 @@ impl Assignment {
     }
 
     /// Sees to it that a partition is read, if it is time.
-    fn prepare(&self, client: &BaseConsumer<Self>, partition: i32, place: &mut Place) {
+    pub(super) fn prepare(&self, client: &BaseConsumer<Self>, partition: i32, place: &mut Place) {
         if let Reading::Runs { session, start, .. } = &place.reading
             && session.is_cancelled()
         {
@@ -130,9 +133,9 @@ impl Assignment {
         if let Reading::Begins { at, fallback } = place.reading
             && Instant::now() >= at
         {
-            place.reading = self.begin(client, partition, fallback, &mut place.log);
+            place.reading = self.begin(client, partition, fallback, place);
         } else if let Some(offset) = place.log.to_seek()
-            && self.seek(client, partition, Offset::Offset(offset))
+            && self.seek(client, partition, Offset::Offset(offset), place)
         {
             place.log.sought();
         }
@@ -173,7 +176,8 @@ impl Assignment {
                 None => break,
             }
         }
-        if any {
+        // What came from where it was before is dropped, and says nothing.
+        if any && place.log.to_seek().is_none() {
             self.is_readable(partition, place);
         }
         any
@@ -335,7 +339,7 @@ impl Assignment {
         client: &BaseConsumer<Self>,
         partition: i32,
         fallback: Option<i64>,
-        log: &mut SameLog,
+        place: &mut Place,
     ) -> Reading {
         let again = Reading::Begins {
             at: Instant::now() + RETRY,
@@ -352,16 +356,16 @@ impl Assignment {
                 return again;
             }
         };
-        *log = SameLog::of(stored.as_ref());
+        place.log = SameLog::of(stored.as_ref());
         let next = stored.map(|place| place.next);
         let start = Start::of(next, fallback, self.recognition().is_known());
         let offset = match start {
-            Start::At(next) => Offset::Offset(log.fetch_from(next)),
+            Start::At(next) => Offset::Offset(place.log.fetch_from(next)),
             Start::Beginning => Offset::Beginning,
             // It was assigned there, and nothing was taken since.
             Start::Group => return start.awaits(),
         };
-        if self.seek(client, partition, offset) {
+        if self.seek(client, partition, offset, place) {
             start.awaits()
         } else {
             again
@@ -369,11 +373,34 @@ impl Assignment {
     }
 
     /// Says whether the partition is fetched from there now.
-    fn seek(&self, client: &BaseConsumer<Self>, partition: i32, offset: Offset) -> bool {
-        let sought = client.seek(&self.source.topic, partition, offset, QUESTION);
-        if let Err(error) = &sought {
-            tracing::debug!(topic = %self.source.topic, partition, ?offset, %error, "the partition can't be sought; it is tried again");
+    fn seek(
+        &self,
+        client: &BaseConsumer<Self>,
+        partition: i32,
+        offset: Offset,
+        place: &mut Place,
+    ) -> bool {
+        let (topic, group) = (&self.source.topic, &self.source.group);
+        let Err(error) = client.seek(topic, partition, offset, QUESTION) else {
+            place.unsought = None;
+            return true;
+        };
+        tracing::debug!(%topic, partition, ?offset, %error, "the partition can't be sought; it is tried again");
+        let since = *place.unsought.get_or_insert_with(Instant::now);
+        if since.elapsed() >= UNSOUGHT {
+            place.is_failing = true;
+            let from = match offset {
+                Offset::Offset(offset) => format!("offset {offset}"),
+                _ => "its beginning".into(),
+            };
+            self.troubles.warn(
+                &self.part_of(partition),
+                format!(
+                    "topic {topic}, partition {partition}, can't be fetched from {from} on in group {group}: {error}; nothing \
+                     of it is read until it can be, and it is tried again"
+                ),
+            );
         }
-        sought.is_ok()
+        false
     }
 }

@@ -115,12 +115,13 @@ impl Assignment {
                 format!("it ends before offset {expected}, up to which it was read")
             }
         };
+        let or_else = or_else(self.recognition().is_known());
         self.troubles.halt(
             &self.log_part(partition),
             format!(
                 "topic {topic}, partition {partition}: its log is not the one that was read in group {group}: {why}. The \
                  broker has lost records (it was restored from an older snapshot, or its leader was chosen uncleanly), and \
-                 what came instead may not have been read. Nothing more of this partition is read.{extent} Stop this host, \
+                 what came instead may not have been read{or_else}. Nothing more of this partition is read.{extent} Stop this host, \
                  choose where to read on (the first offset at which the records are other ones; an earlier one does no \
                  harm), and start it again after `saga seek {topic} {partition} OFFSET --group {group} --data DIR`"
             ),
@@ -128,9 +129,29 @@ impl Assignment {
     }
 }
 
+/// What else it may be where it is not known which topic it is.
+fn or_else(is_topic_known: bool) -> &'static str {
+    if is_topic_known {
+        ""
+    } else {
+        "; or the topic was deleted and created again: then read on from offset 0"
+    }
+}
+
 fn of(time: i64) -> String {
     match u64::try_from(time) {
         Ok(time) => format!("of {}", rfc3339(time)),
         Err(_) => "without a time".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_without_an_id_may_have_been_created_again() {
+        assert_eq!(or_else(true), "");
+        assert!(or_else(false).contains("created again: then read on from offset 0"));
     }
 }

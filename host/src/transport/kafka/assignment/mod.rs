@@ -99,6 +99,8 @@ struct Place {
     quiet: Quiet,
     /// Whether it was said that it can't be read.
     is_failing: bool,
+    /// Since when it can't be fetched from the offset that is wanted.
+    unsought: Option<Instant>,
     /// What Kafka has taken last.
     committed: Option<i64>,
 }
@@ -387,6 +389,7 @@ impl Assignment {
                     log,
                     quiet: Quiet::new(),
                     is_failing: false,
+                    unsought: None,
                     committed: None,
                 },
             );

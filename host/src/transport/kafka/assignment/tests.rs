@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use rdkafka::consumer::Consumer as _;
+
 use super::*;
+use crate::transport::Proof;
 use crate::transport::kafka::tests::nobody;
 
 #[test]
@@ -25,4 +28,39 @@ fn a_reading_that_goes_back_ends_before_the_next_one_begins() {
     );
     let new = assignment.start(&mut reading, 0, (900, None), 900);
     assert!(!Arc::ptr_eq(&old, &new) && !new.is_cancelled());
+}
+
+#[test]
+fn a_partition_that_cannot_be_fetched_from_the_last_record_is_said_after_a_while() {
+    let (rig, parts) = nobody();
+    let assignment = Assignment::new(&parts, rig.source.clone()).unwrap();
+    let client: BaseConsumer<Assignment> = parts
+        .settings
+        .consumer_config("group", "member", "store")
+        .create_with_context(assignment)
+        .unwrap();
+    let client = Arc::new(client);
+    let mut log = SameLog::default();
+    log.note(7, Proof { time: 1, print: 1 });
+    assert!(log.doubt());
+    let mut place = Place {
+        queue: client.split_partition_queue("t", 0).unwrap(),
+        reading: Reading::Awaits { stored: Some(8) },
+        earlier: Earlier::default(),
+        log,
+        quiet: Quiet::new(),
+        is_failing: false,
+        unsought: None,
+        committed: None,
+    };
+    // Nobody has assigned it.
+    let assignment = client.context();
+    assignment.prepare(&client, 0, &mut place);
+    assert_eq!(place.log.to_seek(), Some(7));
+    assert!(place.unsought.is_some() && parts.troubles.text().is_none());
+    place.unsought = Instant::now().checked_sub(Duration::from_secs(6));
+    assignment.prepare(&client, 0, &mut place);
+    let said = parts.troubles.text().unwrap();
+    assert!(said.contains("can't be fetched from offset 7 on"), "{said}");
+    assert!(place.is_failing, "it is over when records come");
 }
