@@ -9,6 +9,7 @@ use crate::chameleon::{self, Chameleon, count, look, swap, told};
 use crate::crash_points::LIBRARY;
 use crate::expect::{broke, problem, until};
 use crate::exposition::scrape;
+use crate::store_damage::damage;
 use crate::store_file::{self, Foreign, execute, number, publish, rows, until_consumed};
 use crate::support::{Host, Start, request};
 
@@ -498,4 +499,51 @@ fn invariants_1_to_4_what_is_parked_survives_kill_9_before_any_write() {
 #[test]
 fn invariants_1_to_4_what_is_parked_survives_a_power_loss_before_any_write() {
     every_step(true);
+}
+
+#[test]
+fn a_damaged_table_of_parked_messages_is_named_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    prepare(data);
+    let events: Vec<_> = (3..200).map(|number| event("bad", number)).collect();
+    publish(data, "chameleonTopic", &events);
+    let host = start(data).start();
+    until_consumed(data, "chameleonTopic");
+    assert!(host.stop().success());
+    damage(data, "parked");
+    let host = start(data).start();
+    host.log_until("the store is damaged (parked messages can't be read)");
+    let ready = request("GET", &format!("{}/readyz", host.admin()), &[], b"");
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    let log = host.log();
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_timer_of_a_quarantined_aggregate_without_a_place_is_parked_by_itself_and_that_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    prepare(data);
+    let host = start(data).start();
+    until_consumed(data, "chameleonTopic");
+    assert!(host.stop().success());
+    execute(
+        data,
+        "INSERT INTO timers (participant, key, name, due, body, set_by, correlation)
+         VALUES (1, 'bad', 'later', 1, 'null', 'x', 'y')",
+    );
+    let host = start(data).setting("parked.aggregate_messages", 2).start();
+    host.log_until("a timer can't be decided; it is parked");
+    until("the timer is parked", || {
+        number(data, "SELECT count(*) FROM timers WHERE parked IS NOT NULL") == 1
+    });
+    assert_eq!(parked(data), 2);
+    swap(&host, &reads_all());
+    until_drained(data);
+    until("the timer is decided", || {
+        number(data, "SELECT count(*) FROM timers") == 0
+    });
+    assert!(host.stop().success());
 }

@@ -323,22 +323,22 @@ impl Worker {
             Ok(place) => return Some(place),
             Err(bound) => bound,
         };
-        let setting = bound.setting();
-        if bound == Bound::AggregateMessages {
-            if let Some(held) = self.held.get(key)
-                && held.is_newly_full()
-            {
-                tracing::warn!(
-                    participant = %self.shared.name, key, messages = held.messages, setting,
-                    "no further message of this aggregate can be parked; if it is quarantined, its records become dead letters"
-                );
-            }
-        } else if self.shared.parked.has_just_filled() {
-            let (messages, bytes) = self.shared.parked.used();
-            tracing::warn!(
-                participant = %self.shared.name, key, messages, bytes, setting,
+        let (messages, bytes) = self.shared.parked.used();
+        let is_news = match (bound, self.held.get(key)) {
+            (Bound::AggregateMessages, Some(held)) => held.is_newly_full(),
+            _ => self.shared.parked.has_just_filled(),
+        };
+        let participant = &self.shared.name;
+        match bound {
+            _ if !is_news => {}
+            Bound::AggregateMessages => tracing::warn!(
+                %participant, key, messages = self.held.messages(key), setting = bound.setting(),
+                "no further message of this aggregate can be parked; if it is quarantined, its records become dead letters"
+            ),
+            Bound::Messages | Bound::Bytes => tracing::warn!(
+                %participant, key, messages, bytes, setting = bound.setting(),
                 "no further message can be parked; records of quarantined aggregates become dead letters"
-            );
+            ),
         }
         None
     }
