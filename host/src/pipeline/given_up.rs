@@ -14,7 +14,7 @@ use super::turn::Trial;
 use crate::clock::now_ms;
 use crate::metrics::turns::End;
 use crate::store::parked::ParkedTimer;
-use crate::store::{DeadLetter, FiredTimer, Quarantine};
+use crate::store::{DeadLetter, FiredTimer, Quarantine, StoreFault};
 
 /// Bytes of a value that are kept with a dead letter in any case.
 const KEPT_BYTES: usize = 1 << 20;
@@ -33,36 +33,41 @@ pub(super) const PARKING_FULL: &str = "parking-full";
 
 /// What follows, after these attempts.
 pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, trial: &mut Trial) -> Failure {
-    let may_pass = match &undecided {
-        Undecided::RetryLater(_) => true,
-        Undecided::Broke(fault) | Undecided::NotMigrated(fault) => fault.may_pass(),
-        Undecided::Malformed(_) => false,
-        // Says nothing of the message: it is never given up for it (invariant 5).
-        Undecided::Store(_) => return Failure::Retry(STORE_RETRY),
+    // What may not pass, the same input would bring about again.
+    let (may_pass, given_up) = match undecided {
+        Undecided::RetryLater(detail) => {
+            let given_up = GivenUp {
+                reason: RETRIES_EXHAUSTED,
+                ..GivenUp::malformed(detail)
+            };
+            (true, Failure::GiveUp(given_up))
+        }
+        Undecided::Broke(fault) => (fault.may_pass(), Failure::GiveUp(GivenUp::broke(fault))),
+        Undecided::NotMigrated(fault) => (fault.may_pass(), Failure::Quarantine(fault)),
+        Undecided::Malformed(detail) => (false, Failure::GiveUp(GivenUp::malformed(detail))),
+        // Says nothing of the message: it was no attempt (invariant 5).
+        Undecided::Store(fault) => {
+            trial.spare();
+            return Failure::Store(fault);
+        }
         // No more does this (invariant 12).
-        Undecided::Machine(_) => return Failure::Retry(MACHINE_RETRY),
+        Undecided::Machine(_) => {
+            trial.spare();
+            return Failure::Retry(MACHINE_RETRY);
+        }
     };
     if may_pass && let Next::RetryAfter(ms) = policy.after(trial.attempts, trial.waited_ms()) {
         return Failure::Retry(Duration::from_millis(ms));
     }
-    // What may not pass, the same input would bring about again.
-    match undecided {
-        Undecided::Malformed(detail) => Failure::GiveUp(GivenUp::malformed(detail)),
-        Undecided::RetryLater(detail) => Failure::GiveUp(GivenUp {
-            reason: RETRIES_EXHAUSTED,
-            ..GivenUp::malformed(detail)
-        }),
-        Undecided::Broke(fault) => Failure::GiveUp(GivenUp::broke(fault)),
-        Undecided::NotMigrated(fault) => Failure::Quarantine(fault),
-        Undecided::Store(_) => Failure::Retry(STORE_RETRY),
-        Undecided::Machine(_) => Failure::Retry(MACHINE_RETRY),
-    }
+    given_up
 }
 
 /// What follows a message that was not decided.
 pub(super) enum Failure {
     /// Another attempt, after this time.
     Retry(Duration),
+    /// The store can't be read: it comes again when it can.
+    Store(StoreFault),
     /// The state of its aggregate can't be read: its messages are parked.
     Quarantine(Fault),
     /// It becomes a dead letter; a timer is parked.
@@ -205,8 +210,6 @@ mod tests {
 
     #[test]
     fn invariant_5_no_fault_of_the_store_is_charged_to_a_message() {
-        let mut trial = Trial::default();
-        trial.attempts = u32::MAX;
         for code in [
             ffi::SQLITE_NOMEM,
             ffi::SQLITE_CANTOPEN,
@@ -215,8 +218,21 @@ mod tests {
             ffi::SQLITE_CORRUPT,
         ] {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let mut trial = Trial::default();
+            trial.attempts = u32::MAX;
             let next = what_next(&RetryPolicy::default(), error.into(), &mut trial);
-            assert!(matches!(next, Failure::Retry(_)), "{code}");
+            assert!(matches!(next, Failure::Store(_)), "{code}");
+            assert_eq!(trial.attempts, u32::MAX - 1, "{code}");
         }
+    }
+
+    #[test]
+    fn invariant_12_no_lack_of_the_machine_is_charged_to_a_message() {
+        let mut trial = Trial::default();
+        trial.attempts = u32::MAX;
+        let lack = Undecided::Machine(Fault::new(FaultKind::Machine, "memory"));
+        let next = what_next(&RetryPolicy::default(), lack, &mut trial);
+        assert!(matches!(next, Failure::Retry(MACHINE_RETRY)));
+        assert_eq!(trial.attempts, u32::MAX - 1);
     }
 }

@@ -28,8 +28,12 @@ pub(super) struct Held {
     pub(super) after: i64,
     /// Ticket of the last entry that parked or settled one.
     pub(super) ticket: u64,
+    /// Ticket of the last entry by which another message became the first one, or by which it was quarantined.
+    pub(super) changed: u64,
     /// The attempts at the first message.
     pub(super) trial: Trial,
+    /// How many were parked when it was said that there is no room for more.
+    told_full: Option<usize>,
     /// Whether a message stays parked, for the rules don't take it.
     has_passed_over: bool,
     until: Until,
@@ -76,6 +80,12 @@ impl HeldKeys {
         self.keys.get(key).map_or(0, |held| held.messages)
     }
 
+    /// Whether the first message of a key is being offered, and nothing has come in between: another generation, or the end of
+    /// the run.
+    pub(super) fn is_offered(&self, key: &str) -> bool {
+        (self.keys.get(key)).is_some_and(|held| held.until == Until::Offered)
+    }
+
     /// Whether the state of a key is known to be unreadable.
     pub(super) fn is_unreadable(&self, key: &str) -> bool {
         (self.keys.get(key)).is_some_and(|held| held.until == Until::Generation)
@@ -91,6 +101,7 @@ impl HeldKeys {
         }
         let held = Held {
             ticket,
+            changed: ticket,
             trial,
             ..Held::new(1, Until::Offered)
         };
@@ -129,13 +140,23 @@ impl HeldKeys {
         }
     }
 
-    /// What was settled last did not come to be: it is offered again, and all keys are ready.
-    pub(super) fn begin_anew(&mut self) {
-        self.keys.values_mut().for_each(|held| held.after = 0);
-        self.wake_all();
+    /// The run has ended. Where what changed the first message of a key did not come to be, that is looked up anew, but not
+    /// before this time: the store may still fail. All other keys wait as they did.
+    pub(super) fn begin_anew(&mut self, committed: u64, not_before: Instant) {
+        // The last one that is told as committed may have been a duplicate, of which nothing was written.
+        let is_void = |held: &Held| held.changed > 0 && held.changed >= committed;
+        let void = self.keys.iter().filter(|(_, held)| is_void(held));
+        let void: Vec<_> = void.map(|(key, _)| key.clone()).collect();
+        for key in void {
+            if let Some(held) = self.keys.get_mut(&key) {
+                held.after = 0;
+            }
+            self.wait(&key, Until::Time(not_before));
+        }
     }
 
-    /// Makes all keys ready: another generation decides.
+    /// Makes all keys ready: another generation decides. Attempts that were to come later count on, but for the one that
+    /// this brings about.
     pub(super) fn wake_all(&mut self) {
         for key in std::mem::take(&mut self.passed_over) {
             let held = self.keys.entry(key);
@@ -146,8 +167,13 @@ impl HeldKeys {
         for (key, held) in &mut self.keys {
             if std::mem::take(&mut held.has_passed_over) {
                 held.after = 0;
+                held.trial = Trial::default();
             }
-            held.trial = Trial::default();
+            match held.until {
+                Until::Generation => held.trial = Trial::default(),
+                Until::Time(_) => held.trial.spare(),
+                Until::Ready | Until::Offered => {}
+            }
             held.until = Until::Ready;
             self.ready.push_back(key.clone());
         }
@@ -200,7 +226,9 @@ impl Held {
             messages,
             after: 0,
             ticket: 0,
+            changed: 0,
             trial: Trial::default(),
+            told_full: None,
             has_passed_over: false,
             until,
         }
@@ -218,7 +246,15 @@ impl Held {
         self.messages = self.messages.saturating_sub(1);
         self.after = id;
         self.ticket = ticket;
+        self.changed = ticket;
         self.trial = Trial::default();
+        // One place more or less is no news.
+        self.told_full = (self.told_full).filter(|full| self.messages * 10 >= full * 9);
+    }
+
+    /// There is no room for another message: whether that is news.
+    pub(super) fn is_newly_full(&mut self) -> bool {
+        self.told_full.replace(self.messages).is_none()
     }
 }
 
@@ -275,7 +311,7 @@ mod tests {
         assert_eq!(held.next(now).as_deref(), Some("a"));
         held.wait("a", Until::Time(later));
         assert_eq!(held.next(later).as_deref(), Some("a"));
-        held.begin_anew();
+        held.wake_all();
         let mut both = [held.next(now), held.next(now)];
         both.sort();
         assert_eq!(both, [Some("a".to_owned()), Some("b".to_owned())]);
@@ -284,5 +320,87 @@ mod tests {
             None,
             "what it waited for before is forgotten"
         );
+    }
+
+    fn tried(attempts: u32) -> Trial {
+        let mut trial = Trial::default();
+        trial.attempts = attempts;
+        trial
+    }
+
+    #[test]
+    fn the_end_of_a_run_concerns_only_keys_of_which_something_did_not_come_to_be() {
+        let now = Instant::now();
+        let retry = now + Duration::from_secs(1);
+        let later = now + Duration::from_secs(9);
+        let mut held = HeldKeys::new([("idle".to_owned(), 1)].into_iter());
+        assert_eq!(held.next(now).as_deref(), Some("idle"));
+        held.wait("idle", Until::Time(later));
+        held.park("unreadable", 1, tried(0), Until::Generation);
+        held.park("retried", 2, tried(3), Until::Time(later));
+        held.park("settled", 3, tried(4), Until::Ready);
+        held.park("new", 5, tried(2), Until::Ready);
+        // One more comes behind each, and is on its way to disk.
+        for key in ["unreadable", "retried", "settled"] {
+            held.park(key, 6, Trial::default(), Until::Ready);
+        }
+        assert_eq!(held.next(now).as_deref(), Some("settled"));
+        if let Some(settled) = held.get("settled") {
+            settled.settled(7, 7);
+        }
+        held.begin_anew(4, retry);
+        assert_eq!(
+            held.next(now),
+            None,
+            "nothing is tried again without a wait"
+        );
+        assert!(held.is_unreadable("unreadable"));
+        assert_eq!(held.get("settled").map(|held| held.after), Some(0));
+        assert_eq!(held.get("new").map(|held| held.trial), Some(tried(2)));
+        let mut both = [held.next(retry), held.next(retry)];
+        both.sort();
+        assert_eq!(both, [Some("new".to_owned()), Some("settled".to_owned())]);
+        assert_eq!(held.next(retry), None);
+        assert_eq!(held.get("retried").map(|held| held.trial), Some(tried(3)));
+        assert_eq!(held.next_due(), Some(later));
+    }
+
+    #[test]
+    fn what_is_offered_while_the_run_ends_or_another_generation_comes_is_no_more_offered() {
+        let now = Instant::now();
+        let mut held = HeldKeys::default();
+        held.park("k", 2, Trial::default(), Until::Ready);
+        assert_eq!(held.next(now).as_deref(), Some("k"));
+        assert!(held.is_offered("k"));
+        held.begin_anew(1, now);
+        assert!(!held.is_offered("k"));
+        assert_eq!(held.next(now).as_deref(), Some("k"));
+        held.wake_all();
+        assert!(!held.is_offered("k"));
+    }
+
+    #[test]
+    fn a_swap_begins_anew_only_the_attempts_of_what_could_not_be_read() {
+        let now = Instant::now();
+        let mut held = HeldKeys::default();
+        held.park("retried", 1, tried(3), Until::Time(now));
+        held.park("unreadable", 2, tried(3), Until::Generation);
+        held.wake_all();
+        let attempts = |held: &mut HeldKeys, key| held.get(key).map(|held| held.trial.attempts);
+        // The attempt that follows is not counted.
+        assert_eq!(attempts(&mut held, "retried"), Some(2));
+        assert_eq!(attempts(&mut held, "unreadable"), Some(0));
+    }
+
+    #[test]
+    fn that_a_key_is_full_is_news_again_when_a_tenth_of_it_is_settled() {
+        let mut held = Held::new(20, Until::Ready);
+        assert!(held.is_newly_full() && !held.is_newly_full());
+        held.settled(1, 1);
+        held.settled(2, 2);
+        assert!(!held.is_newly_full());
+        held.settled(3, 3);
+        held.settled(4, 4);
+        assert!(held.is_newly_full());
     }
 }

@@ -15,6 +15,7 @@
 //! - [`cache`]: the aggregates that a worker remembers
 //! - `given_up`: what follows a message that was not decided
 //! - `outgoing`: what a turn publishes, as rows of the outbox
+//! - `quarantined`: the keys of a worker that are quarantined
 //! - `recent`: the identities that are on their way to disk
 //! - [`repeats`]: commands that carry an idempotency key: is this the first, and what was replied to it
 //! - [`waiting`]: the keys that wait a moment for another attempt; `held`: those whose messages are parked in the store
@@ -30,6 +31,7 @@ mod given_up;
 mod held;
 mod outgoing;
 pub mod participant;
+mod quarantined;
 mod recent;
 pub mod repeats;
 pub mod succession;

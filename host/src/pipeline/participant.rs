@@ -1,7 +1,7 @@
 //! One participant: takes commands, records and timers, and gives each to the worker of its key.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -16,6 +16,7 @@ use saga_core::rules::{Fault, FaultKind, Rules};
 use tokio::sync::oneshot;
 
 use super::active::Active;
+use super::quarantined::{self, QuarantinedKeys};
 use super::repeats::Lookups;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Trial, Turn};
 use super::turnover::Slot;
@@ -65,8 +66,6 @@ pub(super) struct Shared {
     pub(super) instances: Instances,
     pub(super) machine: Machine,
     pub(super) parked: Arc<ParkedRoom>,
-    /// Whether any of its aggregates is or was quarantined since the start: then what is decided lifts the quarantine.
-    pub(super) has_quarantine: AtomicBool,
 }
 
 /// A participant that runs.
@@ -101,7 +100,7 @@ impl Participant {
         let reader = store.reader()?;
         let sql = reader.connection();
         let held = parked::keys(sql, settings.row)?;
-        let quarantined = history::quarantined_up_to(sql, settings.row, 1)?;
+        let quarantined = history::quarantined_keys(sql, settings.row, quarantined::MOST + 1)?;
         let shared = Arc::new(Shared {
             row: settings.row,
             name: active.description().name.clone(),
@@ -112,7 +111,6 @@ impl Participant {
             instances: settings.instances,
             machine: settings.machine,
             parked: ParkedRoom::of(settings.parked, sql, settings.row)?,
-            has_quarantine: (quarantined > 0).into(),
         });
         let count = instances.len().max(1);
         let mut workers = Vec::new();
@@ -125,6 +123,9 @@ impl Participant {
                 turns: take,
                 turnovers: turnovers.clone(),
                 parked: held.iter().filter(own).cloned().collect(),
+                quarantined: QuarantinedKeys::new(&quarantined, |key| {
+                    place_of(key, count) == number
+                }),
             };
             let reader = shared.store.reader()?;
             let worker = Worker::new(shared.clone(), (active.clone(), rules), reader, place);

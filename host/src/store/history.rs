@@ -327,3 +327,17 @@ pub fn quarantined_up_to(sql: &Connection, participant: i64, most: usize) -> rus
         row.get::<_, i64>(0).map(|count| count as u64)
     })
 }
+
+/// The keys of aggregates that are quarantined, at most `most`.
+///
+/// # Errors
+/// What SQLite said.
+pub fn quarantined_keys(
+    sql: &Connection,
+    participant: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<String>> {
+    sql.prepare_cached("SELECT key FROM quarantine WHERE participant = ?1 LIMIT ?2")?
+        .query_map(params![participant, most as i64], |row| row.get(0))?
+        .collect()
+}

@@ -31,6 +31,29 @@ impl Default for ParkedLimits {
     }
 }
 
+/// A bound on what is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Of the messages of the participant.
+    Messages,
+    /// Of their bytes.
+    Bytes,
+    /// Of the messages of one aggregate.
+    AggregateMessages,
+}
+
+impl Bound {
+    /// The setting that is the bound.
+    #[must_use]
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Messages => "parked.messages",
+            Self::Bytes => "parked.bytes",
+            Self::AggregateMessages => "parked.aggregate_messages",
+        }
+    }
+}
+
 /// How much is parked of one participant, and how much may be.
 #[derive(Debug)]
 pub struct ParkedRoom {
@@ -59,26 +82,31 @@ impl ParkedRoom {
         }))
     }
 
-    /// A place for one more message of so many bytes, of an aggregate with so many parked already; none at a bound.
-    #[must_use]
-    pub fn take(self: &Arc<Self>, bytes: usize, of_aggregate: usize) -> Option<Place> {
+    /// A place for one more message of so many bytes, of an aggregate with so many parked already.
+    ///
+    /// # Errors
+    /// The bound that leaves no room for it.
+    pub fn take(self: &Arc<Self>, bytes: usize, of_aggregate: usize) -> Result<Place, Bound> {
         if of_aggregate >= self.limits.aggregate_messages {
-            return None;
+            return Err(Bound::AggregateMessages);
         }
         let messages = self.messages.fetch_add(1, Ordering::AcqRel);
         let taken = self.bytes.fetch_add(bytes, Ordering::AcqRel);
         if messages < self.limits.messages && taken + bytes <= self.limits.bytes {
-            return Some(Place {
+            return Ok(Place {
                 room: self.clone(),
                 bytes,
                 is_kept: AtomicBool::default(),
             });
         }
         self.subtract(bytes);
-        None
+        Err(match messages < self.limits.messages {
+            true => Bound::Bytes,
+            false => Bound::Messages,
+        })
     }
 
-    /// Whether this is the first message without room since one has left its place.
+    /// Whether this is the first message of the participant without room since a tenth of it was free.
     #[must_use]
     pub fn has_just_filled(&self) -> bool {
         !self.is_full.swap(true, Ordering::Relaxed)
@@ -94,7 +122,12 @@ impl ParkedRoom {
     /// A message of so many bytes has left its place.
     pub(super) fn leave(&self, bytes: usize) {
         self.subtract(bytes);
-        self.is_full.store(false, Ordering::Relaxed);
+        // Where messages come and go at the bound, that is no news each time.
+        let is_free = |used: usize, most: usize| used.saturating_mul(10) < most.saturating_mul(9);
+        let (messages, bytes) = self.used();
+        if is_free(messages, self.limits.messages) && is_free(bytes, self.limits.bytes) {
+            self.is_full.store(false, Ordering::Relaxed);
+        }
     }
 
     fn subtract(&self, bytes: usize) {

@@ -18,11 +18,11 @@ fn room(messages: usize, bytes: usize, aggregate_messages: usize) -> Arc<ParkedR
 fn invariant_9_what_is_parked_is_bounded_in_number_bytes_and_for_each_aggregate() {
     let room = room(3, 100, 2);
     let first = room.take(60, 0).unwrap();
-    assert!(room.take(41, 0).is_none(), "bytes");
-    assert!(room.take(1, 2).is_none(), "of one aggregate");
+    assert_eq!(room.take(41, 0).unwrap_err(), Bound::Bytes);
+    assert_eq!(room.take(1, 2).unwrap_err(), Bound::AggregateMessages);
     let second = room.take(40, 1).unwrap();
     let third = room.take(0, 0).unwrap();
-    assert!(room.take(0, 0).is_none(), "messages");
+    assert_eq!(room.take(0, 0).unwrap_err(), Bound::Messages);
     assert_eq!(room.used(), (3, 100));
     // What was parked stays counted until it is settled; what was not is given back.
     first.keep();
@@ -33,14 +33,15 @@ fn invariant_9_what_is_parked_is_bounded_in_number_bytes_and_for_each_aggregate(
 }
 
 #[test]
-fn that_it_is_full_is_said_once_until_there_is_room_again() {
-    let room = room(1, 100, 9);
-    let place = room.take(1, 0).unwrap();
-    assert!(room.take(1, 0).is_none());
+fn that_it_is_full_is_said_once_until_a_tenth_is_free_again() {
+    let room = room(20, 100, 9);
+    let mut places: Vec<_> = (0..20).map(|_| room.take(1, 0).unwrap()).collect();
+    assert!(room.take(1, 0).is_err());
     assert!(room.has_just_filled());
     assert!(!room.has_just_filled());
-    drop(place);
-    let place = room.take(1, 0).unwrap();
+    // One comes, one goes: that is no news.
+    places.truncate(18);
+    assert!(!room.has_just_filled());
+    places.truncate(17);
     assert!(room.has_just_filled());
-    drop(place);
 }

@@ -65,3 +65,15 @@ fn due_timers_that_are_parked_are_looked_up_in_an_index_of_their_own() {
     let parked = "SELECT key FROM timers WHERE participant = 1 AND parked IS NOT NULL ORDER BY parked LIMIT 3";
     assert!(plan(parked).contains("parked_timers"), "{}", plan(parked));
 }
+
+#[test]
+fn a_number_is_not_given_again_when_the_message_that_had_it_is_settled() {
+    let sql = store();
+    let park = "INSERT INTO parked (participant, key, name, bytes, time, due) VALUES (1, 'a', 't', 1, 0, 5)";
+    sql.execute(park, []).unwrap();
+    let first = next(&sql, 1, "a", 0).unwrap().unwrap().id;
+    sql.execute("DELETE FROM parked", []).unwrap();
+    sql.execute(park, []).unwrap();
+    let behind = next(&sql, 1, "a", first).unwrap();
+    assert!(behind.is_some_and(|row| row.id > first));
+}

@@ -234,9 +234,9 @@ CREATE TABLE trusted_time (
     time INTEGER NOT NULL
 );
 -- Messages that wait until they can be decided, in the order of their numbers for each key: records that were consumed,
--- and the places of timers among them.
+-- and the places of timers among them. No number is given twice: workers go on after the one that they settled last.
 CREATE TABLE parked (
-    id             INTEGER PRIMARY KEY,
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
     participant    INTEGER NOT NULL,
     key            TEXT NOT NULL,     -- of the aggregate
     name           TEXT NOT NULL,     -- event type, or name of the timer

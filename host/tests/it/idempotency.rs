@@ -391,7 +391,7 @@ fn what_was_answered_is_answered_alike_by_rules_that_would_not_take_it_any_more(
     let first = count(&host, "k");
     assert_eq!(first.json()["count"], 1, "{}", first.text());
     let url = format!(
-        "{}/participants/chameleon/component?drop-used=true",
+        "{}/participants/chameleon/component?drop-used=true&allow-breaking=true",
         host.admin()
     );
     let swapped = request("PUT", &url, &[], &counting("1.0.2", &["n"]).bytes());

@@ -9,6 +9,7 @@ use crate::chameleon::{self, Chameleon, count, look, swap, told};
 use crate::crash_points::LIBRARY;
 use crate::expect::{broke, problem, until};
 use crate::exposition::scrape;
+use crate::store_damage::damage;
 use crate::store_file::{self, Foreign, execute, number, publish, rows, until_consumed};
 use crate::support::{Host, Start, request};
 
@@ -293,10 +294,14 @@ fn a_message_that_breaks_rules_which_can_read_the_state_is_a_dead_letter_still()
 
 #[test]
 fn invariant_9_beyond_what_may_be_parked_messages_become_dead_letters_and_it_is_said_once() {
-    for (setting, value) in [
-        ("parked.aggregate_messages", 2),
-        ("parked.messages", 2),
-        ("parked.bytes", 60),
+    let (all, one) = (
+        "no further message can be parked",
+        "no further message of this aggregate can be parked",
+    );
+    for (setting, value, said) in [
+        ("parked.aggregate_messages", 2, one),
+        ("parked.messages", 2, all),
+        ("parked.bytes", 60, all),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path();
@@ -318,10 +323,15 @@ fn invariant_9_beyond_what_may_be_parked_messages_become_dead_letters_and_it_is_
         let reason = [("reason", "parking-full")];
         assert_eq!(scrape(&host).one("saga_dead_letters_total", &reason), 2.0);
         let log = host.log();
-        assert_eq!(
-            log.matches("no further message can be parked").count(),
-            1,
-            "{log}"
+        let warned: Vec<_> = (log.lines())
+            .filter(|line| line.contains("no further message"))
+            .collect();
+        assert_eq!(warned.len(), 1, "{log}");
+        assert!(
+            warned[0].contains(said)
+                && warned[0].contains(setting)
+                && warned[0].contains("key=\"bad\""),
+            "{warned:?}"
         );
         assert_eq!(look(&host, "good")["count"], 3);
         swap(&host, &reads_all());
@@ -415,19 +425,24 @@ fn life(data: &Path, step: Option<u64>, power: bool) -> bool {
         crate::support::try_request("GET", &ready, &[], b"").is_ok()
     };
     let consumed = "SELECT sum(next_offset) FROM offsets WHERE consumer GLOB 'log:*'";
-    while rows(data, consumed)[0][0] != "5" {
-        if !is_alive(&host) {
-            return false;
-        }
+    let mut has_died = false;
+    until("all is consumed, or it was killed", || {
+        has_died = !is_alive(&host);
+        has_died || rows(data, consumed)[0][0] == "5"
+    });
+    if has_died {
+        return false;
     }
     let bytes = reads_all().bytes();
     if crate::support::try_request("PUT", &url, &[], &bytes).is_err() {
         return false;
     }
-    while parked(data) > 0 {
-        if !is_alive(&host) {
-            return false;
-        }
+    until("nothing is parked, or it was killed", || {
+        has_died = !is_alive(&host);
+        has_died || parked(data) == 0
+    });
+    if has_died {
+        return false;
     }
     host.stop().success()
 }
@@ -484,4 +499,59 @@ fn invariants_1_to_4_what_is_parked_survives_kill_9_before_any_write() {
 #[test]
 fn invariants_1_to_4_what_is_parked_survives_a_power_loss_before_any_write() {
     every_step(true);
+}
+
+#[test]
+fn a_damaged_table_of_parked_messages_is_named_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    prepare(data);
+    let events: Vec<_> = (3..200).map(|number| event("bad", number)).collect();
+    publish(data, "chameleonTopic", &events);
+    let host = start(data).start();
+    until_consumed(data, "chameleonTopic");
+    assert!(host.stop().success());
+    damage(data, "parked");
+    let damaged = "the store is damaged (parked messages can't be read)";
+    let log = match Host::try_from_command(start(data).program(), data) {
+        Ok(host) => {
+            host.log_until(damaged);
+            let ready = request("GET", &format!("{}/readyz", host.admin()), &[], b"");
+            assert_eq!(ready.status, 503, "{}", ready.text());
+            let log = host.log();
+            assert!(host.stop().success());
+            log
+        }
+        // They are offered at once: the start itself may meet the damage.
+        Err(log) => log,
+    };
+    assert!(log.contains(damaged), "{log}");
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
+}
+
+#[test]
+fn a_timer_of_a_quarantined_aggregate_without_a_place_is_parked_by_itself_and_that_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    prepare(data);
+    let host = start(data).start();
+    until_consumed(data, "chameleonTopic");
+    assert!(host.stop().success());
+    execute(
+        data,
+        "INSERT INTO timers (participant, key, name, due, body, set_by, correlation)
+         VALUES (1, 'bad', 'later', 1, 'null', 'x', 'y')",
+    );
+    let host = start(data).setting("parked.aggregate_messages", 2).start();
+    host.log_until("a timer can't be decided; it is parked");
+    until("the timer is parked", || {
+        number(data, "SELECT count(*) FROM timers WHERE parked IS NOT NULL") == 1
+    });
+    assert_eq!(parked(data), 2);
+    swap(&host, &reads_all());
+    until_drained(data);
+    until("the timer is decided", || {
+        number(data, "SELECT count(*) FROM timers") == 0
+    });
+    assert!(host.stop().success());
 }

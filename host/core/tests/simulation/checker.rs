@@ -102,6 +102,7 @@ pub(crate) fn at_rest(world: &World) -> Result<(), Violation> {
         generations::check(process)?;
         journal::check(process)?;
         consumed(process, &world.broker)?;
+        nothing_stranded(process)?;
         published(process, &world.broker)?;
         answered(process, world)?;
         given_up(process, world)?;
@@ -127,6 +128,24 @@ fn consumed(process: &Process, broker: &Broker) -> Result<(), Violation> {
         must(stored == end, 1, || {
             format!("{topic}/{partition} ends at {end}, stored is {stored}")
         })?;
+    }
+    Ok(())
+}
+
+/// Invariant 10: what is parked is offered again, unless the build does not take it.
+fn nothing_stranded(process: &Process) -> Result<(), Violation> {
+    for row in process.store.parked.values() {
+        let mut workers = process.workers.iter();
+        must(
+            workers.any(|worker| worker.passed_over.contains(&row.key)),
+            10,
+            || {
+                format!(
+                    "message {} of {} stays parked, and nobody offers it",
+                    row.id, row.key
+                )
+            },
+        )?;
     }
     Ok(())
 }

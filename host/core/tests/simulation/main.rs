@@ -55,7 +55,7 @@ use scene::Broken;
 const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 300 };
 
 /// Seeds within which a broken step must be noticed.
-const SEEDS_TO_NOTICE: u64 = 200;
+const SEEDS_TO_NOTICE: u64 = 2_000;
 
 #[test]
 fn invariants_1_to_6_and_10_hold_whatever_happens() {
@@ -126,6 +126,7 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
         "parked",
         "unparked",
         "timer-placed",
+        "timer-settles",
         "timer-parked",
         "woken",
     ] {
@@ -184,6 +185,16 @@ fn invariant_4_a_key_that_is_not_held_back_is_noticed() {
 #[test]
 fn invariant_4_a_message_that_overtakes_what_is_parked_is_noticed() {
     noticed(Broken::ParkedOvertaken, &[4]);
+}
+
+#[test]
+fn invariant_10_a_number_of_a_parked_message_that_is_given_twice_is_noticed() {
+    noticed_as(Broken::ParkedNumberReused, &[10], "nobody offers it");
+}
+
+#[test]
+fn invariant_10_a_parked_timer_that_is_decided_before_what_did_not_come_to_be_is_noticed() {
+    noticed_as(Broken::ParkedTimerGoesOn, &[10], "nobody offers it");
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl Worker {
             self.known.clear();
             self.recent.clear();
             self.recent_tickets.clear();
-            self.begin_parked_anew();
+            self.begin_parked_anew(scene);
         }
         let committed = self.progress.committed.get();
         while self

@@ -22,16 +22,28 @@ pub(crate) struct Held {
     after: u64,
     /// Ticket of the last entry that parked or settled one.
     ticket: u64,
+    /// Ticket of the entry that parked its first one, or settled one last.
+    changed: u64,
     attempts: u32,
     /// Whether a message stays parked, for the rules don't take it.
     has_passed_over: bool,
     pub(crate) until: Until,
 }
 
+/// A parked timer whose aggregate was changed by what is on its way to disk.
+pub(crate) struct Settling {
+    row: Rc<ParkedRow>,
+    fired: Fired,
+    /// Ticket of that.
+    ticket: u64,
+    run: u64,
+}
+
 /// What a key waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     Ready,
+    Offered,
     Time(u64),
     Generation,
 }
@@ -42,6 +54,7 @@ impl Worker {
         let held = Held {
             after: 0,
             ticket: 0,
+            changed: 0,
             attempts: 0,
             has_passed_over: false,
             until: Until::Ready,
@@ -49,10 +62,16 @@ impl Worker {
         self.parked.entry(key.to_owned()).or_insert(held);
     }
 
-    /// What was settled last did not come to be: it is offered again, and all keys are ready.
-    pub(crate) fn begin_parked_anew(&mut self) {
-        self.parked.values_mut().for_each(|held| held.after = 0);
-        self.offer_all_parked();
+    /// What was parked first or settled last did not come to be: that of these keys is offered again.
+    pub(crate) fn begin_parked_anew(&mut self, scene: &Scene) {
+        let committed = self.progress.committed.get();
+        for held in self.parked.values_mut() {
+            // The last one that is told as committed may have been a duplicate.
+            if held.changed > 0 && held.changed >= committed {
+                held.after = 0;
+                held.until = Until::Time(scene.now + 5);
+            }
+        }
     }
 
     /// All keys are ready: another build decides.
@@ -64,8 +83,13 @@ impl Worker {
         for held in self.parked.values_mut() {
             if std::mem::take(&mut held.has_passed_over) {
                 held.after = 0;
+                held.attempts = 0;
             }
-            held.attempts = 0;
+            match held.until {
+                Until::Generation => held.attempts = 0,
+                Until::Time(_) => held.attempts = held.attempts.saturating_sub(1),
+                Until::Ready | Until::Offered => {}
+            }
             held.until = Until::Ready;
         }
     }
@@ -195,6 +219,7 @@ impl Worker {
         let held = Held {
             after: 0,
             ticket,
+            changed: ticket,
             attempts,
             has_passed_over: false,
             until,
@@ -209,7 +234,7 @@ impl Worker {
         let is_ready = |held: &Held| match held.until {
             Until::Ready => true,
             Until::Time(at) => at <= now,
-            Until::Generation => false,
+            Until::Offered | Until::Generation => false,
         };
         let Some((key, held)) = self.parked.iter().find(|(_, held)| is_ready(held)) else {
             return false;
@@ -275,9 +300,53 @@ impl Worker {
 
     fn offer_timer(&mut self, row: &Rc<ParkedRow>, fired: &Fired, bench: &mut Bench<'_>) -> bool {
         let committed = self.progress.committed.get();
-        if (self.known.get(&fired.key)).is_some_and(|known| known.ticket > committed) {
-            return false;
+        if let Some(known) = self.known.get(&fired.key)
+            && known.ticket > committed
+        {
+            let ticket = known.ticket;
+            bench
+                .scene
+                .note("timer-settles", format_args!("{} {}", fired.key, row.id));
+            self.set_until(&fired.key, Until::Offered);
+            self.settling = Some(Settling {
+                row: row.clone(),
+                fired: fired.clone(),
+                ticket,
+                run: self.run,
+            });
+            return true;
         }
+        self.decide_parked_timer(row, fired, bench)
+    }
+
+    /// Decides a parked timer once what came before it is on disk; says whether it is. Where it did not come to be, it is
+    /// offered again in its turn.
+    pub(crate) fn go_on_with_timer(&mut self, bench: &mut Bench<'_>) -> bool {
+        let is_settled = |settling: &mut Settling| {
+            self.progress.committed.get() >= settling.ticket
+                || self.progress.run.get() != settling.run
+        };
+        let Some(Settling { row, fired, .. }) = self.settling.take_if(is_settled) else {
+            return false;
+        };
+        self.catch_up(bench.scene);
+        let is_offered =
+            (self.parked.get(&row.key)).is_some_and(|held| held.until == Until::Offered);
+        if !is_offered && !bench.scene.is_broken(Broken::ParkedTimerGoesOn) {
+            bench
+                .scene
+                .note("timer-put-back", format_args!("{} {}", row.key, row.id));
+            return true;
+        }
+        self.decide_parked_timer(&row, &fired, bench)
+    }
+
+    fn decide_parked_timer(
+        &mut self,
+        row: &Rc<ParkedRow>,
+        fired: &Fired,
+        bench: &mut Bench<'_>,
+    ) -> bool {
         let mut set = bench.store.timers.values();
         let Some(timer) = set.find(|timer| timer.fired == *fired).cloned() else {
             let entry = self.entry(None, bench);
@@ -337,6 +406,7 @@ impl Worker {
         if let Some(held) = self.parked.get_mut(&row.key) {
             held.after = row.id;
             held.ticket = ticket;
+            held.changed = ticket;
             held.attempts = 0;
             held.until = Until::Ready;
         }
@@ -370,14 +440,18 @@ impl Worker {
         undecided: Undecided,
         bench: &mut Bench<'_>,
     ) -> Option<&'static str> {
+        let now = bench.scene.now;
+        if let Undecided::Store = undecided {
+            // That was no attempt.
+            self.set_until(key, Until::Time(now + 5));
+            return None;
+        }
         let attempts = self.parked.get_mut(key).map_or(1, |held| {
             held.attempts += 1;
             held.attempts
         });
-        let now = bench.scene.now;
         let until = match undecided {
             Undecided::NotMigrated => Until::Generation,
-            Undecided::Store => Until::Time(now + 5),
             undecided => match what_next(undecided, attempts, bench.scene) {
                 Ok(delay) => Until::Time(now + delay),
                 Err(reason) => return Some(reason),

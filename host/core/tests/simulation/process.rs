@@ -22,7 +22,7 @@ use crate::generations;
 use crate::random::of_text;
 use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, Scene};
-use crate::store::{Fired, Store};
+use crate::store::{Fired, Store, StoredTimer};
 use crate::swap::Swap;
 use crate::worker::{Bench, Worker};
 use crate::writer::Batch;
@@ -275,11 +275,18 @@ impl Process {
 
     /// Offers a timer that is due and not under way; says whether there was one.
     pub(crate) fn fire(&mut self, scene: &mut Scene) -> bool {
-        let due = self.store.timers.values().find(|timer| {
+        let is_due = |timer: &&Rc<StoredTimer>| {
             timer.fired.due <= scene.now
                 && !self.under_way.borrow().contains(&timer.fired)
                 && !self.store.parked_timers.contains(&timer.fired)
-        });
+        };
+        // One that comes behind what is parked is of more interest.
+        let is_held = |timer: &&Rc<StoredTimer>| {
+            let key = &timer.fired.key;
+            self.workers[worker_of(key)].parked.contains_key(key)
+        };
+        let mut due = self.store.timers.values().filter(is_due);
+        let due = due.clone().find(is_held).or_else(|| due.next());
         let Some(timer) = due.cloned() else {
             return false;
         };
@@ -312,6 +319,16 @@ impl Process {
         if worker.busy_until > now {
             return false;
         }
+        if worker.settling.is_some() {
+            let mut bench = Bench {
+                build: worker.build.clone(),
+                store: &self.store,
+                queue: &mut self.queue,
+                again: &mut self.again,
+                scene,
+            };
+            return worker.go_on_with_timer(&mut bench);
+        }
         // Broken: it does so in the middle of the turn.
         let late =
             scene.is_broken(Broken::SwitchedWithinTurn) && !worker.held && !worker.turns.is_empty();
@@ -331,6 +348,11 @@ impl Process {
             return true;
         }
         if bench.scene.random.percent(50) && worker.offer_parked(&mut bench) {
+            // The next one may come before that is on disk.
+            while worker.settling.is_none()
+                && bench.scene.random.percent(60)
+                && worker.offer_parked(&mut bench)
+            {}
             return true;
         }
         let Some(turn) = worker.turns.pop_front() else {

@@ -39,6 +39,10 @@ pub(crate) enum Broken {
     ParkedOvertaken,
     /// The identity of an event that is parked is not in the inbox.
     ParkedNotRemembered,
+    /// A message that is parked gets the number of one that was settled last.
+    ParkedNumberReused,
+    /// A parked timer is decided although what was decided before it did not come to be.
+    ParkedTimerGoesOn,
     /// The build at the time of the commit is recorded, not the one that decided.
     BuildOfTheCommit,
     /// Which keys were given out is not committed.

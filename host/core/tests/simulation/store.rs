@@ -31,8 +31,9 @@ pub(crate) struct Store {
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
     pub(crate) last_key: i64,
-    /// Messages that wait, by their numbers.
+    /// Messages that wait, by their numbers, of which none is given twice.
     pub(crate) parked: BTreeMap<u64, Rc<ParkedRow>>,
+    last_parked: u64,
     /// Timers that are not offered when they are due.
     pub(crate) parked_timers: BTreeSet<Fired>,
     /// Which build became the active one when; the last one is it.
@@ -226,8 +227,12 @@ pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) ->
         {
             return Applied::Duplicate;
         }
+        if broken == Some(Broken::ParkedNumberReused) {
+            store.last_parked = store.parked.keys().next_back().copied().unwrap_or(0);
+        }
+        store.last_parked += 1;
         let row = ParkedRow {
-            id: store.sequence,
+            id: store.last_parked,
             key: key.clone(),
             what: what.clone(),
         };

@@ -14,7 +14,7 @@ use saga_core::settle;
 
 use crate::attempt::{LIMITS, Undecided, invoke, what_next};
 use crate::entry::{Answer, Entry, Progress, Request, Taken, Turn};
-use crate::parked::{Held, MOMENT, Until};
+use crate::parked::{Held, MOMENT, Settling, Until};
 use crate::process::Ask;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
@@ -46,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) parked: BTreeMap<String, Held>,
     /// Keys of which only messages are parked that the build does not take.
     pub(crate) passed_over: BTreeSet<String>,
+    /// The parked timer for which it waits until the writer has come to the end.
+    pub(crate) settling: Option<Settling>,
     pub(crate) recent: BTreeSet<Identity>,
     pub(crate) recent_tickets: VecDeque<(u64, Identity)>,
     pub(crate) progress: Rc<Progress>,
@@ -75,6 +77,7 @@ impl Worker {
             waiting: BTreeMap::new(),
             parked: BTreeMap::new(),
             passed_over: BTreeSet::new(),
+            settling: None,
             recent: BTreeSet::new(),
             recent_tickets: VecDeque::new(),
             progress: Rc::default(),
@@ -89,7 +92,10 @@ impl Worker {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.turns.is_empty() && self.waiting.is_empty() && self.parked.is_empty()
+        self.turns.is_empty()
+            && self.waiting.is_empty()
+            && self.parked.is_empty()
+            && self.settling.is_none()
     }
 
     /// Offers again what has waited long enough.

@@ -72,7 +72,10 @@ impl Process {
                 activation,
                 open: Some(open),
             }) => {
-                if scene.random.percent(8) && !scene.dice.calm.get() {
+                // It is seldom that somebody waits for just this commit.
+                let waits = self.workers.iter().any(|worker| worker.settling.is_some());
+                let fails = scene.random.percent(if waits { 50 } else { 8 });
+                if fails && !scene.dice.calm.get() {
                     self.fail(entries, scene);
                     if let Some(result) = activation {
                         scene.note("activation-failed", format_args!(""));

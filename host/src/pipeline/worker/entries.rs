@@ -1,6 +1,5 @@
 //! What a worker hands to the store: entries, and what is counted besides.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use saga_core::identity;
@@ -56,10 +55,9 @@ impl Worker {
         );
         self.decider.remember(&decided, self.ticket, self.run);
         let outbox = outgoing::outbox(self.active(), &decided.settlement);
-        // Where none was quarantined there is nothing to lift, and a turn need not look.
-        let may_lift =
-            decided.migrated.is_some() || self.shared.has_quarantine.load(Ordering::Relaxed);
-        let lift = may_lift.then(|| Quarantine::Lift(decided.settlement.key.clone()));
+        let key = &decided.settlement.key;
+        let lifts = (self.quarantined).lifts(key, self.ticket, self.progress.committed());
+        let lift = lifts.then(|| Quarantine::Lift(key.clone()));
         Entry {
             settlement: Some(decided.settlement),
             migrated: decided.migrated,

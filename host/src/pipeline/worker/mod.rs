@@ -27,8 +27,10 @@ use saga_core::rules::Rules;
 
 use super::active::Active;
 use super::decide::Decider;
+use super::given_up::STORE_RETRY;
 use super::held::HeldKeys;
 use super::participant::Shared;
+use super::quarantined::QuarantinedKeys;
 use super::recent::Recent;
 use super::turn::Turn;
 use super::turnover::Slot;
@@ -45,6 +47,7 @@ pub(super) struct Worker {
     turnovers: Arc<Slot>,
     waiting: WaitingKeys,
     held: HeldKeys,
+    quarantined: QuarantinedKeys,
     recent: Recent,
     /// When a read was last counted, by its name.
     reads: HashMap<String, Instant>,
@@ -63,6 +66,8 @@ pub(super) struct Place {
     pub(super) turnovers: Arc<Slot>,
     /// Those of its keys for which messages are parked, and how many.
     pub(super) parked: Vec<(String, usize)>,
+    /// Those of its keys that are quarantined.
+    pub(super) quarantined: QuarantinedKeys,
 }
 
 impl Worker {
@@ -81,6 +86,7 @@ impl Worker {
             turnovers: place.turnovers,
             waiting: WaitingKeys::default(),
             held: HeldKeys::new(place.parked.into_iter()),
+            quarantined: place.quarantined,
             recent: Recent::default(),
             reads: HashMap::new(),
             counted,
@@ -166,7 +172,10 @@ impl Worker {
             self.run = run;
             self.decider.forget();
             self.recent.clear();
-            self.held.begin_anew();
+            let committed = self.progress.committed();
+            self.quarantined.begin_anew(committed);
+            self.held
+                .begin_anew(committed, Instant::now() + STORE_RETRY);
         }
         self.recent.committed(self.progress.committed());
     }

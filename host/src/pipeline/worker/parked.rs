@@ -15,7 +15,7 @@ use super::Worker;
 use crate::clock::now_ms;
 use crate::metrics::turns::{End, Since};
 use crate::store::parked::{Parked, ParkedEvent, ParkedRow, ParkedTimer, Unparked};
-use crate::store::{Entry, FiredTimer, Verdict};
+use crate::store::{Entry, FiredTimer, StoreFault, Verdict};
 
 impl Worker {
     /// Offers the next message of a key that is ready.
@@ -27,13 +27,15 @@ impl Worker {
         let Some(key) = self.held.next(Instant::now()) else {
             return;
         };
-        match self.next_parked(&key) {
+        let next = self.next_parked(&key);
+        match next {
+            _ if !self.held.is_offered(&key) => {}
             Ok(Some(row)) => self.parked(&key, row),
             Ok(None) => {
                 self.held.remove(&key);
                 self.waiting.release(&key, Instant::now());
             }
-            Err(error) => self.parked_unread(&key, &error),
+            Err(error) => self.parked_unread(&key, "parked messages can't be read", &error.into()),
         }
     }
 
@@ -61,9 +63,6 @@ impl Worker {
             room: self.shared.parked.clone(),
         };
         let since = self.shared.turns.now();
-        if let Some(held) = self.held.get(key) {
-            held.trial.attempts += 1;
-        }
         match row.message {
             Parked::Event(event) => self.parked_event(key, unparked, *event, since),
             Parked::Timer(name, due) => {
@@ -96,6 +95,7 @@ impl Worker {
                     "was parked for the key `{key}`, but the active rules find the key `{}` in it",
                     envelope.message.key
                 );
+                self.count_attempt(key);
                 let given_up = GivenUp::malformed(reason);
                 return self.bury_parked((key, unparked), event, None, given_up, since);
             }
@@ -107,6 +107,7 @@ impl Worker {
                 return self.held.wait(key, Until::Ready);
             }
             Admission::Malformed(reason) => {
+                self.count_attempt(key);
                 let given_up = GivenUp::malformed(reason);
                 return self.bury_parked((key, unparked), event, None, given_up, since);
             }
@@ -134,11 +135,18 @@ impl Worker {
 
     fn parked_timer(&mut self, unparked: Unparked, fired: FiredTimer, since: Since) {
         self.settle(&fired.key);
+        // What was decided before it did not come to be, or the rules were swapped: the first message may be another one.
+        if !self.held.is_offered(&fired.key) {
+            return;
+        }
         let timer = match self.decider.timer(&fired) {
             Ok(Some(timer)) => timer,
             // It was cancelled, or set anew.
             Ok(None) => return self.drop_parked(&fired.key, unparked),
-            Err(error) => return self.parked_unread(&fired.key, &error),
+            Err(error) => {
+                let what = "a parked timer can't be read";
+                return self.parked_unread(&fired.key, what, &error.into());
+            }
         };
         let envelope = timer_envelope(&self.shared.name, &timer);
         let _span = self.span(&envelope.message).entered();
@@ -195,21 +203,19 @@ impl Worker {
         since: Since,
     ) -> Option<GivenUp> {
         let key = &message.key;
-        if let Undecided::Store(fault) = &undecided {
-            (self.counted).ended(message.origin, &message.name, End::Void, since);
-            self.parked_unread(key, fault);
-            return None;
-        }
+        self.count_attempt(key);
         let mut trial = (self.held.get(key)).map_or_else(Default::default, |held| held.trial);
-        if let Undecided::Machine(_) = &undecided {
-            // That was no attempt.
-            trial.spare();
-        }
         let next = what_next(&self.shared.retry, undecided, &mut trial);
         if let Some(held) = self.held.get(key) {
             held.trial = trial;
         }
         match next {
+            // Was reported when it was read.
+            Failure::Store(_) => {
+                (self.counted).ended(message.origin, &message.name, End::Void, since);
+                self.wait_for_store(key);
+                None
+            }
             Failure::Retry(delay) => {
                 self.counted.tried(message);
                 let until = Until::Time(Instant::now() + delay);
@@ -223,6 +229,9 @@ impl Worker {
                 // What waits behind it in memory waits no longer for an attempt, but for another generation.
                 self.waiting.release(key, Instant::now());
                 self.ticket += 1;
+                if let Some(held) = self.held.get(key) {
+                    held.changed = self.ticket;
+                }
                 self.commit(Entry {
                     tally: Some(self.tally(message, Verdict::Fault)),
                     quarantine: Some(given_up::quarantine(message, &fault.detail)),
@@ -280,8 +289,18 @@ impl Worker {
         self.held.wait(key, Until::Ready);
     }
 
-    fn parked_unread(&mut self, key: &str, error: &impl std::fmt::Display) {
-        tracing::error!(participant = %self.shared.name, key, %error, "parked messages can't be read; it is tried again");
+    fn count_attempt(&mut self, key: &str) {
+        if let Some(held) = self.held.get(key) {
+            held.trial.attempts += 1;
+        }
+    }
+
+    fn parked_unread(&mut self, key: &str, what: &'static str, fault: &StoreFault) {
+        self.shared.store.condition().report(what, fault);
+        self.wait_for_store(key);
+    }
+
+    fn wait_for_store(&mut self, key: &str) {
         self.held
             .wait(key, Until::Time(Instant::now() + STORE_RETRY));
     }

@@ -1,7 +1,6 @@
 //! Messages that can't be decided now: they wait a moment in memory, or longer in the store, and hold back the records and
 //! timers of their key that come after them (invariant 4).
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use saga_core::message::Message;
@@ -15,6 +14,7 @@ use super::turns::identity_of;
 use crate::clock::now_ms;
 use crate::metrics::turns::{End, Measured};
 use crate::store::parked::{self, Parked, ParkedEvent, Parking};
+use crate::store::parked_room::{Bound, Place};
 use crate::store::{Entry, Tally, Verdict};
 
 /// Longest wait in memory. A message that waits for longer is parked in the store, so that its partition goes on.
@@ -49,13 +49,7 @@ impl Worker {
         }
         match turn {
             Turn::Event(turn) => self.park_behind(turn),
-            Turn::Timer(turn) if self.is_still_set(&turn) => {
-                let given_up = GivenUp {
-                    reason: "waits",
-                    ..GivenUp::malformed(BEHIND.into())
-                };
-                self.park_timer(turn, Until::Ready, given_up, None);
-            }
+            Turn::Timer(turn) if self.is_still_set(&turn) => self.park_timer_behind(turn),
             _ => {}
         }
         None
@@ -88,6 +82,20 @@ impl Worker {
         }
     }
 
+    fn park_timer_behind(&mut self, turn: Box<TimerTurn>) {
+        let key = &turn.envelope.message.key;
+        let place = self.place(key, parked::bytes(key, None));
+        if place.is_none() && !self.held.is_unreadable(key) {
+            let key = key.clone();
+            return self.waiting.queue(&key, Turn::Timer(turn));
+        }
+        let given_up = GivenUp {
+            reason: "waits",
+            ..GivenUp::malformed(BEHIND.into())
+        };
+        self.park_timer(turn, Until::Ready, given_up, None, place);
+    }
+
     /// A command has changed the aggregate: what waits for it is offered again.
     pub(super) fn wake(&mut self, key: &str) {
         self.waiting.wake(key, Instant::now());
@@ -113,16 +121,19 @@ impl Worker {
         self.counted.tried(&turn.envelope.message);
         let key = turn.envelope.message.key.clone();
         let until = Instant::now() + delay;
-        let bytes = parked::bytes(&key, None);
-        match (self.shared.parked).take(bytes, self.held.messages(&key)) {
-            Some(_) if delay >= MOMENT => {
+        let place = match delay < MOMENT {
+            true => None,
+            false => self.place(&key, parked::bytes(&key, None)),
+        };
+        match place {
+            Some(_) => {
                 let given_up = GivenUp {
                     reason: "waits",
                     ..GivenUp::malformed("the rules asked for another attempt".into())
                 };
-                self.park_timer(turn, Until::Time(until), given_up, None);
+                self.park_timer(turn, Until::Time(until), given_up, None, place);
             }
-            _ => self.waiting.wait(key, Turn::Timer(turn), until),
+            None => self.waiting.wait(key, Turn::Timer(turn), until),
         }
     }
 
@@ -144,7 +155,9 @@ impl Worker {
     pub(super) fn quarantine_timer(&mut self, turn: Box<TimerTurn>, fault: Fault) {
         self.tell_quarantined(&turn.envelope.message, &fault);
         let given_up = GivenUp::not_migrated(fault.clone());
-        self.park_timer(turn, Until::Generation, given_up, Some(&fault));
+        let key = &turn.envelope.message.key;
+        let place = self.place(key, parked::bytes(key, None));
+        self.park_timer(turn, Until::Generation, given_up, Some(&fault), place);
     }
 
     /// A record that can't be decided becomes a dead letter.
@@ -192,15 +205,16 @@ impl Worker {
     }
 
     /// Says that an aggregate is quarantined, unless that is known; gives whether it was said.
-    pub(super) fn tell_quarantined(&self, message: &Message, fault: &Fault) -> bool {
-        let is_new = !self.decider.is_quarantined(&message.key).unwrap_or(true);
+    pub(super) fn tell_quarantined(&mut self, message: &Message, fault: &Fault) -> bool {
+        let known = self.decider.is_quarantined(&message.key);
+        let is_new = !self.read_or("the quarantine can't be read", known, true);
         if is_new && !self.held.is_unreadable(&message.key) {
             tracing::warn!(
                 participant = %self.shared.name, key = %message.key, digest = %self.active().digest(), %fault,
                 "an aggregate is quarantined: its state can't be read; its messages are parked until other rules, or a restart, can read it"
             );
         }
-        self.shared.has_quarantine.store(true, Ordering::Relaxed);
+        self.quarantined.put(&message.key);
         is_new
     }
 
@@ -214,8 +228,7 @@ impl Worker {
     ) -> Result<(), Box<EventTurn>> {
         let message = &turn.envelope.message;
         let bytes = parked::bytes(&message.key, Some(&turn.record));
-        let Some(place) = (self.shared.parked).take(bytes, self.held.messages(&message.key)) else {
-            self.tell_full(&message.key);
+        let Some(place) = self.place(&message.key, bytes) else {
             return Err(turn);
         };
         self.ticket += 1;
@@ -253,13 +266,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Parks a timer behind the messages of its key. Where there is no room it is parked by itself: it is kept in any case.
+    /// Parks a timer behind the messages of its key. Without a place it is parked by itself: it is kept in any case.
     fn park_timer(
         &mut self,
         turn: Box<TimerTurn>,
         until: Until,
         why: GivenUp,
         fault: Option<&Fault>,
+        place: Option<Place>,
     ) {
         let TimerTurn {
             envelope,
@@ -269,8 +283,6 @@ impl Worker {
             over,
         } = *turn;
         let message = &envelope.message;
-        let bytes = parked::bytes(&message.key, None);
-        let place = (self.shared.parked).take(bytes, self.held.messages(&message.key));
         let entry = self.parked_timer_entry(message, fault.is_some(), since);
         let parking = place.map(|place| {
             Box::new(Parking {
@@ -280,14 +292,15 @@ impl Worker {
                 time: now_ms(),
             })
         });
+        let timer = why.of_timer(fired, trial.attempts, self.active());
         match parking {
             Some(_) => self.held.park(&message.key, entry.ticket, trial, until),
-            None => self.tell_full(&message.key),
+            None => self.tell_parked(&timer),
         }
         let quarantine = fault.map(|fault| given_up::quarantine(message, &fault.detail));
         self.commit(Entry {
             parking,
-            parked_timer: Some(Box::new(why.of_timer(fired, trial.attempts, self.active()))),
+            parked_timer: Some(Box::new(timer)),
             quarantine,
             done: Box::new(move |_| drop(over)),
             ..entry
@@ -304,13 +317,29 @@ impl Worker {
         }
     }
 
-    fn tell_full(&self, key: &str) {
-        if self.shared.parked.has_just_filled() {
-            let (messages, bytes) = self.shared.parked.used();
-            tracing::warn!(
-                participant = %self.shared.name, key, messages, bytes,
-                "no further message can be parked; those of quarantined aggregates become dead letters (parked.messages, parked.bytes, parked.aggregate_messages)"
-            );
+    /// A place for one more message of this key; says so where there is none.
+    fn place(&mut self, key: &str, bytes: usize) -> Option<Place> {
+        let bound = match (self.shared.parked).take(bytes, self.held.messages(key)) {
+            Ok(place) => return Some(place),
+            Err(bound) => bound,
+        };
+        let (messages, bytes) = self.shared.parked.used();
+        let is_news = match (bound, self.held.get(key)) {
+            (Bound::AggregateMessages, Some(held)) => held.is_newly_full(),
+            _ => self.shared.parked.has_just_filled(),
+        };
+        let participant = &self.shared.name;
+        match bound {
+            _ if !is_news => {}
+            Bound::AggregateMessages => tracing::warn!(
+                %participant, key, messages = self.held.messages(key), setting = bound.setting(),
+                "no further message of this aggregate can be parked; if it is quarantined, its records become dead letters"
+            ),
+            Bound::Messages | Bound::Bytes => tracing::warn!(
+                %participant, key, messages, bytes, setting = bound.setting(),
+                "no further message can be parked; records of quarantined aggregates become dead letters"
+            ),
         }
+        None
     }
 }

@@ -183,10 +183,6 @@ impl Worker {
             Ok(false) => self.decider.decide(&turn.envelope),
             Err(error) => Err(error.into()),
         };
-        // That was no attempt.
-        if let Err(Undecided::Machine(_)) = decided {
-            turn.trial.spare();
-        }
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
@@ -201,12 +197,12 @@ impl Worker {
                     ..entry
                 });
             }
-            Err(Undecided::Store(fault)) => {
-                let message = &turn.envelope.message;
-                (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
-                self.store_failed(&turn.taken, &fault);
-            }
             Err(undecided) => match what_next(&self.shared.retry, undecided, &mut turn.trial) {
+                Failure::Store(fault) => {
+                    let message = &turn.envelope.message;
+                    (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
+                    self.store_failed(&turn.taken, &fault);
+                }
                 Failure::Retry(delay) => self.event_waits(turn, delay),
                 Failure::Quarantine(fault) => self.quarantine_event(turn, &fault),
                 Failure::GiveUp(given_up) => self.give_up_event(turn, given_up),
@@ -223,10 +219,6 @@ impl Worker {
         span.record("attempt", turn.trial.attempts);
         let _span = span.entered();
         let decided = self.decide_timer(&turn.envelope);
-        // That was no attempt.
-        if let Err(Undecided::Machine(_)) = decided {
-            turn.trial.spare();
-        }
         match decided {
             Ok(decided) => {
                 let tally = self.tally(&turn.envelope.message, Verdict::Decided);
@@ -241,11 +233,11 @@ impl Worker {
                     ..entry
                 });
             }
-            Err(Undecided::Store(_)) => {
-                let message = &turn.envelope.message;
-                (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
-            }
             Err(undecided) => match what_next(&self.shared.retry, undecided, &mut turn.trial) {
+                Failure::Store(_) => {
+                    let message = &turn.envelope.message;
+                    (self.counted).ended(message.origin, &message.name, End::Void, turn.since);
+                }
                 Failure::Retry(delay) => self.timer_waits(turn, delay),
                 Failure::Quarantine(fault) => self.quarantine_timer(turn, fault),
                 Failure::GiveUp(given_up) => self.give_up_timer(turn, given_up),
@@ -257,7 +249,8 @@ impl Worker {
     pub(super) fn is_still_set(&mut self, turn: &TimerTurn) -> bool {
         self.settle(&turn.envelope.message.key);
         // Where the store can't be read it is offered again.
-        self.decider.timer_is_set(&turn.fired).unwrap_or(false)
+        let is_set = self.decider.timer_is_set(&turn.fired);
+        self.read_or("a timer can't be read", is_set, false)
     }
 
     /// A timer of this key may just have been cancelled: only the store can tell, once that is on disk.
@@ -343,6 +336,19 @@ impl Worker {
         );
         self.shared.store.count(self.tally(message, Verdict::Fault));
         Answer::Broke(fault)
+    }
+
+    /// What was read; this, where the store can't be read, which is reported.
+    pub(super) fn read_or<T>(
+        &self,
+        what: &'static str,
+        read: rusqlite::Result<T>,
+        otherwise: T,
+    ) -> T {
+        read.unwrap_or_else(|error| {
+            (self.shared.store.condition()).report(what, &error.into());
+            otherwise
+        })
     }
 
     /// The store can't be read: what was taken comes again when it can.

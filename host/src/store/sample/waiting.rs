@@ -115,11 +115,18 @@ pub fn parked(
         if events.len() == most || patience.is_over() {
             break;
         }
-        if let Some(row) = parked::next(sql, participant, &key, 0)?
-            && let Parked::Event(event) = row.message
-            && room.takes(row.bytes)
+        // A timer may come before it.
+        let mut after = 0;
+        while let Some(row) = parked::next(sql, participant, &key, after)?
+            && !patience.is_over()
         {
-            events.push(*event);
+            after = row.id;
+            if let Parked::Event(event) = row.message {
+                if room.takes(row.bytes) {
+                    events.push(*event);
+                }
+                break;
+            }
         }
     }
     Ok(events)

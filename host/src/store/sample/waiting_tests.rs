@@ -143,3 +143,25 @@ fn of_many_records_each_event_type_is_taken_the_next_first() {
         "{sampled:?}"
     );
 }
+
+#[test]
+fn of_each_key_the_first_record_that_is_parked_is_taken_whatever_timers_come_before_it() {
+    let sql = store();
+    sql.execute_batch(
+        "INSERT INTO parked (id, participant, key, name, bytes, time, due, event_id, source, consumer_group, topic,
+             declared_topic, partition, offset, made, attributes, value) VALUES
+             (1, 1, 'a', 'later', 1, 0, 5, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+             (2, 1, 'a', 'later', 1, 0, 6, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+             (3, 1, 'a', 'e', 1, 0, NULL, 'a-1', 's', 'g', 't', 't', 0, 1, 0, '{}', x'7b7d'),
+             (4, 1, 'a', 'e', 1, 0, NULL, 'a-2', 's', 'g', 't', 't', 0, 2, 0, '{}', x'7b7d'),
+             (5, 1, 'b', 'e', 1, 0, NULL, 'b-1', 's', 'g', 't', 't', 0, 3, 0, '{}', x'7b7d'),
+             (6, 1, 'c', 'later', 1, 0, 7, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);",
+    )
+    .unwrap();
+    let ids = |most| -> Vec<String> {
+        let events = parked(&sql, 1, most).unwrap();
+        events.into_iter().map(|event| event.identity.id).collect()
+    };
+    assert_eq!(ids(8), ["a-1", "b-1"]);
+    assert_eq!(ids(1), ["a-1"]);
+}

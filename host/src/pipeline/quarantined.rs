@@ -1,0 +1,92 @@
+//! The keys of a worker whose aggregates are quarantined: only a turn on one of these has a quarantine to lift.
+
+use std::collections::HashMap;
+
+/// Keys that one worker remembers. Beyond it each turn looks whether there is something to lift.
+pub(super) const MOST: usize = 10_000;
+
+/// The keys whose aggregates are quarantined.
+#[derive(Default)]
+pub(super) struct QuarantinedKeys {
+    /// Each with the ticket of the last entry that lifts its quarantine.
+    keys: HashMap<String, Option<u64>>,
+    /// Whether there are others.
+    has_more: bool,
+}
+
+impl QuarantinedKeys {
+    /// Those among these keys that are the worker's own. More than [`MOST`] are not all that there are.
+    pub(super) fn new(stored: &[String], is_own: impl Fn(&str) -> bool) -> Self {
+        let own = stored.iter().filter(|key| is_own(key));
+        Self {
+            keys: own.map(|key| (key.clone(), None)).collect(),
+            has_more: stored.len() > MOST,
+        }
+    }
+
+    /// An aggregate is quarantined.
+    pub(super) fn put(&mut self, key: &str) {
+        if self.keys.len() < MOST || self.keys.contains_key(key) {
+            self.keys.insert(key.to_owned(), None);
+        } else {
+            self.has_more = true;
+        }
+    }
+
+    /// The entry with this ticket decides on an aggregate: whether it has a quarantine to lift.
+    pub(super) fn lifts(&mut self, key: &str, ticket: u64, committed: u64) -> bool {
+        if self.keys.is_empty() {
+            return self.has_more;
+        }
+        match self.keys.get_mut(key) {
+            None => self.has_more,
+            Some(Some(lifted)) if *lifted <= committed => {
+                self.keys.remove(key);
+                self.has_more
+            }
+            Some(lifted) => {
+                *lifted = Some(ticket);
+                true
+            }
+        }
+    }
+
+    /// The run has ended: what was not committed lifts nothing.
+    pub(super) fn begin_anew(&mut self, committed: u64) {
+        for lifted in self.keys.values_mut() {
+            // The last one that is told as committed may have been a duplicate, of which nothing was written.
+            *lifted = lifted.filter(|ticket| *ticket < committed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_turns_on_a_quarantined_aggregate_lift_and_only_until_that_is_committed() {
+        let stored = ["a".to_owned(), "b".to_owned()];
+        let mut keys = QuarantinedKeys::new(&stored, |key| key == "a");
+        assert!(!keys.lifts("b", 1, 0), "of another worker");
+        assert!(keys.lifts("a", 2, 0) && keys.lifts("a", 3, 1));
+        assert!(!keys.lifts("a", 4, 3));
+        keys.put("c");
+        assert!(!keys.lifts("a", 5, 4));
+        assert!(keys.lifts("c", 6, 5));
+        // It did not come to be.
+        keys.begin_anew(5);
+        assert!(keys.lifts("c", 9, 8));
+    }
+
+    #[test]
+    fn invariant_9_beyond_what_is_remembered_every_turn_looks() {
+        let mut keys = QuarantinedKeys::default();
+        for number in 0..=MOST {
+            assert!(!keys.lifts("other", 1, 0));
+            keys.put(&number.to_string());
+        }
+        assert!(keys.lifts("other", 1, 0));
+        assert_eq!(keys.keys.len(), MOST);
+    }
+}
