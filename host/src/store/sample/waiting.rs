@@ -76,17 +76,7 @@ pub fn timers(sql: &Connection, participant: i64, most: usize) -> rusqlite::Resu
          WHERE participant = ?1 AND key = ?2 AND name = ?3",
     )?;
     for SeenTimer { key, name, .. } in chosen {
-        let found = statement.query_map(params![participant, key, name], |row| {
-            Ok(StoredTimer {
-                key: row.get(0)?,
-                name: row.get(1)?,
-                due: row.get::<_, i64>(2)? as u64,
-                body: row.get(3)?,
-                set_by: row.get(4)?,
-                correlation: row.get(5)?,
-                traceparent: row.get(6)?,
-            })
-        })?;
+        let found = statement.query_map(params![participant, key, name], StoredTimer::of)?;
         // It may have fired meanwhile.
         for timer in found {
             let timer = timer?;
