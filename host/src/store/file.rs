@@ -206,6 +206,7 @@ impl StoreFile {
             Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY)?;
         leave_log(&connection)?;
+        keep_plans(&connection)?;
         for (name, value) in PRAGMAS {
             connection.pragma_update(None, name, value)?;
         }
@@ -278,6 +279,12 @@ impl Drop for StoreFile {
 /// Has a connection leave the log as it is when it is closed: checkpoints are the writer's.
 fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
     (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)).map(drop)
+}
+
+/// Has a connection keep the plan of a cached statement. Otherwise SQLite compiles a statement anew whenever a bound value changes that
+/// might make for another plan, a limit or the start of a range.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)).map(drop)
 }
 
 /// An error where the file and the log don't belong together.

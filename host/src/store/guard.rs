@@ -132,8 +132,7 @@ impl Guard {
         };
         match self.presence.look(extent) {
             Found::AllThere => Ok(()),
-            Found::Written if at_all => self.was_written(),
-            Found::Written => Ok(()),
+            Found::Written => self.was_written(),
             Found::Gone(reason) => Err(self.condition.is_gone(reason)),
         }
     }

@@ -31,6 +31,10 @@ const MOST: usize = 16;
 /// Pages of the log, 16 MiB, after which there is a checkpoint. Each costs some fsyncs.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
+/// Pages of the log, 32 MiB, from which on a checkpoint waits for those who read the log, so that it can begin anew. Below that it begins
+/// anew with any commit that finds nobody reading.
+const LONG_PAGES: u32 = 8_000;
+
 /// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
 
@@ -201,14 +205,7 @@ impl LogMark {
         let before = self.note.file.clone();
         self.renew(sql)?;
         self.allow_current()?;
-        // The next commit is to begin the log anew. That takes a moment in which nobody reads it, for which there is a wait, but
-        // not for somebody who keeps reading.
-        sql.busy_timeout(PATIENCE)?;
-        let taken = sql.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| {
-            Ok((row.get(1)?, row.get(2)?))
-        });
-        sql.busy_timeout(BUSY)?;
-        let (log, taken): (i64, i64) = taken?;
+        let (log, taken) = self.write_file(sql)?;
         if log >= 0 && log == taken {
             self.again = None;
             // SQLite has synced the file.
@@ -226,6 +223,20 @@ impl LogMark {
         // A power loss may take this back: then the note allows more than it had to.
         self.write()?;
         Ok(())
+    }
+
+    /// Brings the log into the file. Gives the frames of the log, and how many of them are in the file now.
+    fn write_file(&self, sql: &Connection) -> rusqlite::Result<(i64, i64)> {
+        let run = |statement| sql.query_row(statement, [], |row| Ok((row.get(1)?, row.get(2)?)));
+        if self.pages.load(Ordering::Relaxed) < LONG_PAGES {
+            return run("PRAGMA wal_checkpoint(PASSIVE)");
+        }
+        // The next commit is to begin the log anew. That takes a moment in which nobody reads it, for which there is a wait, but
+        // not for somebody who keeps reading.
+        sql.busy_timeout(PATIENCE)?;
+        let taken = run("PRAGMA wal_checkpoint(RESTART)");
+        sql.busy_timeout(BUSY)?;
+        taken
     }
 
     /// Commits another mark.

@@ -4,11 +4,11 @@
 //! looked at again: the store's file and its log after each commit, before anybody is told of it, and the rest
 //! now and then. Only names are looked at: SQLite's locks end when any descriptor of its file is closed.
 
-use std::fs::Metadata;
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use rustix::io::Errno;
 
 /// The files of a store, as they were when they were opened.
 #[derive(Debug)]
@@ -74,46 +74,58 @@ impl Presence {
             Extent::Store => 2,
             Extent::All => self.places.len(),
         };
-        let mut found = Found::AllThere;
-        for (number, place) in self.places.iter().take(count).enumerate() {
-            match place.look() {
-                Ok(Some(there)) if number == 0 && there.modified().ok() != self.written => {
-                    found = Found::Written;
-                }
-                // What can't be looked at says nothing: a lack of the machine, a parent that may not be entered.
-                Ok(Some(_)) | Err(_) => {}
-                Ok(None) => {
-                    return Found::Gone(format!(
-                        "{} is not the file any more that this host has open: it was removed, moved or replaced",
-                        place.path.display()
-                    ));
-                }
-            }
+        let is_gone = |place: &&Place| matches!(place.is_there(), Ok(false));
+        if let Some(gone) = self.places.iter().take(count).find(is_gone) {
+            return Found::Gone(format!(
+                "{} is not the file any more that this host has open: it was removed, moved or replaced",
+                gone.path.display()
+            ));
         }
-        found
+        match extent {
+            Extent::All if self.modified() != self.written => Found::Written,
+            Extent::All | Extent::Store => Found::AllThere,
+        }
     }
 
     /// The store's file was written by its owner: what is there now is as it should be.
     pub(super) fn note_written(&mut self) {
-        let found = self.places.first().and_then(|place| place.look().ok()?);
-        self.written = found.and_then(|file| file.modified().ok());
+        self.written = self.modified();
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        let file = std::fs::metadata(&self.places.first()?.path).ok()?;
+        file.modified().ok()
     }
 }
 
 impl Place {
-    /// What is there, if it is the same.
-    fn look(&self) -> std::io::Result<Option<Metadata>> {
-        match std::fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(Some(found)),
-            Ok(_) => Ok(None),
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound
-                | ErrorKind::NotADirectory
-                | ErrorKind::StaleNetworkFileHandle => Ok(None),
-                _ => Err(error),
-            },
+    /// Whether it still stands for the file. What can't be looked at says nothing: a lack of the machine, a parent that may not be
+    /// entered.
+    fn is_there(&self) -> rustix::io::Result<bool> {
+        match numbers(&self.path) {
+            Ok(numbers) => Ok(numbers == (self.device, self.inode)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::STALE) => Ok(false),
+            Err(error) => Err(error),
         }
     }
+}
+
+/// The device and the inode of the file at this path.
+///
+/// The times of the file are not asked for. If they were, the next write would have to note a new one (multigrain timestamps, since
+/// Linux 6.13), and the sync after it would bring that to disk too: with each commit.
+#[cfg(target_os = "linux")]
+fn numbers(path: &Path) -> rustix::io::Result<(u64, u64)> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
+    let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+    Ok((device, found.stx_ino))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn numbers(path: &Path) -> rustix::io::Result<(u64, u64)> {
+    let found = rustix::fs::stat(path)?;
+    Ok((found.st_dev as u64, found.st_ino as u64))
 }
 
 #[cfg(test)]
@@ -168,8 +180,9 @@ mod tests {
             .open(directory.path().join("saga.db"))
             .unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        assert_eq!(presence.look(Extent::Store), Found::Written);
-        presence.note_written();
         assert_eq!(presence.look(Extent::Store), Found::AllThere);
+        assert_eq!(presence.look(Extent::All), Found::Written);
+        presence.note_written();
+        assert_eq!(presence.look(Extent::All), Found::AllThere);
     }
 }
