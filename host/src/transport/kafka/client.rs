@@ -14,9 +14,9 @@ const CLOSING: Duration = Duration::from_millis(600);
 
 /// Passes on a line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
-    // Each attempt to connect, each second, is one of these; that brokers can't be reached, and that a client
-    // came to its end, and what was lost where an offset is not there any more, is said once, by us. No news either: a property that is for the other kind of client, and an offset that
-    // was not committed because the group was just changing.
+    // Each attempt to connect, each second, is one of these. The host itself reports, once, that brokers can't be reached, that a
+    // client came to its end, and what was lost where an offset is not there any more. No news either: a property for the other
+    // kind of client, and an offset that was not committed because the group was just changing.
     let repeated = matches!(
         facility,
         "FAIL"
@@ -30,6 +30,8 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
             | "REQTMOUT"
             | "GETPID"
             | "OFFSET"
+            // What was in a queue of a topic that was deleted; the deletion is reported by us.
+            | "PARTDEL"
     );
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical

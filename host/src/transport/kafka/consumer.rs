@@ -211,6 +211,9 @@ impl Consumer {
                 let lost = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
                 return Err(Ended::Fatal(lost));
             }
+            if self.parts.topics.is_unreachable() {
+                assignment.doubt_logs();
+            }
             if assignment.is_new() {
                 if !self.may_go_on() {
                     break;

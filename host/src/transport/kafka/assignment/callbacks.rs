@@ -25,11 +25,11 @@ impl ClientContext for Assignment {
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
             Some(RDKafkaErrorCode::AllBrokersDown) => {
-                self.is_log_doubtful.store(true, Ordering::Relaxed);
+                self.doubt_logs();
                 self.topics.doubt();
             }
             Some(RDKafkaErrorCode::BrokerTransportFailure) => {
-                self.is_log_doubtful.store(true, Ordering::Relaxed);
+                self.doubt_logs();
             }
             // So is whether they let this host in.
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.topics.doubt(),

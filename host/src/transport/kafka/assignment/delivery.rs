@@ -74,6 +74,7 @@ impl Assignment {
         if self.is_log_doubtful.swap(false, Ordering::Relaxed) {
             for place in places.values_mut() {
                 place.log.doubt();
+                place.quiet.is_doubtful();
             }
         }
         // The one that had no turn the last time is the first.

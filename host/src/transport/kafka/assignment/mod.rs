@@ -162,6 +162,11 @@ impl Assignment {
         self.is_new.store(false, Ordering::Relaxed);
     }
 
+    /// Brokers can't be reached: the logs that they have afterwards may be other ones.
+    pub(super) fn doubt_logs(&self) {
+        self.is_log_doubtful.store(true, Ordering::Relaxed);
+    }
+
     /// What is known of the topic.
     pub(super) fn recognition(&self) -> MutexGuard<'_, Recognition> {
         self.recognition

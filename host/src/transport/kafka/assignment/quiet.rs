@@ -58,6 +58,11 @@ impl Quiet {
         self.note(Known::Fine, SILENCE);
     }
 
+    /// Brokers could not be reached: the log may end earlier now.
+    pub(super) fn is_doubtful(&mut self) {
+        self.note(Known::Nothing, SHORTLY);
+    }
+
     fn is_due(&self) -> bool {
         Instant::now() >= self.look_from
     }
@@ -180,6 +185,9 @@ mod tests {
         assert!(quiet.compare(9, None, true));
         quiet.is_broken();
         assert!(quiet.is_fine() && !quiet.is_due());
+        quiet.is_doubtful();
+        assert!(!quiet.is_fine() && quiet.look_from <= Instant::now() + SHORTLY);
+        quiet.is_broken();
         for _ in 0..3 {
             assert!(!quiet.compare(9, None, false), "all of it was read");
         }
