@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use rustix::fs::Mode;
 
 use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
@@ -45,6 +46,7 @@ use crate::config::Config;
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::panics;
+use crate::plugin::compiler::child;
 use crate::store::Store;
 
 /// How long a host whose store is gone still says so to who asks, before it ends.
@@ -53,6 +55,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Runs the program to its end.
 #[must_use]
 pub fn main(rules: Rules) -> ExitCode {
+    // What the host keeps says everything about its aggregates: no file of it is for other users, whatever the umask was.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    if let Some(arguments) = as_compiler() {
+        return child::run(&arguments);
+    }
     let arguments = match cli::Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -92,6 +99,13 @@ pub fn main(rules: Rules) -> ExitCode {
             json,
         } => verify::verify(&config, &request, may_change, json).into(),
     }
+}
+
+/// The arguments of a compiler, where a host has started this program as one.
+fn as_compiler() -> Option<Vec<String>> {
+    let mut arguments = std::env::args_os().skip(1);
+    (arguments.next()? == child::COMMAND)
+        .then(|| arguments.map(|one| one.to_string_lossy().into_owned()).collect())
 }
 
 fn print_config(config: &Config, json: bool) -> ExitCode {

@@ -91,7 +91,11 @@ impl Inner {
         let loader = self.loader()?;
         let build = loader
             .load(&apply.bytes, &apply.origin)
-            .map_err(|refused| self.refused_or_lacking(refused))?;
+            // One that was given up for the host's end is not refused.
+            .map_err(|refused| match self.still_open() {
+                Ok(()) => self.refused_or_lacking(refused),
+                Err(stopping) => stopping,
+            })?;
         self.still_open()?;
         Routes::new(build.description(), hosted.base_path())
             .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;

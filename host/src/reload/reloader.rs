@@ -165,9 +165,12 @@ impl Reloader {
             .unwrap_or_else(|error| Err(NotApplied::Failed(error.to_string())))
     }
 
-    /// Takes no more swaps.
+    /// Takes no more swaps. What is compiled for one is given up.
     pub fn refuse(&self) {
         self.inner.is_closed.store(true, Ordering::Release);
+        if let Some(loader) = &self.inner.around.loader {
+            loader.stop();
+        }
     }
 
     /// Takes no more swaps, and lets the one under way finish.
