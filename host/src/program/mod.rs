@@ -12,7 +12,7 @@
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
-//! - [`seek`]: the command that chooses where a host that is stopped reads on
+//! - [`seek`]: the command that chooses where a host that is stopped reads on; [`stopped`]: its rollback
 //! - [`verify`]: the command that checks a component offline; [`tried`]: what it was tried on
 //! - [`backup`]: the command that copies a data directory
 
@@ -27,6 +27,7 @@ mod reply;
 mod seek;
 mod service;
 mod signals;
+mod stopped;
 mod table;
 mod terminal;
 mod tried;

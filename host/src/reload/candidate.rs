@@ -18,6 +18,7 @@ use super::verify;
 use crate::clock::now_ms;
 use crate::generation::{Build, Generation};
 use crate::http::routes::Routes;
+use crate::http::schema;
 use crate::http::service::Serving;
 use crate::pipeline::{Active, Successor};
 use crate::plugin::compile;
@@ -123,6 +124,7 @@ impl Inner {
         );
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         compared.notes.extend(build.note().map(str::to_owned));
+        compared.notes.extend(schema::remarks(build.description()));
         let running = &*active.generation.build;
         compared.notes.extend(neighbours::one_way(running, &*build));
         self.fits(hosted, &*build)?;

@@ -49,18 +49,3 @@ fn leak() {
 
 #[cfg(target_family = "wasm")]
 saga_sdk::bindings::export_component!(Chameleon with_types_in saga_sdk::bindings);
-
-/// Runs when an instance is made.
-#[cfg(target_family = "wasm")]
-#[allow(unsafe_code, reason = "there is no other way to run code when an instance is made")]
-mod made {
-    #[used]
-    #[unsafe(link_section = ".init_array")]
-    static MADE: extern "C" fn() = made;
-
-    extern "C" fn made() {
-        if super::Settings::own().prints_when_made {
-            eprintln!("an instance of chameleon is made");
-        }
-    }
-}

@@ -74,8 +74,6 @@ pub struct Settings {
     pub describe: Describe,
     /// Bytes of memory that each call leaves behind in its instance. Default 0.
     pub leak: usize,
-    /// Whether an instance prints a line while it is made, before it is called. Default false.
-    pub prints_when_made: bool,
 }
 
 /// The shape of the state.
@@ -288,7 +286,6 @@ impl Default for Settings {
             migrate: Migrate::default(),
             describe: Describe::default(),
             leak: 0,
-            prints_when_made: false,
         }
     }
 }
