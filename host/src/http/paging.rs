@@ -157,7 +157,11 @@ impl ListingRoute {
             .read(value)
             .map_err(|reason| bad_query(name, reason))?;
         if let Err(wrong) = filter.schema.check(&read.to_json(), value.len()) {
-            let reasons: Vec<_> = wrong.places().into_iter().map(|place| place.detail).collect();
+            let reasons: Vec<_> = wrong
+                .places()
+                .into_iter()
+                .map(|place| place.detail)
+                .collect();
             let reason = match &filter.choices {
                 Some(choices) => format!("is none of: {choices}"),
                 None => format!("is wrong: {}", reasons.join("; ")),

@@ -75,13 +75,15 @@ pub(super) fn checked(route: &Route, text: &str, bodies: Bodies) -> Result<Value
     if !bodies.are_checked {
         return Ok(value);
     }
-    schema.check(&value, text.len()).map_err(|wrong| match wrong {
-        Wrong::Places(places) => {
-            let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
-            Problem::new(Kind::InvalidBody, detail).with_errors(places)
-        }
-        Wrong::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
-    })?;
+    schema
+        .check(&value, text.len())
+        .map_err(|wrong| match wrong {
+            Wrong::Places(places) => {
+                let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
+                Problem::new(Kind::InvalidBody, detail).with_errors(places)
+            }
+            Wrong::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
+        })?;
     Ok(value)
 }
 

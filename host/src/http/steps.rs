@@ -136,7 +136,11 @@ pub(super) fn counted(mut document: Value, which: Counted) -> Value {
             continue;
         };
         let parts = parts(schema, &pointer);
-        let values = schema.get("enum").and_then(Value::as_array).map_or(0, Vec::len) / VALUES;
+        let values = schema
+            .get("enum")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len)
+            / VALUES;
         let refers = REFERENCES.iter().any(|name| schema.contains_key(*name));
         let is_plain = parts.is_empty() && values == 0 && !refers;
         if which == Counted::All || !is_plain {

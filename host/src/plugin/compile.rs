@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::compiler::{CompileError, Compiler};
 use super::artefact::{self, KEY_BYTES, Key, Origin};
+use super::compiler::{CompileError, Compiler};
 use super::private::{self, Secret};
 use crate::machine;
 

@@ -55,8 +55,14 @@ pub(super) fn difference(types: TypesRef<'_>, rules: ComponentInstanceTypeId) ->
             _ => {}
         }
     }
+    // What is no member of anything differs by its place.
+    if let Some(place) = own.keys().find(|place| !found.contains_key(*place))
+        && told.is_empty()
+    {
+        told.push(format!("it has no `{place}`"));
+    }
     if told.is_empty() {
-        told.push("its functions take or give other values".into());
+        told.push("its functions take or give more values".into());
     }
     told.truncate(TOLD);
     Some(told.join(", "))
@@ -74,7 +80,10 @@ fn differs(place: &str, found: &str, own: &str) -> String {
     {
         let not_in = |these: &[String], those: &[String]| {
             let missing = these.iter().filter(|name| !those.contains(name));
-            missing.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            missing
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         match (not_in(&wants, &has), not_in(&has, &wants)) {
             (lacks, _) if !lacks.is_empty() => return format!("`{place}` lacks {lacks}"),
@@ -101,7 +110,12 @@ fn lines(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Lines {
         };
         let ty = &types[id];
         let names: Vec<_> = ty.params.iter().map(|(name, _)| name.as_str()).collect();
-        walk.add(function, format!("function {}", names.join(", ")));
+        walk.add(
+            function,
+            format!("function {}", names.join(", "))
+                .trim_end()
+                .to_owned(),
+        );
         for (name, ty) in &ty.params {
             walk.value(format!("{function}({name})"), *ty);
         }
@@ -161,7 +175,10 @@ impl Walk<'_> {
                 }
             }
             Type::Enum(names) => {
-                self.add(&place, named("enum", names.iter().map(|name| name.as_str()).collect()));
+                self.add(
+                    &place,
+                    named("enum", names.iter().map(|name| name.as_str()).collect()),
+                );
             }
             Type::List { element, .. } => self.value(format!("{place}[]"), *element),
             Type::Option { ty, .. } => self.value(format!("{place}?"), *ty),

@@ -99,7 +99,10 @@ fn rules(types: TypesRef<'_>, exports: &[String]) -> Result<ComponentInstanceTyp
                  saga-sdk of this host ({})",
                 env!("CARGO_PKG_VERSION")
             ),
-            None => format!("does not export `{RULES_EXPORT}` (it exports {})", listed(exports)),
+            None => format!(
+                "does not export `{RULES_EXPORT}` (it exports {})",
+                listed(exports)
+            ),
         });
     };
     let ComponentEntityType::Instance(rules) = item.ty else {
@@ -118,7 +121,11 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".into();
     }
-    let quoted: Vec<_> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    let quoted: Vec<_> = names
+        .iter()
+        .take(MOST)
+        .map(|name| format!("`{name}`"))
+        .collect();
     match names.len().saturating_sub(MOST) {
         0 => quoted.join(", "),
         more => format!("{} and {more} more", quoted.join(", ")),

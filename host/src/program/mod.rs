@@ -105,8 +105,11 @@ pub fn main(rules: Rules) -> ExitCode {
 /// The arguments of a compiler, where a host has started this program as one.
 fn as_compiler() -> Option<Vec<String>> {
     let mut arguments = std::env::args_os().skip(1);
-    (arguments.next()? == child::COMMAND)
-        .then(|| arguments.map(|one| one.to_string_lossy().into_owned()).collect())
+    (arguments.next()? == child::COMMAND).then(|| {
+        arguments
+            .map(|one| one.to_string_lossy().into_owned())
+            .collect()
+    })
 }
 
 fn print_config(config: &Config, json: bool) -> ExitCode {

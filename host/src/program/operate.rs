@@ -117,7 +117,13 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
         } => {
             let client = match (find(&operation.host, token), &operation.host) {
                 (Err(failure), Host::Data(_)) if failure.code == exit::UNAVAILABLE => {
-                    return stopped::rollback(stopped, participant, digest.as_deref(), *flags, json);
+                    return stopped::rollback(
+                        stopped,
+                        participant,
+                        digest.as_deref(),
+                        *flags,
+                        json,
+                    );
                 }
                 (found, _) => found?,
             };

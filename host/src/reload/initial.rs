@@ -60,7 +60,8 @@ pub fn choose(
         let replaced = match active {
             Some(active) => {
                 let flags = Flags::default();
-                let replaced = replace(loader, config, own, active, &*candidate, (sql, now), flags)?;
+                let replaced =
+                    replace(loader, config, own, active, &*candidate, (sql, now), flags)?;
                 for note in &replaced.notes {
                     tracing::warn!(participant = name, %note, "the start replaces what was active");
                 }
@@ -209,7 +210,13 @@ pub(super) fn replace(
             ..refused
         },
     })?;
-    let notes = compared.notes.into_iter().chain(moved).chain(probe.notes.clone());
-    let notes = notes.chain(neighbours::one_way(active, candidate)).collect();
+    let notes = compared
+        .notes
+        .into_iter()
+        .chain(moved)
+        .chain(probe.notes.clone());
+    let notes = notes
+        .chain(neighbours::one_way(active, candidate))
+        .collect();
     Ok(Replaced { kept, notes, probe })
 }

@@ -54,13 +54,24 @@ pub fn rollback(
     let own = config.participants.get(participant);
     let own = own.cloned().unwrap_or_else(ParticipantConfig::default);
     let present = (&sql, now_ms());
-    let Replaced { notes, probe, .. } =
-        initial::replace(&loader, config, &own, (row, &active.build), &*build, present, flags)
-            .map_err(NotApplied::Refused)?;
+    let Replaced { notes, probe, .. } = initial::replace(
+        &loader,
+        config,
+        &own,
+        (row, &active.build),
+        &*build,
+        present,
+        flags,
+    )
+    .map_err(NotApplied::Refused)?;
     let unreadable = usage::unreadable(&sql, row, build.description()).map_err(unusable)?;
     if let Some(reason) = unreadable {
         let digest = Some(build.digest().to_owned());
-        return Err(NotApplied::Refused(Refused::new(Check::Compatibility, vec![reason], digest)));
+        return Err(NotApplied::Refused(Refused::new(
+            Check::Compatibility,
+            vec![reason],
+            digest,
+        )));
     }
     let is_new = active.build.digest != target.build.digest;
     if is_new && !flags.dry_run {
@@ -88,7 +99,10 @@ fn choose(
 ) -> rusqlite::Result<Result<Chosen, NotApplied>> {
     let Some(row) = history::participant(sql, participant)? else {
         let names = history::participants(sql)?.join(", ");
-        return Ok(Err(NotApplied::UnknownParticipant(participant.to_owned(), names)));
+        return Ok(Err(NotApplied::UnknownParticipant(
+            participant.to_owned(),
+            names,
+        )));
     };
     let (mut builds, activations) = (history::builds(sql, row)?, history::activations(sql, row)?);
     let target = back::target(&builds, &activations, participant, digest).cloned();

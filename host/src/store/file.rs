@@ -12,8 +12,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::log_mark::{self, LogMark};
-use super::own_files;
 use super::open_error::{OpenError, cannot_write, explain, explain_mismatch};
+use super::own_files;
 use super::presence::Presence;
 use super::schema;
 

@@ -120,7 +120,10 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         fs::set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
         let refused = directory(place.path()).unwrap_err().to_string();
-        assert!(refused.contains("mode 1777") && refused.contains("saga-data"), "{refused}");
+        assert!(
+            refused.contains("mode 1777") && refused.contains("saga-data"),
+            "{refused}"
+        );
         assert_eq!(mode(place.path()), 0o1777);
     }
 }

@@ -43,7 +43,9 @@ pub fn unbounded(document: &Value) -> Option<String> {
     let mut places = look.all().into_iter();
     let found = places.find_map(|place| look.at(&place));
     match found {
-        None if look.steps >= STEPS => Some("the schema has too many parts to be looked through".into()),
+        None if look.steps >= STEPS => {
+            Some("the schema has too many parts to be looked through".into())
+        }
         found => found,
     }
 }
@@ -76,7 +78,12 @@ impl<'s> Look<'s> {
             place => format!("the schema at `{place}`"),
         };
         match self.count(place) {
-            None => return Some(format!("{} refers to itself for the same value", shown(place))),
+            None => {
+                return Some(format!(
+                    "{} refers to itself for the same value",
+                    shown(place)
+                ));
+            }
             Some(count) if count > MOST => {
                 return Some(format!(
                     "{} looks at each value by more than {MOST} others",
@@ -140,8 +147,14 @@ impl<'s> Look<'s> {
     fn same(&self, place: &str) -> Vec<String> {
         let mut places = self.parts(place, &SAME_ONE, &SAME_LISTS, &SAME_MAPS);
         let reference = self.schema(place).and_then(|schema| schema.get("$ref"));
-        let pointer = reference.and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
-        places.extend(pointer.filter(|text| !text.contains('%')).map(str::to_owned));
+        let pointer = reference
+            .and_then(Value::as_str)
+            .and_then(|text| text.strip_prefix('#'));
+        places.extend(
+            pointer
+                .filter(|text| !text.contains('%'))
+                .map(str::to_owned),
+        );
         places
     }
 
@@ -161,7 +174,10 @@ impl<'s> Look<'s> {
             }
         }
         for name in lists {
-            let listed = schema.get(*name).and_then(Value::as_array).map_or(0, Vec::len);
+            let listed = schema
+                .get(*name)
+                .and_then(Value::as_array)
+                .map_or(0, Vec::len);
             parts.extend((0..listed).map(|number| format!("{place}/{name}/{number}")));
         }
         for name in maps {
@@ -211,7 +227,10 @@ mod tests {
         for (schema, says) in [
             (levels(30), "looks at each value by more than 1000 others"),
             (itself, "`/$defs/t` refers to itself for the same value"),
-            (again, "the schema at `/$defs/t` has `unevaluatedProperties` and contains itself"),
+            (
+                again,
+                "the schema at `/$defs/t` has `unevaluatedProperties` and contains itself",
+            ),
         ] {
             let said = unbounded(&schema).unwrap();
             assert!(said.contains(says), "{said}");

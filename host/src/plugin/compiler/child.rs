@@ -84,7 +84,9 @@ fn compile_input(
 
 /// Compiles in this process.
 pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
-    engine.precompile_component(bytes).map_err(|error| failed(&error))
+    engine
+        .precompile_component(bytes)
+        .map_err(|error| failed(&error))
 }
 
 fn failed(error: &wasmtime::Error) -> CompileError {

@@ -173,9 +173,16 @@ impl OfItsOwn {
     }
 
     /// Waits until it has answered, as long as it may go on.
-    fn watch(&self, process: &mut Process, is_done: &mpsc::Receiver<()>) -> Result<(), CompileError> {
+    fn watch(
+        &self,
+        process: &mut Process,
+        is_done: &mpsc::Receiver<()>,
+    ) -> Result<(), CompileError> {
         let began = Instant::now();
-        let CompileLimits { seconds, memory_bytes } = self.limits;
+        let CompileLimits {
+            seconds,
+            memory_bytes,
+        } = self.limits;
         loop {
             match is_done.recv_timeout(LOOK) {
                 Err(RecvTimeoutError::Timeout) => {}
