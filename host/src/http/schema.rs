@@ -20,7 +20,7 @@ const STEPS: u64 = 50_000;
 const STEPS_OF_BYTE: u64 = 20;
 
 /// Steps that are spent on telling where a body is wrong.
-const TELLING: u64 = 20_000;
+const TELLING: u64 = 10_000;
 
 /// Attempts to match a pattern that needs backtracking.
 const BACKTRACKS: usize = 10_000;

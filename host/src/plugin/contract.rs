@@ -101,14 +101,13 @@ fn lines(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Lines {
         depth: 0,
     };
     for function in FUNCTIONS {
-        let Some(item) = types[rules].exports.get(function) else {
+        let item = types
+            .get(rules)
+            .and_then(|rules| rules.exports.get(function));
+        let Some(ComponentEntityType::Func(id)) = item.map(|item| item.ty) else {
             continue;
         };
-        let ComponentEntityType::Func(id) = item.ty else {
-            walk.add(function, "no function".into());
-            continue;
-        };
-        let ty = &types[id];
+        let Some(ty) = types.get(id) else { continue };
         let names: Vec<_> = ty.params.iter().map(|(name, _)| name.as_str()).collect();
         walk.add(
             function,
@@ -147,8 +146,9 @@ impl Walk<'_> {
         match ty {
             ComponentValType::Primitive(primitive) => self.add(&place, primitive.to_string()),
             ComponentValType::Type(id) => {
-                let types = self.types;
-                self.defined(place, &types[id]);
+                if let Some(ty) = self.types.get(id) {
+                    self.defined(place, ty);
+                }
             }
         }
         self.depth -= 1;

@@ -108,7 +108,8 @@ fn rules(types: TypesRef<'_>, exports: &[String]) -> Result<ComponentInstanceTyp
     let ComponentEntityType::Instance(rules) = item.ty else {
         return Err(format!("exports `{RULES_EXPORT}`, but not as an interface"));
     };
-    let lacks = |function: &&&str| !types[rules].exports.contains_key(**function);
+    let exports = types.get(rules).map(|rules| &rules.exports);
+    let lacks = |function: &&&str| !exports.is_some_and(|exports| exports.contains_key(**function));
     match FUNCTIONS.iter().find(lacks) {
         Some(function) => Err(format!("`{RULES_EXPORT}` lacks the function `{function}`")),
         None => Ok(rules),
