@@ -18,6 +18,7 @@ use crate::http::server;
 use crate::http::service::Serving;
 use crate::http::tls::{CertificateFiles, Tls, Wrong};
 use crate::machine::Machine;
+use crate::panics;
 use crate::pipeline::Active;
 use crate::reload::fit::{self, FitError, Fitted};
 use crate::reload::flags;
@@ -91,7 +92,9 @@ pub(super) async fn prepare_all(
         }
         Ok((loader, prepared))
     };
-    let thread = std::thread::Builder::new().name("start".into());
+    let thread = std::thread::Builder::new()
+        .name("start".into())
+        .stack_size(panics::STACK_BYTES);
     // Whoever waited is gone where it can't be given.
     let started = thread.spawn(move || give.send(work()).is_ok());
     started.map_err(anyhow::Error::from)?;

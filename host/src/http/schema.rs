@@ -60,6 +60,7 @@ impl Schema {
     /// Says what is wrong with the schema.
     pub fn compile(text: &str) -> Result<Self, String> {
         let document = json::parse(text)?;
+        effort::check(&document).map_err(|reason| format!("can't be checked by: {reason}"))?;
         let quick = compiled(&document, Counted::Composite)?;
         Ok(Self {
             document,

@@ -92,13 +92,13 @@ fn invariant_9_a_small_body_takes_no_long_check_whatever_the_schema() {
 #[test]
 fn invariant_9_schemas_that_stand_for_many_others_end_by_their_steps() {
     let mut defs = serde_json::Map::new();
-    for level in 0..24 {
+    for level in 0..14 {
         let next = json!({"$ref": format!("#/$defs/level{}", level + 1)});
         defs.insert(format!("level{level}"), json!({"allOf": [next, next]}));
     }
-    defs.insert("level24".into(), json!({"type": "integer"}));
-    let schema = schema(&json!({"$ref": "#/$defs/level0", "$defs": defs}));
-    let wrong = places(&schema, &json!(1));
+    defs.insert("level14".into(), json!({"type": "integer"}));
+    let schema = schema(&json!({"items": {"$ref": "#/$defs/level0"}, "$defs": defs}));
+    let wrong = places(&schema, &json!([1, 2, 3, 4]));
     assert!(wrong[0].detail.contains("steps to check this"), "{wrong:?}");
 }
 
@@ -113,6 +113,31 @@ fn invariant_9_what_is_looked_at_again_on_each_level_ends_by_its_steps() {
     let body = (0..60).fold(json!({"x": 1}), |inner, _| json!({"c": inner}));
     let wrong = places(&schema, &body);
     assert!(wrong[0].detail.contains("steps to"), "{wrong:?}");
+}
+
+#[test]
+fn invariant_9_no_check_uses_up_the_stack_of_its_thread() {
+    let chain = |length: usize| {
+        let mut defs = serde_json::Map::new();
+        for level in 0..length {
+            let next = json!({"$ref": format!("#/$defs/level{}", level + 1)});
+            defs.insert(
+                format!("level{level}"),
+                json!({"oneOf": [next, {"type": "integer"}]}),
+            );
+        }
+        let inner = json!({"type": ["object", "string"], "properties": {"child": {"$ref": "#/$defs/level0"}}});
+        defs.insert(format!("level{length}"), inner);
+        json!({"$ref": "#/$defs/level0", "$defs": defs}).to_string()
+    };
+    let refused = Schema::compile(&chain(100)).err();
+    assert!(refused.is_some_and(|reason| reason.contains("through more than 32 others")));
+    let schema = Schema::compile(&chain(14)).unwrap();
+    // As deep as a body may be, on a stack as those of the threads that check.
+    let body = (0..126).fold(json!(1.5), |child, _| json!({"child": child}));
+    let thread = std::thread::Builder::new().stack_size(crate::panics::STACK_BYTES);
+    let checked = thread.spawn(move || places(&schema, &body)).unwrap();
+    assert!(!checked.join().unwrap().is_empty());
 }
 
 #[test]

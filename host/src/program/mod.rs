@@ -143,6 +143,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(panics::STACK_BYTES)
         // Work that blocks waits for a thread that is there where no other can be made; where none is, tokio panics. So the
         // first one stays, and as the start blocks, there is one.
         .thread_keep_alive(Duration::MAX)
