@@ -20,6 +20,7 @@ use crate::config::{Config, Token};
 use crate::reload;
 use crate::reload::flags::Flags;
 use crate::reload::report::{NotApplied, Overview, ParticipantOverview};
+use crate::reload::stopped::has_store;
 
 /// Longest wait for an answer that takes no work.
 const LOOK_TIME: Duration = Duration::from_secs(30);
@@ -116,7 +117,9 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             stopped,
         } => {
             let client = match (find(&operation.host, token), &operation.host) {
-                (Err(failure), Host::Data(_)) if failure.code == exit::UNAVAILABLE => {
+                (Err(failure), Host::Data(data))
+                    if failure.code == exit::UNAVAILABLE && has_store(data) =>
+                {
                     return stopped::rollback(
                         stopped,
                         participant,

@@ -93,7 +93,7 @@ pub fn choose(
                 Check::Component,
                 vec![format!(
                     "the host's copy of the active component of {name} can't be used: {reason}; put back the file with \
-                     that digest, or start with --apply to make {path} active"
+                     that digest, start with --apply to make {path} active, or go back with `saga rollback {name}`"
                 )],
                 Some(build.digest.clone()),
             ));

@@ -3,6 +3,7 @@
 //! The store has its host's lock meanwhile. The checks are those of a rollback on a host that runs, as far as the active generation
 //! can be loaded; where it can't, what is gone back to has to read what is stored.
 
+use std::path::Path;
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -19,6 +20,13 @@ use crate::config::{Config, ParticipantConfig};
 use crate::store::history::{self, PastBuild};
 use crate::store::{StoreFile, look};
 
+/// Whether a data directory has a store on which to go back.
+#[must_use]
+pub fn has_store(data: &Path) -> bool {
+    // A store of an older schema is an error here, and brought up by opening it.
+    !matches!(look(data), Ok(None))
+}
+
 /// Makes an earlier generation of a participant the one with which the host starts: the one of this digest (or the beginning of
 /// one), or else the one that the active one replaced.
 ///
@@ -32,10 +40,6 @@ pub fn rollback(
 ) -> Result<Applied, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
     let data = config.data_dir.display();
-    // A store of an older schema is an error here, and brought up by opening it.
-    if matches!(look(&config.data_dir), Ok(None)) {
-        return Err(failed(format!("{data}: there is no store")));
-    }
     let file = StoreFile::open(&config.data_dir).map_err(|error| failed(error.to_string()))?;
     let unusable = |error: rusqlite::Error| NotApplied::Failed(format!("{data}: {error}"));
     let mut sql = file.writing().map_err(unusable)?;
