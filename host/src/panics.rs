@@ -6,6 +6,10 @@
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
+/// Stack of threads that check foreign values: the validator goes down into them (see `saga_core::schema::effort`), and a stack that
+/// is used up ends the process.
+pub const STACK_BYTES: usize = 4 << 20;
+
 thread_local! {
     /// Whether a panic of this thread is caught.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };

@@ -25,8 +25,7 @@ use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
 use self::observe::Observer;
-use self::prepare::{Prepared, activate, prepare};
-use self::room::Room;
+use self::prepare::{Prepared, activate};
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, Exposition};
 use crate::config::Config;
@@ -169,26 +168,17 @@ pub async fn start(
         Rules::Components => Some(Loader::new(config, machine.clone())?),
         Rules::CompiledIn(_) => None,
     };
-    let mut builds = match rules {
+    let builds = match rules {
         Rules::Components => Vec::new(),
         Rules::CompiledIn(load) => load(config)?,
     };
-    let mut prepared = Vec::new();
-    let mut room = Room::new(config, loader.as_ref(), &machine);
-    for (name, own) in &config.participants {
-        let compiled_in = (builds
-            .iter()
-            .position(|build| build.description().name == *name))
-        .map(|place| builds.swap_remove(place));
-        let initial = (loader.as_ref(), compiled_in);
-        prepared.push(prepare(
-            config,
-            (&store, transport.as_ref(), &mut room),
-            initial,
-            name,
-            own,
-        )?);
-    }
+    let around = prepare::Around {
+        config: config.clone(),
+        store: store.clone(),
+        transport: transport.clone(),
+        machine: machine.clone(),
+    };
+    let (loader, prepared) = prepare::prepare_all(around, loader, builds).await?;
     fit::check_together(
         (prepared.iter()).map(|participant| (&*participant.name, &*participant.fitted.sources)),
     )

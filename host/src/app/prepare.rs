@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use saga_core::rules::Rules;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::StartError;
 use super::room::Room;
@@ -15,6 +17,8 @@ use crate::generation::{Build, Generation};
 use crate::http::server;
 use crate::http::service::Serving;
 use crate::http::tls::{CertificateFiles, Tls, Wrong};
+use crate::machine::Machine;
+use crate::panics;
 use crate::pipeline::Active;
 use crate::reload::fit::{self, FitError, Fitted};
 use crate::reload::flags;
@@ -46,10 +50,61 @@ pub(super) struct Prepared {
     pub(super) base_path: String,
 }
 
+/// What participants are prepared for.
+pub(super) struct Around {
+    pub(super) config: Config,
+    pub(super) store: Arc<Store>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) machine: Machine,
+}
+
+/// Prepares all participants, those whose rules are compiled in with theirs; gives the loader back.
+///
+/// It is done on a thread of its own: components are compiled, described and instantiated, which takes time and runs their code,
+/// and no thread of the runtime may wait for either. Who waits for this can be interrupted by a signal.
+pub(super) async fn prepare_all(
+    around: Around,
+    loader: Option<Loader>,
+    mut builds: Vec<Arc<dyn Build>>,
+) -> Result<(Option<Loader>, Vec<Prepared>), StartError> {
+    let (give, take) = oneshot::channel();
+    let runtime = Handle::current();
+    let work = move || {
+        let Around {
+            config,
+            store,
+            transport,
+            machine,
+        } = &around;
+        let mut room = Room::new(config, loader.as_ref(), machine);
+        let mut prepared = Vec::new();
+        for (name, own) in &config.participants {
+            let compiled_in = (builds.iter())
+                .position(|build| build.description().name == *name)
+                .map(|place| builds.swap_remove(place));
+            prepared.push(prepare(
+                config,
+                (store, transport.as_ref(), &mut room, &runtime),
+                (loader.as_ref(), compiled_in),
+                name,
+                own,
+            )?);
+        }
+        Ok((loader, prepared))
+    };
+    let thread = std::thread::Builder::new()
+        .name("start".into())
+        .stack_size(panics::STACK_BYTES);
+    // Whoever waited is gone where it can't be given.
+    let started = thread.spawn(move || give.send(work()).is_ok());
+    started.map_err(anyhow::Error::from)?;
+    (take.await).unwrap_or_else(|error| Err(StartError::Other(error.into())))
+}
+
 /// Chooses what a participant starts with, fits it into its surroundings, and takes its address.
-pub(super) fn prepare(
+fn prepare(
     config: &Config,
-    (store, transport, room): (&Store, &dyn Transport, &mut Room<'_>),
+    (store, transport, room, runtime): (&Store, &dyn Transport, &mut Room<'_>, &Handle),
     (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn Build>>),
     name: &str,
     own: &ParticipantConfig,
@@ -71,12 +126,9 @@ pub(super) fn prepare(
         (None, Some(loader)) => {
             let reader = store.reader().map_err(anyhow::Error::from)?;
             let before = active.as_ref().map(|build| (row, build));
-            // Rules that say why they break say it through tokio, which must not be waited for within tokio.
-            let initial = tokio::task::block_in_place(|| {
-                // What was used is not out of use by a clock that leapt.
-                let present = (reader.connection(), store.trusted_now());
-                initial::choose(loader, config, name, own, before, present)
-            });
+            // What was used is not out of use by a clock that leapt.
+            let present = (reader.connection(), store.trusted_now());
+            let initial = initial::choose(loader, config, name, own, before, present);
             initial.map_err(|refused| match room.is_wanting(name) {
                 Some(reason) => StartError::Machine(reason),
                 None => {
@@ -111,7 +163,11 @@ pub(super) fn prepare(
     }
     let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
     let address = own.listen.unwrap_or(loopback);
-    let listener = server::bind(name, address).map_err(StartError::Listen)?;
+    let listener = {
+        // Sockets belong to the runtime.
+        let _entered = runtime.enter();
+        server::bind(name, address).map_err(StartError::Listen)?
+    };
     let tls = own.tls.as_ref().or(config.http.tls.as_ref());
     let tls = tls.map(read_certificate).transpose()?;
     let base_path = own.base_path.clone();

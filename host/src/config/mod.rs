@@ -30,7 +30,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::tls::CertificateFiles;
-use crate::plugin::GuestLimits;
+use crate::plugin::{CompileLimits, GuestLimits};
 use crate::store::{ParkedLimits, StoreSettings};
 use crate::transport::kafka::KafkaSettings;
 pub use http::HttpSettings;
@@ -64,6 +64,8 @@ pub struct Config {
     pub turn: TurnLimits,
     /// Bounds of a guest.
     pub guest: GuestLimits,
+    /// What compiling a component may take. It is done in a process of its own, which is ended beyond that.
+    pub compile: CompileLimits,
     /// Further attempts at a record or a timer that the rules want to be given later, or on which they took too long. Meanwhile
     /// records and timers of its aggregate wait in their order, and commands are let through.
     pub retry: RetryPolicy,
@@ -255,6 +257,7 @@ fn read(reader: &mut Reader) -> Config {
         },
         turn: read_turn(reader),
         guest: read_guest(reader),
+        compile: read_compile(reader),
         retry,
         parked: read_parked(reader),
         kafka: kafka::read_kafka(reader),
@@ -324,6 +327,18 @@ fn read_guest(reader: &mut Reader) -> GuestLimits {
             &["guest", "answer_bytes"],
             default.answer_bytes,
             in_range(1 << 10, 1 << 30),
+        ),
+    }
+}
+
+fn read_compile(reader: &mut Reader) -> CompileLimits {
+    let default = CompileLimits::default();
+    CompileLimits {
+        seconds: reader.get(&["compile", "seconds"], default.seconds, in_range(1, 3_600)),
+        memory_bytes: reader.get(
+            &["compile", "memory_bytes"],
+            default.memory_bytes,
+            in_range(64 << 20, 1 << 40),
         ),
     }
 }

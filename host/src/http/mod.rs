@@ -16,7 +16,8 @@
 //! - [`cors`]: pages of other origins
 //! - [`listing`]: one page of a list; [`paging`]: which page a client asks for
 //! - [`routes`]: the routes of a participant, from its description
-//! - [`schema`]: bodies checked against the description's schemas before a turn is spent
+//! - [`schema`]: bodies checked against the description's schemas before a turn is spent; `steps`: how much work that may be;
+//!   `heavy`: where large ones are
 //! - [`problem`]: what is wrong, as RFC 9457 problem details
 //!
 //! Must not know: SQL, Kafka, components, or any participant by name.
@@ -27,6 +28,7 @@ pub mod conditional;
 mod connection;
 pub mod cors;
 pub mod events;
+mod heavy;
 mod idempotency;
 pub mod listing;
 pub mod paging;
@@ -38,5 +40,6 @@ pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod service;
+mod steps;
 pub mod tls;
 pub mod waiting;

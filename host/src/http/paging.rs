@@ -18,7 +18,6 @@ use super::problem::Problem;
 use super::routes::percent_decode;
 use super::schema::Schema;
 use crate::api::problems::{Kind, percent_encode};
-use crate::panics;
 
 /// Items on a page, where the client does not say how many and as many are allowed.
 const PAGE_ITEMS: usize = 50;
@@ -157,11 +156,12 @@ impl ListingRoute {
             .kind
             .read(value)
             .map_err(|reason| bad_query(name, reason))?;
-        // What checks the value is a library, and the value comes from a stranger.
-        let checked = panics::caught(|| filter.schema.check(&read.to_json()));
-        let checked = checked.ok_or_else(|| bad_query(name, "could not be checked"))?;
-        if let Err(wrong) = checked {
-            let reasons: Vec<_> = wrong.into_iter().map(|place| place.detail).collect();
+        if let Err(wrong) = filter.schema.check(&read.to_json(), value.len()) {
+            let reasons: Vec<_> = wrong
+                .places()
+                .into_iter()
+                .map(|place| place.detail)
+                .collect();
             let reason = match &filter.choices {
                 Some(choices) => format!("is none of: {choices}"),
                 None => format!("is wrong: {}", reasons.join("; ")),

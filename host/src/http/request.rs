@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::answer::read_body;
 use super::problem::{Place, Problem, try_later};
 use super::routes::Route;
+use super::schema::Wrong;
 use crate::api::problems::Kind;
-use crate::panics;
 
 /// Longest time that a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -75,15 +75,15 @@ pub(super) fn checked(route: &Route, text: &str, bodies: Bodies) -> Result<Value
     if !bodies.are_checked {
         return Ok(value);
     }
-    // What checks the body is a library, and the body comes from a stranger.
-    let checked = panics::caught(|| schema.check(&value)).ok_or_else(|| {
-        let detail = "the body could not be checked";
-        Problem::new(Kind::CheckFailed, detail)
-    })?;
-    checked.map_err(|places| {
-        let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
-        Problem::new(Kind::InvalidBody, detail).with_errors(places)
-    })?;
+    schema
+        .check(&value, text.len())
+        .map_err(|wrong| match wrong {
+            Wrong::Places(places) => {
+                let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
+                Problem::new(Kind::InvalidBody, detail).with_errors(places)
+            }
+            Wrong::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
+        })?;
     Ok(value)
 }
 

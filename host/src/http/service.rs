@@ -19,6 +19,7 @@ use super::answer::{
 use super::conditional;
 use super::cors::Cors;
 use super::events;
+use super::heavy::Heavy;
 use super::idempotency::{replayed, replied_before};
 use super::listing::Lists;
 use super::prefer::{self, Waited};
@@ -51,6 +52,7 @@ pub struct Service {
     cors: Cors,
     requests: Requests,
     lists: Lists,
+    heavy: Heavy,
 }
 
 /// Routes and documents, and the generation whose they are.
@@ -130,6 +132,7 @@ impl Service {
             cors,
             requests,
             lists,
+            heavy: Heavy::new(),
         }
     }
 
@@ -217,8 +220,12 @@ impl Service {
             replayed(&mut again);
             return Ok(Some(again));
         }
-        let value = checked(route, &text, self.bodies)?;
-        let key = key(route, &parameters, &value, self.participant.limits())?;
+        let limits = self.participant.limits();
+        let keyed = || {
+            let value = checked(route, &text, self.bodies)?;
+            key(route, &parameters, &value, limits)
+        };
+        let key = self.heavy.with(text.len(), keyed).await?;
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {

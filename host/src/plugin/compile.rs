@@ -1,6 +1,6 @@
 //! From bytes to compiled code, once per digest.
 //!
-//! Compiling takes 100 ms, reading compiled code back takes less than one. The cache is a directory
+//! Compiling takes 100 ms and a process of its own ([`super::compiler`]), reading compiled code back takes less than one. The cache is a directory
 //! with one file per digest and engine settings, written whole or not at all. Compiled code is machine code, which nobody
 //! can check: it is taken only with the proof that this host made it from this component ([`super::artefact`]), under a key that lies beside
 //! the cache, and where nobody else can write to it. What can't be taken is made anew: the cache is
@@ -16,7 +16,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::artefact::{self, KEY_BYTES, Key, Origin};
+use super::compiler::{CompileError, Compiler};
 use super::private::{self, Secret};
+use crate::machine;
 
 /// Largest file that is taken for compiled code, in bytes: some times what a component may have.
 const CODE_BYTES: u64 = 2 << 30;
@@ -33,7 +35,10 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Compiled code on disk; clones are the same.
 #[derive(Clone)]
-pub struct CodeCache(Option<Arc<OnDisk>>);
+pub struct CodeCache {
+    disk: Option<Arc<OnDisk>>,
+    compiler: Compiler,
+}
 
 struct OnDisk {
     directory: PathBuf,
@@ -49,37 +54,50 @@ impl CodeCache {
     /// the store's file may be read by others.
     #[must_use]
     pub fn new(data: &Path) -> Self {
-        Self(Some(Arc::new(OnDisk {
+        let disk = Arc::new(OnDisk {
             directory: data.join("code"),
             key_file: data.join("code.key"),
             key: OnceLock::new(),
-        })))
+        });
+        Self {
+            disk: Some(disk),
+            compiler: Compiler::here(),
+        }
     }
 
     /// Caches nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self(None)
+        Self {
+            disk: None,
+            compiler: Compiler::here(),
+        }
+    }
+
+    /// The same, with what is not there compiled by this compiler.
+    #[must_use]
+    pub fn compiled_by(self, compiler: Compiler) -> Self {
+        Self { compiler, ..self }
     }
 
     /// The compiled component of these bytes, from the cache where it is there.
     ///
     /// # Errors
-    /// When the bytes are no component that this engine can compile.
+    /// When the bytes are no component that this engine can compile, or that may be compiled.
     pub fn compile(
         &self,
         engine: &Engine,
         bytes: &[u8],
         digest: &str,
-    ) -> wasmtime::Result<Component> {
-        let Some(cache) = &self.0 else {
-            return Component::new(engine, bytes);
+    ) -> Result<Component, CompileError> {
+        let Some(cache) = &self.disk else {
+            return self.anew(engine, bytes).map(|(component, _)| component);
         };
         let key = match cache.key() {
             Ok(key) => key,
             Err(reason) => {
                 tracing::warn!(%reason, "compiled code is not cached; each start compiles again");
-                return Component::new(engine, bytes);
+                return self.anew(engine, bytes).map(|(component, _)| component);
             }
         };
         let origin = Origin {
@@ -94,16 +112,28 @@ impl CodeCache {
                 tracing::warn!(path = %path.display(), %reason, "cached code is not used, but compiled anew");
             }
         }
-        let component = Component::new(engine, bytes)?;
-        if let Err(error) = write(key, origin, &path, &component) {
+        let (component, code) = self.anew(engine, bytes)?;
+        if let Err(error) = write(key, origin, &path, &code) {
             tracing::warn!(path = %path.display(), %error, "compiled code was not cached; the next start compiles again");
         }
         Ok(component)
     }
 
+    /// Compiles; gives the code too.
+    fn anew(&self, engine: &Engine, bytes: &[u8]) -> Result<(Component, Vec<u8>), CompileError> {
+        let code = self.compiler.code(engine, bytes)?;
+        let component = deserialize(engine, &code).map_err(|error| {
+            match error.chain().find_map(machine::lack_in) {
+                Some(lack) => CompileError::Machine(lack),
+                None => CompileError::Invalid(format!("{error:#}")),
+            }
+        })?;
+        Ok((component, code))
+    }
+
     /// Removes what is cached of this digest, for whatever engine.
     pub fn forget(&self, digest: &str) {
-        let files = (self.0.as_ref()).map(|cache| fs::read_dir(&cache.directory));
+        let files = (self.disk.as_ref()).map(|cache| fs::read_dir(&cache.directory));
         let prefix = format!("{digest}-");
         for file in files.into_iter().flatten().flatten().flatten() {
             if file.file_name().to_string_lossy().starts_with(&prefix) {
@@ -180,13 +210,9 @@ fn engine_hash(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-fn write(key: &Key, origin: Origin<'_>, path: &Path, component: &Component) -> anyhow::Result<()> {
-    let code = component
-        .serialize()
-        .map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    let head = artefact::head(key, origin, &code);
-    private::write(path, &[&head, &code])?;
-    Ok(())
+fn write(key: &Key, origin: Origin<'_>, path: &Path, code: &[u8]) -> std::io::Result<()> {
+    let head = artefact::head(key, origin, code);
+    private::write(path, &[&head, code])
 }
 
 /// Reads compiled code back; none where there is none.
@@ -210,8 +236,9 @@ fn read(
     reason = "wasmtime can't check compiled code; see the safety comment"
 )]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the code must come from `Component::serialize`. Its proof, under a key that only the host's own user can read,
-    // says that it does, from which component and by an engine of which version and settings.
+    // SAFETY: the code must come from `Engine::precompile_component`. It comes from this program, through a pipe, or with a proof
+    // under a key that only the host's own user can read, which says that it does, from which component and by an engine of which
+    // version and settings.
     unsafe { Component::deserialize(engine, code) }
 }
 

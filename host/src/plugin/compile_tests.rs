@@ -40,7 +40,7 @@ impl Cache {
             digest,
             engine: engine_hash(engine),
         };
-        let on_disk = cache.0.unwrap();
+        let on_disk = cache.disk.unwrap();
         let path = on_disk.path(origin);
         let found = on_disk
             .key()

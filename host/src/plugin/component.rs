@@ -1,7 +1,7 @@
 //! A loaded component: its digest, what it says of itself, and where its instances come from.
 //!
-//! Loading is the whole way from bytes to something that can be called: compile (cached), check the
-//! world, link, describe, check the description. What fails says which step and why.
+//! Loading is the whole way from bytes to something that can be called: check the
+//! world, compile (cached), link, describe, check the description. What fails says which step and why.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -11,13 +11,13 @@ use saga_core::rules::{Fault, Rules};
 
 use super::bindings::ParticipantPre;
 use super::compile::CodeCache;
+use super::compiler::CompileError;
 use super::engine::Runtime;
 use super::instance::Instance;
 use super::overflow;
 use super::sandbox::Sandbox;
-use super::world;
+use super::world::{self, Misfit};
 use crate::generation::Build;
-use crate::machine;
 
 /// Largest file that is taken for a component, in bytes. Components of interpreted languages are
 /// about 20 MB.
@@ -58,6 +58,20 @@ pub enum LoadError {
         origin: String,
         /// Which export is missing or differs, or which import is not granted.
         reason: String,
+    },
+    /// Compiling it takes more than it may.
+    #[error("component {origin}: {reason}")]
+    TooMuch {
+        /// Where it is from: a file, mostly.
+        origin: String,
+        /// What it takes, and which setting is in the way.
+        reason: String,
+    },
+    /// The host is to end.
+    #[error("component {origin}: is not compiled any more, for the host ends")]
+    Stopped {
+        /// Where it is from: a file, mostly.
+        origin: String,
     },
     /// The machine had no room for it.
     #[error("component {origin}: the machine lacks {lack}")]
@@ -121,29 +135,36 @@ impl Component {
                 reason,
             });
         }
-        let component =
-            cache
-                .compile(runtime.engine(), bytes, digest)
-                .map_err(|error| match error.chain().find_map(machine::lack_in) {
-                    Some(lack) => {
-                        runtime.machine().lacks(&lack);
-                        LoadError::Machine {
-                            origin: origin(),
-                            lack,
-                        }
-                    }
-                    None => LoadError::NotAComponent {
-                        origin: origin(),
-                        reason: format!("does not compile: {error:#}"),
-                    },
-                })?;
         let wrong_world = |reason| LoadError::WrongWorld {
             origin: origin(),
             reason,
         };
-        if let Some(reason) = world::mismatch(runtime.engine(), &component) {
-            return Err(wrong_world(reason));
-        }
+        let not_a_component = |reason| LoadError::NotAComponent {
+            origin: origin(),
+            reason: format!("does not compile: {reason}"),
+        };
+        let compiled = cache.compile(runtime.engine(), bytes, digest);
+        let component = compiled.map_err(|error| match error {
+            CompileError::World(reason) => wrong_world(reason),
+            CompileError::Invalid(reason) => not_a_component(reason),
+            CompileError::TooMuch(reason) => LoadError::TooMuch {
+                origin: origin(),
+                reason,
+            },
+            CompileError::Machine(lack) => {
+                runtime.machine().lacks(&lack);
+                LoadError::Machine {
+                    origin: origin(),
+                    lack,
+                }
+            }
+            CompileError::Stopped => LoadError::Stopped { origin: origin() },
+        })?;
+        // Code in the cache may have been compiled by a host of another contract.
+        world::check(bytes).map_err(|misfit| match misfit {
+            Misfit::Invalid(reason) => not_a_component(reason),
+            Misfit::World(reason) => wrong_world(reason),
+        })?;
         let pre = runtime
             .linker()
             .instantiate_pre(&component)

@@ -57,6 +57,24 @@ pub struct Runtime {
     _ticker: Arc<Ticker>,
 }
 
+/// The engine, for instances that have so much memory and reserve so much address space. All that its code depends on is
+/// here.
+pub(super) fn engine(
+    memory_bytes: usize,
+    reservation: Reservation,
+) -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = wasmtime::Config::new();
+    config
+        .wasm_component_model(true)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .wasm_relaxed_simd(false)
+        .max_wasm_stack(GUEST_STACK_BYTES);
+    reservation.configure(&mut config, memory_bytes);
+    wasmtime::Engine::new(&config)
+}
+
 impl Runtime {
     /// Makes the engine and starts its ticker. Instances reserve as much address space as makes them fast.
     ///
@@ -75,16 +93,7 @@ impl Runtime {
         reservation: Reservation,
         machine: Machine,
     ) -> wasmtime::Result<Self> {
-        let mut config = wasmtime::Config::new();
-        config
-            .wasm_component_model(true)
-            .consume_fuel(true)
-            .epoch_interruption(true)
-            .cranelift_nan_canonicalization(true)
-            .wasm_relaxed_simd(false)
-            .max_wasm_stack(GUEST_STACK_BYTES);
-        reservation.configure(&mut config, limits.memory_bytes);
-        let engine = wasmtime::Engine::new(&config)?;
+        let engine = engine(limits.memory_bytes, reservation)?;
         let linker = Arc::new(sandbox::linker(&engine)?);
         let ticker = Arc::new(Ticker::start(&engine)?);
         Ok(Self {

@@ -8,13 +8,14 @@
 //! - `last_words`: what a guest says when it breaks
 //! - [`compile`]: bytes → compiled code, cached by digest; `artefact`: with the proof of what it was made from;
 //!   `private`: in files that only the host's own user can write
+//! - [`compiler`]: compiling, in a process of its own and within limits
 //! - [`component`]: a loaded component: digest, description, instances
 //! - [`instance`]: one instance, which implements [`saga_core::rules::Rules`]
 //! - [`bindings`]: the generated types and their way to and from the core's
 //! - `overflow`: whether its arithmetic is checked
 //! - [`reservation`]: how much address space an instance reserves
 //! - [`priority`]: work that gives way to the turns
-//! - [`world`]: why a component does not fit, in words of the WIT
+//! - [`world`]: why a component does not fit, in words of the WIT; `contract`: the types of the contract
 //!
 //! Must not know: Kafka, SQL, HTTP, threads of the pipeline. Invariants 7 (a component sees only
 //! its input), 8 (a fault costs one turn) and 9 (guests are bounded) live here.
@@ -22,7 +23,9 @@
 mod artefact;
 pub mod bindings;
 pub mod compile;
+pub mod compiler;
 pub mod component;
+mod contract;
 pub mod engine;
 mod fault;
 pub mod instance;
@@ -35,6 +38,7 @@ pub mod sandbox;
 pub mod world;
 
 pub use compile::CodeCache;
+pub use compiler::{CompileLimits, Compiler};
 pub use component::{Component, LoadError};
 pub use engine::{GuestLimits, Runtime};
 pub use reservation::Reservation;

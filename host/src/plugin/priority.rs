@@ -23,6 +23,7 @@ impl LowPriority {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pool = ThreadPoolBuilder::new()
             .num_threads((cores / 2).max(1))
+            .stack_size(panics::STACK_BYTES)
             .thread_name(|number| format!("reload-{number}"))
             .start_handler(|_| {
                 panics::are_caught_here();

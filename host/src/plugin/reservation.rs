@@ -39,6 +39,21 @@ impl Reservation {
         }
     }
 
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Small => "small",
+        }
+    }
+
+    /// What this is the word for.
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        [Self::Whole, Self::Small]
+            .into_iter()
+            .find(|reservation| reservation.word() == word)
+    }
+
     /// Address space of one instance whose limit of memory is this, in bytes.
     #[must_use]
     pub fn bytes(self, memory_bytes: usize) -> u64 {

@@ -1,16 +1,20 @@
-//! Why a component does not fit, in words of the WIT.
+//! Why a component does not fit, in words of the WIT, told from its bytes before any of its code is compiled.
 //!
-//! wasmtime would refuse it too, but in words of its own type checker. This file looks first and
-//! says what an author can act on.
+//! wasmtime would refuse it too, but after compiling it, and in words of its own type checker. This file looks first
+//! and says what an author can act on. It reads types only: the bodies of functions are passed over.
 
-use wasmtime::Engine;
-use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
+use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
+use wasmparser::types::{Types, TypesRef};
+use wasmparser::{Parser, Payload, ValidPayload, Validator};
 
 use super::bindings::RULES_EXPORT;
+use super::contract;
 
 /// Functions that the rules interface must have.
-const FUNCTIONS: [&str; 3] = ["describe", "handle", "migrate"];
+pub(super) const FUNCTIONS: [&str; 3] = ["describe", "handle", "migrate"];
+
+/// The interface of the rules, whatever its version.
+const RULES: &str = "saga:participant/rules@";
 
 /// What may be imported: the contract's own types, which hold no function, and the interfaces of WASI
 /// that the standard library imports and that the sandbox answers with nothing.
@@ -36,37 +40,133 @@ pub fn not_a_component(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Says in which way the component differs from the world, when it does.
-#[must_use]
-pub fn mismatch(engine: &Engine, component: &Component) -> Option<String> {
-    let ty = component.component_type();
-    for (name, _) in ty.imports(engine) {
-        if !GRANTED.iter().any(|granted| name.starts_with(granted)) {
-            return Some(format!(
-                "imports `{name}`, which rules are not granted: take out what needs it"
-            ));
+/// Why a component does not fit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// It is damaged.
+    Invalid(String),
+    /// It is of another world, or of another contract.
+    World(String),
+}
+
+/// What a component takes and gives.
+struct Surface {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    types: Types,
+}
+
+/// Checks that a component imports no more than is granted, and exports the rules of this host's contract.
+///
+/// # Errors
+/// In which way it does not fit.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Misfit> {
+    let surface = read(bytes).map_err(Misfit::Invalid)?;
+    let granted = |name: &&String| !GRANTED.iter().any(|granted| name.starts_with(granted));
+    if let Some(name) = surface.imports.iter().find(granted) {
+        return Err(Misfit::World(format!(
+            "imports `{name}`, which rules are not granted: take out what needs it"
+        )));
+    }
+    let types = surface.types.as_ref();
+    let rules = rules(types, &surface.exports).map_err(Misfit::World)?;
+    match contract::difference(types, rules) {
+        None => Ok(()),
+        Some(difference) => Err(Misfit::World(format!(
+            "was built for another state of the contract `{RULES_EXPORT}` than the one that this host takes: {difference}; \
+             build it again with the saga-sdk of this host ({})",
+            env!("CARGO_PKG_VERSION")
+        ))),
+    }
+}
+
+/// The contract for which a component was built, a line for each type; for the test that compares it with the WIT.
+///
+/// # Errors
+/// Why it has none.
+pub fn contract_of(bytes: &[u8]) -> Result<String, String> {
+    let surface = read(bytes)?;
+    let types = surface.types.as_ref();
+    rules(types, &surface.exports).map(|rules| contract::text(types, rules))
+}
+
+fn rules(types: TypesRef<'_>, exports: &[String]) -> Result<ComponentInstanceTypeId, String> {
+    let Some(item) = types.component_item_for_export(RULES_EXPORT) else {
+        let other = exports.iter().find(|name| name.starts_with(RULES));
+        return Err(match other {
+            Some(other) => format!(
+                "was built for the contract `{other}`, and this host takes `{RULES_EXPORT}`: build it again with the \
+                 saga-sdk of this host ({})",
+                env!("CARGO_PKG_VERSION")
+            ),
+            None => format!(
+                "does not export `{RULES_EXPORT}` (it exports {})",
+                listed(exports)
+            ),
+        });
+    };
+    let ComponentEntityType::Instance(rules) = item.ty else {
+        return Err(format!("exports `{RULES_EXPORT}`, but not as an interface"));
+    };
+    let exports = types.get(rules).map(|rules| &rules.exports);
+    let lacks = |function: &&&str| !exports.is_some_and(|exports| exports.contains_key(**function));
+    match FUNCTIONS.iter().find(lacks) {
+        Some(function) => Err(format!("`{RULES_EXPORT}` lacks the function `{function}`")),
+        None => Ok(rules),
+    }
+}
+
+/// Names in a list that is not longer than anybody reads.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 8;
+    if names.is_empty() {
+        return "nothing".into();
+    }
+    let quoted: Vec<_> = names
+        .iter()
+        .take(MOST)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match names.len().saturating_sub(MOST) {
+        0 => quoted.join(", "),
+        more => format!("{} and {more} more", quoted.join(", ")),
+    }
+}
+
+/// Reads a component's types.
+fn read(bytes: &[u8]) -> Result<Surface, String> {
+    let mut validator = Validator::new();
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_usize;
+    let mut types = None;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| error.to_string())?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section.clone() {
+                    let import = import.map_err(|error| error.to_string())?;
+                    imports.push(import.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section.clone() {
+                    let export = export.map_err(|error| error.to_string())?;
+                    exports.push(export.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        let valid = validator.payload(&payload);
+        // The last one is that of the component itself.
+        if let ValidPayload::End(found) = valid.map_err(|error| error.to_string())? {
+            types = Some(found);
         }
     }
-    let rules = ty.exports(engine).find(|(name, _)| *name == RULES_EXPORT);
-    let Some((_, item)) = rules else {
-        let exports: Vec<_> = ty
-            .exports(engine)
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
-        let has = if exports.is_empty() {
-            "nothing".to_owned()
-        } else {
-            exports.join(", ")
-        };
-        return Some(format!(
-            "does not export `{RULES_EXPORT}` (it exports {has})"
-        ));
-    };
-    let ComponentItem::ComponentInstance(interface) = item.ty else {
-        return Some(format!("exports `{RULES_EXPORT}`, but not as an interface"));
-    };
-    FUNCTIONS
-        .iter()
-        .find(|function| interface.get_export(engine, function).is_none())
-        .map(|function| format!("`{RULES_EXPORT}` lacks the function `{function}`"))
+    Ok(Surface {
+        imports,
+        exports,
+        types: types.ok_or("it ends before its end")?,
+    })
 }

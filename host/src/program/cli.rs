@@ -110,8 +110,11 @@ Examples:
     },
     /// Go back to a generation that was active before
     #[command(after_help = "\
+Where no host runs, the host starts with that generation: the way back from one with which it does not start.
+
 Examples:
   saga rollback order
+  saga rollback order --data /var/lib/saga-order --config saga.toml
   saga rollback order --dry-run
   saga rollback order 3f9c21")]
     Rollback {
@@ -126,6 +129,9 @@ Examples:
         /// Do all checks, print what they show, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Settings file (TOML), for a host that is stopped
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         #[command(flatten)]
         target: Target,
     },
@@ -335,12 +341,18 @@ impl Cli {
                 digest,
                 allowed,
                 dry_run,
+                config,
                 target,
-            } => target.operation(Ask::Rollback {
-                participant,
-                digest,
-                flags: allowed.flags(dry_run),
-            }),
+            } => {
+                let mut config = load(config.as_deref(), Vec::new())?;
+                config.data_dir.clone_from(&target.data);
+                target.operation(Ask::Rollback {
+                    participant,
+                    digest,
+                    flags: allowed.flags(dry_run),
+                    stopped: config.into(),
+                })
+            }
             Command::Generations {
                 participant,
                 target,

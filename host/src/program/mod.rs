@@ -12,7 +12,7 @@
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
-//! - [`seek`]: the command that chooses where a host that is stopped reads on
+//! - [`seek`]: the command that chooses where a host that is stopped reads on; [`stopped`]: its rollback
 //! - [`verify`]: the command that checks a component offline; [`tried`]: what it was tried on
 //! - [`backup`]: the command that copies a data directory
 
@@ -27,6 +27,7 @@ mod reply;
 mod seek;
 mod service;
 mod signals;
+mod stopped;
 mod table;
 mod terminal;
 mod tried;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use rustix::fs::Mode;
 
 use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
@@ -45,6 +47,7 @@ use crate::config::Config;
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::panics;
+use crate::plugin::compiler::child;
 use crate::store::Store;
 
 /// How long a host whose store is gone still says so to who asks, before it ends.
@@ -53,6 +56,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Runs the program to its end.
 #[must_use]
 pub fn main(rules: Rules) -> ExitCode {
+    // What the host keeps says everything about its aggregates: no file of it is for other users, whatever the umask was.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    if let Some(arguments) = as_compiler() {
+        return child::run(&arguments);
+    }
     let arguments = match cli::Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -94,6 +102,16 @@ pub fn main(rules: Rules) -> ExitCode {
     }
 }
 
+/// The arguments of a compiler, where a host has started this program as one.
+fn as_compiler() -> Option<Vec<String>> {
+    let mut arguments = std::env::args_os().skip(1);
+    (arguments.next()? == child::COMMAND).then(|| {
+        arguments
+            .map(|one| one.to_string_lossy().into_owned())
+            .collect()
+    })
+}
+
 fn print_config(config: &Config, json: bool) -> ExitCode {
     let printed = if json {
         serde_json::to_string(config)
@@ -125,6 +143,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(panics::STACK_BYTES)
         // Work that blocks waits for a thread that is there where no other can be made; where none is, tokio panics. So the
         // first one stays, and as the start blocks, there is one.
         .thread_keep_alive(Duration::MAX)

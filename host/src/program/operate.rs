@@ -15,11 +15,12 @@ use serde_json::json;
 use super::client::{Client, NoAnswer};
 use super::reply::{Failure, printable, ready, shown, understand};
 use super::terminal::Progress;
-use super::{admin_file, complain, exit, say, table};
-use crate::config::Token;
+use super::{admin_file, complain, exit, say, stopped, table};
+use crate::config::{Config, Token};
 use crate::reload;
 use crate::reload::flags::Flags;
 use crate::reload::report::{NotApplied, Overview, ParticipantOverview};
+use crate::reload::stopped::has_store;
 
 /// Longest wait for an answer that takes no work.
 const LOOK_TIME: Duration = Duration::from_secs(30);
@@ -54,6 +55,8 @@ pub(crate) enum Ask {
         participant: String,
         digest: Option<String>,
         flags: Flags,
+        /// The settings of the host, for where none runs.
+        stopped: Box<Config>,
     },
     Generations {
         participant: Option<String>,
@@ -111,8 +114,22 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             participant,
             digest,
             flags,
+            stopped,
         } => {
-            let client = find(&operation.host, token)?;
+            let client = match (find(&operation.host, token), &operation.host) {
+                (Err(failure), Host::Data(data))
+                    if failure.code == exit::UNAVAILABLE && has_store(data) =>
+                {
+                    return stopped::rollback(
+                        stopped,
+                        participant,
+                        digest.as_deref(),
+                        *flags,
+                        json,
+                    );
+                }
+                (found, _) => found?,
+            };
             let path = format!("/participants/{participant}/rollback{}", query(*flags));
             let body = match digest {
                 Some(digest) => json!({"digest": digest}).to_string(),
@@ -122,7 +139,13 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
                 Progress::of(&format!("{participant}: an earlier generation is checked"));
             let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
             drop(progress);
-            shown(reply, json, table::applied)
+            match (reply, &operation.host) {
+                // A crash left the address behind.
+                (Err(NoAnswer::NotReached(..)), Host::Data(_)) => {
+                    stopped::rollback(stopped, participant, digest.as_deref(), *flags, json)
+                }
+                (reply, _) => shown(reply, json, table::applied),
+            }
         }
         Ask::Generations { participant } => {
             generations(&operation.host, token, participant.as_deref(), json)

@@ -1,5 +1,6 @@
 //! Which generation is gone back to.
 
+use super::report::Way;
 use crate::store::history::PastBuild;
 
 /// The generation that the active one replaced, given all activations (row of the build and way, the first one
@@ -17,6 +18,24 @@ pub fn previous(activations: &[(i64, String)], rollback: &str) -> Option<i64> {
         }
     }
     line.iter().rev().nth(1).copied()
+}
+
+/// What is gone back to: the generation of this digest (or the beginning of one), or else the one that the active one replaced.
+///
+/// # Errors
+/// That there is none.
+pub fn target<'b>(
+    builds: &'b [PastBuild],
+    activations: &[(i64, String)],
+    participant: &str,
+    digest: Option<&str>,
+) -> Result<&'b PastBuild, String> {
+    match digest {
+        Some(beginning) => by_digest(builds, participant, beginning),
+        None => previous(activations, Way::Rollback.word())
+            .and_then(|id| builds.iter().find(|past| past.build.id == id))
+            .ok_or_else(|| format!("{participant} has no earlier generation to go back to")),
+    }
 }
 
 /// The one build whose digest begins so.

@@ -18,6 +18,7 @@ use super::verify;
 use crate::clock::now_ms;
 use crate::generation::{Build, Generation};
 use crate::http::routes::Routes;
+use crate::http::schema;
 use crate::http::service::Serving;
 use crate::pipeline::{Active, Successor};
 use crate::plugin::compile;
@@ -91,7 +92,11 @@ impl Inner {
         let loader = self.loader()?;
         let build = loader
             .load(&apply.bytes, &apply.origin)
-            .map_err(|refused| self.refused_or_lacking(refused))?;
+            // One that was given up for the host's end is not refused.
+            .map_err(|refused| match self.still_open() {
+                Ok(()) => self.refused_or_lacking(refused),
+                Err(stopping) => stopping,
+            })?;
         self.still_open()?;
         Routes::new(build.description(), hosted.base_path())
             .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
@@ -119,6 +124,7 @@ impl Inner {
         );
         compared.notes.extend(moved.map_err(NotApplied::Refused)?);
         compared.notes.extend(build.note().map(str::to_owned));
+        compared.notes.extend(schema::remarks(build.description()));
         let running = &*active.generation.build;
         compared.notes.extend(neighbours::one_way(running, &*build));
         self.fits(hosted, &*build)?;

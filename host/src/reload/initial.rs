@@ -11,11 +11,12 @@ use super::check::{self, Present};
 use super::flags::Flags;
 use super::loader::{Loader, refused};
 use super::probe::{Allowed, Terms};
-use super::report::{Check, Refused};
+use super::report::{Check, Probe, Refused};
 use super::{neighbours, verify};
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
 use crate::http::routes::Routes;
+use crate::http::schema;
 use crate::plugin::{compile, component};
 use crate::store::history::BuildRow;
 
@@ -57,7 +58,15 @@ pub fn choose(
         let candidate = loader.load(&bytes, &path)?;
         warn(&*candidate, &path);
         let replaced = match active {
-            Some(active) => replace(loader, config, own, active, &*candidate, (sql, now))?,
+            Some(active) => {
+                let flags = Flags::default();
+                let replaced =
+                    replace(loader, config, own, active, &*candidate, (sql, now), flags)?;
+                for note in &replaced.notes {
+                    tracing::warn!(participant = name, %note, "the start replaces what was active");
+                }
+                replaced.kept
+            }
             None => None,
         };
         return Ok(Initial {
@@ -84,14 +93,16 @@ pub fn choose(
                 Check::Component,
                 vec![format!(
                     "the host's copy of the active component of {name} can't be used: {reason}; put back the file with \
-                     that digest, or start with --apply to make {path} active"
+                     that digest, start with --apply to make {path} active, or go back with `saga rollback {name}`"
                 )],
                 Some(build.digest.clone()),
             ));
         }
     };
     let origin = format!("{} (kept by the host)", build.digest);
-    let build = loader.load(&kept, &origin)?;
+    let build = loader
+        .load(&kept, &origin)
+        .map_err(|refused| with_way_back(refused, name, &path))?;
     warn(&*build, &origin);
     Ok(Initial {
         build,
@@ -101,23 +112,50 @@ pub fn choose(
     })
 }
 
+/// A host that can't start with what is active needs other rules.
+fn with_way_back(refused: Refused, name: &str, path: &str) -> Refused {
+    let Refused {
+        check,
+        mut reasons,
+        digest,
+        ..
+    } = refused;
+    reasons.push(format!(
+        "these are the active rules of {name}: go back with `saga rollback {name}` while the host is stopped, or start with \
+         --apply to make {path} active"
+    ));
+    Refused::new(check, reasons, digest)
+}
+
 /// Says at the start what a swap says in its notes.
 fn warn(build: &dyn Build, origin: &str) {
-    if let Some(note) = build.note() {
+    let note = build.note().map(str::to_owned);
+    for note in note.into_iter().chain(schema::remarks(build.description())) {
         tracing::warn!(participant = %build.description().name, component = origin, "{note}");
     }
 }
 
-/// Checks whether a candidate may replace what was active, as a swap would; gives that. How it goes with the other
+/// What was found where a candidate may replace what was active.
+pub(super) struct Replaced {
+    /// What was active; none where it can't be loaded any more.
+    pub(super) kept: Option<Arc<dyn Build>>,
+    /// What an operator should know.
+    pub(super) notes: Vec<String>,
+    /// What the candidate was tried on.
+    pub(super) probe: Probe,
+}
+
+/// Checks whether a candidate may replace what was active, as a swap would. How it goes with the other
 /// participants is for the start to see when all are chosen.
-fn replace(
+pub(super) fn replace(
     loader: &Loader,
     config: &Config,
     own: &ParticipantConfig,
     (participant, active): (i64, &BuildRow),
     candidate: &dyn Build,
     (sql, now): (&Connection, u64),
-) -> Result<Option<Arc<dyn Build>>, Refused> {
+    flags: Flags,
+) -> Result<Replaced, Refused> {
     let failed = |error: rusqlite::Error| {
         Refused::new(
             Check::Compatibility,
@@ -146,7 +184,6 @@ fn replace(
         now,
         shapes: Arc::new(found),
     };
-    let flags = Flags::default();
     let compared = check::compare(sql, &present, candidate, flags).map_err(failed)??;
     let base_path = own.base_path.as_ref();
     let base_path = base_path.unwrap_or(&described.endpoint.base_path);
@@ -156,8 +193,8 @@ fn replace(
     let inputs =
         check::inputs(sql, participant, &sources, candidate, limits, most).map_err(failed)?;
     let allowed = match kept {
-        Some(_) => Allowed::Nothing,
-        None => Allowed::AllButStates,
+        None if !flags.allow_breaking => Allowed::AllButStates,
+        _ => flags.allowed(),
     };
     let terms = Terms {
         limits,
@@ -173,9 +210,13 @@ fn replace(
             ..refused
         },
     })?;
-    let notes = compared.notes.into_iter().chain(moved).chain(probe.notes);
-    for note in notes.chain(neighbours::one_way(active, candidate)) {
-        tracing::warn!(participant = %description.name, %note, "the start replaces what was active");
-    }
-    Ok(kept)
+    let notes = compared
+        .notes
+        .into_iter()
+        .chain(moved)
+        .chain(probe.notes.clone());
+    let notes = notes
+        .chain(neighbours::one_way(active, candidate))
+        .collect();
+    Ok(Replaced { kept, notes, probe })
 }

@@ -11,7 +11,7 @@ use super::report::{Check, Refused};
 use crate::config::Config;
 use crate::generation::Build;
 use crate::machine::{self, Machine};
-use crate::plugin::{CodeCache, Component, LoadError, Reservation, Runtime, compile};
+use crate::plugin::{CodeCache, Compiler, Component, LoadError, Reservation, Runtime, compile};
 
 /// Builds that stay loaded, so that going back to one takes no more time than need be.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -20,6 +20,7 @@ const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 pub struct Loader {
     runtime: Runtime,
     cache: CodeCache,
+    compiler: Compiler,
     archive: Archive,
     /// Builds that were loaded lately, by digest.
     loaded: Mutex<LruCache<String, Arc<dyn Build>>>,
@@ -42,9 +43,11 @@ impl Loader {
         );
         let runtime = Runtime::with(config.guest, reservation, machine)
             .map_err(|error| anyhow::anyhow!("wasmtime does not start: {error:#}"))?;
+        let compiler = Compiler::apart(config.compile, config.guest.memory_bytes, reservation)?;
         Ok(Self {
             runtime,
-            cache: CodeCache::new(&config.data_dir),
+            cache: CodeCache::new(&config.data_dir).compiled_by(compiler.clone()),
+            compiler,
             archive: Archive::new(&config.data_dir),
             loaded: Mutex::new(LruCache::new(LOADED)),
         })
@@ -56,7 +59,7 @@ impl Loader {
     /// As [`Loader::new`].
     pub fn offline(config: &Config) -> anyhow::Result<Self> {
         let mut loader = Self::new(config, Machine::default())?;
-        loader.cache = CodeCache::none();
+        loader.cache = CodeCache::none().compiled_by(loader.compiler.clone());
         Ok(loader)
     }
 
@@ -74,6 +77,11 @@ impl Loader {
         let build: Arc<dyn Build> = Arc::new(component);
         self.loaded().put(digest, build.clone());
         Ok(build)
+    }
+
+    /// Compiles nothing more, and ends what is compiled now.
+    pub fn stop(&self) {
+        self.compiler.stop();
     }
 
     fn loaded(&self) -> MutexGuard<'_, LruCache<String, Arc<dyn Build>>> {
@@ -114,6 +122,8 @@ pub fn refused(error: &LoadError, digest: Option<String>) -> Refused {
     let check = match error {
         LoadError::Unreadable { .. }
         | LoadError::NotAComponent { .. }
+        | LoadError::TooMuch { .. }
+        | LoadError::Stopped { .. }
         | LoadError::Machine { .. } => Check::Component,
         LoadError::WrongWorld { .. } => Check::World,
         LoadError::DescribeFault { .. }

@@ -13,7 +13,7 @@
 //!   the operator allows
 //! - [`fit`]: the topics and sources of a generation
 //! - [`initial`]: which generation a host starts with
-//! - [`back`]: which generation is gone back to
+//! - [`back`]: which generation is gone back to; [`stopped`]: where no host runs
 //! - [`watch`]: the files of the components are looked at; [`file`]: one of them
 //! - [`verify`]: all checks, offline; [`backup`]: a copy of a data directory
 //! - [`overview`], [`report`], `outcome`: what is told of generations and of swaps
@@ -39,6 +39,7 @@ pub mod overview;
 pub mod probe;
 pub mod reloader;
 pub mod report;
+pub mod stopped;
 pub mod usage;
 pub mod verify;
 pub mod watch;

@@ -165,9 +165,12 @@ impl Reloader {
             .unwrap_or_else(|error| Err(NotApplied::Failed(error.to_string())))
     }
 
-    /// Takes no more swaps.
+    /// Takes no more swaps. What is compiled for one is given up.
     pub fn refuse(&self) {
         self.inner.is_closed.store(true, Ordering::Release);
+        if let Some(loader) = &self.inner.around.loader {
+            loader.stop();
+        }
     }
 
     /// Takes no more swaps, and lets the one under way finish.
@@ -276,12 +279,7 @@ impl Inner {
             Ok((history::builds(sql, row)?, history::activations(sql, row)?))
         };
         let (builds, activations) = self.read(history).map_err(NotApplied::Failed)?;
-        let target = match digest {
-            Some(beginning) => back::by_digest(&builds, name, beginning),
-            None => back::previous(&activations, Way::Rollback.word())
-                .and_then(|id| builds.iter().find(|past| past.build.id == id))
-                .ok_or_else(|| format!("{name} has no earlier generation to go back to")),
-        };
+        let target = back::target(&builds, &activations, name, digest);
         target
             .map(|past| past.build.digest.clone())
             .map_err(NotApplied::UnknownGeneration)

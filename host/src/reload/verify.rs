@@ -21,6 +21,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::generation::Build;
 use crate::http::routes::Routes;
+use crate::http::schema;
 use crate::plugin::component;
 use crate::store::{self, history, registry};
 use crate::transport::{Readings, Source};
@@ -87,6 +88,7 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
     let others = Others::load(config, &loader, request, &description.name)?;
     let mut notes = others.notes.clone();
     notes.extend(candidate.note().map(str::to_owned));
+    notes.extend(schema::remarks(description));
     if let Some(path) = &request.against {
         let other = load(&loader, path)?;
         notes.extend(against_build(&*other, &*candidate, &others, request.flags)?);

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::log_mark::{self, LogMark};
 use super::open_error::{OpenError, cannot_write, explain, explain_mismatch};
+use super::own_files;
 use super::presence::Presence;
 use super::schema;
 
@@ -104,7 +105,7 @@ impl StoreFile {
             path: directory.to_owned(),
             reason: error.to_string(),
         };
-        std::fs::create_dir_all(directory).map_err(in_directory)?;
+        own_files::directory(directory).map_err(in_directory)?;
         let path = directory.join(FILE_NAME);
         if path.is_dir() {
             return Err(OpenError::NotAStore {
@@ -139,6 +140,7 @@ impl StoreFile {
             }
             Ok((Err(TryLockError::Error(_)), _)) | Err(_) => None,
         };
+        own_files::tighten(directory);
         check_mismatch(&path)?;
         let mut file = Self {
             directory: directory.to_owned(),

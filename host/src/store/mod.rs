@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`file`]: opening it, its lock, its pragmas; [`open_error`]: what can be wrong with it
+//! - [`file`]: opening it, its lock, its pragmas; [`open_error`]: what can be wrong with it;
+//!   `own_files`: the modes of what is in the directory
 //! - [`schema`]: the tables, and the version of their shape
 //! - [`entry`]: what one turn hands over to be committed
 //! - [`writer`]: the one thread that writes; turns that wait share a commit
@@ -45,6 +46,7 @@ pub mod index;
 mod log_mark;
 pub mod offsets;
 pub mod open_error;
+mod own_files;
 pub mod pages;
 pub mod parked;
 pub mod parked_room;

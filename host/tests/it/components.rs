@@ -225,3 +225,47 @@ fn a_component_that_breaks_when_it_is_asked_what_it_is_is_refused() {
         );
     }
 }
+
+/// The component of customer as one that was built for another state of the contract: a member has another name.
+fn older() -> Vec<u8> {
+    let mut bytes = std::fs::read(component("customer")).unwrap();
+    let (name, other) = (b"oldest-readable", b"oldest-readible");
+    let places: Vec<_> = (0..bytes.len() - name.len())
+        .filter(|place| bytes[*place..].starts_with(name))
+        .collect();
+    for place in places {
+        bytes[place..place + other.len()].copy_from_slice(other);
+    }
+    bytes
+}
+
+#[test]
+fn a_component_for_another_contract_is_told_which_it_was_built_for_and_which_is_taken() {
+    let said = refused_bytes(&older());
+    assert!(
+        said.contains("not of the world saga:participant/participant")
+            && said.contains(&format!(
+                "was built for another state of the contract `{RULES}`"
+            ))
+            && said.contains("`describe().state` lacks `oldest-readable`")
+            && said.contains("build it again with the saga-sdk of this host"),
+        "{said}"
+    );
+    let said = refused_bytes(&exporting("saga:participant/rules@0.0.9"));
+    assert!(
+        said.contains("was built for the contract `saga:participant/rules@0.0.9`")
+            && said.contains(&format!("this host takes `{RULES}`")),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_contract_that_a_host_takes_is_that_of_the_wit() {
+    let built = std::fs::read(component("customer")).unwrap();
+    let built = saga_host::plugin::world::contract_of(&built).unwrap();
+    let own = include_str!("../../src/plugin/contract.txt");
+    assert_eq!(
+        built, own,
+        "put this into host/src/plugin/contract.txt:\n{built}"
+    );
+}

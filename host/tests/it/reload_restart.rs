@@ -193,7 +193,7 @@ fn a_damaged_copy_is_made_whole_from_the_file_or_is_said_to_be_damaged() {
         assert_eq!(status.code(), Some(65), "{said}");
         assert!(
             said.contains(&build("2.0.0").digest())
-                && said.contains("put back the file with that digest, or start with --apply"),
+                && said.contains("put back the file with that digest, start with --apply"),
             "{said}"
         );
         // It is the same.

@@ -3,7 +3,7 @@
 //!
 //! On every order it answers with exactly one event, `APPROVED` or `REJECTED`. Refused are an
 //! unknown customer, more than what is left, and an amount that is no money (zero, negative, finer
-//! than a cent, beyond 10¹²): the order was placed, so its saga has to end. A record that is no
+//! than a cent, beyond 9·10¹⁶): the order was placed, so its saga has to end. A record that is no
 //! pending order is malformed.
 //!
 //! What the first implementations of this saga got wrong, and what rules it out here:

@@ -19,8 +19,8 @@ pub struct Register {
 /// A credit limit, as clients write it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreditLimit {
-    /// Zero or more, at most 10¹², at most two decimals.
-    #[schemars(extend("minimum" = 0, "maximum" = 1_000_000_000_000_i64))]
+    /// Zero or more, at most 9·10¹⁶, at most two decimals.
+    #[schemars(extend("minimum" = 0, "maximum" = 90_000_000_000_000_000_i64))]
     pub amount: Amount,
 }
 

@@ -109,7 +109,7 @@ fn a_limit_of_zero_is_legal() {
 
 #[test]
 fn a_limit_that_is_no_money_is_refused() {
-    for limit in ["0.001", "-1", "1e13", "123456789012345678901234567890"] {
+    for limit in ["0.001", "-1", "1e17", "123456789012345678901234567890"] {
         given_nothing::<Customer>()
             .when_command_json("register-customer", &register(limit))
             .refused(RefusalKind::Invalid, "invalid-credit-limit")
@@ -207,7 +207,7 @@ fn an_order_without_a_legal_amount_is_rejected() {
         "0.00",
         "-1",
         "0.001",
-        "1e13",
+        "1e17",
         "123456789012345678901234567890",
     ] {
         rejects(given::<Customer>(account("1000", "1000")), amount);
@@ -254,7 +254,7 @@ fn the_request_schema_says_what_a_schema_can_say() {
         ("/properties/creditLimit/properties/amount/minimum", "0"),
         (
             "/properties/creditLimit/properties/amount/maximum",
-            "1000000000000",
+            "90000000000000000",
         ),
     ] {
         let found = schema.pointer(pointer).map(ToString::to_string);

@@ -128,8 +128,8 @@ pub struct PlaceOrder {
 /// An order's total, as clients write it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OrderTotal {
-    /// More than zero, at most 10¹², at most two decimals.
-    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1_000_000_000_000_i64))]
+    /// More than zero, at most 9·10¹⁶, at most two decimals.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 90_000_000_000_000_000_i64))]
     pub amount: Amount,
 }
 

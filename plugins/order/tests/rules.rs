@@ -91,7 +91,7 @@ fn a_total_that_is_no_money_above_zero_is_refused() {
         "-0.00",
         "-1",
         "0.001",
-        "1e13",
+        "1e17",
         "123456789012345678901234567890",
     ] {
         given_nothing::<OrderService>()
@@ -210,7 +210,7 @@ fn the_request_schema_says_what_a_schema_can_say() {
         ),
         (
             "/properties/orderTotal/properties/amount/maximum",
-            "1000000000000",
+            "90000000000000000",
         ),
     ] {
         let found = schema.pointer(pointer).map(ToString::to_string);

@@ -3,8 +3,8 @@
 //! An amount arrives from clients and peers and may be anything that JSON calls a number: `300`,
 //! `300.00`, `3e2`, thirty digits. It goes through unread and unrounded. Money is what such a number
 //! becomes once it is known to be legal: not negative, whole cents, at most [`Money::MAX`]. Inside
-//! it is a whole number of cents, so nothing is ever rounded and no sum can overflow; a float
-//! appears nowhere.
+//! it is a whole number of cents in 64 bits, so nothing is ever rounded; amounts are taken away with a
+//! check and never added, so none can overflow; a float appears nowhere.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,9 +49,9 @@ impl Money {
     /// Nothing.
     pub const ZERO: Self = Self { cents: 0 };
 
-    /// The largest sum: 1,000,000,000,000 (10¹²).
+    /// The largest sum: 90,000,000,000,000,000 (9·10¹⁶), whose cents fit into 64 bits.
     pub const MAX: Self = Self {
-        cents: 1_000_000_000_000 * CENTS,
+        cents: 90_000_000_000_000_000 * CENTS,
     };
 
     /// This many units, and no cents.
@@ -91,7 +91,7 @@ pub enum MoneyError {
     #[error("the amount is finer than a cent: send at most two decimals")]
     TooFine,
     /// It is beyond [`Money::MAX`].
-    #[error("the amount is too large: send at most 1000000000000")]
+    #[error("the amount is too large: send at most 90000000000000000")]
     TooLarge,
     /// It is no number.
     #[error("the amount is no number: write it like 10.25")]
@@ -202,7 +202,7 @@ impl JsonSchema for Money {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "number", "minimum": 0, "maximum": 1_000_000_000_000_i64 })
+        json_schema!({ "type": "number", "minimum": 0, "maximum": 90_000_000_000_000_000_i64 })
     }
 }
 
@@ -239,6 +239,9 @@ mod tests {
             ("0.01", "0.01"),
             ("999999999999.99", "999999999999.99"),
             ("1e12", "1000000000000"),
+            ("1000000000000.01", "1000000000000.01"),
+            ("9e16", "90000000000000000"),
+            ("89999999999999999.99", "89999999999999999.99"),
         ] {
             let money = read(written).unwrap();
             assert_eq!(serde_json::to_string(&money).unwrap(), normal, "{written}");
@@ -256,11 +259,12 @@ mod tests {
             ("10.255", MoneyError::TooFine),
             ("1e-3", MoneyError::TooFine),
             ("1e-99999999999999999999", MoneyError::TooFine),
-            ("1000000000000.01", MoneyError::TooLarge),
-            ("1000000000001", MoneyError::TooLarge),
+            ("90000000000000000.01", MoneyError::TooLarge),
+            ("90000000000000001", MoneyError::TooLarge),
+            ("92233720368547758.08", MoneyError::TooLarge),
             ("123456789012345678901234567890", MoneyError::TooLarge),
             ("123456789012345678901234567890.001", MoneyError::TooLarge),
-            ("1e13", MoneyError::TooLarge),
+            ("1e17", MoneyError::TooLarge),
             ("1e99999999999999999999", MoneyError::TooLarge),
         ] {
             assert_eq!(read(written), Err(error), "{written}");
@@ -292,5 +296,9 @@ mod tests {
             Some(Money::ZERO)
         );
         assert_eq!(money("10.25").checked_sub(money("10.26")), None);
+        assert_eq!(
+            money("9e16").checked_sub(money("0.01")),
+            Some(money("89999999999999999.99"))
+        );
     }
 }

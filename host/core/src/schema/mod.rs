@@ -22,7 +22,9 @@
 //! - `node`: a schema in its document; types; what a writer may write as a list of alternatives
 //! - `walk`: the comparison; `scalars` and `members`: of numbers and texts, of objects and arrays
 //! - `value`: whether a schema takes one value
+//! - [`effort`]: whether the effort of checking values has a bound
 
+pub mod effort;
 mod members;
 mod node;
 mod scalars;

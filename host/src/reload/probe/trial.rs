@@ -108,7 +108,8 @@ impl<'b> Trial<'b> {
             return Ok(());
         };
         let value = saga_core::json::parse(state)?;
-        schema.check(&value).map_err(|places| {
+        schema.check(&value, state.len()).map_err(|wrong| {
+            let places = wrong.places();
             let places = places.iter().take(3);
             let places: Vec<_> = places
                 .map(|place| match place.pointer.as_str() {

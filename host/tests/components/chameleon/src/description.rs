@@ -15,6 +15,10 @@ pub enum Describe {
     Honest,
     /// It traps.
     Trap,
+    /// It panics, with a message.
+    Panic,
+    /// It prints a line on standard output and one on standard error, and says what the settings say.
+    Print,
     /// It never returns.
     Spin,
     /// No name is legal, no schema is JSON, and the state's version is 0.
@@ -32,6 +36,12 @@ pub fn describe(settings: &Settings) -> wit::Description {
     match settings.describe {
         Describe::Honest => honest(settings),
         Describe::Trap => trap(),
+        Describe::Panic => panicking(),
+        Describe::Print => {
+            println!("chameleon describes itself");
+            eprintln!("chameleon describes itself");
+            honest(settings)
+        }
         Describe::Spin => spin(),
         Describe::Garbage => wit::Description {
             name: "NO NAME".to_owned(),
@@ -47,6 +57,11 @@ pub fn describe(settings: &Settings) -> wit::Description {
             ..honest(settings)
         },
     }
+}
+
+#[allow(clippy::panic, reason = "this is what the setting is for")]
+fn panicking() -> ! {
+    panic!("chameleon can't describe itself")
 }
 
 fn honest(settings: &Settings) -> wit::Description {

@@ -1,0 +1,115 @@
+//! The compiler's side: this program, started by a host to compile one component.
+//!
+//! It reads the component from standard input and answers on standard output: a letter that says what follows, then the machine
+//! code, or why there is none.
+
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+use wasmtime::Engine;
+
+use super::CompileError;
+use crate::machine;
+use crate::plugin::component::COMPONENT_BYTES;
+use crate::plugin::engine;
+use crate::plugin::reservation::Reservation;
+use crate::plugin::world::{self, Misfit};
+
+/// The word by which the program is told to be a compiler. It is for hosts, not for people.
+pub const COMMAND: &str = "compile-component";
+
+/// Bytes of an answer at most: some times what a component may have.
+pub(super) const ANSWER_BYTES: u64 = 2 << 30;
+
+/// What an answer begins with.
+const CODE: u8 = b'C';
+const WORLD: u8 = b'W';
+const INVALID: u8 = b'I';
+const MACHINE: u8 = b'M';
+
+/// Compiles what comes on standard input, as these arguments say. Ends with 0 if it has answered.
+#[must_use]
+pub fn run(arguments: &[String]) -> ExitCode {
+    let [memory_bytes, reservation, threads] = arguments else {
+        return ExitCode::FAILURE;
+    };
+    let (Ok(memory_bytes), Some(reservation), Ok(threads)) = (
+        memory_bytes.parse(),
+        Reservation::of_word(reservation),
+        threads.parse(),
+    ) else {
+        return ExitCode::FAILURE;
+    };
+    // A host that is killed does not end it, and nobody else would.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let answer = match compile_input(memory_bytes, reservation, threads) {
+        Ok(code) => [&[CODE][..], &code].concat(),
+        Err(error) => {
+            let (letter, text) = match error {
+                CompileError::World(text) => (WORLD, text),
+                CompileError::Machine(text) => (MACHINE, text),
+                CompileError::Invalid(text) | CompileError::TooMuch(text) => (INVALID, text),
+                CompileError::Stopped => (INVALID, String::new()),
+            };
+            [&[letter][..], text.as_bytes()].concat()
+        }
+    };
+    let mut out = io::stdout();
+    match out.write_all(&answer).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn compile_input(
+    memory_bytes: usize,
+    reservation: Reservation,
+    threads: usize,
+) -> Result<Vec<u8>, CompileError> {
+    let system = |error: io::Error| CompileError::Machine(error.to_string());
+    let mut bytes = Vec::new();
+    (io::stdin().take(COMPONENT_BYTES).read_to_end(&mut bytes)).map_err(system)?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|error| CompileError::Machine(format!("threads: {error}")))?;
+    world::check(&bytes).map_err(|misfit| match misfit {
+        Misfit::Invalid(reason) => CompileError::Invalid(reason),
+        Misfit::World(reason) => CompileError::World(reason),
+    })?;
+    let engine = engine::engine(memory_bytes, reservation).map_err(|error| failed(&error))?;
+    compile(&engine, &bytes)
+}
+
+/// Compiles in this process.
+pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
+    engine
+        .precompile_component(bytes)
+        .map_err(|error| failed(&error))
+}
+
+fn failed(error: &wasmtime::Error) -> CompileError {
+    match error.chain().find_map(machine::lack_in) {
+        Some(lack) => CompileError::Machine(lack),
+        None => CompileError::Invalid(format!("{error:#}")),
+    }
+}
+
+/// The code in an answer.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn understand(mut answer: Vec<u8>) -> Result<Vec<u8>, CompileError> {
+    let text = |rest: &[u8]| String::from_utf8_lossy(rest).into_owned();
+    match answer.split_first() {
+        Some((&CODE, _)) => {
+            answer.remove(0);
+            Ok(answer)
+        }
+        Some((&WORLD, rest)) => Err(CompileError::World(text(rest))),
+        Some((&MACHINE, rest)) => Err(CompileError::Machine(text(rest))),
+        Some((&INVALID, rest)) => Err(CompileError::Invalid(text(rest))),
+        _ => Err(CompileError::Invalid("the compiler gave no answer".into())),
+    }
+}

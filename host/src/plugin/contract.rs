@@ -1,0 +1,195 @@
+//! The contract as a component has it: the types of its functions, each in a line, and how they differ from this host's.
+//!
+//! Components name no version for each record. What an older contract lacks is seen from the types alone, so
+//! they are compared with those of `contract.txt`, which a test keeps equal to the WIT.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use wasmparser::component_types::{
+    ComponentDefinedType as Type, ComponentEntityType, ComponentInstanceTypeId, ComponentValType,
+};
+use wasmparser::types::TypesRef;
+
+use super::world::FUNCTIONS;
+
+/// The contract of this host.
+const OWN: &str = include_str!("contract.txt");
+
+/// Lines that are looked at; the contract has about a hundred (invariant 9).
+const LINES: usize = 2_000;
+
+/// Types in each other that are looked at.
+const DEPTH: usize = 32;
+
+/// Differences that are told at most.
+const TOLD: usize = 3;
+
+/// Types by their places, such as `describe().listings[]`.
+type Lines = BTreeMap<String, String>;
+
+/// The types of the rules, a line for each.
+pub(super) fn text(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> String {
+    let mut text = String::new();
+    for (place, what) in lines(types, rules) {
+        let _ = writeln!(text, "{place}: {what}");
+    }
+    text
+}
+
+/// How the types of the rules differ from those of this host's contract; none where they are the same.
+pub(super) fn difference(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Option<String> {
+    let found = lines(types, rules);
+    let own: Lines = OWN
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(place, what)| (place.to_owned(), what.to_owned()))
+        .collect();
+    if found == own {
+        return None;
+    }
+    let mut told: Vec<String> = Vec::new();
+    for (place, what) in &own {
+        match found.get(place) {
+            Some(other) if other != what => told.push(differs(place, other, what)),
+            _ => {}
+        }
+    }
+    // What is no member of anything differs by its place.
+    if let Some(place) = own.keys().find(|place| !found.contains_key(*place))
+        && told.is_empty()
+    {
+        told.push(format!("it has no `{place}`"));
+    }
+    if told.is_empty() {
+        told.push("its functions take or give more values".into());
+    }
+    told.truncate(TOLD);
+    Some(told.join(", "))
+}
+
+/// How one type differs: by what it lacks or has besides, where it has names.
+fn differs(place: &str, found: &str, own: &str) -> String {
+    let names = |text: &str| -> Option<Vec<String>> {
+        let (_, names) = text.split_once(' ')?;
+        Some(names.split(", ").map(str::to_owned).collect())
+    };
+    let kind = |text: &str| text.split(' ').next().map(str::to_owned);
+    if kind(found) == kind(own)
+        && let (Some(has), Some(wants)) = (names(found), names(own))
+    {
+        let not_in = |these: &[String], those: &[String]| {
+            let missing = these.iter().filter(|name| !those.contains(name));
+            missing
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match (not_in(&wants, &has), not_in(&has, &wants)) {
+            (lacks, _) if !lacks.is_empty() => return format!("`{place}` lacks {lacks}"),
+            (_, more) if !more.is_empty() => return format!("`{place}` has {more} besides"),
+            _ => return format!("`{place}` has its members in another order"),
+        }
+    }
+    format!("`{place}` is {found}, not {own}")
+}
+
+fn lines(types: TypesRef<'_>, rules: ComponentInstanceTypeId) -> Lines {
+    let mut walk = Walk {
+        types,
+        lines: Lines::new(),
+        depth: 0,
+    };
+    for function in FUNCTIONS {
+        let item = types
+            .get(rules)
+            .and_then(|rules| rules.exports.get(function));
+        let Some(ComponentEntityType::Func(id)) = item.map(|item| item.ty) else {
+            continue;
+        };
+        let Some(ty) = types.get(id) else { continue };
+        let names: Vec<_> = ty.params.iter().map(|(name, _)| name.as_str()).collect();
+        walk.add(
+            function,
+            format!("function {}", names.join(", "))
+                .trim_end()
+                .to_owned(),
+        );
+        for (name, ty) in &ty.params {
+            walk.value(format!("{function}({name})"), *ty);
+        }
+        if let Some(result) = ty.result {
+            walk.value(format!("{function}()"), result);
+        }
+    }
+    walk.lines
+}
+
+struct Walk<'t> {
+    types: TypesRef<'t>,
+    lines: Lines,
+    depth: usize,
+}
+
+impl Walk<'_> {
+    fn add(&mut self, place: &str, what: String) {
+        if self.lines.len() < LINES {
+            self.lines.insert(place.to_owned(), what);
+        }
+    }
+
+    fn value(&mut self, place: String, ty: ComponentValType) {
+        if self.depth >= DEPTH || self.lines.len() >= LINES {
+            return;
+        }
+        self.depth += 1;
+        match ty {
+            ComponentValType::Primitive(primitive) => self.add(&place, primitive.to_string()),
+            ComponentValType::Type(id) => {
+                if let Some(ty) = self.types.get(id) {
+                    self.defined(place, ty);
+                }
+            }
+        }
+        self.depth -= 1;
+    }
+
+    fn defined(&mut self, place: String, ty: &Type) {
+        let named = |word: &str, names: Vec<&str>| format!("{word} {}", names.join(", "));
+        match ty {
+            Type::Primitive(primitive) => self.add(&place, primitive.to_string()),
+            Type::Record(record) => {
+                let names = record.fields.keys().map(|name| name.as_str()).collect();
+                self.add(&place, named("record", names));
+                for (name, ty) in &record.fields {
+                    self.value(format!("{place}.{}", name.as_str()), *ty);
+                }
+            }
+            Type::Variant(variant) => {
+                let names = variant.cases.keys().map(|name| name.as_str()).collect();
+                self.add(&place, named("variant", names));
+                for (name, case) in &variant.cases {
+                    if let Some(ty) = case.ty {
+                        self.value(format!("{place}.{}", name.as_str()), ty);
+                    }
+                }
+            }
+            Type::Enum(names) => {
+                self.add(
+                    &place,
+                    named("enum", names.iter().map(|name| name.as_str()).collect()),
+                );
+            }
+            Type::List { element, .. } => self.value(format!("{place}[]"), *element),
+            Type::Option { ty, .. } => self.value(format!("{place}?"), *ty),
+            Type::Result { ok, err, .. } => {
+                for (name, ty) in [("ok", ok), ("error", err)] {
+                    if let Some(ty) = ty {
+                        self.value(format!("{place}.{name}"), *ty);
+                    }
+                }
+            }
+            _ => self.add(&place, "of another kind".into()),
+        }
+    }
+}
