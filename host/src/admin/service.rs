@@ -33,12 +33,14 @@ use super::readiness::Readiness;
 use crate::api;
 use crate::api::problems::Kind;
 use crate::http::accept::Acceptor;
+use crate::budget::Budget;
 use crate::http::answer::{
-    Answered, json_response, method_not_allowed, nothing_at, problem_response, read_body,
-    resource_response,
+    Answered, check_encoding, json_response, method_not_allowed, nothing_at, problem_response,
+    read_body, resource_response, too_many_bytes,
 };
-use crate::http::problem::Problem;
-use crate::http::server::{self, Answers};
+use crate::http::problem::{Problem, try_later};
+use crate::http::server::{self, Answers, Bounds, HealthOnly};
+use crate::http::{origin, target};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
 use crate::reload::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
@@ -47,6 +49,13 @@ use crate::reload::{Apply, Reloader};
 
 /// Connections of the admin listener. It is for people and their scripts.
 const CONNECTIONS: usize = 64;
+
+/// Further connections, on which only health and metrics are answered: whoever watches over the host is answered however many others
+/// are connected.
+const RESERVE: usize = 16;
+
+/// Bytes of answers that clients have not taken. Health is told beyond it too.
+const ANSWER_BYTES: usize = 64 << 20;
 
 /// Components that are in memory at once; further ones wait to be read.
 const COMPONENTS: usize = 4;
@@ -74,15 +83,20 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     )
 }
 
-/// Serves until `stop`, then lets the requests under way finish, at most for `drain`. Stopped last, it can tell of the
-/// drain.
+/// Serves until `stop`, then lets the requests under way finish. Stopped last, it can tell of the drain. How many connections
+/// there may be is not among the bounds that are given.
 pub async fn serve(
     listener: Acceptor,
     admin: Arc<Admin>,
+    bounds: Bounds,
     stop: CancellationToken,
-    drain: Duration,
 ) {
-    server::serve(listener, None, admin, CONNECTIONS, stop, drain).await;
+    let bounds = Bounds {
+        connections: CONNECTIONS,
+        reserve: RESERVE,
+        ..bounds
+    };
+    server::serve(listener, None, admin, bounds, stop).await;
 }
 
 /// Answers the operator's requests.
@@ -94,6 +108,9 @@ pub struct Admin {
     requests: Requests,
     component_bytes: usize,
     places: Semaphore,
+    /// Of bodies, each of which has its own bound.
+    bodies: Budget,
+    answers: Budget,
 }
 
 /// Everything that is counted and measured, in a format; none where nothing is. Blocks: it asks the store.
@@ -118,25 +135,33 @@ impl Admin {
             requests,
             component_bytes,
             places: Semaphore::new(COMPONENTS),
+            bodies: Budget::new(usize::MAX),
+            answers: Budget::new(ANSWER_BYTES),
         }
     }
 }
 
 /// If an answer is dropped, a swap that was handed over takes place all the same.
 impl Answers for Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Answered {
-        let access = self.access.check(request.uri(), request.headers());
-        // hyper leaves the body of an answer to HEAD out.
-        let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
-        let answered = match (request.uri().path(), access) {
-            ("/livez", _) if is_get => answer(StatusCode::OK, &json!({"status": "alive"})),
-            ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
-            // Whoever is told of a problem may read what it means.
-            (path, _) if is_on_problems(path) => problem_page(&request),
-            (_, Ok(())) => self.serve(request).await,
-            (_, Err(problem)) => Err(problem),
+    async fn answer(&self, mut request: Request<Incoming>) -> Answered {
+        target::normalize(request.uri_mut());
+        let is_health = self.is_urgent(&request);
+        let is_reserve = request.extensions().get::<HealthOnly>().is_some();
+        let answered = if is_reserve && !is_health {
+            Err(crowded())
+        } else {
+            self.answer_to(request).await
         };
-        answered.unwrap_or_else(|problem| {
+        let charged = answered.and_then(|response| {
+            let bytes = response.body().unreserved();
+            let reserved = match self.answers.try_reserve(bytes) {
+                Some(reserved) => reserved,
+                None if is_health => self.answers.reserve(bytes),
+                None => return Err(too_many_bytes(&self.answers)),
+            };
+            Ok(response.map(|body| body.reserved(reserved)))
+        });
+        let mut response = charged.unwrap_or_else(|problem| {
             let mut response = problem_response(&problem, "");
             if problem.status == StatusCode::UNAUTHORIZED {
                 let scheme = HeaderValue::from_static("Bearer realm=\"saga\"");
@@ -145,7 +170,16 @@ impl Answers for Admin {
                     .insert(header::WWW_AUTHENTICATE, scheme);
             }
             response
-        })
+        });
+        if is_reserve {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+
+    fn is_urgent(&self, request: &Request<Incoming>) -> bool {
+        matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics")
     }
 
     fn connected(&self) -> Open {
@@ -196,7 +230,31 @@ struct Back {
     digest: Option<String>,
 }
 
+/// The problem of a request that is not about health, on a connection of the reserve.
+fn crowded() -> Problem {
+    let detail = format!(
+        "all {CONNECTIONS} connections of the admin listener are in use; on this one only /livez, /readyz and /metrics are answered"
+    );
+    try_later(detail)
+}
+
 impl Admin {
+    async fn answer_to(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
+        let (head, body) = request.into_parts();
+        let _ = origin::named(&head)?;
+        let access = self.access.check(&head.uri, &head.headers);
+        // hyper leaves the body of an answer to HEAD out.
+        let is_get = head.method == Method::GET || head.method == Method::HEAD;
+        match (head.uri.path(), access) {
+            ("/livez", _) if is_get => answer(StatusCode::OK, &json!({"status": "alive"})),
+            ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
+            // Whoever is told of a problem may read what it means.
+            (path, _) if is_on_problems(path) => problem_page(&head.method, path),
+            (_, Ok(())) => self.serve(Request::from_parts(head, body)).await,
+            (_, Err(problem)) => Err(problem),
+        }
+    }
+
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
@@ -209,6 +267,9 @@ impl Admin {
         };
         if *asked != method {
             return Err(method_not_allowed(&head.method, path, &[method.as_str()]));
+        }
+        if matches!(place, Place::Component(_) | Place::Rollback(_)) {
+            check_encoding(&head.headers)?;
         }
         match place {
             Place::Health => self.readyz(true).await,
@@ -224,7 +285,8 @@ impl Admin {
             }
             Place::Rollback(name) => {
                 let flags = flags(head.uri.query())?;
-                let bytes = read_body(body, BODY_BYTES, BODY_TIME).await?;
+                let (bytes, _reserved) =
+                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
                 let back = back(&bytes)?;
                 let digest = back.digest.as_deref();
                 applied(self.reloader.rollback(name, digest, flags).await)
@@ -276,7 +338,8 @@ impl Admin {
     ) -> Result<Result<Applied, NotApplied>, Problem> {
         // Kept until the swap is over: so long the component is in memory. Never closed, so always given.
         let _place = self.places.acquire().await;
-        let bytes = read_body(body, self.component_bytes, COMPONENT_TIME).await?;
+        let (bytes, _reserved) =
+            read_body(body, self.component_bytes, COMPONENT_TIME, &self.bodies).await?;
         let apply = Apply {
             participant: name.to_owned(),
             bytes: bytes.into(),
@@ -295,10 +358,9 @@ fn is_on_problems(path: &str) -> bool {
         .is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
-fn problem_page(request: &Request<Incoming>) -> Result<Answered, Problem> {
-    let path = request.uri().path();
+fn problem_page(method: &Method, path: &str) -> Result<Answered, Problem> {
     let page = api::problem_page(path).ok_or_else(|| nothing_at(path))?;
-    resource_response(&page, request.method(), path)
+    resource_response(&page, method, path)
 }
 
 fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem> {

@@ -243,13 +243,13 @@ fn a_head_that_is_no_http_ends_its_connection_only() {
     let path = format!("{}/customer/1", path_of(&url));
     let huge = "x".repeat(2_000_000);
     let heads = [
-        format!("GET {path} HTTP/1.1\r\nhost: x\r\nhuge: {huge}\r\n\r\n"),
-        format!("GET {path}?{huge} HTTP/1.1\r\nhost: x\r\n\r\n"),
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nhuge: {huge}\r\n\r\n"),
+        format!("GET {path}?{huge} HTTP/1.1\r\nhost: localhost\r\n\r\n"),
         format!(
             "GET {path} HTTP/1.1\r\n{}\r\n",
             "many: x\r\n".repeat(10_000)
         ),
-        format!("GET {path} HTTP/9.9\r\nhost: x\r\n\r\n"),
+        format!("GET {path} HTTP/9.9\r\nhost: localhost\r\n\r\n"),
         format!("GET {path} HTTP/1.1\r\nbad header\r\n\r\n"),
         format!("POST {path} HTTP/1.1\r\ncontent-length: abc\r\n\r\n"),
         format!("POST {path} HTTP/1.1\r\ncontent-length: 99999999999999999999999\r\n\r\n"),
@@ -275,11 +275,11 @@ fn requests_in_one_packet_are_answered_in_order_up_to_the_first_that_is_garbage(
     let url = host.url("customer").to_owned();
     let base = path_of(&url);
     let post = format!(
-        "POST {base}/customers HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{CUSTOMER}",
+        "POST {base}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{CUSTOMER}",
         CUSTOMER.len()
     );
-    let get = format!("GET {base}/customer/1 HTTP/1.1\r\nhost: x\r\n\r\n");
-    let last = format!("GET {base}/customer/2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let get = format!("GET {base}/customer/1 HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let last = format!("GET {base}/customer/2 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let answers = converse(
         &url,
         format!("{post}{get}garbage\r\n\r\n{post}{last}").as_bytes(),
@@ -297,7 +297,7 @@ fn a_body_longer_than_announced_is_no_second_command() {
     let url = host.url("customer").to_owned();
     let base = path_of(&url);
     let request = format!(
-        "POST {base}/customers HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{CUSTOMER}{CUSTOMER}",
+        "POST {base}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{CUSTOMER}{CUSTOMER}",
         CUSTOMER.len()
     );
     let answer = converse(&url, request.as_bytes());
@@ -315,7 +315,7 @@ fn a_body_in_chunks_is_as_good_as_one_with_a_length() {
     let url = host.url("customer").to_owned();
     let mut stream = connect(&url);
     let head = format!(
-        "POST {}/customers HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST {}/customers HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
         path_of(&url)
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -270,7 +270,7 @@ fn connections_beyond_the_bound_wait_until_there_is_room() {
     let host = mischief(&data, "http.connections", 2);
     let url = host.url("mischief").to_owned();
     let ask = format!(
-        "GET {}/acts/k/look HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET {}/acts/k/look HTTP/1.1\r\nhost: localhost\r\n\r\n",
         path_of(&url)
     );
     let mut first = connect(&url);

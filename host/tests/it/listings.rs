@@ -116,7 +116,7 @@ fn a_list_is_read_with_get_and_head_and_with_nothing_else() {
         assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
     }
     let raw = format!(
-        "HEAD {}/orders HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        "HEAD {}/orders HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         crate::expect::path_of(host.url("order"))
     );
     let answer = crate::expect::converse(host.url("order"), raw.as_bytes());
