@@ -32,8 +32,8 @@ use super::access::Access;
 use super::readiness::Readiness;
 use crate::api;
 use crate::api::problems::Kind;
-use crate::http::accept::Acceptor;
 use crate::budget::Budget;
+use crate::http::accept::Acceptor;
 use crate::http::answer::{
     Answered, check_encoding, json_response, method_not_allowed, nothing_at, problem_response,
     read_body, resource_response, too_many_bytes,
@@ -85,12 +85,7 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Serves until `stop`, then lets the requests under way finish. Stopped last, it can tell of the drain. How many connections
 /// there may be is not among the bounds that are given.
-pub async fn serve(
-    listener: Acceptor,
-    admin: Arc<Admin>,
-    bounds: Bounds,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: Acceptor, admin: Arc<Admin>, bounds: Bounds, stop: CancellationToken) {
     let bounds = Bounds {
         connections: CONNECTIONS,
         reserve: RESERVE,

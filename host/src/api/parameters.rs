@@ -34,9 +34,7 @@ pub(super) fn takes_idempotency_key(command: &Command) -> bool {
 /// Whether a request needs a header that pages of other origins can't send: it has no body whose media type would be one, and a form
 /// could send it.
 pub(super) fn needs_proof(command: &Command) -> bool {
-    command.method == Method::Post
-        && command.request.is_none()
-        && command.kind != CommandKind::Read
+    command.method == Method::Post && command.request.is_none() && command.kind != CommandKind::Read
 }
 
 /// Whether a client may wait for what others decide: where a read tells how far the command's aggregate is.

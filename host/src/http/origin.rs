@@ -56,9 +56,8 @@ impl Hosts {
 pub(super) fn check_target(head: &Parts, hosts: &Hosts) -> Result<(), Problem> {
     let length = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
     if length > TARGET_BYTES {
-        let detail = format!(
-            "the path and the query have {length} bytes; they may have {TARGET_BYTES}"
-        );
+        let detail =
+            format!("the path and the query have {length} bytes; they may have {TARGET_BYTES}");
         return Err(Problem::new(Kind::UriTooLong, detail));
     }
     for host in named(head)? {
@@ -134,7 +133,10 @@ fn host_of(authority: &str) -> Option<&str> {
 
 /// The address that a host is, if it is one.
 fn address(host: &str) -> Option<IpAddr> {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         Some(host) => host.parse().ok().map(IpAddr::V6),
         None => host.parse().ok().map(IpAddr::V4),
     }
@@ -187,7 +189,10 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     };
     let text = value.to_str().unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
-    let is_special = essence.len().checked_sub(5).and_then(|at| essence.get(at..));
+    let is_special = essence
+        .len()
+        .checked_sub(5)
+        .and_then(|at| essence.get(at..));
     essence.eq_ignore_ascii_case("application/json")
         || is_special.is_some_and(|end| end.eq_ignore_ascii_case("+json"))
 }
@@ -233,7 +238,10 @@ pub fn check_host(text: &str) -> Result<(), String> {
     if text == ANY || host_of(text) == Some(text) {
         return Ok(());
     }
-    Err("is no host: give a name or an address without scheme and port, such as shop.example".into())
+    Err(
+        "is no host: give a name or an address without scheme and port, such as shop.example"
+            .into(),
+    )
 }
 
 #[cfg(test)]

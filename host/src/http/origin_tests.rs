@@ -190,7 +190,14 @@ fn only_hosts_can_be_configured() {
     for right in ["*", "shop.example", "10.0.0.1", "[::1]", "a_b"] {
         assert_eq!(check_host(right), Ok(()), "{right}");
     }
-    for wrong in ["", "shop.example:80", "http://shop.example", "a/b", "*.example", "::1"] {
+    for wrong in [
+        "",
+        "shop.example:80",
+        "http://shop.example",
+        "a/b",
+        "*.example",
+        "::1",
+    ] {
         assert!(check_host(wrong).is_err(), "{wrong}");
     }
 }

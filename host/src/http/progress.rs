@@ -171,25 +171,23 @@ mod tests {
 
     #[test]
     fn what_is_not_taken_for_two_periods_is_a_stall() {
-        let clock = Arc::new(Clock::default());
-        let activity = Activity::new(&clock);
-        let mut mark = Mark::new(&activity);
-        let mut stalled_after = |taken: usize| {
-            for period in 1..100 {
+        let stalled_after = |taken: usize| {
+            let clock = Arc::new(Clock::default());
+            let activity = Activity::new(&clock);
+            let mut mark = Mark::new(&activity);
+            let stalled = (1..100).find(|_| {
                 clock.next_period();
-                if activity.is_stalled() {
-                    return Some(period);
-                }
+                let is_stalled = activity.is_stalled();
                 mark.took(taken);
-            }
-            None
+                is_stalled
+            });
+            drop(mark);
+            assert!(activity.idle().is_some());
+            stalled
         };
         assert_eq!(stalled_after(LEAST), None);
         assert_eq!(stalled_after(LEAST / 2), None);
         assert_eq!(stalled_after(1), Some(3));
-        drop(mark);
-        clock.next_period();
-        assert!(!activity.is_stalled());
     }
 
     #[test]

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::Method;
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use saga_core::admit;

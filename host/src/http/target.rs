@@ -71,7 +71,10 @@ mod tests {
         for (sent, written) in [
             ("/orders/1", "/orders/1"),
             ("/%6frders/1", "/orders/1"),
-            ("/order%2Dservice/%6Frders?a=%6f", "/order-service/orders?a=%6f"),
+            (
+                "/order%2Dservice/%6Frders?a=%6f",
+                "/order-service/orders?a=%6f",
+            ),
             ("http://a/%7e%5F%2e", "http://a/~_."),
             ("/a%2Fb%25%c3%bc", "/a%2Fb%25%c3%bc"),
             ("/%256f", "/%256f"),

@@ -42,7 +42,8 @@ impl Bare {
                 "the head of the request has too many bytes or too many headers",
             ),
         ];
-        let answer = |(begin, kind, detail)| (begin, answer(&Problem::new(kind, detail), base_path));
+        let answer =
+            |(begin, kind, detail)| (begin, answer(&Problem::new(kind, detail), base_path));
         Self(kinds.map(answer).into())
     }
 

@@ -407,7 +407,7 @@ fn while_it_drains_the_host_is_alive_but_not_ready() {
     let url = format!("{}/counters/k", host.url("chameleon"));
     let mut stream = connect(&url);
     let head = format!(
-        "POST {} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
+        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
         path_of(&url)
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -388,7 +388,9 @@ fn swagger_ui_is_served_whole_and_loads_nothing_from_elsewhere() {
         problem(&host.get("order", path), 404, "no-such-route");
     }
     // HEAD says how long the document is, and gives none of it.
-    let head = format!("HEAD {base}/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "HEAD {base}/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    );
     let answer = converse(host.url("order"), head.as_bytes());
     let length = host.get("order", "/openapi.json").body.len();
     assert!(

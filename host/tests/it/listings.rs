@@ -156,6 +156,17 @@ fn what_is_wrong_with_a_query_is_said_and_where() {
             "state=%27%20OR%20%27%27%3D%27",
             "`state` is none of: PENDING",
         ),
+        // `/orders/01` is nothing either.
+        (
+            "customerId=01",
+            "`customerId` is not a whole number without leading zeros",
+        ),
+        (
+            "customerId=%2B1",
+            "`customerId` is not a whole number without leading zeros",
+        ),
+        ("limit=02", "`limit` is not a number from 1 to 20"),
+        ("limit=%2B2", "`limit` is not a number from 1 to 20"),
         ("limit=21", "`limit` is not a number from 1 to 20"),
     ] {
         let refused = host.get("order", &format!("/orders?{query}"));

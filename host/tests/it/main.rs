@@ -88,6 +88,7 @@ mod reload_ways;
 mod reuse;
 mod schema_property;
 mod settings;
+mod slow_clients;
 mod start_stop;
 mod store;
 mod store_damage;
