@@ -15,6 +15,7 @@
 //! Who may ask is decided first ([`Access`]), so that strangers learn nothing; only `/livez`, `/readyz` (strangers with one word) and
 //! the pages on problems answer everyone. Must not know: how rules are swapped, transports, SQL.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -355,7 +356,7 @@ fn is_on_problems(path: &str) -> bool {
 
 fn problem_page(method: &Method, path: &str) -> Result<Answered, Problem> {
     let page = api::problem_page(path).ok_or_else(|| nothing_at(path))?;
-    resource_response(&page, method, path)
+    resource_response(&Cow::Owned(page), method, path)
 }
 
 fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem> {

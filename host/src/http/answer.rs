@@ -2,6 +2,7 @@
 //!
 //! Must not know: what is served, to whom, at which paths.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -166,7 +167,7 @@ pub fn nothing_at(path: &str) -> Problem {
 /// # Errors
 /// 405 for anything but reading it.
 pub fn resource_response(
-    resource: &Resource,
+    resource: &Cow<'_, Resource>,
     method: &Method,
     path: &str,
 ) -> Result<Answered, Problem> {
@@ -178,7 +179,11 @@ pub fn resource_response(
     if method != Method::GET && method != Method::HEAD {
         return Err(method_not_allowed(method, path, &methods));
     }
-    let mut response = Response::new(AnswerBody::shared(resource.body.clone()));
+    let body = match resource {
+        Cow::Borrowed(shared) => AnswerBody::shared(shared.body.clone()),
+        Cow::Owned(own) => AnswerBody::own(own.body.clone()),
+    };
+    let mut response = Response::new(body);
     let media_type = HeaderValue::from_static(resource.media_type);
     response
         .headers_mut()

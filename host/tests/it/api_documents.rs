@@ -115,7 +115,8 @@ fn the_document_says_what_can_be_asked_and_what_is_answered() {
     assert_eq!(
         statuses,
         [
-            "201", "400", "404", "405", "408", "409", "413", "415", "422", "500", "503"
+            "201", "400", "403", "404", "405", "408", "409", "413", "414", "415", "422", "431",
+            "500", "503"
         ]
     );
     let unprocessable = place["responses"]["422"]["description"].to_string();

@@ -50,6 +50,7 @@ mod crash;
 mod crash_points;
 mod documents;
 mod events;
+mod foreign_pages;
 mod habits;
 mod hostile;
 mod http;
