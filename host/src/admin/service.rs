@@ -338,7 +338,7 @@ impl Admin {
             read_body(body, self.component_bytes, COMPONENT_TIME, &self.bodies).await?;
         let apply = Apply {
             participant: name.to_owned(),
-            bytes: bytes.into(),
+            bytes,
             origin: "sent to the admin interface".into(),
             way: Way::Apply,
             flags,
@@ -356,7 +356,7 @@ fn is_on_problems(path: &str) -> bool {
 
 fn problem_page(method: &Method, path: &str) -> Result<Answered, Problem> {
     let page = api::problem_page(path).ok_or_else(|| nothing_at(path))?;
-    resource_response(&Cow::Owned(page), method, path)
+    resource_response(Cow::Owned(page), method, path)
 }
 
 fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem> {

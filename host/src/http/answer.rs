@@ -167,7 +167,7 @@ pub fn nothing_at(path: &str) -> Problem {
 /// # Errors
 /// 405 for anything but reading it.
 pub fn resource_response(
-    resource: &Cow<'_, Resource>,
+    resource: Cow<'_, Resource>,
     method: &Method,
     path: &str,
 ) -> Result<Answered, Problem> {
@@ -179,7 +179,7 @@ pub fn resource_response(
     if method != Method::GET && method != Method::HEAD {
         return Err(method_not_allowed(method, path, &methods));
     }
-    let body = match resource {
+    let body = match &resource {
         Cow::Borrowed(shared) => AnswerBody::shared(shared.body.clone()),
         Cow::Owned(own) => AnswerBody::own(own.body.clone()),
     };

@@ -129,3 +129,32 @@ impl Problem {
 pub fn try_later(detail: String) -> Problem {
     Problem::new(Kind::TryLater, detail).retry_after(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use saga_core::description::RefusalKind;
+
+    use super::*;
+
+    #[test]
+    fn what_a_client_sent_is_not_repeated_at_length() {
+        let digits = "1".repeat(1_000_000);
+        let place = Place {
+            pointer: format!("/{digits}"),
+            detail: digits.clone(),
+        };
+        let refusal = Refusal {
+            kind: RefusalKind::Invalid,
+            code: "no".into(),
+            detail: digits.clone(),
+            pointer: Some(format!("/{digits}")),
+        };
+        for problem in [
+            Problem::new(Kind::InvalidBody, digits).with_errors(vec![place]),
+            Problem::refused(refusal),
+        ] {
+            let told = problem.json("/base");
+            assert!(told.len() < 4_000, "{} bytes", told.len());
+        }
+    }
+}

@@ -91,7 +91,7 @@ impl Serving {
         let below = path.strip_prefix(&self.base_path)?;
         let description = self.active.description();
         let resource = self.documents.at(description, &self.base_path, below)?;
-        Some(resource_response(&resource, &head.method, path))
+        Some(resource_response(resource, &head.method, path))
     }
 }
 

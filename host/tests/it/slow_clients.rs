@@ -173,6 +173,39 @@ fn who_takes_no_events_is_cut_off_and_who_waits_for_some_is_not() {
 }
 
 #[test]
+fn who_takes_no_events_on_http1_is_cut_off_once_its_kernel_has_no_room() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["customer", "order"], data.path())
+        .setting("http.stall_seconds", 1)
+        .start();
+    assert_eq!(
+        host.send("customer", "POST", "/customers", CUSTOMER).status,
+        201
+    );
+    let url = format!("{}/customer/1", host.url("customer"));
+    let asked = format!(
+        "GET {} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n",
+        path_of(&url)
+    );
+    crate::clients::run(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2_048).unwrap();
+        let address = crate::expect::address(&url).parse().unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        let mut stream = stream.into_std().unwrap();
+        stream.write_all(asked.as_bytes()).unwrap();
+        let open =
+            || scrape(&host).one("saga_http_connections", &[("participant", "customer")]) > 0.0;
+        until("it is there", open);
+        let order = json!({"customerId": 1, "orderTotal": {"amount": 1}});
+        until("it is cut off", || {
+            assert_eq!(host.post("order", "/orders", &order).status, 201);
+            !open()
+        });
+    });
+}
+
+#[test]
 fn connections_that_are_idle_give_way_the_longest_idle_first() {
     let data = tempfile::tempdir().unwrap();
     let host = Start::new(&["customer"], data.path())
