@@ -37,7 +37,7 @@ impl Hosts {
     pub fn new(names: &[String], address: IpAddr) -> Self {
         Self {
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
-            is_on_loopback: address.is_loopback(),
+            is_on_loopback: address.to_canonical().is_loopback(),
         }
     }
 
@@ -145,7 +145,7 @@ fn address(host: &str) -> Option<IpAddr> {
 /// Whether a host is `localhost` or an address of loopback. An address can't be rebound.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
-        || address(host).is_some_and(|address| address.is_loopback())
+        || address(host).is_some_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Whether `HOST` or `HOST:PORT` is one of loopback.

@@ -28,6 +28,7 @@ fn a_listener_on_loopback_serves_its_names_and_those_configured() {
         ("LocalHost:9000", 200, 200),
         ("127.8.0.1:9000", 200, 200),
         ("[::1]:9000", 200, 200),
+        ("[::ffff:127.0.0.1]", 200, 200),
         ("shop.example", 403, 200),
         ("SHOP.example:8081", 403, 200),
         ("evil.example", 403, 403),
