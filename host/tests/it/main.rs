@@ -56,6 +56,7 @@ mod hostile;
 mod http;
 mod http2;
 mod idempotency;
+mod idle_clients;
 mod isolation;
 mod journal;
 mod limits;
