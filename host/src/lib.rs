@@ -13,7 +13,7 @@
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`metrics`]: what is counted and measured
 //! - [`admin`]: the operator's interface
-//! - [`machine`], [`session`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
+//! - [`machine`], [`session`], [`budget`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
 //! - [`program`]: command line, logging, signals, exit codes
@@ -23,6 +23,7 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod budget;
 pub mod changes;
 pub mod clock;
 pub mod config;

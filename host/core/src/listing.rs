@@ -74,8 +74,10 @@ impl FilterType {
     pub fn read(self, text: &str) -> Result<FilterValue, &'static str> {
         match (self, text) {
             (Self::Text, _) => Ok(FilterValue::Text(text.to_owned())),
-            (Self::Integer, _) => match text.parse() {
-                Ok(number) => Ok(FilterValue::Integer(number)),
+            (Self::Integer, _) => match text.parse::<i64>() {
+                // A key of the same spelling is another key.
+                Ok(number) if number.to_string() == text => Ok(FilterValue::Integer(number)),
+                Ok(_) => Err("is not a whole number without leading zeros and without `+`"),
                 Err(_) => Err("is not a whole number of 64 bits"),
             },
             (Self::Boolean, "true") => Ok(FilterValue::Boolean(true)),

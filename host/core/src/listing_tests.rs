@@ -261,7 +261,19 @@ fn values_are_read_by_their_type_and_integers_to_the_last_digit() {
         let read = FilterType::Integer.read(&number.to_string());
         assert_eq!(read, Ok(FilterValue::Integer(number)));
     }
-    for wrong in ["", " 1", "1.0", "1e3", "0x1", "9223372036854775808", "1'--"] {
+    for wrong in [
+        "",
+        " 1",
+        "1.0",
+        "1e3",
+        "0x1",
+        "9223372036854775808",
+        "1'--",
+        "01",
+        "+1",
+        "-0",
+        "-01",
+    ] {
         FilterType::Integer.read(wrong).unwrap_err();
     }
 }

@@ -7,14 +7,13 @@
 //! The token itself is not kept, only its digest; digests are compared in constant time, so that neither
 //! the answer nor its time says how much of a guess was right. Must not know: what is asked for.
 
-use std::net::IpAddr;
-
 use hyper::Uri;
 use hyper::header::{self, HeaderMap};
 use hyper::http::uri::Authority;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::problems::Kind;
+use crate::http::origin::names_loopback;
 use crate::http::problem::Problem;
 
 /// Decides who may use the admin interface.
@@ -83,6 +82,14 @@ fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
             "requests of web pages are not taken: this one has an `Origin`; set admin.token_file to take them by token".into(),
         );
     }
+    // A page that shows an image or sends a form need not say its origin.
+    let site = headers.get("sec-fetch-site");
+    if site.is_some_and(|site| site.as_bytes() != b"none") {
+        return forbidden(
+            Kind::ForeignOrigin,
+            "requests of web pages are not taken: this one has a `Sec-Fetch-Site`; set admin.token_file to take them by token".into(),
+        );
+    }
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match hosts.next() {
         Some(host) => host.to_str().ok(),
@@ -90,10 +97,10 @@ fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         None => uri.authority().map(Authority::as_str),
     };
     let is_local = hosts.next().is_none()
-        && host.is_some_and(names_this_machine)
+        && host.is_some_and(names_loopback)
         && uri
             .authority()
-            .is_none_or(|authority| names_this_machine(authority.as_str()));
+            .is_none_or(|authority| names_loopback(authority.as_str()));
     if is_local {
         return Ok(());
     }
@@ -105,23 +112,6 @@ fn check_is_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
             host.unwrap_or_default()
         ),
     )
-}
-
-/// Whether it is `localhost` or a loopback address, at any port. An address can't be rebound.
-fn names_this_machine(authority: &str) -> bool {
-    let Ok(authority) = authority.parse::<Authority>() else {
-        return false;
-    };
-    // `user@localhost` is an authority too, but of no browser's and no client's making.
-    if authority.as_str().contains('@') {
-        return false;
-    }
-    let host = authority.host();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -223,6 +213,10 @@ mod tests {
         for origin in ["https://evil.example", "null", "http://127.0.0.1:9000"] {
             let given = [("host", "localhost"), ("origin", origin)];
             assert_eq!(status(&access, "/x", &given), 403, "{origin}");
+        }
+        for (site, expected) in [("cross-site", 403), ("same-site", 403), ("none", 200)] {
+            let given = [("host", "localhost"), ("sec-fetch-site", site)];
+            assert_eq!(status(&access, "/x", &given), expected, "{site}");
         }
     }
 

@@ -15,6 +15,7 @@
 //! Who may ask is decided first ([`Access`]), so that strangers learn nothing; only `/livez`, `/readyz` (strangers with one word) and
 //! the pages on problems answer everyone. Must not know: how rules are swapped, transports, SQL.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,13 +33,15 @@ use super::access::Access;
 use super::readiness::Readiness;
 use crate::api;
 use crate::api::problems::Kind;
+use crate::budget::Budget;
 use crate::http::accept::Acceptor;
 use crate::http::answer::{
-    Answered, json_response, method_not_allowed, nothing_at, problem_response, read_body,
-    resource_response,
+    Answered, check_encoding, json_response, method_not_allowed, nothing_at, problem_response,
+    read_body, resource_response, too_many_bytes,
 };
-use crate::http::problem::Problem;
-use crate::http::server::{self, Answers};
+use crate::http::problem::{Problem, try_later};
+use crate::http::server::{self, Answers, Bounds, HealthOnly};
+use crate::http::{origin, target};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
 use crate::reload::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
@@ -47,6 +50,13 @@ use crate::reload::{Apply, Reloader};
 
 /// Connections of the admin listener. It is for people and their scripts.
 const CONNECTIONS: usize = 64;
+
+/// Further connections, on which only health and metrics are answered: whoever watches over the host is answered however many others
+/// are connected.
+const RESERVE: usize = 16;
+
+/// Bytes of answers that clients have not taken. Health is told beyond it too.
+const ANSWER_BYTES: usize = 64 << 20;
 
 /// Components that are in memory at once; further ones wait to be read.
 const COMPONENTS: usize = 4;
@@ -74,15 +84,15 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     )
 }
 
-/// Serves until `stop`, then lets the requests under way finish, at most for `drain`. Stopped last, it can tell of the
-/// drain.
-pub async fn serve(
-    listener: Acceptor,
-    admin: Arc<Admin>,
-    stop: CancellationToken,
-    drain: Duration,
-) {
-    server::serve(listener, None, admin, CONNECTIONS, stop, drain).await;
+/// Serves until `stop`, then lets the requests under way finish. Stopped last, it can tell of the drain. How many connections
+/// there may be is not among the bounds that are given.
+pub async fn serve(listener: Acceptor, admin: Arc<Admin>, bounds: Bounds, stop: CancellationToken) {
+    let bounds = Bounds {
+        connections: CONNECTIONS,
+        reserve: RESERVE,
+        ..bounds
+    };
+    server::serve(listener, None, admin, bounds, stop).await;
 }
 
 /// Answers the operator's requests.
@@ -94,6 +104,9 @@ pub struct Admin {
     requests: Requests,
     component_bytes: usize,
     places: Semaphore,
+    /// Of bodies, each of which has its own bound.
+    bodies: Budget,
+    answers: Budget,
 }
 
 /// Everything that is counted and measured, in a format; none where nothing is. Blocks: it asks the store.
@@ -118,25 +131,33 @@ impl Admin {
             requests,
             component_bytes,
             places: Semaphore::new(COMPONENTS),
+            bodies: Budget::new(usize::MAX),
+            answers: Budget::new(ANSWER_BYTES),
         }
     }
 }
 
 /// If an answer is dropped, a swap that was handed over takes place all the same.
 impl Answers for Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Answered {
-        let access = self.access.check(request.uri(), request.headers());
-        // hyper leaves the body of an answer to HEAD out.
-        let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
-        let answered = match (request.uri().path(), access) {
-            ("/livez", _) if is_get => answer(StatusCode::OK, &json!({"status": "alive"})),
-            ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
-            // Whoever is told of a problem may read what it means.
-            (path, _) if is_on_problems(path) => problem_page(&request),
-            (_, Ok(())) => self.serve(request).await,
-            (_, Err(problem)) => Err(problem),
+    async fn answer(&self, mut request: Request<Incoming>) -> Answered {
+        target::normalize(request.uri_mut());
+        let is_health = self.is_urgent(&request);
+        let is_reserve = request.extensions().get::<HealthOnly>().is_some();
+        let answered = if is_reserve && !is_health {
+            Err(crowded())
+        } else {
+            self.answer_to(request).await
         };
-        answered.unwrap_or_else(|problem| {
+        let charged = answered.and_then(|response| {
+            let bytes = response.body().unreserved();
+            let reserved = match self.answers.try_reserve(bytes) {
+                Some(reserved) => reserved,
+                None if is_health => self.answers.reserve(bytes),
+                None => return Err(too_many_bytes(&self.answers)),
+            };
+            Ok(response.map(|body| body.reserved(reserved)))
+        });
+        let mut response = charged.unwrap_or_else(|problem| {
             let mut response = problem_response(&problem, "");
             if problem.status == StatusCode::UNAUTHORIZED {
                 let scheme = HeaderValue::from_static("Bearer realm=\"saga\"");
@@ -145,7 +166,16 @@ impl Answers for Admin {
                     .insert(header::WWW_AUTHENTICATE, scheme);
             }
             response
-        })
+        });
+        if is_reserve {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+
+    fn is_urgent(&self, request: &Request<Incoming>) -> bool {
+        matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics")
     }
 
     fn connected(&self) -> Open {
@@ -196,7 +226,31 @@ struct Back {
     digest: Option<String>,
 }
 
+/// The problem of a request that is not about health, on a connection of the reserve.
+fn crowded() -> Problem {
+    let detail = format!(
+        "all {CONNECTIONS} connections of the admin listener are in use; on this one only /livez, /readyz and /metrics are answered"
+    );
+    try_later(detail)
+}
+
 impl Admin {
+    async fn answer_to(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
+        let (head, body) = request.into_parts();
+        let _ = origin::named(&head)?;
+        let access = self.access.check(&head.uri, &head.headers);
+        // hyper leaves the body of an answer to HEAD out.
+        let is_get = head.method == Method::GET || head.method == Method::HEAD;
+        match (head.uri.path(), access) {
+            ("/livez", _) if is_get => answer(StatusCode::OK, &json!({"status": "alive"})),
+            ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
+            // Whoever is told of a problem may read what it means.
+            (path, _) if is_on_problems(path) => problem_page(&head.method, path),
+            (_, Ok(())) => self.serve(Request::from_parts(head, body)).await,
+            (_, Err(problem)) => Err(problem),
+        }
+    }
+
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
@@ -209,6 +263,9 @@ impl Admin {
         };
         if *asked != method {
             return Err(method_not_allowed(&head.method, path, &[method.as_str()]));
+        }
+        if matches!(place, Place::Component(_) | Place::Rollback(_)) {
+            check_encoding(&head.headers)?;
         }
         match place {
             Place::Health => self.readyz(true).await,
@@ -224,7 +281,8 @@ impl Admin {
             }
             Place::Rollback(name) => {
                 let flags = flags(head.uri.query())?;
-                let bytes = read_body(body, BODY_BYTES, BODY_TIME).await?;
+                let (bytes, _reserved) =
+                    read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
                 let back = back(&bytes)?;
                 let digest = back.digest.as_deref();
                 applied(self.reloader.rollback(name, digest, flags).await)
@@ -276,10 +334,11 @@ impl Admin {
     ) -> Result<Result<Applied, NotApplied>, Problem> {
         // Kept until the swap is over: so long the component is in memory. Never closed, so always given.
         let _place = self.places.acquire().await;
-        let bytes = read_body(body, self.component_bytes, COMPONENT_TIME).await?;
+        let (bytes, _reserved) =
+            read_body(body, self.component_bytes, COMPONENT_TIME, &self.bodies).await?;
         let apply = Apply {
             participant: name.to_owned(),
-            bytes: bytes.into(),
+            bytes,
             origin: "sent to the admin interface".into(),
             way: Way::Apply,
             flags,
@@ -295,10 +354,9 @@ fn is_on_problems(path: &str) -> bool {
         .is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
-fn problem_page(request: &Request<Incoming>) -> Result<Answered, Problem> {
-    let path = request.uri().path();
+fn problem_page(method: &Method, path: &str) -> Result<Answered, Problem> {
     let page = api::problem_page(path).ok_or_else(|| nothing_at(path))?;
-    resource_response(&page, request.method(), path)
+    resource_response(Cow::Owned(page), method, path)
 }
 
 fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem> {
@@ -369,103 +427,5 @@ fn back(bytes: &[u8]) -> Result<Back, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reload::report::{Check, Refused};
-
-    #[test]
-    fn only_the_paths_that_are_there_lead_somewhere() {
-        for path in [
-            "",
-            "/",
-            "/generations/",
-            "//generations",
-            "/participants",
-            "/participants/a",
-            "/participants//component",
-            "/participants/a/component/",
-            "/participants/a/components",
-            "/livez/x",
-        ] {
-            assert!(Place::at(path).is_none(), "{path}");
-        }
-        assert!(matches!(
-            Place::at("/participants/a/component"),
-            Some(Place::Component("a"))
-        ));
-        assert!(matches!(
-            Place::at("/participants/a/generations"),
-            Some(Place::Generations(Some("a")))
-        ));
-        assert!(matches!(
-            Place::at("/generations"),
-            Some(Place::Generations(None))
-        ));
-    }
-
-    #[test]
-    fn a_refusal_says_which_check_and_everything_that_is_wrong() {
-        let problem = not_applied(NotApplied::Refused(Refused {
-            check: Check::World,
-            reasons: vec!["no export".into(), "an import".into()],
-            digest: Some("abc".into()),
-            allowed_by: Vec::new(),
-        }));
-        let said: Value = serde_json::from_str(&problem.json("")).unwrap();
-        assert_eq!(
-            said,
-            json!({
-                "type": "/problems/component-refused",
-                "title": "Component refused",
-                "status": 422,
-                "detail": "no export; an import",
-                "check": "world",
-                "reasons": ["no export", "an import"],
-                "digest": "abc",
-            })
-        );
-    }
-
-    #[test]
-    fn what_is_not_applied_says_whether_to_try_again() {
-        let cases = [
-            (NotApplied::UnknownParticipant("a".into(), "b".into()), 404),
-            (NotApplied::UnknownGeneration("none".into()), 404),
-            (NotApplied::Failed("disk".into()), 500),
-        ];
-        for (error, status) in cases {
-            let problem = not_applied(error);
-            assert_eq!((problem.status, problem.retry_after), (status, None));
-        }
-        let busy = not_applied(NotApplied::Busy("many".into()));
-        assert_eq!((busy.status, busy.retry_after), (503, Some(1)));
-    }
-
-    #[test]
-    fn what_is_not_known_is_not_guessed() {
-        let set = |query| {
-            let flags = flags(Some(query)).unwrap();
-            flags.names().collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(set(""), "");
-        assert_eq!(set("drop-used=true"), DROP_USED);
-        assert_eq!(set("drop-used=false&allow-breaking=true"), ALLOW_BREAKING);
-        assert_eq!(set("dry_run=true&drop_used=true"), "drop-used dry-run");
-        for query in [
-            "drop-used=1",
-            "drop-used",
-            "drop-used=true&x=1",
-            "dry-run=yes",
-        ] {
-            assert_eq!(flags(Some(query)).unwrap_err().status, 400, "{query}");
-        }
-        assert_eq!(back(b" \n").unwrap().digest, None);
-        assert_eq!(
-            back(br#"{"digest":"ab"}"#).unwrap().digest.as_deref(),
-            Some("ab")
-        );
-        for body in ["{\"digset\":\"ab\"}", "[]", "ab", "{\"digest\":1}"] {
-            assert_eq!(back(body.as_bytes()).err().unwrap().status, 400, "{body}");
-        }
-    }
-}
+#[path = "service_tests.rs"]
+mod tests;

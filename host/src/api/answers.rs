@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use saga_core::description::{Command, CommandKind, RefusalKind};
+use saga_core::description::{Command, CommandKind, Method, RefusalKind};
 use serde_json::{Map, Value, json};
 
 use super::openapi::{Api, is_plain_read, media};
@@ -139,7 +139,12 @@ pub(super) fn not_modified() -> Value {
 
 /// The kinds of the host's own problems that every request can meet. A swap may take a route or a method away between the
 /// reading of the document and the request.
-pub(super) const ALWAYS: [Kind; 8] = [
+pub(super) const ALWAYS: [Kind; 13] = [
+    Kind::BadHead,
+    Kind::ForeignHost,
+    Kind::UriTooLong,
+    Kind::HeadTooLarge,
+    Kind::TooManyBytes,
     Kind::Malformed,
     Kind::NoSuchRoute,
     Kind::MethodNotAllowed,
@@ -162,10 +167,17 @@ fn kinds(command: &Command) -> Vec<Kind> {
             Kind::BodyBroken,
             Kind::BodyTooSlow,
             Kind::BodyTooLarge,
+            Kind::UnsupportedEncoding,
             Kind::UnsupportedMediaType,
             Kind::InvalidBody,
             Kind::CheckFailed,
         ]);
+    }
+    if command.method != Method::Get {
+        kinds.push(Kind::ForeignOrigin);
+    }
+    if parameters::needs_proof(command) {
+        kinds.push(Kind::UnsupportedMediaType);
     }
     if is_plain_read(command) {
         kinds.push(Kind::TooManyWait);

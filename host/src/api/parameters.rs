@@ -2,7 +2,7 @@
 //!
 //! One function for each, so that what a header means is written once. Must not know: how a header is obeyed.
 
-use saga_core::description::{Command, CommandKind, Description};
+use saga_core::description::{Command, CommandKind, Description, Method};
 use serde_json::{Map, Value, json};
 
 use super::openapi::is_plain_read;
@@ -29,6 +29,12 @@ pub(super) fn of(description: &Description, command: &Command) -> Vec<Value> {
 /// Whether a repeated request can be told from a new one: every command that may change something.
 pub(super) fn takes_idempotency_key(command: &Command) -> bool {
     command.kind != CommandKind::Read
+}
+
+/// Whether a request needs a header that pages of other origins can't send: it has no body whose media type would be one, and a form
+/// could send it.
+pub(super) fn needs_proof(command: &Command) -> bool {
+    command.method == Method::Post && command.request.is_none() && command.kind != CommandKind::Read
 }
 
 /// Whether a client may wait for what others decide: where a read tells how far the command's aggregate is.

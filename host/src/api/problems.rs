@@ -31,6 +31,9 @@ kinds! {
     BadCursor "bad-cursor" 400:
         "The `cursor` is none of this list with these filters.",
         "Take it from `next` of the page before, and leave the other parameters as they were; without it the list begins anew.";
+    BadHead "bad-head" 400:
+        "The head of the request can't be read, or does not name one host.",
+        "Send one header `Host` (in HTTP/2 `:authority`), and a head as HTTP has it.";
     BadIdempotencyKey "bad-idempotency-key" 400:
         "The header `Idempotency-Key` is not one key of 1 to 255 visible ASCII characters, or was sent more than once.",
         "Send one key of your making, a UUID for example.";
@@ -53,11 +56,11 @@ kinds! {
         "The admin interface asks for a token, and none or another one was shown.",
         "Send the host's token as `Authorization: Bearer TOKEN` (`--token-file` or SAGA__ADMIN__TOKEN for `saga apply` and the like).";
     ForeignHost "foreign-host" 403:
-        "Without a token the admin interface takes only requests to this machine, by the names of its loopback.",
-        "Ask it at 127.0.0.1, or set `admin.token_file` to take requests by token.";
+        "The host that the request names is none of this listener's: a listener on loopback serves the names of loopback and those in `http.hosts`; the admin interface without a token only the former.",
+        "Ask at localhost or 127.0.0.1, or add the name to `http.hosts`; for the admin interface set `admin.token_file`.";
     ForeignOrigin "foreign-origin" 403:
-        "Without a token the admin interface takes no requests of web pages, and this one has an `Origin`.",
-        "Set `admin.token_file` to take them by token.";
+        "A web page of another origin sent the request (`Origin`, `Sec-Fetch-Site`), and may not; the admin interface without a token takes no requests of web pages.",
+        "Add the page's origin to `http.cors_origins` if it may send commands; for the admin interface set `admin.token_file`.";
     MetricsOff "metrics-off" 404:
         "Nothing is counted: metrics are off.",
         "Set `metrics.enabled = true` and start the host again.";
@@ -82,9 +85,15 @@ kinds! {
     BodyTooLarge "body-too-large" 413:
         "The body is longer than the host takes.",
         "Send less; the detail names the limit, which `http.body_bytes` sets (`admin.component_bytes` for components).";
+    UriTooLong "uri-too-long" 414:
+        "The address of the request is longer than the host reads.",
+        "Shorten it, the query first.";
+    UnsupportedEncoding "unsupported-encoding" 415:
+        "The body is compressed (`Content-Encoding`), and the host reads only what is not.",
+        "Send the body as it is, without `Content-Encoding`.";
     UnsupportedMediaType "unsupported-media-type" 415:
-        "The body is announced as something else than JSON.",
-        "Send it with `Content-Type: application/json`.";
+        "The body is not announced as JSON; or a `POST` without a body has no header that the pages of other origins can't send.",
+        "Send `Content-Type: application/json`; a `POST` without a body may have an `Idempotency-Key` instead.";
     ComponentRefused "component-refused" 422:
         "The component did not pass its checks; the rules that ran before go on.",
         "Correct what `reasons` lists; `saga verify` does the same checks without a host. `allowed_by` names the flags that would take it all the same (`drop-used`, `allow-breaking`).";
@@ -94,6 +103,9 @@ kinds! {
     InvalidBody "invalid-body" 422:
         "The body is JSON, but not as the schema of the request says.",
         "Correct the places that `errors` lists.";
+    HeadTooLarge "head-too-large" 431:
+        "The head of the request has more bytes or headers than the host reads.",
+        "Send fewer and shorter headers.";
     AnswerFailed "answer-failed" 500:
         "What would have been answered can't be written as JSON.",
         "Report it: it is a mistake of the host.";
@@ -118,6 +130,9 @@ kinds! {
     StoreUnusable "store-unusable" 503:
         "The store is damaged, or its files are gone; nothing is kept.",
         "Do not repeat the request before the operator has acted: `/readyz` and the log say what to do.";
+    TooManyBytes "too-many-bytes" 503:
+        "Requests in flight and answers that clients have not taken hold as many bytes as the host lets them.",
+        "Try again after the seconds in `Retry-After`; the operator may raise `http.memory_bytes`.";
     TooManyIdempotencyKeys "too-many-idempotency-keys" 503:
         "As many idempotency keys are kept as the host keeps, so no request with a new one is taken.",
         "Try again later, when old keys have expired; the operator may raise `http.idempotency_keys`.";
@@ -156,8 +171,6 @@ impl Kind {
             Self::AnswerFailed
                 | Self::Busy
                 | Self::ComponentRefused
-                | Self::ForeignHost
-                | Self::ForeignOrigin
                 | Self::MetricsOff
                 | Self::SwapFailed
                 | Self::Unauthorized

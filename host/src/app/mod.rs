@@ -28,13 +28,15 @@ use self::observe::Observer;
 use self::prepare::{Prepared, activate};
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, Exposition};
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::generation::Build;
 use crate::http::accept::Acceptor;
 use crate::http::cors::Cors;
 use crate::http::listing::Lists;
+use crate::http::origin::Hosts;
 use crate::http::request::Bodies;
-use crate::http::server;
+use crate::http::server::{self, Bounds};
 use crate::http::service::Service;
 use crate::http::tls::Tls;
 use crate::http::waiting::Waiting;
@@ -213,6 +215,7 @@ pub async fn start(
     let mut listeners = Vec::new();
     let mut hosted = Vec::new();
     let mut certificates = Vec::new();
+    let budget = Budget::new(config.http.memory_bytes);
     for participant in prepared {
         certificates.extend(
             participant
@@ -224,6 +227,7 @@ pub async fn start(
             config,
             (&store, transport.as_ref(), &metrics, &machine),
             participant,
+            &budget,
             &stop,
         )?;
         listening.push((one.participant.name().to_owned(), url));
@@ -357,6 +361,7 @@ fn start_participant(
     config: &Config,
     (store, transport, metrics, machine): (&Arc<Store>, &dyn Transport, &Metrics, &Machine),
     prepared: Prepared,
+    budget: &Budget,
     stop: &Stop,
 ) -> Result<(String, Task<()>, Hosted), StartError> {
     let settings = ParticipantSettings {
@@ -376,37 +381,50 @@ fn start_participant(
         prepared.instances,
         store.clone(),
     )?);
+    let bounds = Bounds {
+        connections: room::connections(config),
+        ..bounds(config)
+    };
+    // Where fewer files may be open than connections were wanted, those who wait leave half of what there is to others.
+    let watchers = if bounds.connections < config.http.connections {
+        config.http.watchers.min((bounds.connections / 2).max(1))
+    } else {
+        config.http.watchers
+    };
     let waiting = Waiting::new(
         config.http.wait_seconds,
         Duration::from_secs(config.http.heartbeat_seconds),
-        config.http.watchers,
+        watchers,
         stop.listening.clone(),
     );
+    let address = prepared
+        .listener
+        .local_addr()
+        .context("the listener has no address")?;
     let service = Arc::new(Service::new(
         participant.clone(),
         prepared.serving,
         Bodies {
             bytes: config.http.body_bytes,
+            budget: budget.clone(),
             are_checked: config.http.check_bodies,
         },
         waiting,
-        Cors::new(&config.http.cors_origins),
+        (
+            Hosts::new(&config.http.hosts, address.ip()),
+            Cors::new(&config.http.cors_origins),
+        ),
         metrics.requests(&prepared.name),
         Lists::new(store.clone(), config.http.page_items),
     ));
-    let address = prepared
-        .listener
-        .local_addr()
-        .context("the listener has no address")?;
     let scheme = prepared.tls.as_ref().map_or("http", |_| "https");
     let url = format!("{scheme}://{address}{}", prepared.base_path);
     let listener = tokio::spawn(server::serve(
         Acceptor::new(prepared.listener, machine.clone()),
         prepared.tls,
         service.clone(),
-        room::connections(config),
+        bounds,
         stop.listening.clone(),
-        Duration::from_secs(config.drain_seconds),
     ));
     let hosted = Hosted::new(
         prepared.own,
@@ -421,6 +439,16 @@ fn start_participant(
         .map_err(|problems| anyhow::anyhow!(problems))?;
     hosted.note_consumers(store).map_err(anyhow::Error::from)?;
     Ok((url, listener, hosted))
+}
+
+/// The bounds of a listener that are alike for all.
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections: 0,
+        reserve: 0,
+        stall: Duration::from_secs(config.http.stall_seconds),
+        drain: Duration::from_secs(config.drain_seconds),
+    }
 }
 
 fn start_watch(config: &Config, reloader: &Reloader) -> std::io::Result<Watch> {
@@ -477,8 +505,8 @@ fn start_admin(
     let listener = tokio::spawn(admin::serve(
         acceptor,
         Arc::new(admin),
+        bounds(config),
         stop.admin.clone(),
-        Duration::from_secs(config.drain_seconds),
     ));
     Ok((format!("http://{address}"), listener))
 }

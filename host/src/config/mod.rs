@@ -8,6 +8,7 @@
 //!
 //! - this file: what can be set, and the defaults
 //! - [`http`]: the participants' listeners
+//! - `memory`: how much memory there is, of which defaults are a share
 //! - `kafka`: the way to the brokers
 //! - [`operator`]: the admin interface, and how rules are swapped
 //! - [`reader`]: how it is read
@@ -16,6 +17,7 @@
 mod explained;
 pub mod http;
 mod kafka;
+mod memory;
 pub mod operator;
 pub mod reader;
 

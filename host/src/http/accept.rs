@@ -51,6 +51,22 @@ impl Acceptor {
         }
     }
 
+    /// Has the kernel end connections whose clients acknowledge nothing for this time, or have no room for anything. Bytes that
+    /// it has taken already, such as those of a stream of events, are beyond the host's sight.
+    pub(super) fn end_stalled(&self, time: Duration) {
+        #[cfg(target_os = "linux")]
+        {
+            let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+            // Accepted connections inherit it.
+            let set = rustix::net::sockopt::set_tcp_user_timeout(&self.listener, milliseconds);
+            if let Err(error) = set {
+                tracing::warn!(%error, "the kernel does not end connections whose clients take nothing");
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = time;
+    }
+
     /// The next connection.
     pub(super) async fn accept(&mut self) -> TcpStream {
         loop {

@@ -2,22 +2,23 @@
 //!
 //! Must not know: what is served, to whom, at which paths.
 
-use std::convert::Infallible;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
+pub use super::body::AnswerBody;
 use super::problem::{self, Problem};
 use crate::api::problems::Kind;
 use crate::api::resource::{Lasting, Resource};
+use crate::budget::{Budget, Reserved};
 
-/// The body of an answer: whole, or a stream that goes on for a while.
-pub type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
+/// Bytes for which there is room at once where a client announces as many.
+const ROOM: u64 = 64 << 10;
 
 /// An answer.
 pub type Answered = Response<AnswerBody>;
@@ -25,30 +26,82 @@ pub type Answered = Response<AnswerBody>;
 /// A body that is there already.
 #[must_use]
 pub fn whole(body: impl Into<Bytes>) -> AnswerBody {
-    UnsyncBoxBody::new(Full::new(body.into()))
+    AnswerBody::own(body.into())
 }
 
-/// Reads a body of at most so many bytes, which has to arrive within this time.
+/// Reads a body of at most so many bytes, which has to arrive within this time; it is charged to the budget.
 ///
 /// # Errors
-/// 413 over the bound, 408 past the time, 400 where the body broke off.
-pub async fn read_body(body: Incoming, bytes: usize, time: Duration) -> Result<Bytes, Problem> {
-    let limited = Limited::new(body, bytes).collect();
-    match tokio::time::timeout(time, limited).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Problem::new(
-            Kind::BodyTooLarge,
-            format!("the body is over the limit of {bytes} bytes"),
-        )),
-        Ok(Err(error)) => Err(Problem::new(
-            Kind::BodyBroken,
-            format!("the body broke off: {error}"),
-        )),
+/// 413 over the bound, 408 past the time, 400 where the body broke off, 503 where the budget has no room for it.
+pub async fn read_body(
+    body: Incoming,
+    bytes: usize,
+    time: Duration,
+    budget: &Budget,
+) -> Result<(Vec<u8>, Reserved), Problem> {
+    match tokio::time::timeout(time, collect(body, bytes, budget)).await {
+        Ok(read) => read,
         Err(_) => Err(Problem::new(
             Kind::BodyTooSlow,
             format!("the body did not arrive within {} s", time.as_secs()),
         )),
     }
+}
+
+async fn collect(
+    mut body: Incoming,
+    bytes: usize,
+    budget: &Budget,
+) -> Result<(Vec<u8>, Reserved), Problem> {
+    let room = body.size_hint().lower().min(ROOM);
+    let mut read = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+    let mut reserved = budget.nothing();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Problem::new(Kind::BodyBroken, format!("the body broke off: {error}"))
+        })?;
+        let Some(part) = frame.data_ref() else {
+            continue;
+        };
+        if part.len() > bytes - read.len() {
+            return Err(Problem::new(
+                Kind::BodyTooLarge,
+                format!("the body is over the limit of {bytes} bytes"),
+            ));
+        }
+        if !reserved.try_grow(part.len()) {
+            return Err(too_many_bytes(budget));
+        }
+        read.extend_from_slice(part);
+    }
+    Ok((read, reserved))
+}
+
+/// The problem of a request for which the budget has no room.
+#[must_use]
+pub fn too_many_bytes(budget: &Budget) -> Problem {
+    let detail = format!(
+        "requests in flight and answers that clients have not taken hold {} bytes already; send the request again in a moment",
+        budget.most()
+    );
+    Problem::new(Kind::TooManyBytes, detail).retry_after(1)
+}
+
+/// Refuses a body that is compressed.
+///
+/// # Errors
+/// 415 where `Content-Encoding` names any encoding.
+pub fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(other) = encodings.find(|one| !one.as_bytes().eq_ignore_ascii_case(b"identity"))
+    else {
+        return Ok(());
+    };
+    let detail = format!(
+        "the body is announced with content-encoding: {}; send it as it is, without that header",
+        String::from_utf8_lossy(other.as_bytes())
+    );
+    Err(Problem::new(Kind::UnsupportedEncoding, detail))
 }
 
 /// A response with a body of this media type.
@@ -114,7 +167,7 @@ pub fn nothing_at(path: &str) -> Problem {
 /// # Errors
 /// 405 for anything but reading it.
 pub fn resource_response(
-    resource: &Resource,
+    resource: Cow<'_, Resource>,
     method: &Method,
     path: &str,
 ) -> Result<Answered, Problem> {
@@ -126,7 +179,11 @@ pub fn resource_response(
     if method != Method::GET && method != Method::HEAD {
         return Err(method_not_allowed(method, path, &methods));
     }
-    let mut response = Response::new(whole(resource.body.clone()));
+    let body = match &resource {
+        Cow::Borrowed(shared) => AnswerBody::shared(shared.body.clone()),
+        Cow::Owned(own) => AnswerBody::own(own.body.clone()),
+    };
+    let mut response = Response::new(body);
     let media_type = HeaderValue::from_static(resource.media_type);
     response
         .headers_mut()

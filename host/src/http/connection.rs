@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::rt::{Read, Write};
@@ -17,11 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, interval_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
-use super::server::Answers;
+use super::progress::{Activity, InFlight};
+use super::server::{Answers, HealthOnly};
+use super::wire::{Bare, Wire};
 
 /// Longest time that a client may take to send the head of a request, and that a connection may
 /// stay idle.
@@ -38,8 +37,15 @@ const PING_TIME: Duration = Duration::from_secs(20);
 /// and may be sent again.
 const STREAMS: u32 = 200;
 
+/// Bytes of the head of a request of HTTP/1.1. hyper tells addresses of up to 64 KiB from those that are too long.
+const HEAD_BYTES_1: usize = 80 << 10;
+
 /// Bytes of the head of a request of HTTP/2, as its fields are counted there; hyper's default. Beyond it: 431.
 const HEAD_BYTES: u32 = 16 << 10;
+
+/// Bytes of bodies that a client of HTTP/2 may send before they are read: of one request, and on one connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 128 << 10;
 
 /// Streams of HTTP/2 that a client has reset before they were looked at (h2's default), and that were reset for an error of
 /// the client (hyper's default). Beyond either the connection ends: who opens and resets without end gets no further.
@@ -52,24 +58,29 @@ pub(super) struct Shared<S> {
     /// Requests of HTTP/2 that may be answered at once, over all connections: as many as those of HTTP/1 could be, so
     /// that what is in memory for them has the same bound. Further ones wait.
     streams: Semaphore,
-    stop: CancellationToken,
-    head_time: Duration,
+    bare: Arc<Bare>,
     http: auto::Builder<TokioExecutor>,
 }
 
+/// One connection, to be served.
+pub(super) struct Accepted {
+    /// What it does.
+    pub(super) activity: Arc<Activity>,
+    /// Asks it to end once it has answered.
+    pub(super) ending: oneshot::Receiver<()>,
+    /// Whether only requests for health are answered on it.
+    pub(super) is_reserve: bool,
+}
+
 impl<S: Answers> Shared<S> {
-    /// For connections that end gracefully soon after `stop`, with so many streams and this time for a head.
-    pub(super) fn new(
-        service: Arc<S>,
-        streams: usize,
-        stop: CancellationToken,
-        head_time: Duration,
-    ) -> Self {
+    /// For connections with so many streams and this time for a head.
+    pub(super) fn new(service: Arc<S>, streams: usize, head_time: Duration) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
             // A client may shut its side down once it has asked; it is answered all the same.
             .half_close(true)
+            .max_buf_size(HEAD_BYTES_1)
             .header_read_timeout(head_time);
         http.http2()
             .timer(TokioTimer::new())
@@ -77,56 +88,73 @@ impl<S: Answers> Shared<S> {
             .keep_alive_timeout(PING_TIME)
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(HEAD_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_pending_accept_reset_streams(RESET_BY_CLIENT)
             .max_local_error_reset_streams(RESET_FOR_ERRORS);
         Self {
+            bare: Arc::new(Bare::new(service.base_path())),
             service,
             streams: Semaphore::new(streams),
-            stop,
-            head_time,
             http,
         }
     }
 
     /// Serves a connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        mut accepted: Accepted,
+    ) {
         // An answer is one small packet: it must not wait for the next.
         let _ = stream.set_nodelay(true);
         let Some(tls) = tls else {
-            return self.converse(TokioIo::new(stream)).await;
+            return self.converse(TokioIo::new(stream), accepted).await;
         };
         let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream));
         let stream = tokio::select! {
             stream = handshake => stream,
-            () = self.stop.cancelled() => return,
+            _ = &mut accepted.ending => return,
         };
         match stream {
-            Ok(Ok(stream)) => self.converse(TokioIo::new(stream)).await,
+            Ok(Ok(stream)) => self.converse(TokioIo::new(stream), accepted).await,
             Ok(Err(error)) => tracing::debug!(%error, "a client did not agree on TLS"),
             Err(_) => tracing::debug!("a client did not agree on TLS in time"),
         }
     }
 
-    async fn converse<I: Read + Write + Unpin + Send + 'static>(self: Arc<Self>, io: I) {
-        let activity = Arc::new(Activity::default());
-        let (shared, under_way) = (self.clone(), activity.clone());
-        let answer = service_fn(move |request: Request<_>| {
+    async fn converse<I: Read + Write + Unpin + Send + 'static>(
+        self: Arc<Self>,
+        io: I,
+        accepted: Accepted,
+    ) {
+        let Accepted {
+            activity,
+            mut ending,
+            is_reserve,
+        } = accepted;
+        let io = Wire::new(io, activity.clone(), self.bare.clone());
+        let shared = self.clone();
+        let answer = service_fn(move |mut request: Request<_>| {
             let shared = shared.clone();
-            let begun = Begun::new(&under_way);
+            let in_flight = InFlight::new(&activity);
             async move {
+                if is_reserve {
+                    request.extensions_mut().insert(HealthOnly);
+                }
                 // A connection of HTTP/1 has one request at a time, and is counted itself.
                 let _place = match request.version() {
-                    Version::HTTP_2 => shared.streams.acquire().await.ok(),
+                    Version::HTTP_2 if !shared.service.is_urgent(&request) => {
+                        shared.streams.acquire().await.ok()
+                    }
                     _ => None,
                 };
                 let answered = shared.service.answer(request).await;
-                drop(begun);
-                Ok::<_, Infallible>(answered)
+                Ok::<_, Infallible>(answered.map(|body| body.sent(in_flight)))
             }
         });
         let mut connection = pin!(self.http.serve_connection(io, answer));
-        let (end, mut ending) = oneshot::channel();
-        tokio::spawn(self.clone().watch(activity, end));
         let mut is_ending = false;
         loop {
             tokio::select! {
@@ -141,60 +169,6 @@ impl<S: Answers> Shared<S> {
             }
         }
     }
-
-    /// Says when a connection is to end: at the stop, or when it had no request for a while. HTTP/1 sees to the second itself
-    /// once it knows that it is HTTP/1; HTTP/2 does not, nor does who waits for the first bytes to know.
-    ///
-    /// A task of its own, because the connection's is woken for each packet, and these would be looked at each time.
-    async fn watch(self: Arc<Self>, activity: Arc<Activity>, mut end: oneshot::Sender<()>) {
-        let mut looks = interval_at(Instant::now() + self.head_time, self.head_time);
-        let mut seen = 0;
-        loop {
-            tokio::select! {
-                () = end.closed() => return,
-                () = self.stop.cancelled() => break,
-                _ = looks.tick() => {
-                    if activity.rests_since(&mut seen) {
-                        break;
-                    }
-                }
-            }
-        }
-        // Nobody hears it where the connection ended meanwhile.
-        let _ = end.send(());
-    }
-}
-
-/// Requests of a connection so far.
-#[derive(Default)]
-struct Activity {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
-}
-
-impl Activity {
-    /// Whether none has begun since the last look, and none is being answered.
-    fn rests_since(&self, seen: &mut usize) -> bool {
-        let ended = self.ended.load(Ordering::Relaxed);
-        let begun = self.begun.load(Ordering::Relaxed);
-        std::mem::replace(seen, begun) == begun && begun == ended
-    }
-}
-
-/// A request that is being answered.
-struct Begun(Arc<Activity>);
-
-impl Begun {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        Self(activity.clone())
-    }
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
@@ -205,10 +179,14 @@ mod tests {
     use hyper::client::conn::http2;
     use hyper::{Response, StatusCode};
 
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
     use crate::http::answer::{Answered, whole};
+    use crate::http::connections::{Connections, Times};
 
     const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(60);
 
     /// Answers when it is told to.
     struct Patient(Semaphore);
@@ -220,31 +198,44 @@ mod tests {
         }
     }
 
-    /// A server with this time for a head: the client's end, the service, and the task that ends with the connection.
+    /// A listener with these bounds and one connection: the client's end, the service, and the task that ends with the
+    /// connection.
     fn served(
-        head_time: Duration,
+        idle: Duration,
+        stall: Duration,
+        bytes: usize,
     ) -> (
         TokioIo<tokio::io::DuplexStream>,
         Arc<Patient>,
         tokio::task::JoinHandle<()>,
     ) {
-        let (client, server) = tokio::io::duplex(1 << 16);
+        let (client, server) = tokio::io::duplex(bytes);
         let service = Arc::new(Patient(Semaphore::new(0)));
-        let shared = Shared::new(service.clone(), 8, CancellationToken::new(), head_time);
-        let served = tokio::spawn(Arc::new(shared).converse(TokioIo::new(server)));
+        let connections = Connections::new(Times { idle, stall });
+        let shared = Arc::new(Shared::new(service.clone(), 8, HEAD_TIME));
+        let activity = connections.activity();
+        let (end, ending) = oneshot::channel();
+        let accepted = Accepted {
+            activity: activity.clone(),
+            ending,
+            is_reserve: false,
+        };
+        let served = tokio::spawn(shared.converse(TokioIo::new(server), accepted));
+        connections.add(activity, end, served.abort_handle(), false);
+        tokio::spawn(async move { connections.look_after().await });
         (TokioIo::new(client), service, served)
     }
 
     #[tokio::test]
     async fn who_says_nothing_is_let_go() {
-        let (client, _, served) = served(SHORT);
+        let (client, _, served) = served(SHORT, LONG, 1 << 16);
         served.await.unwrap();
         drop(client);
     }
 
     #[tokio::test]
     async fn who_begins_http2_and_asks_nothing_is_let_go_and_who_waits_for_an_answer_is_not() {
-        let (client, service, served) = served(SHORT);
+        let (client, service, served) = served(SHORT, LONG, 1 << 16);
         let (mut client, connection) = http2::handshake(TokioExecutor::new(), client)
             .await
             .unwrap();
@@ -258,5 +249,18 @@ mod tests {
         // Nothing more is asked.
         served.await.unwrap();
         connection.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_is_cut_off_and_who_is_waited_for_is_not() {
+        let (mut client, service, served) = served(LONG, SHORT, 64);
+        let io = client.inner_mut();
+        io.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .unwrap();
+        tokio::time::sleep(SHORT * 5).await;
+        assert!(!served.is_finished(), "the answer is not there yet");
+        service.0.add_permits(1);
+        assert!(served.await.unwrap_err().is_cancelled());
     }
 }

@@ -43,22 +43,27 @@ impl Cors {
         }
     }
 
+    /// Whether the page that sent these headers is let in.
+    pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Any => true,
+            Self::These(origins) => headers.get(header::ORIGIN).is_some_and(|origin| {
+                (origins.iter()).any(|one| one.as_bytes() == origin.as_bytes())
+            }),
+        }
+    }
+
     /// Adds what the browser wants to know to the answer to a request with these headers.
     pub fn allow(&self, method: &Method, headers: &HeaderMap, response: &mut Answered) {
         let origin = headers.get(header::ORIGIN);
         let allowed = match self {
             Self::Off => return,
             Self::Any => Some(HeaderValue::from_static("*")),
-            Self::These(origins) => {
+            Self::These(_) => {
                 let vary = HeaderValue::from_static("origin");
                 response.headers_mut().append(header::VARY, vary);
-                origin
-                    .filter(|origin| {
-                        origins
-                            .iter()
-                            .any(|one| one.as_bytes() == origin.as_bytes())
-                    })
-                    .cloned()
+                origin.filter(|_| self.lets_in(headers)).cloned()
             }
         };
         let (Some(allowed), Some(_)) = (allowed, origin) else {

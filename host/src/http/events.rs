@@ -13,20 +13,20 @@
 //! more (204). A stream also ends with the host's drain, and where the read can't be answered any more; who
 //! comes again then is told why.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hyper::body::Frame;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::time::Instant;
 
-use super::answer::{AnswerBody, Answered, whole};
+use super::answer::{AnswerBody, Answered, too_many_bytes, whole};
+use super::body;
 use super::conditional;
 use super::problem::Problem;
 use super::waiting::{Reading, Seen};
+use crate::budget::{Budget, Reserved};
 
 /// Media type of server-sent events.
 pub const MEDIA_TYPE: &str = "text/event-stream";
@@ -92,12 +92,14 @@ pub(super) async fn open(
     mut reading: Reading,
     headers: &HeaderMap,
     heartbeat: std::time::Duration,
+    budget: Budget,
 ) -> Result<Answered, Problem> {
     let seen = reading.ask().await?;
     let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let mut stream = Stream {
         reading,
         heartbeat,
+        budget,
         has_pended: last
             .and_then(phase)
             .is_some_and(|phase| phase != Phase::Current),
@@ -105,16 +107,16 @@ pub(super) async fn open(
         is_over: false,
     };
     let first = match stream.event(&seen) {
-        Some(event) => event,
+        Some(event) => (stream.charged(event)).ok_or_else(|| too_many_bytes(&stream.budget))?,
         None if stream.is_over => return Ok(no_more()),
         // It has seen this already; what it gets at once says that the stream is there.
-        None => Bytes::from_static(HEARTBEAT),
+        None => sign_of_life(),
     };
     Ok(response(Events::begin(first, stream)))
 }
 
 fn response(events: Events) -> Answered {
-    let mut response = Answered::new(AnswerBody::new(events));
+    let mut response = Answered::new(AnswerBody::stream(events));
     for (name, value) in [
         (header::CONTENT_TYPE, MEDIA_TYPE),
         (header::CACHE_CONTROL, "no-store"),
@@ -143,6 +145,7 @@ fn phase(id: &str) -> Option<Phase> {
 struct Stream {
     reading: Reading,
     heartbeat: std::time::Duration,
+    budget: Budget,
     /// Id of the event that the client has.
     shown: String,
     /// Whether the client has seen the saga undecided.
@@ -172,29 +175,43 @@ impl Stream {
         Some(event.into())
     }
 
-    /// What comes next, and the stream as it is then; none at its end.
-    async fn next(mut self) -> Option<(Bytes, Self)> {
+    /// An event with what is reserved for it; none where the budget has no room.
+    fn charged(&self, event: Bytes) -> Option<Part> {
+        let reserved = self.budget.try_reserve(event.len())?;
+        Some((event, Some(reserved)))
+    }
+
+    /// What comes next, and the stream as it is then; none at its end, and where the budget has no room for it: who comes again
+    /// is told.
+    async fn next(mut self) -> Option<(Part, Self)> {
         if self.is_over {
             return None;
         }
-        let sign_of_life = Instant::now() + self.heartbeat;
+        let silent_until = Instant::now() + self.heartbeat;
         loop {
             tokio::select! {
                 is_so = self.reading.changed() => if !is_so { return None },
-                () = tokio::time::sleep_until(sign_of_life) => {
-                    return Some((Bytes::from_static(HEARTBEAT), self));
+                () = tokio::time::sleep_until(silent_until) => {
+                    return Some((sign_of_life(), self));
                 }
             }
             let seen = self.reading.ask().await.ok()?;
             if let Some(event) = self.event(&seen) {
-                return Some((event, self));
+                return Some((self.charged(event)?, self));
             }
         }
     }
 }
 
+/// What is sent at once, and what is reserved for it.
+type Part = (Bytes, Option<Reserved>);
+
 /// What comes next, once it is there.
-type Next = Pin<Box<dyn Future<Output = Option<(Bytes, Stream)>> + Send>>;
+type Next = Pin<Box<dyn Future<Output = Option<(Part, Stream)>> + Send>>;
+
+fn sign_of_life() -> Part {
+    (Bytes::from_static(HEARTBEAT), None)
+}
 
 /// The body of a stream. Only who takes an event has the next one read.
 struct Events {
@@ -202,30 +219,24 @@ struct Events {
 }
 
 impl Events {
-    fn begin(first: Bytes, stream: Stream) -> Self {
+    fn begin(first: Part, stream: Stream) -> Self {
         Self {
             next: Some(Box::pin(std::future::ready(Some((first, stream))))),
         }
     }
 }
 
-impl hyper::body::Body for Events {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+impl body::Stream for Events {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
         let Some(next) = &mut self.next else {
             return Poll::Ready(None);
         };
         let come = ready!(next.as_mut().poll(context));
-        let (event, next) = come
-            .map(|(event, stream)| (event, Box::pin(stream.next()) as Next))
+        let (part, next) = come
+            .map(|(part, stream)| (part, Box::pin(stream.next()) as Next))
             .unzip();
         self.next = next;
-        Poll::Ready(event.map(|event| Ok(Frame::data(event))))
+        Poll::Ready(part)
     }
 }
 

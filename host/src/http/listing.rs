@@ -19,12 +19,13 @@ use saga_core::rules::{Fault, FaultKind, shorten};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::answer::{Answered, json_response};
+use super::answer::{Answered, json_response, too_many_bytes};
 use super::conditional;
 use super::paging::{Asked, ListingRoute};
 use super::problem::{Problem, try_later};
 use super::reply;
 use crate::api::problems::Kind;
+use crate::budget::{Budget, Reserved};
 use crate::clock::now_ms;
 use crate::pipeline::{Active, Answer, CommandCall, Participant};
 use crate::store::{Page, Pages, Store, Tally, Verdict, Wanted};
@@ -46,10 +47,10 @@ pub struct Lists {
 }
 
 /// What became of the items of a page.
-#[derive(Default)]
 struct Shown {
     items: Vec<String>,
     bytes: usize,
+    reserved: Reserved,
     /// The last key that was asked for, shown or not.
     last: Option<String>,
 }
@@ -72,11 +73,17 @@ impl Lists {
         active: &Arc<Active>,
         route: &ListingRoute,
         head: &Parts,
+        budget: &Budget,
     ) -> Result<Option<Answered>, Problem> {
         let query = head.uri.query().unwrap_or_default();
         let asked = route.read(query, self.page_items, participant.limits())?;
         let page = self.keys(participant, active, route, &asked).await?;
-        let mut shown = Shown::default();
+        let mut shown = Shown {
+            items: Vec::new(),
+            bytes: 0,
+            reserved: budget.nothing(),
+            last: None,
+        };
         for keys in page.keys.chunks(AT_ONCE) {
             let mut answers = show(participant, active, route, keys).await?;
             for (key, answer) in keys.iter().zip(&mut answers) {
@@ -86,6 +93,9 @@ impl Lists {
                 let is_known = shown.take(key, answer)?;
                 if !is_known {
                     return Ok(None);
+                }
+                if !shown.is_charged() {
+                    return Err(too_many_bytes(budget));
                 }
                 if shown.bytes >= PAGE_BYTES {
                     return Ok(Some(shown.response(&asked, head, &page)));
@@ -150,6 +160,7 @@ async fn show(
             key: Some(key.clone()),
             traceparent: None,
             claim: None,
+            reserved: None,
         };
         turns.spawn(async move { (place, participant.command(call).await) });
     }
@@ -189,6 +200,12 @@ impl Shown {
         Err(Problem::new(kind, detail))
     }
 
+    /// Whether the budget has room for what is shown so far.
+    fn is_charged(&mut self) -> bool {
+        let more = self.bytes.saturating_sub(self.reserved.bytes());
+        self.reserved.try_grow(more)
+    }
+
     fn response(self, asked: &Asked, head: &Parts, page: &Page) -> Answered {
         // A page that ends early goes on after what it holds.
         let is_whole = self.last.as_ref() == page.keys.last();
@@ -204,7 +221,8 @@ impl Shown {
             None => format!(r#"{{"items":[{items}]}}"#),
         };
         let tag = conditional::tag(&body);
-        let mut response = json_response(StatusCode::OK, "application/json", body);
+        let response = json_response(StatusCode::OK, "application/json", body);
+        let mut response = response.map(|body| body.reserved(self.reserved));
         conditional::mark(&mut response, &tag);
         if let Some(cursor) = cursor {
             let query = asked.next_query(&cursor);

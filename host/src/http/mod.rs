@@ -4,8 +4,11 @@
 //!
 //! - [`server`]: the listeners: bounded connections, graceful drain
 //! - [`accept`]: the next connection, also where the machine has no file descriptor for it
-//! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, what a client may have under way
+//! - `connections`: all of a listener: which give way, which are cut off; `progress` is what they go by
+//! - `connection`: one connection: TLS, HTTP/1.1 or HTTP/2, what a client may have under way; `wire`: its bytes
 //! - [`tls`]: the certificate that a listener shows
+//! - [`origin`]: which hosts a listener serves, and which pages may send commands; [`target`]: paths as they are compared
+//! - `body`: the body of an answer until it is written
 //! - [`answer`]: what every service does alike with bodies and answers
 //! - [`service`]: one request: route, command, answer
 //! - `idempotency`: commands that are sent again under the same key
@@ -24,16 +27,20 @@
 
 pub mod accept;
 pub mod answer;
+mod body;
 pub mod conditional;
 mod connection;
+mod connections;
 pub mod cors;
 pub mod events;
 mod heavy;
 mod idempotency;
 pub mod listing;
+pub mod origin;
 pub mod paging;
 mod prefer;
 pub mod problem;
+mod progress;
 mod reply;
 pub mod request;
 pub mod routes;
@@ -41,5 +48,7 @@ pub mod schema;
 pub mod server;
 pub mod service;
 mod steps;
+pub mod target;
 pub mod tls;
 pub mod waiting;
+mod wire;

@@ -229,6 +229,7 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
 fn read_limit(text: &str, page_items: usize) -> Result<usize, Problem> {
     let limit = text.parse().ok();
     limit
+        .filter(|limit: &usize| limit.to_string() == text)
         .filter(|limit| (1..=page_items).contains(limit))
         .ok_or_else(|| bad_query("limit", format!("is not a number from 1 to {page_items}")))
 }

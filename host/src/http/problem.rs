@@ -1,6 +1,7 @@
 //! What is wrong, as RFC 9457 problem details (`application/problem+json`).
 
 use saga_core::outcome::Refusal;
+use saga_core::rules::shorten;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ pub struct Problem {
     pub word: String,
     /// HTTP status, again.
     pub status: u16,
-    /// What was wrong this time and what to do.
+    /// What was wrong this time and what to do, cut short where it is long.
     pub detail: String,
     /// The places in the body that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -54,7 +55,8 @@ impl Problem {
         Self {
             word: word.to_owned(),
             status,
-            detail,
+            // It may quote what a client sent.
+            detail: shorten(detail),
             errors: Vec::new(),
             members: None,
             retry_after: None,
@@ -82,9 +84,13 @@ impl Problem {
         serde_json::to_string(&details).unwrap_or_default()
     }
 
-    /// With the places that are wrong.
+    /// With the places that are wrong, each cut short where it is long.
     #[must_use]
-    pub fn with_errors(self, errors: Vec<Place>) -> Self {
+    pub fn with_errors(self, mut errors: Vec<Place>) -> Self {
+        for place in &mut errors {
+            place.pointer = shorten(std::mem::take(&mut place.pointer));
+            place.detail = shorten(std::mem::take(&mut place.detail));
+        }
         Self { errors, ..self }
     }
 
@@ -122,4 +128,33 @@ impl Problem {
 #[must_use]
 pub fn try_later(detail: String) -> Problem {
     Problem::new(Kind::TryLater, detail).retry_after(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use saga_core::description::RefusalKind;
+
+    use super::*;
+
+    #[test]
+    fn what_a_client_sent_is_not_repeated_at_length() {
+        let digits = "1".repeat(1_000_000);
+        let place = Place {
+            pointer: format!("/{digits}"),
+            detail: digits.clone(),
+        };
+        let refusal = Refusal {
+            kind: RefusalKind::Invalid,
+            code: "no".into(),
+            detail: digits.clone(),
+            pointer: Some(format!("/{digits}")),
+        };
+        for problem in [
+            Problem::new(Kind::InvalidBody, digits).with_errors(vec![place]),
+            Problem::refused(refusal),
+        ] {
+            let told = problem.json("/base");
+            assert!(told.len() < 4_000, "{} bytes", told.len());
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
@@ -13,11 +14,14 @@ use saga_core::json;
 use saga_core::limits::TurnLimits;
 use serde_json::Value;
 
-use super::answer::read_body;
+use super::answer::{check_encoding, read_body};
+use super::cors::Cors;
+use super::origin;
 use super::problem::{Place, Problem, try_later};
 use super::routes::Route;
 use super::schema::Wrong;
 use crate::api::problems::Kind;
+use crate::budget::{Budget, Reserved};
 
 /// Longest time that a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -30,39 +34,52 @@ pub(super) enum Body {
     Gone,
 }
 
-/// The body as text, `null` where the route takes none; at most so many bytes of it.
+/// The body as text, `null` where the route takes none, and what is reserved for it.
 pub(super) async fn text(
     route: &Route,
     head: &Parts,
     body: &mut Body,
-    bytes: usize,
-) -> Result<String, Problem> {
+    (bodies, cors): (&Bodies, &Cors),
+) -> Result<(String, Option<Reserved>), Problem> {
     if route.request.is_none() {
-        return Ok("null".into());
+        if head.method == Method::POST && !route.reads && !origin::is_deliberate(head, cors) {
+            let detail = "a POST without a body needs a header that pages of other origins can't send: \
+                          content-type: application/json, or an Idempotency-Key";
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        }
+        return Ok(("null".into(), None));
     }
     check_media_type(&head.headers)?;
+    check_encoding(&head.headers)?;
     match std::mem::replace(body, Body::Gone) {
         Body::Unread(incoming) => {
-            let read = read_body(incoming, bytes, BODY_TIME).await?;
-            String::from_utf8(read.into())
-                .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))
+            let (read, reserved) =
+                read_body(incoming, bodies.bytes, BODY_TIME, &bodies.budget).await?;
+            let text = String::from_utf8(read)
+                .map_err(|error| bad_json(format!("the body is not UTF-8: {error}")))?;
+            Ok((text, Some(reserved)))
         }
-        Body::Read(text) => Ok(text),
+        Body::Read(text) => {
+            let reserved = bodies.budget.reserve(text.len());
+            Ok((text, Some(reserved)))
+        }
         Body::Gone => Err(try_later("the body can't be read twice".into())),
     }
 }
 
 /// What the bodies of requests may be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bodies {
     /// Bytes at most.
     pub bytes: usize,
+    /// Bytes of all of them, and of answers that are not taken.
+    pub budget: Budget,
     /// Whether they are checked against the schemas of their routes.
     pub are_checked: bool,
 }
 
 /// The body as a value, checked against the route's schema.
-pub(super) fn checked(route: &Route, text: &str, bodies: Bodies) -> Result<Value, Problem> {
+pub(super) fn checked(route: &Route, text: &str, bodies: &Bodies) -> Result<Value, Problem> {
     let Some(schema) = &route.request else {
         return Ok(Value::Null);
     };
@@ -131,21 +148,19 @@ fn bad_json(detail: String) -> Problem {
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let text = value.to_str().unwrap_or_default();
-    let essence = text
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if essence == "application/json" || essence.ends_with("+json") {
+    if origin::is_json(headers) {
         return Ok(());
     }
-    let detail =
-        format!("the body is announced as `{text}`; send it with content-type: application/json");
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let detail = match (types.next(), types.next()) {
+        (Some(_), Some(_)) => "the request has several headers content-type".into(),
+        (Some(one), None) => {
+            let text = String::from_utf8_lossy(one.as_bytes());
+            format!("the body is announced as `{text}`")
+        }
+        (None, _) => "the body is not announced".to_owned(),
+    };
+    let detail = format!("{detail}; send it with content-type: application/json");
     Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 

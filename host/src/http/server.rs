@@ -1,4 +1,6 @@
 //! The listeners, of participants and of the operator: bounded connections, graceful drain.
+//!
+//! When as many connections are open as may be, the one that has been idle for longest gives way to the next.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,19 +9,27 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::Acceptor;
 use super::answer::Answered;
-use super::connection::{HEAD_TIME, Shared};
+use super::connection::{Accepted, HEAD_TIME, Shared};
+use super::connections::{Connections, Times};
 use super::tls::Tls;
 use crate::metrics::requests::Open;
 
 /// Connections that wait to be accepted. The usual 128 overflow when hundreds of clients begin at once,
 /// and each that does not fit is a second late.
 const BACKLOG: u32 = 4_096;
+
+/// Bytes of answers that the kernel keeps for a client. With more of them it could take longer than the bound of a stall until a
+/// slow client has taken so much that there is room again.
+const SEND_BUFFER: u32 = 256 << 10;
+
+/// Time after which a further connection is asked to give way, while the one that was asked has not ended.
+const GIVE_WAY: Duration = Duration::from_millis(50);
 
 /// Who answers the requests of a listener.
 pub trait Answers: Send + Sync + 'static {
@@ -29,6 +39,16 @@ pub trait Answers: Send + Sync + 'static {
     /// A connection was accepted; it is open until what is given here is dropped.
     fn connected(&self) -> Open {
         Open::default()
+    }
+
+    /// Below which path the pages on problems are.
+    fn base_path(&self) -> &str {
+        ""
+    }
+
+    /// Whether a request is answered however many others are in flight.
+    fn is_urgent(&self, _request: &Request<Incoming>) -> bool {
+        false
     }
 }
 
@@ -66,49 +86,115 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     };
     // A host that is started again must not wait for the connections of its last life to fade.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop`, over TLS where that is given, then lets the requests under way finish, at most for `drain`.
+/// Bounds of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections.
+    pub connections: usize,
+    /// Further connections, on which only requests for health are answered.
+    pub reserve: usize,
+    /// Longest time for which a client may take nothing of an answer.
+    pub stall: Duration,
+    /// Longest time that requests in flight get when the listener is to stop.
+    pub drain: Duration,
+}
+
+/// Marks a request on a connection on which only health is answered.
+#[derive(Debug, Clone, Copy)]
+pub struct HealthOnly;
+
+/// The places of a listener's connections.
+struct Places {
+    common: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+    connections: Arc<Connections>,
+}
+
+impl Places {
+    /// A place for the next connection, and whether it is one of the reserve. Others give way for it.
+    async fn next(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+        loop {
+            if let Ok(place) = self.common.clone().try_acquire_owned() {
+                return Some((place, false));
+            }
+            self.connections.give_way(false);
+            if let Ok(place) = self.reserve.clone().try_acquire_owned() {
+                return Some((place, true));
+            }
+            self.connections.give_way(true);
+            tokio::select! {
+                place = self.common.clone().acquire_owned() => return Some((place.ok()?, false)),
+                place = self.reserve.clone().acquire_owned() => return Some((place.ok()?, true)),
+                () = tokio::time::sleep(GIVE_WAY) => {}
+            }
+        }
+    }
+}
+
+/// Serves until `stop`, over TLS where that is given, then lets the requests in flight finish.
 pub async fn serve<S: Answers>(
     mut listener: Acceptor,
     tls: Option<Arc<Tls>>,
     service: Arc<S>,
-    connections: usize,
+    bounds: Bounds,
     stop: CancellationToken,
-    drain: Duration,
 ) {
-    let shared = Shared::new(service.clone(), connections, stop.clone(), HEAD_TIME);
+    listener.end_stalled(bounds.stall);
+    let shared = Shared::new(service.clone(), bounds.connections, HEAD_TIME);
     let shared = Arc::new(shared);
     let under_way = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(connections));
+    let connections = Connections::new(Times {
+        idle: HEAD_TIME,
+        stall: bounds.stall,
+    });
+    let watched = connections.clone();
+    let watch = tokio::spawn(async move { watched.look_after().await });
+    let places = Places {
+        common: Arc::new(Semaphore::new(bounds.connections)),
+        reserve: Arc::new(Semaphore::new(bounds.reserve)),
+        connections: connections.clone(),
+    };
     loop {
-        // At the bound no further connection is accepted: clients wait in the kernel's queue.
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
-            () = stop.cancelled() => break,
-        };
         let stream = tokio::select! {
             stream = listener.accept() => stream,
             () = stop.cancelled() => break,
         };
-        match place {
-            Ok(place) => {
-                let open = service.connected();
-                let shared = shared.clone();
-                let tls = tls.as_ref().map(|tls| tls.acceptor());
-                under_way.spawn(async move {
-                    shared.serve(stream, tls).await;
-                    drop((place, open));
-                });
-            }
-            Err(_) => break,
-        }
+        // At the bound no further connection is accepted: clients wait in the kernel's queue.
+        let place = tokio::select! {
+            place = places.next() => place,
+            () = stop.cancelled() => break,
+        };
+        let Some((place, is_reserve)) = place else {
+            break;
+        };
+        let open = service.connected();
+        let shared = shared.clone();
+        let tls = tls.as_ref().map(|tls| tls.acceptor());
+        let activity = connections.activity();
+        let (end, ending) = oneshot::channel();
+        let accepted = Accepted {
+            activity: activity.clone(),
+            ending,
+            is_reserve,
+        };
+        let task = under_way.spawn(async move {
+            shared.serve(stream, tls, accepted).await;
+            drop((place, open));
+        });
+        connections.add(activity, end, task.abort_handle(), is_reserve);
     }
     drop(listener);
+    connections.end();
     under_way.close();
-    if tokio::time::timeout(drain, under_way.wait()).await.is_err() {
+    let all_ended = tokio::time::timeout(bounds.drain, under_way.wait()).await;
+    if all_ended.is_err() {
         tracing::warn!("some clients did not let go of their connections in time");
     }
+    watch.abort();
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::answer::{
     Answered, method_not_allowed, nothing_at, options, problem_response, resource_response,
+    too_many_bytes,
 };
 use super::conditional;
 use super::cors::Cors;
@@ -22,12 +23,14 @@ use super::events;
 use super::heavy::Heavy;
 use super::idempotency::{replayed, replied_before};
 use super::listing::Lists;
+use super::origin::{self, Hosts};
 use super::prefer::{self, Waited};
 use super::problem::{Problem, try_later};
 use super::reply::response;
 use super::request::{self, Bodies, Body, checked, key, traceparent};
 use super::routes::{self, Found, Route, Routes};
 use super::server::Answers;
+use super::target;
 use super::waiting::{Reading, Waiting};
 use crate::api::problems::Kind;
 use crate::api::{Configured, Documents};
@@ -49,6 +52,7 @@ pub struct Service {
     base_path: String,
     bodies: Bodies,
     waiting: Waiting,
+    hosts: Hosts,
     cors: Cors,
     requests: Requests,
     lists: Lists,
@@ -89,18 +93,27 @@ impl Serving {
         let below = path.strip_prefix(&self.base_path)?;
         let description = self.active.description();
         let resource = self.documents.at(description, &self.base_path, below)?;
-        Some(resource_response(&resource, &head.method, path))
+        Some(resource_response(resource, &head.method, path))
     }
 }
 
 /// If an answer is dropped, a command that was handed over takes place all the same.
 impl Answers for Service {
-    async fn answer(&self, request: Request<Incoming>) -> Answered {
+    async fn answer(&self, mut request: Request<Incoming>) -> Answered {
+        target::normalize(request.uri_mut());
         let counted = self.begin(&request);
         let (head, body) = request.into_parts();
-        let served = self.serve(&head, body).await;
+        let served = match self.check(&head) {
+            Ok(()) => self.serve(&head, body).await,
+            Err(problem) => Err(problem),
+        };
+        let served = served.and_then(|response| self.charged(&head, response));
         let response = served.unwrap_or_else(|problem| problem_response(&problem, &self.base_path));
-        let mut response = conditional::answered(&head.method, &head.headers, response);
+        let response = conditional::answered(&head.method, &head.headers, response);
+        let mut response = response.map(|body| match body.unreserved() {
+            0 => body,
+            bytes => body.reserved(self.bodies.budget.reserve(bytes)),
+        });
         self.cors.allow(&head.method, &head.headers, &mut response);
         counted.answered(response.status());
         response
@@ -108,6 +121,10 @@ impl Answers for Service {
 
     fn connected(&self) -> Open {
         self.requests.connection()
+    }
+
+    fn base_path(&self) -> &str {
+        &self.base_path
     }
 }
 
@@ -119,7 +136,7 @@ impl Service {
         serving: Serving,
         bodies: Bodies,
         waiting: Waiting,
-        cors: Cors,
+        (hosts, cors): (Hosts, Cors),
         requests: Requests,
         lists: Lists,
     ) -> Self {
@@ -129,6 +146,7 @@ impl Service {
             serving: watch::Sender::new(Arc::new(serving)),
             bodies,
             waiting,
+            hosts,
             cors,
             requests,
             lists,
@@ -155,6 +173,28 @@ impl Service {
             counted.series.get_or_init(make).clone()
         });
         self.requests.begin(counted, method.as_str())
+    }
+
+    /// What is looked at before a request is read.
+    fn check(&self, head: &Parts) -> Result<(), Problem> {
+        origin::check_target(head, &self.hosts)?;
+        origin::check_page(head, &self.cors)?;
+        if self.bodies.budget.is_full() {
+            return Err(too_many_bytes(&self.bodies.budget));
+        }
+        Ok(())
+    }
+
+    /// Charges the answer to a read to the budget. What a command did has to be answered in any case.
+    fn charged(&self, head: &Parts, response: Answered) -> Result<Answered, Problem> {
+        let bytes = response.body().unreserved();
+        if bytes == 0 || !matches!(head.method, Method::GET | Method::HEAD) {
+            return Ok(response);
+        }
+        let budget = &self.bodies.budget;
+        let reserved = budget.try_reserve(bytes);
+        let reserved = reserved.ok_or_else(|| too_many_bytes(budget))?;
+        Ok(response.map(|body| body.reserved(reserved)))
     }
 
     async fn serve(&self, head: &Parts, body: Incoming) -> Result<Answered, Problem> {
@@ -199,7 +239,7 @@ impl Service {
             Found::Listing(route) => {
                 let active = &serving.active;
                 return (self.lists)
-                    .answer(&self.participant, active, route, head)
+                    .answer(&self.participant, active, route, head, &self.bodies.budget)
                     .await;
             }
             Found::OtherMethods(methods) if asks_methods => return Ok(Some(options(&methods))),
@@ -211,7 +251,8 @@ impl Service {
                 return Err(Problem::new(Kind::BadPath, detail));
             }
         };
-        let text = request::text(route, head, body, self.bodies.bytes).await?;
+        let read = request::text(route, head, body, (&self.bodies, &self.cors)).await?;
+        let (text, reserved) = read;
         // Before it is checked: what was taken once is answered alike, whatever the rules ask for by now.
         if let Some(first) = replied_before(&self.participant, route, head, &text, claim).await? {
             let again = self.answered(route, head, first).await;
@@ -221,8 +262,9 @@ impl Service {
             return Ok(Some(again));
         }
         let limits = self.participant.limits();
+        // The value, larger than the text by far, goes before the rules are waited for.
         let keyed = || {
-            let value = checked(route, &text, self.bodies)?;
+            let value = checked(route, &text, &self.bodies)?;
             key(route, &parameters, &value, limits)
         };
         let key = self.heavy.with(text.len(), keyed).await?;
@@ -232,7 +274,8 @@ impl Service {
             let Some(reading) = self.reading(head, path.to_owned(), key) else {
                 return Err(too_many_wait());
             };
-            let stream = events::open(reading, &head.headers, self.waiting.heartbeat).await;
+            let (heartbeat, budget) = (self.waiting.heartbeat, self.bodies.budget.clone());
+            let stream = events::open(reading, &head.headers, heartbeat, budget).await;
             return stream.map(Some);
         }
         let call = CommandCall {
@@ -243,6 +286,7 @@ impl Service {
             key,
             traceparent: traceparent(&head.headers),
             claim: claim.clone(),
+            reserved,
         };
         match self.participant.command(call).await {
             Answer::CheckAgain(text) => {

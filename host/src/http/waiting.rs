@@ -151,6 +151,7 @@ impl Reading {
             key,
             traceparent: self.traceparent.clone(),
             claim: None,
+            reserved: None,
         })
     }
 }

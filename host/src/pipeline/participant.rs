@@ -261,6 +261,7 @@ impl Participant {
             under: call.under,
             generated_key,
             claim: call.claim,
+            reserved: call.reserved,
             answer,
             since: self.shared.turns.now(),
         });

@@ -10,6 +10,7 @@ use saga_core::rules::Fault;
 use tokio::sync::oneshot;
 
 use super::active::Active;
+use crate::budget::Reserved;
 use crate::metrics::turns::Since;
 use crate::store::{Claim, FiredTimer, StoreFault, Taken};
 
@@ -50,6 +51,8 @@ pub struct CommandTurn {
     pub generated_key: Option<i64>,
     /// The idempotency key that the client sent, to be released when the turn is over.
     pub claim: Option<Arc<Claim>>,
+    /// Bytes that its body is charged with until the turn is over.
+    pub reserved: Option<Reserved>,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer>,
     /// When it was offered.
@@ -178,6 +181,8 @@ pub struct CommandCall {
     pub traceparent: Option<String>,
     /// The idempotency key, where the client sent one.
     pub claim: Option<Arc<Claim>>,
+    /// Bytes that the body is charged with, which may outlast its client.
+    pub reserved: Option<Reserved>,
 }
 
 /// What became of a command.

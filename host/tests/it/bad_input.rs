@@ -390,7 +390,7 @@ fn a_huge_body_is_refused_without_being_read() {
     assert!(detail.contains("1048576 bytes"), "{detail}");
     let mut stream = connect(&url);
     let head = format!(
-        "POST {} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
         path_of(&url)
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -434,7 +434,10 @@ fn a_body_that_breaks_off_creates_nothing() {
     let host = start(&data);
     let url = host.url("customer").to_owned();
     let whole = r#"{"name":"Ann","creditLimit":{"amount":10}}"#;
-    let head = format!("POST {}/customers HTTP/1.1\r\nhost: x\r\n", path_of(&url));
+    let head = format!(
+        "POST {}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n",
+        path_of(&url)
+    );
     for request in [
         format!("{head}content-length: {}\r\n\r\n{whole}", whole.len() + 1),
         format!("{head}content-length: 1000000\r\n\r\n{whole}"),

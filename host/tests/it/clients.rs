@@ -86,6 +86,7 @@ pub fn request(method: &str, url: &str, body: ClientBody) -> Request<ClientBody>
     Request::builder()
         .method(method)
         .uri(url)
+        .header("content-type", "application/json")
         .body(body)
         .unwrap()
 }

@@ -136,7 +136,7 @@ fn a_host_is_asked_whether_it_is_ready() {
     let url = host.url("customer").to_owned();
     let mut stream = connect(&url);
     let head = format!(
-        "POST {}/customers HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
+        "POST {}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
         crate::expect::path_of(&url)
     );
     std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();

@@ -90,7 +90,7 @@ fn head_says_what_get_says_without_the_body() {
     let path = crate::expect::path_of(url);
     let head = exchange(
         url,
-        format!("HEAD {path}/customer/1 HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes(),
+        format!("HEAD {path}/customer/1 HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes(),
     );
     assert!(
         head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"),
@@ -131,11 +131,14 @@ fn options_lists_the_methods_of_a_path() {
     problem(&ask(&host, "OPTIONS", "/none", &[]), 404, "no-such-route");
     let any = exchange(
         host.url("customer"),
-        b"OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n",
     );
     assert!(any.starts_with("HTTP/1.1 204 No Content\r\n"), "{any}");
     assert!(any.contains("allow: GET, HEAD, POST, OPTIONS\r\n"), "{any}");
-    let other = exchange(host.url("customer"), b"GET * HTTP/1.1\r\nhost: h\r\n\r\n");
+    let other = exchange(
+        host.url("customer"),
+        b"GET * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    );
     assert!(other.starts_with("HTTP/1.1 4"), "{other}");
 }
 
@@ -180,11 +183,12 @@ fn pages_of_other_origins_are_let_in_where_the_operator_says_so() {
         ("https://evil.example", None),
         ("null", None),
     ] {
-        // A page that is not let in may not read the answer, whatever the host did; so it says nothing to it.
+        // A page that is not let in commands nothing, and may not read the answer either.
         let created = request("POST", &url, &[("origin", origin)], CUSTOMER.as_bytes());
+        let status = if allowed.is_some() { 201 } else { 403 };
         assert_eq!(
             (created.status, created.header(ALLOWED)),
-            (201, allowed),
+            (status, allowed),
             "{origin}"
         );
         assert_eq!(created.header("vary"), Some("origin"));

@@ -171,7 +171,7 @@ fn a_path_that_cannot_be_a_key_is_refused() {
 }
 
 #[test]
-fn a_body_must_be_announced_as_json_if_it_is_announced() {
+fn a_body_must_be_announced_as_json() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&data);
     let url = format!("{}/customers", host.url("customer"));
@@ -212,11 +212,24 @@ fn a_body_must_be_announced_as_json_if_it_is_announced() {
             "{right}"
         );
     }
-    assert_eq!(
-        request("POST", &url, &[], CUSTOMER.as_bytes()).json()["customerId"],
-        5
-    );
-    still_serves(&host, 5);
+    for types in [
+        "",
+        "content-type: application/json\r\ncontent-type: text/plain\r\n",
+    ] {
+        let answer = converse(
+            &url,
+            format!(
+                "POST {} HTTP/1.1\r\nhost: localhost\r\n{types}connection: close\r\ncontent-length: {}\r\n\r\n{CUSTOMER}",
+                path_of(&url),
+                CUSTOMER.len()
+            )
+            .as_bytes(),
+        );
+        let is_refused =
+            answer.starts_with("HTTP/1.1 415 ") && answer.contains("/unsupported-media-type");
+        assert!(is_refused, "{types}{answer}");
+    }
+    still_serves(&host, 4);
 }
 
 #[test]
@@ -243,13 +256,13 @@ fn a_head_that_is_no_http_ends_its_connection_only() {
     let path = format!("{}/customer/1", path_of(&url));
     let huge = "x".repeat(2_000_000);
     let heads = [
-        format!("GET {path} HTTP/1.1\r\nhost: x\r\nhuge: {huge}\r\n\r\n"),
-        format!("GET {path}?{huge} HTTP/1.1\r\nhost: x\r\n\r\n"),
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nhuge: {huge}\r\n\r\n"),
+        format!("GET {path}?{huge} HTTP/1.1\r\nhost: localhost\r\n\r\n"),
         format!(
             "GET {path} HTTP/1.1\r\n{}\r\n",
             "many: x\r\n".repeat(10_000)
         ),
-        format!("GET {path} HTTP/9.9\r\nhost: x\r\n\r\n"),
+        format!("GET {path} HTTP/9.9\r\nhost: localhost\r\n\r\n"),
         format!("GET {path} HTTP/1.1\r\nbad header\r\n\r\n"),
         format!("POST {path} HTTP/1.1\r\ncontent-length: abc\r\n\r\n"),
         format!("POST {path} HTTP/1.1\r\ncontent-length: 99999999999999999999999\r\n\r\n"),
@@ -275,11 +288,12 @@ fn requests_in_one_packet_are_answered_in_order_up_to_the_first_that_is_garbage(
     let url = host.url("customer").to_owned();
     let base = path_of(&url);
     let post = format!(
-        "POST {base}/customers HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{CUSTOMER}",
+        "POST {base}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CUSTOMER}",
         CUSTOMER.len()
     );
-    let get = format!("GET {base}/customer/1 HTTP/1.1\r\nhost: x\r\n\r\n");
-    let last = format!("GET {base}/customer/2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let get = format!("GET {base}/customer/1 HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let last =
+        format!("GET {base}/customer/2 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let answers = converse(
         &url,
         format!("{post}{get}garbage\r\n\r\n{post}{last}").as_bytes(),
@@ -297,7 +311,7 @@ fn a_body_longer_than_announced_is_no_second_command() {
     let url = host.url("customer").to_owned();
     let base = path_of(&url);
     let request = format!(
-        "POST {base}/customers HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{CUSTOMER}{CUSTOMER}",
+        "POST {base}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CUSTOMER}{CUSTOMER}",
         CUSTOMER.len()
     );
     let answer = converse(&url, request.as_bytes());
@@ -315,7 +329,7 @@ fn a_body_in_chunks_is_as_good_as_one_with_a_length() {
     let url = host.url("customer").to_owned();
     let mut stream = connect(&url);
     let head = format!(
-        "POST {}/customers HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST {}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
         path_of(&url)
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -331,4 +345,191 @@ fn a_body_in_chunks_is_as_good_as_one_with_a_length() {
         "{answer}"
     );
     still_serves(&host, 1);
+}
+
+#[test]
+fn a_request_names_one_host_on_every_listener() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(&data);
+    let customer = format!("{}/customer/1", path_of(host.url("customer")));
+    for (url, path) in [
+        (host.url("customer"), &*customer),
+        (host.url("customer"), "*"),
+        (host.admin(), "/livez"),
+        (host.admin(), "/generations"),
+    ] {
+        let method = if path == "*" { "OPTIONS" } else { "GET" };
+        for hosts in [
+            "",
+            "host: localhost\r\nhost: localhost\r\n",
+            "host: localhost\r\nhost: evil.example\r\n",
+            "host: ann@localhost\r\n",
+            "host: a b\r\n",
+            "host:\r\n",
+        ] {
+            let asked = format!("{method} {path} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+            let answer = converse(url, asked.as_bytes());
+            let is_refused =
+                answer.starts_with("HTTP/1.1 400 ") && answer.contains("/problems/bad-head\"");
+            assert!(is_refused, "{path} {hosts}{answer}");
+        }
+    }
+    // HTTP/1.0 knew no such header.
+    let asked = format!("GET {customer} HTTP/1.0\r\n\r\n");
+    let answer = converse(host.url("customer"), asked.as_bytes());
+    assert!(answer.contains("/problems/not-found\""), "{answer}");
+    still_serves(&host, 0);
+}
+
+#[test]
+fn a_body_that_is_compressed_is_refused_on_every_listener() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(&data);
+    let customers = format!("{}/customers", host.url("customer"));
+    let participant = format!("{}/participants/customer", host.admin());
+    for (method, url, body) in [
+        ("POST", &customers, CUSTOMER.as_bytes()),
+        ("POST", &customers, b"\x1f\x8b\x08\0"),
+        (
+            "PUT",
+            &format!("{participant}/component"),
+            b"\x1f\x8b\x08\0",
+        ),
+        ("POST", &format!("{participant}/rollback"), b"{}"),
+    ] {
+        for encoding in ["gzip", "br", "identity, gzip", "x"] {
+            let refused = request(method, url, &[("content-encoding", encoding)], body);
+            let detail = problem(&refused, 415, "unsupported-encoding");
+            assert!(detail.contains(encoding), "{detail}");
+        }
+    }
+    let plain = [("content-encoding", "identity")];
+    assert_eq!(
+        request("POST", &customers, &plain, CUSTOMER.as_bytes()).status,
+        201
+    );
+    still_serves(&host, 1);
+}
+
+#[test]
+fn a_path_may_encode_what_needs_no_encoding() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(&data);
+    still_serves(&host, 0);
+    let root = format!("http://{}", crate::expect::address(host.url("customer")));
+    let get = |path: &str| request("GET", &format!("{root}{path}"), &[], b"");
+    for path in [
+        "/customer-order/customer-service/%63ustomer/1",
+        "/customer%2Dorder/customer%2dservice/customer/%31",
+        "/customer-order/customer-service/custome%72s?limit=1",
+        "/customer-order/customer-service/openapi%2Ejson",
+    ] {
+        assert_eq!(get(path).status, 200, "{path}");
+    }
+    for path in [
+        "/customer-order%2Fcustomer-service/customer/1",
+        "/customer-order/customer-service/%2563ustomer/1",
+        "/customer-order/customer-service/%43ustomer/1",
+    ] {
+        problem(&get(path), 404, "no-such-route");
+    }
+    let admin = request("GET", &format!("{}/%67enerations", host.admin()), &[], b"");
+    assert_eq!(admin.status, 200, "{}", admin.text());
+}
+
+#[test]
+fn a_head_that_is_too_long_or_no_head_is_told_so_as_a_problem() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(&data);
+    let url = host.url("customer").to_owned();
+    let base = path_of(&url);
+    let get = |path: &str, header: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{header}connection: close\r\n\r\n")
+    };
+    // Exactly what is read: bytes that are left over could cost the answer.
+    let mut too_large = format!("GET {base} HTTP/1.1\r\nhost: localhost\r\na: ");
+    too_large.push_str(&"x".repeat((80 << 10) - too_large.len()));
+    for (asked, status, word) in [
+        (
+            get(&format!("{base}/customers?a={}", "x".repeat(20_000)), ""),
+            414,
+            "uri-too-long",
+        ),
+        (
+            get(&format!("{base}/customers?a={}", "x".repeat(66_000)), ""),
+            414,
+            "uri-too-long",
+        ),
+        (too_large, 431, "head-too-large"),
+        (get(base, &"a: b\r\n".repeat(150)), 431, "head-too-large"),
+        (get(base, "bad header\r\n"), 400, "bad-head"),
+        ("garbage\r\n\r\n".to_owned(), 400, "bad-head"),
+    ] {
+        let mut stream = connect(&url);
+        stream.write_all(asked.as_bytes()).unwrap();
+        let answer = rest(stream);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(
+            head.contains("content-type: application/problem+json"),
+            "{answer}"
+        );
+        let told: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(told["type"], format!("{base}/problems/{word}"));
+        let page = request(
+            "GET",
+            &format!("{}/problems/{word}", host.url("customer")),
+            &[],
+            b"",
+        );
+        assert_eq!(page.status, 200);
+    }
+    still_serves(&host, 0);
+}
+
+#[test]
+fn what_a_problem_quotes_is_cut_short() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(&data);
+    let digits = "1".repeat(900_000);
+    let customer = |name: &str, amount: &str| {
+        format!(r#"{{"name":{name},"creditLimit":{{"amount":{amount}}}}}"#)
+    };
+    let member =
+        format!(r#"{{"name":"Ann","creditLimit":{{"amount":1,"{digits}":1}},"{digits}":2}}"#);
+    for body in [
+        customer("\"Ann\"", &digits),
+        customer("\"Ann\"", &format!("0.{digits}")),
+        customer("\"Ann\"", &format!("-{digits}")),
+        customer(&digits, "1"),
+        customer(&format!("\"{digits}\""), "\"x\""),
+        member.replacen("\"name\":\"Ann\",", "", 1),
+        format!(r#"{{"{digits}":1,"{digits}":2}}"#),
+        digits.clone(),
+        format!("{digits}x"),
+    ] {
+        let answer = host.send("customer", "POST", "/customers", &body);
+        assert!((400..500).contains(&answer.status), "{}", answer.status);
+        assert!(
+            answer.body.len() < 8_000,
+            "{} bytes: {:.200}",
+            answer.body.len(),
+            answer.text()
+        );
+    }
+    let long = "9".repeat(15_000);
+    for path in [
+        format!("/{long}"),
+        format!("/customers?{long}=1"),
+        format!("/customers?limit={long}"),
+    ] {
+        let answer = host.get("customer", &path);
+        assert!(
+            answer.status >= 400 && answer.body.len() < 4_000,
+            "{}",
+            answer.text()
+        );
+    }
+    let next = host.send("customer", "POST", "/customers", CUSTOMER);
+    assert_eq!(next.status, 201);
 }

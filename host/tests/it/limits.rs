@@ -1,12 +1,9 @@
 //! Every bound, set small, bites just beyond it and not before (invariant 9); and a store that is full loses
 //! nothing that was acknowledged (invariant 10).
 
-use std::io::{Read as _, Write as _};
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::expect::{broke, connect, path_of, problem};
+use crate::expect::{broke, problem};
 use crate::store_file::{number, publish, record, rows, until_consumed};
 use crate::support::{Host, Response, Start};
 
@@ -262,47 +259,6 @@ fn bodies_that_are_not_checked_are_for_the_rules_to_refuse() {
         let ann = json!({"name": "Ann", "creditLimit": {"amount": 1}});
         assert_eq!(host.post("customer", "/customers", &ann).status, 201);
     }
-}
-
-#[test]
-fn connections_beyond_the_bound_wait_until_there_is_room() {
-    let data = tempfile::tempdir().unwrap();
-    let host = mischief(&data, "http.connections", 2);
-    let url = host.url("mischief").to_owned();
-    let ask = format!(
-        "GET {}/acts/k/look HTTP/1.1\r\nhost: x\r\n\r\n",
-        path_of(&url)
-    );
-    let mut first = connect(&url);
-    let mut second = connect(&url);
-    let mut buffer = [0; 1024];
-    for stream in [&mut first, &mut second] {
-        stream.write_all(ask.as_bytes()).unwrap();
-        assert!(stream.read(&mut buffer).unwrap() > 0);
-    }
-    let mut third = connect(&url);
-    third.write_all(ask.as_bytes()).unwrap();
-    third
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
-    assert!(
-        third.read(&mut buffer).is_err(),
-        "a third connection was served"
-    );
-    first.write_all(ask.as_bytes()).unwrap();
-    assert!(
-        first.read(&mut buffer).unwrap() > 0,
-        "those within the bound are served all the while"
-    );
-    drop(second);
-    third
-        .set_read_timeout(Some(crate::support::PATIENCE))
-        .unwrap();
-    assert!(third.read(&mut buffer).unwrap() > 0);
-    assert!(buffer.starts_with(b"HTTP/1.1 200 OK"));
-    drop(first);
-    drop(third);
-    assert!(host.stop().success());
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_list_is_read_with_get_and_head_and_with_nothing_else() {
         assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
     }
     let raw = format!(
-        "HEAD {}/orders HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        "HEAD {}/orders HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         crate::expect::path_of(host.url("order"))
     );
     let answer = crate::expect::converse(host.url("order"), raw.as_bytes());
@@ -156,6 +156,17 @@ fn what_is_wrong_with_a_query_is_said_and_where() {
             "state=%27%20OR%20%27%27%3D%27",
             "`state` is none of: PENDING",
         ),
+        // `/orders/01` is nothing either.
+        (
+            "customerId=01",
+            "`customerId` is not a whole number without leading zeros",
+        ),
+        (
+            "customerId=%2B1",
+            "`customerId` is not a whole number without leading zeros",
+        ),
+        ("limit=02", "`limit` is not a number from 1 to 20"),
+        ("limit=%2B2", "`limit` is not a number from 1 to 20"),
         ("limit=21", "`limit` is not a number from 1 to 20"),
     ] {
         let refused = host.get("order", &format!("/orders?{query}"));

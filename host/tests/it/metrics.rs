@@ -418,7 +418,7 @@ fn who_may_ask_gets_the_format_that_he_asks_for_until_the_end_of_the_drain() {
     let slow = format!("{}/counters/k", host.url("chameleon"));
     let mut stream = connect(&slow);
     let head = format!(
-        "POST {} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
+        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
         path_of(&slow)
     );
     stream.write_all(head.as_bytes()).unwrap();

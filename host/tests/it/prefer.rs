@@ -317,7 +317,7 @@ fn a_client_that_has_gone_keeps_its_place_only_until_the_decision() {
     let url = format!("{}/orders", host.url("order"));
     let mut gone = connect(&url);
     let head = format!(
-        "POST {} HTTP/1.1\r\nhost: h\r\nprefer: wait=600\r\ncontent-length: {}\r\n\r\n{ORDER}",
+        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nprefer: wait=600\r\ncontent-length: {}\r\n\r\n{ORDER}",
         path_of(&url),
         ORDER.len()
     );

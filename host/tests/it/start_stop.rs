@@ -31,7 +31,7 @@ fn begin_order(host: &Host, body: &str) -> TcpStream {
     let url = format!("{}/orders", host.url("order"));
     let mut stream = connect(&url);
     let head = format!(
-        "POST {} HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
         path_of(&url),
         body.len()
     );
@@ -248,7 +248,7 @@ fn a_client_that_holds_its_connection_does_not_hold_up_the_drain() {
     let silent = connect(host.url("customer"));
     let mut idle = connect(host.url("order"));
     let head = format!(
-        "GET {}/orders/1 HTTP/1.1\r\nhost: h\r\n\r\n",
+        "GET {}/orders/1 HTTP/1.1\r\nhost: localhost\r\n\r\n",
         path_of(host.url("order"))
     );
     idle.write_all(head.as_bytes()).unwrap();

@@ -69,7 +69,7 @@ fn a_client_agrees_on_http2_or_http1_over_tls() {
     let silent: Vec<_> = (0..20).map(|_| connect(url)).collect();
     let mut plain = connect(url);
     plain
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .unwrap();
     let answer = rest(plain);
     assert!(!answer.contains("HTTP/1.1"), "{answer}");

@@ -362,7 +362,7 @@ impl Response {
     }
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request on a connection of its own. A body is announced as JSON, unless the headers say otherwise.
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     try_request(method, url, headers, body)
         .unwrap_or_else(|error| panic!("{method} {url}: {error}"))
@@ -382,6 +382,10 @@ pub fn try_request(
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let has_type = headers.iter().any(|(name, _)| *name == "content-type");
+    if !has_type && (!body.is_empty() || method == "POST") {
+        head.push_str("content-type: application/json\r\n");
     }
     let has_length = headers.iter().any(|(name, _)| *name == "content-length");
     if !has_length && (!body.is_empty() || method == "POST") {

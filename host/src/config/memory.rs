@@ -1,0 +1,52 @@
+//! The memory that the process may have, as far as the system tells.
+
+use std::path::Path;
+
+/// Bytes that requests and answers may hold, of those that there are: an eighth, within bounds.
+const SHARE: u64 = 8;
+const LEAST: u64 = 8 << 20;
+const MOST: u64 = 256 << 20;
+
+/// Where control groups are.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// Bytes that requests and answers may hold unless somebody says otherwise.
+pub(super) fn share() -> usize {
+    let memory = [total(), group()].into_iter().flatten().min();
+    let share = memory.map_or(MOST, |memory| memory / SHARE);
+    usize::try_from(share.clamp(LEAST, MOST)).unwrap_or(usize::MAX)
+}
+
+/// Memory of the machine.
+fn total() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kilobytes.checked_mul(1_024)
+}
+
+/// The least limit of the process's control group and those above it.
+fn group() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = text.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let file = match controllers {
+            "" => "memory.max",
+            _ if controllers.split(',').any(|one| one == "memory") => {
+                "memory/memory.limit_in_bytes"
+            }
+            _ => return None,
+        };
+        Some((file, path.trim_start_matches('/')))
+    });
+    let (file, path) = own?;
+    let (root, file) = match file.split_once('/') {
+        Some((controller, file)) => (Path::new(GROUPS).join(controller), file),
+        None => (Path::new(GROUPS).to_owned(), file),
+    };
+    let limits = Path::new(path).ancestors().filter_map(|group| {
+        let text = std::fs::read_to_string(root.join(group).join(file)).ok()?;
+        text.trim().parse().ok()
+    });
+    limits.min()
+}

@@ -1,0 +1,187 @@
+//! The open connections of a listener: which of them end, and when.
+//!
+//! One task looks at all of them again and again. A connection ends gracefully when nothing was asked on it for a while, or
+//! when it is idle and its place is wanted; it is cut off when its client takes nothing of an answer for too long.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::progress::{Activity, Clock};
+
+/// Looks in the shortest of the bounds.
+const LOOKS: u32 = 8;
+
+/// The longest time between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Time for which a connection must have been idle to give way. What a client sent when it connected has come by then.
+const REST: Duration = Duration::from_millis(500);
+
+/// Time that a connection has to end once it was asked to give way, and that one of the reserve has for all it does.
+const HASTE: Duration = Duration::from_secs(2);
+
+/// How long a connection may rest, and an answer make no progress.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// Without a request.
+    pub(super) idle: Duration,
+    /// Of an answer without progress.
+    pub(super) stall: Duration,
+}
+
+/// All connections of a listener.
+pub(super) struct Connections {
+    clock: Arc<Clock>,
+    times: Times,
+    look: Duration,
+    open: Mutex<Vec<Connection>>,
+}
+
+/// One of them.
+struct Connection {
+    activity: Arc<Activity>,
+    /// Taken when it is asked to end.
+    end: Option<oneshot::Sender<()>>,
+    task: AbortHandle,
+    /// The look at which it came, or was asked to end.
+    since: u32,
+    is_reserve: bool,
+}
+
+impl Connections {
+    pub(super) fn new(times: Times) -> Arc<Self> {
+        let look = (times.idle.min(times.stall) / LOOKS).clamp(Duration::from_millis(1), LOOK);
+        Arc::new(Self {
+            clock: Arc::default(),
+            times,
+            look,
+            open: Mutex::default(),
+        })
+    }
+
+    /// What a connection does that comes now.
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        Activity::new(&self.clock)
+    }
+
+    /// Takes a connection in: what it does, what asks it to end, its task, and whether it is one of the reserve.
+    pub(super) fn add(
+        &self,
+        activity: Arc<Activity>,
+        end: oneshot::Sender<()>,
+        task: AbortHandle,
+        is_reserve: bool,
+    ) {
+        let connection = Connection {
+            activity,
+            end: Some(end),
+            task,
+            since: self.clock.look(),
+            is_reserve,
+        };
+        let mut open = self.open();
+        // The others go at the next look.
+        if open.len() == open.capacity() {
+            open.retain(|connection| !connection.task.is_finished());
+        }
+        open.push(connection);
+    }
+
+    /// Looks at them until it is dropped.
+    pub(super) async fn look_after(&self) {
+        let mut looks = tokio::time::interval(self.look);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let period = self.looks_in(self.times.stall / 2);
+        loop {
+            looks.tick().await;
+            self.clock.next_look();
+            let is_new_period = self.clock.look().is_multiple_of(period);
+            if is_new_period {
+                self.clock.next_period();
+            }
+            self.look(is_new_period);
+        }
+    }
+
+    fn look(&self, is_new_period: bool) {
+        let idle = self.looks_in(self.times.idle);
+        let haste = self.looks_in(HASTE);
+        let now = self.clock.look();
+        self.open().retain_mut(|connection| {
+            if connection.task.is_finished() {
+                return false;
+            }
+            let rest = connection.activity.idle();
+            if is_new_period && connection.activity.is_stalled() {
+                tracing::debug!("a connection is cut off: its client takes nothing of an answer");
+                connection.task.abort();
+            } else if connection.end.is_some() {
+                if rest.is_some_and(|rest| rest >= idle) {
+                    connection.ask_to_end(now);
+                }
+            } else if rest.is_some() && now.wrapping_sub(connection.since) >= haste {
+                connection.task.abort();
+            }
+            true
+        });
+    }
+
+    /// Asks the connection that has been idle for longest to end; false where none is idle. With `in_reserve`, one of the reserve
+    /// is cut off that has been there for a while, whatever it does.
+    pub(super) fn give_way(&self, in_reserve: bool) -> bool {
+        let now = self.clock.look();
+        let (rest, haste) = (self.looks_in(REST), self.looks_in(HASTE));
+        let mut open = self.open();
+        let idle = (open.iter_mut())
+            .filter(|one| one.end.is_some() && one.is_reserve == in_reserve)
+            .filter(|one| !one.task.is_finished())
+            .filter_map(|one| {
+                let rested = one.activity.idle().filter(|looks| *looks >= rest)?;
+                Some((rested, one))
+            });
+        // Of those that are alike, the first.
+        let longest = idle.reduce(|longest, one| if one.0 > longest.0 { one } else { longest });
+        if let Some((_, connection)) = longest {
+            connection.ask_to_end(now);
+            return true;
+        }
+        let old = (open.iter())
+            .find(|one| one.is_reserve && in_reserve && now.wrapping_sub(one.since) >= haste);
+        if let Some(connection) = old {
+            connection.task.abort();
+        }
+        old.is_some()
+    }
+
+    /// Asks all of them to end once they have answered.
+    pub(super) fn end(&self) {
+        let now = self.clock.look();
+        for connection in self.open().iter_mut() {
+            connection.ask_to_end(now);
+        }
+    }
+
+    /// A time in looks, at least one.
+    fn looks_in(&self, time: Duration) -> u32 {
+        let looks = time.as_micros() / self.look.as_micros().max(1);
+        u32::try_from(looks).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn ask_to_end(&mut self, now: u32) {
+        if let Some(end) = self.end.take() {
+            // Nobody hears it where the connection has ended meanwhile.
+            let _ = end.send(());
+            self.since = now;
+        }
+    }
+}

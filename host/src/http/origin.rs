@@ -1,0 +1,249 @@
+//! Where a request comes from and what it asks for: the host that it names, and the page that sent it.
+//!
+//! Browsers reach a listener on loopback, or in a network of one's own, on behalf of any page they show. A page whose name was
+//! rebound to that address names itself as the host; a page of another origin can send what forms can send, unseen (a POST with one
+//! of three media types, without headers of its own), and browsers say of it where it comes from. Programs that are no browsers
+//! send neither `Origin` nor `Sec-Fetch-Site`, and are not told apart by them.
+
+use std::net::IpAddr;
+
+use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::http::request::Parts;
+use hyper::{Method, Uri, Version};
+
+use super::cors::Cors;
+use super::problem::Problem;
+use crate::api::problems::Kind;
+
+/// Bytes of the path and query of a request.
+const TARGET_BYTES: usize = 16 << 10;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Stands for all hosts.
+pub const ANY: &str = "*";
+
+/// The hosts that a listener serves.
+#[derive(Debug, Clone)]
+pub struct Hosts {
+    /// Names in lower case, without ports.
+    names: Vec<String>,
+    is_on_loopback: bool,
+}
+
+impl Hosts {
+    /// These names; `*` for all. Without names a listener on loopback serves the names of loopback, another one all.
+    #[must_use]
+    pub fn new(names: &[String], address: IpAddr) -> Self {
+        Self {
+            names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            is_on_loopback: address.to_canonical().is_loopback(),
+        }
+    }
+
+    /// Whether a request for this host, without a port, is served. An address is no name that could be rebound.
+    fn serves(&self, host: &str) -> bool {
+        is_loopback(host)
+            || (self.names.iter()).any(|name| name == ANY || host.eq_ignore_ascii_case(name))
+            || (!self.is_on_loopback && (self.names.is_empty() || address(host).is_some()))
+    }
+}
+
+/// What the head of a request may be: of a readable length, for one host, which this listener serves.
+///
+/// # Errors
+/// 414, 400 or 403.
+pub(super) fn check_target(head: &Parts, hosts: &Hosts) -> Result<(), Problem> {
+    let length = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
+    if length > TARGET_BYTES {
+        let detail =
+            format!("the path and the query have {length} bytes; they may have {TARGET_BYTES}");
+        return Err(Problem::new(Kind::UriTooLong, detail));
+    }
+    for host in named(head)? {
+        if !hosts.serves(host) {
+            let detail = format!(
+                "the request is for the host `{host}`, which this listener does not serve; ask at localhost or 127.0.0.1, or \
+                 add the name to http.hosts"
+            );
+            return Err(Problem::new(Kind::ForeignHost, detail));
+        }
+    }
+    Ok(())
+}
+
+/// The hosts that a request names, in its address and in its header, without ports.
+///
+/// # Errors
+/// 400 where it names none or several.
+pub fn named(head: &Parts) -> Result<impl Iterator<Item = &str>, Problem> {
+    let bad = |detail: &str| Problem::new(Kind::BadHead, detail);
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let in_header = match hosts.next() {
+        Some(host) => {
+            let host = host.to_str().ok().and_then(host_of);
+            Some(host.ok_or_else(|| bad("the header `Host` is not HOST or HOST:PORT"))?)
+        }
+        None => None,
+    };
+    if hosts.next().is_some() {
+        return Err(bad("the request has several headers `Host`; send one"));
+    }
+    let in_address = match authority(&head.uri) {
+        Some(authority) => {
+            let host = host_of(authority);
+            Some(host.ok_or_else(|| bad("the address of the request names no host"))?)
+        }
+        None => None,
+    };
+    let is_named = match head.version {
+        Version::HTTP_09 | Version::HTTP_10 => true,
+        Version::HTTP_11 => in_header.is_some(),
+        _ => in_header.is_some() || in_address.is_some(),
+    };
+    if !is_named {
+        return Err(bad("the request names no host; send a header `Host`"));
+    }
+    Ok(in_header.into_iter().chain(in_address))
+}
+
+fn authority(uri: &Uri) -> Option<&str> {
+    uri.authority().map(hyper::http::uri::Authority::as_str)
+}
+
+/// `localhost:8081` → `localhost`, `[::1]:1` → `[::1]`; none where it is no host. `user@localhost` is none either: no client
+/// sends that.
+fn host_of(authority: &str) -> Option<&str> {
+    let end = match authority.strip_prefix('[') {
+        Some(rest) => rest.find(']')? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at_checked(end)?;
+    let port = port.strip_prefix(':').unwrap_or(port);
+    let is_host = match address(host) {
+        Some(_) => true,
+        None => {
+            !host.is_empty()
+                && (host.bytes())
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        }
+    };
+    (is_host && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(host)
+}
+
+/// The address that a host is, if it is one.
+fn address(host: &str) -> Option<IpAddr> {
+    match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(host) => host.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
+    }
+}
+
+/// Whether a host is `localhost` or an address of loopback. An address can't be rebound.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || address(host).is_some_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Whether `HOST` or `HOST:PORT` is one of loopback.
+#[must_use]
+pub fn names_loopback(authority: &str) -> bool {
+    host_of(authority).is_some_and(is_loopback)
+}
+
+/// Keeps pages of other origins from sending commands.
+///
+/// # Errors
+/// 403 where one did that may not.
+pub(super) fn check_page(head: &Parts, cors: &Cors) -> Result<(), Problem> {
+    let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if is_safe || page(head) != Page::Other || cors.lets_in(&head.headers) {
+        return Ok(());
+    }
+    let origin = head.headers.get(header::ORIGIN);
+    let origin = origin.map_or_else(|| "".into(), |it| String::from_utf8_lossy(it.as_bytes()));
+    let detail = format!(
+        "a page of another origin (`{origin}`) sent the command; list its origin in http.cors_origins if it may"
+    );
+    Err(Problem::new(Kind::ForeignOrigin, detail))
+}
+
+/// Whether a POST without a body can't have been sent by a page of another origin: it comes from a page that may, or has a header
+/// that other pages can't send.
+pub(super) fn is_deliberate(head: &Parts, cors: &Cors) -> bool {
+    let has = |name| head.headers.contains_key(name);
+    has("idempotency-key")
+        || is_json(&head.headers)
+        || page(head) == Page::Own
+        || (has("origin") && cors.lets_in(&head.headers))
+}
+
+/// Whether a body is announced as JSON, once.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let text = value.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let is_special = essence
+        .len()
+        .checked_sub(5)
+        .and_then(|at| essence.get(at..));
+    essence.eq_ignore_ascii_case("application/json")
+        || is_special.is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+}
+
+/// The page that sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    /// No browser said that there is one.
+    None,
+    /// Of the origin that was asked.
+    Own,
+    /// Of another one.
+    Other,
+}
+
+fn page(head: &Parts) -> Page {
+    let origin = head.headers.get(header::ORIGIN);
+    // What the browser itself says counts more than what a proxy may have made of the host.
+    match head.headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes()) {
+        Some(b"same-origin") => return Page::Own,
+        Some(b"none") => return Page::None,
+        Some(_) => return Page::Other,
+        None => {}
+    }
+    let Some(origin) = origin else {
+        return Page::None;
+    };
+    let origin = origin.to_str().unwrap_or_default();
+    let origin = origin.split_once("://").map(|(_, authority)| authority);
+    let header = head.headers.get(header::HOST);
+    let host = authority(&head.uri).or_else(|| header.and_then(|host| host.to_str().ok()));
+    match (origin, host) {
+        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => Page::Own,
+        _ => Page::Other,
+    }
+}
+
+/// Checks that a text is the name of a host, without a port, or `*`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_host(text: &str) -> Result<(), String> {
+    if text == ANY || host_of(text) == Some(text) {
+        return Ok(());
+    }
+    Err(
+        "is no host: give a name or an address without scheme and port, such as shop.example"
+            .into(),
+    )
+}
+
+#[cfg(test)]
+#[path = "origin_tests.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! Whether a connection gets on: requests that it has in flight, and since when its client takes nothing.
+//!
+//! Requests only count; time is told by the listener's clock, which one task per listener moves. So nothing here reads the
+//! time or takes a lock. Must not know: HTTP, sockets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// Bytes of an answer that a client has to take within the bound, unless less is left of it.
+const LEAST: usize = 1 << 10;
+
+/// Periods that are told apart. A mark is looked at before its place is needed again.
+const PERIODS: usize = 4;
+
+/// The time of a listener, coarsely.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// Looks at the connections so far.
+    looks: AtomicU32,
+    /// Half bounds of an answer without progress so far.
+    period: AtomicU32,
+}
+
+/// What one connection does.
+#[derive(Debug)]
+pub(super) struct Activity {
+    clock: Arc<Clock>,
+    /// Requests whose answers are not written yet.
+    in_flight: AtomicUsize,
+    /// The look at which the last one was over, or the connection came.
+    last: AtomicU32,
+    /// Marks, by the period in which they last moved.
+    marks: [AtomicU32; PERIODS],
+}
+
+/// A request until its answer is written.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Activity>);
+
+/// Something that the client has to take.
+#[derive(Debug)]
+pub(super) struct Mark {
+    activity: Arc<Activity>,
+    period: u32,
+    /// Bytes taken since it last moved.
+    taken: usize,
+}
+
+impl Clock {
+    pub(super) fn look(&self) -> u32 {
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn next_look(&self) {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Begins the next period.
+    pub(super) fn next_period(&self) {
+        self.period.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn period(&self) -> u32 {
+        self.period.load(Ordering::Relaxed)
+    }
+}
+
+impl Activity {
+    /// Of a new connection.
+    pub(super) fn new(clock: &Arc<Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            clock: clock.clone(),
+            in_flight: AtomicUsize::new(0),
+            last: AtomicU32::new(clock.look()),
+            marks: [const { AtomicU32::new(0) }; PERIODS],
+        })
+    }
+
+    /// For how many looks it has had nothing to do; none while it has.
+    pub(super) fn idle(&self) -> Option<u32> {
+        let is_idle = self.in_flight.load(Ordering::Relaxed) == 0
+            && self
+                .marks
+                .iter()
+                .all(|marks| marks.load(Ordering::Relaxed) == 0);
+        is_idle.then(|| {
+            let last = self.last.load(Ordering::Relaxed);
+            self.clock.look().wrapping_sub(last)
+        })
+    }
+
+    /// Whether something has not been taken for two whole periods. Has to be asked in each period.
+    pub(super) fn is_stalled(&self) -> bool {
+        let oldest = self.clock.period().wrapping_add(1);
+        self.marks_of(oldest)
+            .is_some_and(|marks| marks.load(Ordering::Relaxed) > 0)
+    }
+
+    fn marks_of(&self, period: u32) -> Option<&AtomicU32> {
+        self.marks.get(period as usize % PERIODS)
+    }
+}
+
+impl InFlight {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(activity.clone())
+    }
+
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let activity = &self.0;
+        activity
+            .last
+            .store(activity.clock.look(), Ordering::Relaxed);
+        activity.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Mark {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        let period = activity.clock.period();
+        if let Some(marks) = activity.marks_of(period) {
+            marks.fetch_add(1, Ordering::Relaxed);
+        }
+        Self {
+            activity: activity.clone(),
+            period,
+            taken: 0,
+        }
+    }
+
+    /// The client took so many bytes.
+    pub(super) fn took(&mut self, bytes: usize) {
+        self.taken += bytes;
+        if self.taken < LEAST {
+            return;
+        }
+        self.taken = 0;
+        let period = self.activity.clock.period();
+        if period != self.period {
+            if let Some(marks) = self.activity.marks_of(period) {
+                marks.fetch_add(1, Ordering::Relaxed);
+            }
+            self.unmark();
+            self.period = period;
+        }
+    }
+
+    fn unmark(&self) {
+        if let Some(marks) = self.activity.marks_of(self.period) {
+            marks.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.unmark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_taken_for_two_periods_is_a_stall() {
+        let stalled_after = |taken: usize| {
+            let clock = Arc::new(Clock::default());
+            let activity = Activity::new(&clock);
+            let mut mark = Mark::new(&activity);
+            let stalled = (1..100).find(|_| {
+                clock.next_period();
+                let is_stalled = activity.is_stalled();
+                mark.took(taken);
+                is_stalled
+            });
+            drop(mark);
+            assert!(activity.idle().is_some());
+            stalled
+        };
+        assert_eq!(stalled_after(LEAST), None);
+        assert_eq!(stalled_after(LEAST / 2), None);
+        assert_eq!(stalled_after(1), Some(3));
+    }
+
+    #[test]
+    fn a_connection_is_idle_once_all_is_answered_and_taken() {
+        let clock = Arc::new(Clock::default());
+        let activity = Activity::new(&clock);
+        clock.next_look();
+        assert_eq!(activity.idle(), Some(1));
+        let request = InFlight::new(&activity);
+        let mark = Mark::new(&activity);
+        drop(request);
+        assert_eq!(activity.idle(), None);
+        drop(mark);
+        assert_eq!(activity.idle(), Some(0));
+        clock.next_look();
+        clock.next_look();
+        assert_eq!(activity.idle(), Some(2));
+    }
+}
