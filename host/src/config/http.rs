@@ -18,6 +18,9 @@ pub struct HttpSettings {
     pub check_bodies: bool,
     /// Connections of one listener.
     pub connections: usize,
+    /// Seconds for which a command or a read waits for its turn and its commit. Beyond them a command is answered 503
+    /// `outcome-unknown`, and may take effect all the same.
+    pub answer_seconds: u64,
     /// Items on one page of a list at most.
     pub page_items: usize,
     /// Hours for which a command with an `Idempotency-Key` is answered as it was the first time.
@@ -54,6 +57,7 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
         body_bytes: reader.get(&["http", "body_bytes"], 1 << 20, in_range(1, 1 << 30)),
         check_bodies: reader.get(&["http", "check_bodies"], true, |_| Ok(())),
         connections: reader.get(&["http", "connections"], 1_024, in_range(1, 1 << 20)),
+        answer_seconds: reader.get(&["http", "answer_seconds"], 10, in_range(1, 3_600)),
         page_items: reader.get(&["http", "page_items"], 200, in_range(1, 1_000)),
         idempotency_hours: reader.get(
             &["http", "idempotency_hours"],

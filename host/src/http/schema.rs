@@ -4,6 +4,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::problem::Place;
+use crate::printable::escaped;
 use saga_core::json;
 use saga_core::rules::shorten;
 
@@ -36,7 +37,7 @@ impl Schema {
         let place = |error: jsonschema::ValidationError<'_>| Place {
             pointer: error.instance_path().to_string(),
             // The validator quotes the value, which may be as large as the body.
-            detail: shorten(error.to_string()),
+            detail: escaped(&shorten(error.to_string())).into_owned(),
         };
         Err(self.0.iter_errors(body).take(PLACES).map(place).collect())
     }

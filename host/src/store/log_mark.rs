@@ -20,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
 use super::file::BUSY;
+use super::lock_holders;
 
 /// Bytes of the note. One sector holds it, so it is written as a whole.
 const NOTE_BYTES: usize = 512;
@@ -33,6 +34,9 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 
 /// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
+
+/// Bytes of a page in the log, with its head.
+const LOG_PAGE: u64 = 4_096 + 24;
 
 /// Longest wait for those who read the log.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -155,20 +159,39 @@ impl LogMark {
             self.tried = 0;
             self.is_large = false;
         }
-        let is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
+        let mut is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
+        if is_again && lock_holders::readers(&beside(&self.db, "-shm")).is_some() {
+            // Each attempt adds to the log, and this one would take no more than the last.
+            self.again = Some(Instant::now() + AGAIN);
+            is_again = false;
+        }
         if !is_again && pages - self.tried < CHECKPOINT_PAGES {
             return Ok(false);
         }
         if pages >= LARGE_PAGES && !self.is_large {
             self.is_large = true;
+            let readers = lock_holders::readers(&beside(&self.db, "-shm"));
             tracing::warn!(
-                "the store's log has grown to {} MiB: a program keeps reading an old state of it; it shrinks when that ends",
-                pages / 256
+                "the store's log has grown to {} MiB: {} keeps reading an old state of it; it shrinks when that ends",
+                pages / 256,
+                readers.as_deref().unwrap_or("a program")
             );
         }
         self.tried = pages;
         self.checkpoint(sql)?;
         Ok(true)
+    }
+
+    /// Bytes of the log, as far as something is in it, where it has more than it ordinarily has: a checkpoint could not take all.
+    pub(super) fn surplus(&self) -> Option<u64> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        let is_ordinary = pages < CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4;
+        (!is_ordinary && self.again.is_some()).then(|| u64::from(pages) * LOG_PAGE)
+    }
+
+    /// Has the next look try another checkpoint.
+    pub(super) fn try_soon(&mut self) {
+        self.again = self.again.map(|_| Instant::now());
     }
 
     /// Takes the last checkpoint: leaves a file that stands by itself, and an empty log.
