@@ -24,7 +24,7 @@ fn write(store: &Store) -> Result<(), StoreFault> {
     store.run(|sql| {
         sql.execute_batch("CREATE TABLE IF NOT EXISTS blobs (id INTEGER PRIMARY KEY, blob)")?;
         let write = "INSERT OR REPLACE INTO blobs VALUES (1, randomblob(?1))";
-        sql.execute(write, [2 * MIB]).map(drop)
+        sql.execute(write, [2 * MIB as i64]).map(drop)
     })
 }
 
