@@ -361,9 +361,8 @@ impl Running {
         stop.admin.cancel();
         if let Some(listener) = self.admin_listener {
             // An operator who does not let go holds up nothing.
-            match tokio::time::timeout(left(), listener).await {
-                Ok(Err(error)) => tracing::error!(%error, "the admin listener broke"),
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(error)) = tokio::time::timeout(left(), listener).await {
+                tracing::error!(%error, "the admin listener broke");
             }
         }
         Ok(())

@@ -132,23 +132,30 @@ mod tests {
 
     /// A stream whose reader stands still until it is let go.
     #[derive(Clone, Default)]
-    struct Stuck(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Stuck(Arc<Stream>);
+
+    #[derive(Default)]
+    struct Stream {
+        /// Whether it is let go, and what it took.
+        taken: Mutex<(bool, Vec<u8>)>,
+        changed: Condvar,
+    }
 
     impl Stuck {
         fn let_go(&self) {
-            self.0.0.lock().unwrap().0 = true;
-            self.0.1.notify_all();
+            self.0.taken.lock().unwrap().0 = true;
+            self.0.changed.notify_all();
         }
 
         fn text(&self) -> String {
-            String::from_utf8(self.0.0.lock().unwrap().1.clone()).unwrap()
+            String::from_utf8(self.0.taken.lock().unwrap().1.clone()).unwrap()
         }
     }
 
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let state = self.0.0.lock().unwrap();
-            let mut state = self.0.1.wait_while(state, |state| !state.0).unwrap();
+            let state = self.0.taken.lock().unwrap();
+            let mut state = self.0.changed.wait_while(state, |state| !state.0).unwrap();
             // A pipe that has little room takes a part.
             let taken = bytes.len().min(1_000);
             state.1.extend_from_slice(&bytes[..taken]);
