@@ -51,6 +51,9 @@ use crate::store::Store;
 /// How long a host whose store is gone still says so to who asks, before it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Bytes of the stack of the thread that writes a few lines to standard output.
+const ANNOUNCE_STACK: usize = 64 << 10;
+
 /// Runs the program to its end.
 #[must_use]
 pub fn main(rules: Rules) -> ExitCode {
@@ -306,7 +309,9 @@ fn announce(admin: Option<&str>, listening: &[(String, String)]) {
         .collect();
     let own = text.clone();
     // Whoever reads may stand still, and that must not stop the host either.
-    let thread = std::thread::Builder::new().name("announce".into());
+    let thread = std::thread::Builder::new()
+        .name("announce".into())
+        .stack_size(ANNOUNCE_STACK);
     if thread.spawn(move || say(&own)).is_err() {
         say(&text);
     }

@@ -27,8 +27,8 @@ const PRAGMAS: [(&str, &str); 5] = [
     ("wal_autocheckpoint", "0"),
 ];
 
-/// Bytes, 64 MiB, to which the log shrinks when somebody who kept it from being emptied is done.
-const LOG_BYTES: i64 = 64 << 20;
+/// Bytes to which the log shrinks when somebody who kept it from being emptied is done.
+const LOG_BYTES: i64 = log_mark::ORDINARY_PAGES as i64 * log_mark::LOG_PAGE;
 
 /// Looks, before the last one, that a file and a log that seem not to belong together are given.
 const LOOKS: u32 = 3;

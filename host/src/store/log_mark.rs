@@ -35,8 +35,11 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 /// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
 
+/// Pages that the log has at most while checkpoints take all: one is due before the last batch of commits.
+pub(super) const ORDINARY_PAGES: u32 = CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4;
+
 /// Bytes of a page in the log, with its head.
-const LOG_PAGE: u64 = 4_096 + 24;
+pub(super) const LOG_PAGE: i64 = 4_096 + 24;
 
 /// Longest wait for those who read the log.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -185,8 +188,8 @@ impl LogMark {
     /// Bytes of the log, as far as something is in it, where it has more than it ordinarily has: a checkpoint could not take all.
     pub(super) fn surplus(&self) -> Option<u64> {
         let pages = self.pages.load(Ordering::Relaxed);
-        let is_ordinary = pages < CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4;
-        (!is_ordinary && self.again.is_some()).then(|| u64::from(pages) * LOG_PAGE)
+        let is_ordinary = pages < ORDINARY_PAGES;
+        (!is_ordinary && self.again.is_some()).then(|| u64::from(pages) * LOG_PAGE as u64)
     }
 
     /// Has the next look try another checkpoint.

@@ -68,6 +68,9 @@ fn a_log_that_a_reader_keeps_from_shrinking_counts_against_the_bound_until_the_r
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+    let log = log_bytes(&store);
+    // 16 MiB until a checkpoint is due, and a quarter more.
+    assert!(log <= 21 * MIB as u64, "it shrinks: {log}");
     store.close();
 }
 
