@@ -1,7 +1,6 @@
 //! What the writer looks after besides its commits: that the files are there, the checkpoints of the log, and the time by which
 //! old rows are deleted.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use rusqlite::Connection;
 
 use super::condition::Condition;
 use super::fault::{FaultKind, StoreFault};
-use super::lock_holders;
+use super::lock_holders::{self, LockFile};
 use super::log_mark::LogMark;
 use super::presence::{Extent, Found, Presence};
 use super::trusted_time::{STEADY, Said, TrustedTime, last_open};
@@ -42,8 +41,8 @@ pub(super) struct Guard {
     marked: Option<Instant>,
     /// Bytes that the file may have, together with its log where that does not shrink; 0 for no bound.
     max_bytes: u64,
-    /// The index of the log.
-    index: PathBuf,
+    /// Where the locks of others are looked for.
+    index: LockFile,
 }
 
 impl Guard {
@@ -68,12 +67,12 @@ impl Guard {
             began: Instant::now(),
             marked: None,
             max_bytes: 0,
-            index: PathBuf::new(),
+            index: LockFile::none(),
         })
     }
 
-    /// With a bound of the bytes of the file and its log, whose index is there.
-    pub(super) fn bounded(self, max_bytes: u64, index: PathBuf) -> Self {
+    /// With a bound of the bytes of the file and its log, whose locks are there.
+    pub(super) fn bounded(self, max_bytes: u64, index: LockFile) -> Self {
         Self {
             max_bytes,
             index,
@@ -91,7 +90,7 @@ impl Guard {
         if self.presence.bytes().saturating_add(log) <= self.max_bytes {
             return None;
         }
-        let readers = lock_holders::readers(&self.index);
+        let readers = lock_holders::readers(self.index);
         if readers.is_none() {
             self.log_mark.try_soon();
         }

@@ -1,10 +1,27 @@
 //! Which other programs hold locks of the store: who is to be ended where one keeps the writer, or the log's shrinking, waiting.
 //!
 //! SQLite's locks in WAL mode are locks on single bytes of the log's index (`saga.db-shm`); the system lists them with their
-//! processes. Only names are looked at, and nothing is opened but `/proc`. Where the system tells nothing, nobody is named.
+//! processes. Nothing is opened but `/proc`. Where the system tells nothing, nobody is named.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+/// The file on whose bytes the locks are: the index of a store's log, by its number. Known beforehand, so that nobody has to ask a
+/// disk that stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LockFile(Option<u64>);
+
+impl LockFile {
+    /// None, of which nothing is told.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
+    /// The one at this path.
+    pub(super) fn at(index: &Path) -> Self {
+        Self(std::fs::metadata(index).ok().map(|file| file.ino()))
+    }
+}
 
 /// The byte that who writes has locked, and those of who reads an old state. Why: <https://www.sqlite.org/walformat.html>.
 const WRITES: u64 = 120;
@@ -15,20 +32,20 @@ const MOST: usize = 4;
 
 /// Who has the lock for writing, beside this process: `process 4711 (sqlite3)`.
 #[must_use]
-pub(super) fn writers(index: &Path) -> Option<String> {
+pub(super) fn writers(index: LockFile) -> Option<String> {
     holders(index, |first, last| (first..=last).contains(&WRITES))
 }
 
 /// Who reads an old state of the store, beside this process.
 #[must_use]
-pub(super) fn readers(index: &Path) -> Option<String> {
+pub(super) fn readers(index: LockFile) -> Option<String> {
     holders(index, |first, last| {
         first <= *READS.end() && last >= *READS.start()
     })
 }
 
-fn holders(index: &Path, is_meant: impl Fn(u64, u64) -> bool) -> Option<String> {
-    let inode = std::fs::metadata(index).ok()?.ino();
+fn holders(LockFile(inode): LockFile, is_meant: impl Fn(u64, u64) -> bool) -> Option<String> {
+    let inode = inode?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let own = std::process::id();
     let mut found: Vec<u32> = (locks.lines().filter_map(held))
@@ -83,8 +100,23 @@ fn named(process: u32) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_locks_of_this_process_are_not_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = crate::store::StoreFile::open(directory.path()).unwrap();
+        let sql = file.writing().unwrap();
+        let count = "SELECT count(*) FROM sqlite_master";
+        sql.query_row(count, [], |_| Ok(())).unwrap();
+        let index = LockFile::at(&file.index());
+        assert_ne!(index, LockFile(None));
+        // Its own locks are not meant.
+        sql.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert_eq!((writers(index), readers(index)), (None, None));
+    }
 
     #[test]
     fn a_lock_is_read_with_its_process_and_bytes() {

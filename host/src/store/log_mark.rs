@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
 use super::file::BUSY;
-use super::lock_holders;
+use super::lock_holders::{self, LockFile};
 
 /// Bytes of the note. One sector holds it, so it is written as a whole.
 const NOTE_BYTES: usize = 512;
@@ -74,6 +74,7 @@ pub(super) struct LogMark {
     /// When another checkpoint is to be tried, whatever the log has: the last one could not take all.
     again: Option<Instant>,
     is_large: bool,
+    locks: LockFile,
 }
 
 /// Why the file and the log can't be used together.
@@ -138,6 +139,7 @@ impl LogMark {
             tried: 0,
             again: None,
             is_large: false,
+            locks: LockFile::at(&beside(db, "-shm")),
         };
         if let Some(found) = mark_in_file(db) {
             mark.note.add(found);
@@ -163,7 +165,7 @@ impl LogMark {
             self.is_large = false;
         }
         let mut is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
-        if is_again && lock_holders::readers(&beside(&self.db, "-shm")).is_some() {
+        if is_again && lock_holders::readers(self.locks).is_some() {
             // Each attempt adds to the log, and this one would take no more than the last.
             self.again = Some(Instant::now() + AGAIN);
             is_again = false;
@@ -173,7 +175,7 @@ impl LogMark {
         }
         if pages >= LARGE_PAGES && !self.is_large {
             self.is_large = true;
-            let readers = lock_holders::readers(&beside(&self.db, "-shm"));
+            let readers = lock_holders::readers(self.locks);
             tracing::warn!(
                 "the store's log has grown to {} MiB: {} keeps reading an old state of it; it shrinks when that ends",
                 pages / 256,

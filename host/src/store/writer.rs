@@ -9,7 +9,6 @@
 //! tried again here: who handed an entry over knows whether its message will come again. What others
 //! want to write now and then shares the commits of the turns.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -30,7 +29,7 @@ use super::fault::{FaultKind, StoreFault};
 use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
 use super::idempotency::{IdempotencySettings, Known, KnownKeys};
-use super::lock_holders;
+use super::lock_holders::{self, LockFile};
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
@@ -91,6 +90,8 @@ enum Request {
 /// The store: hands entries to the writer and opens readers.
 pub struct Store {
     file: Arc<StoreFile>,
+    /// Where the locks of others are looked for.
+    index: LockFile,
     requests: Sender<Request>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
     /// Rings after every commit that published something.
@@ -129,8 +130,9 @@ impl Store {
         let bound = Duration::from_secs(settings.standstill_seconds);
         let condition = Arc::new(Condition::new(bound));
         let trusted_now = Arc::<AtomicU64>::default();
+        let index = LockFile::at(&file.index());
         let guard = Guard::new(&connection, condition.clone(), guarded, trusted_now.clone())?;
-        let guard = guard.bounded(settings.max_bytes, file.index());
+        let guard = guard.bounded(settings.max_bytes, index);
         let writer = Writer {
             connection,
             queue,
@@ -139,7 +141,7 @@ impl Store {
             changes: changes.clone(),
             condition: condition.clone(),
             guard,
-            index: file.index(),
+            index,
             counters: Counters::default(),
             uncommitted: Tallies::default(),
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
@@ -151,6 +153,7 @@ impl Store {
             .spawn(move || writer.run())?;
         Ok(Self {
             file,
+            index,
             requests,
             thread: std::sync::Mutex::new(Some(thread)),
             published,
@@ -186,8 +189,7 @@ impl Store {
         loop {
             looks.tick().await;
             let Some(store) = store.upgrade() else { return };
-            let index = || lock_holders::writers(&store.file.index());
-            store.condition.look(index);
+            (store.condition).look(|| lock_holders::writers(store.index));
         }
     }
 
@@ -321,7 +323,7 @@ struct Writer {
     condition: Arc<Condition>,
     guard: Guard,
     /// Where the locks of others are looked for.
-    index: PathBuf,
+    index: LockFile,
     counters: Counters,
     /// What was counted besides entries, and is written with the next commit.
     uncommitted: Tallies,
@@ -469,7 +471,7 @@ impl Writer {
         let fault = StoreFault::from(error);
         let is_locked = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
         match is_locked
-            .then(|| lock_holders::writers(&self.index))
+            .then(|| lock_holders::writers(self.index))
             .flatten()
         {
             Some(holder) => StoreFault::new(

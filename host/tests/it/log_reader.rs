@@ -85,7 +85,7 @@ fn register(host: &Host) {
 }
 
 #[test]
-fn commands_monitors_and_the_drain_do_not_wait_for_the_reader_of_the_log() {
+fn invariant_11_commands_monitors_and_the_drain_do_not_wait_for_the_reader_of_the_log() {
     let data = tempfile::tempdir().unwrap();
     let log = Full::new(data.path(), "log");
     let host = start(data.path(), &log);

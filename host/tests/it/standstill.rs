@@ -160,7 +160,7 @@ fn a_disk_that_stands_still_is_told_and_a_command_is_known_by_its_key_afterwards
 }
 
 #[test]
-fn a_drain_ends_in_its_time_whatever_the_disk_does() {
+fn invariant_11_a_drain_ends_in_its_time_whatever_the_disk_does() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     let url = format!("{}/customers", host.url("customer"));
