@@ -96,7 +96,7 @@ impl Condition {
         let lasts = self.standstill()?;
         let holder = lock(&self.waits_for).clone();
         let why = holder.map_or_else(
-            || "the disk, or another program's lock".to_owned(),
+            || "the disk, another program's lock or a new index of a swap".to_owned(),
             |holder| format!("{holder}, which has locked it"),
         );
         Some(format!(

@@ -375,6 +375,7 @@ impl Writer {
         // A clean end leaves no log behind to be recovered.
         self.guard.close(&self.connection);
         let _ = super::file::close(self.connection);
+        self.condition.work().end();
     }
 
     /// Commits a batch that starts with this item; gives back the request that ended the batch.
