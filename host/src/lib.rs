@@ -13,7 +13,9 @@
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`metrics`]: what is counted and measured
 //! - [`admin`]: the operator's interface
-//! - [`machine`], [`session`], [`budget`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
+//! - [`logging`]: the log; [`printable`]: foreign texts as they may be shown
+//! - [`machine`], [`session`], [`budget`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`], [`last_look`]: what
+//!   several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
 //! - [`program`]: command line, logging, signals, exit codes
@@ -29,11 +31,14 @@ pub mod clock;
 pub mod config;
 pub mod generation;
 pub mod http;
+pub mod last_look;
+pub mod logging;
 pub mod machine;
 pub mod metrics;
 pub mod panics;
 pub mod pipeline;
 pub mod plugin;
+pub mod printable;
 pub mod program;
 pub mod reload;
 pub mod secret;

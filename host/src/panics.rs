@@ -4,7 +4,9 @@
 //! recovers. A library that panics on what a stranger sent is the exception.
 
 use std::cell::Cell;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, PanicHookInfo};
+
+use crate::logging;
 
 /// Stack of threads that check foreign values: the validator goes down into them (see `saga_core::schema::effort`), and a stack that
 /// is used up ends the process.
@@ -30,13 +32,27 @@ pub fn are_caught_here() {
 
 /// From now on a panic that is not caught ends the process with this exit code.
 pub fn die_on_panic(code: u8) {
-    let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !CAUGHT.get() {
-            say(panic);
-            std::process::exit(i32::from(code));
+            // Not by the standard library's hook, which waits for whoever reads standard error, and shows foreign text as it is.
+            logging::complain(&told(panic));
+            logging::exit(i32::from(code));
         }
     }));
+}
+
+/// What a panic says, with the calls that led to it where RUST_BACKTRACE asks for them.
+fn told(panic: &PanicHookInfo<'_>) -> String {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("<unnamed>");
+    let place = (panic.location()).map_or_else(String::new, |place| format!(" at {place}"));
+    let said = panic.payload_as_str().unwrap_or("a value that is no text");
+    let calls = std::backtrace::Backtrace::capture();
+    let calls = match calls.status() {
+        std::backtrace::BacktraceStatus::Captured => format!("\n{calls}"),
+        _ => String::new(),
+    };
+    format!("thread '{thread}' panicked{place}: {said}{calls}")
 }
 
 #[cfg(test)]

@@ -227,6 +227,7 @@ mod tests {
                     timers: 1,
                     ..ParkedOverview::default()
                 },
+                stale_seconds: None,
             }],
         }
     }

@@ -17,6 +17,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ use crate::http::server::{self, Answers, Bounds, HealthOnly};
 use crate::http::{origin, target};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
+use crate::printable;
 use crate::reload::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
 use crate::reload::report::{Applied, NotApplied, Way};
 use crate::reload::{Apply, Reloader};
@@ -109,8 +111,9 @@ pub struct Admin {
     answers: Budget,
 }
 
-/// Everything that is counted and measured, in a format; none where nothing is. Blocks: it asks the store.
-pub type Exposition = Arc<dyn Fn(Format) -> Option<String> + Send + Sync>;
+/// Everything that is counted and measured, in a format; none where nothing is.
+pub type Exposition =
+    Arc<dyn Fn(Format) -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 impl Admin {
     /// For who shows the token, or without one for who reaches the listener; takes components of at most so many
@@ -302,13 +305,7 @@ impl Admin {
     async fn metrics(&self, headers: &HeaderMap) -> Result<Answered, Problem> {
         let accept = headers.get(header::ACCEPT);
         let format = Format::accepted(accept.and_then(|accept| accept.to_str().ok()));
-        let exposition = self.exposition.clone();
-        let told = tokio::task::spawn_blocking(move || exposition(format)).await;
-        let told = told.map_err(|error| {
-            let detail = format!("the metrics could not be told: {error}");
-            Problem::new(Kind::AnswerFailed, detail)
-        })?;
-        let told = told.ok_or_else(|| {
+        let told = (self.exposition)(format).await.ok_or_else(|| {
             let detail = "metrics are off; set metrics.enabled = true and start the host again";
             Problem::new(Kind::MetricsOff, detail)
         })?;
@@ -364,7 +361,7 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem
         let detail = format!("the answer can't be written: {error}");
         Problem::new(Kind::AnswerFailed, detail)
     })?;
-    Ok(json_response(status, JSON, body))
+    Ok(json_response(status, JSON, printable::json(body)))
 }
 
 fn applied(result: Result<Applied, NotApplied>) -> Result<Answered, Problem> {

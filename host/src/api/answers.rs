@@ -187,6 +187,7 @@ fn kinds(command: &Command) -> Vec<Kind> {
             Kind::BadIdempotencyKey,
             Kind::IdempotencyKeyInUse,
             Kind::IdempotencyKeyReused,
+            Kind::OutcomeUnknown,
             Kind::TooManyIdempotencyKeys,
         ]);
     }

@@ -121,6 +121,9 @@ kinds! {
     Busy "busy" 503:
         "As many swaps wait as the host lets wait.",
         "Try again after the seconds in `Retry-After`.";
+    OutcomeUnknown "outcome-unknown" 503:
+        "The turn of the command was not over in time, because the store or the rules stand still: it may take effect yet, or have done so.",
+        "Send the same request again under the same `Idempotency-Key`: it takes effect once, and is answered 409 until the outcome is known. Without a key, look at the aggregate first.";
     Quarantined "quarantined" 503:
         "The rules can't read the state of the aggregate, so it is quarantined: its events and timers are parked, nothing is lost.",
         "Tell the operator, and try again when rules that can read the state are active; `saga generations` lists what is quarantined.";

@@ -15,9 +15,9 @@ mod observe;
 mod prepare;
 mod room;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle as Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -40,6 +40,7 @@ use crate::http::server::{self, Bounds};
 use crate::http::service::Service;
 use crate::http::tls::Tls;
 use crate::http::waiting::Waiting;
+use crate::last_look::LastLook;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::pipeline::{Participant, ParticipantSettings, timers};
@@ -111,6 +112,9 @@ pub struct Running {
     stop: Stop,
 }
 
+/// What the store has in any case to end with, where clients took all the time of a drain.
+const LAST: Duration = Duration::from_secs(2);
+
 /// Asks the watch over the components' files, and its thread.
 type Watch = (crossbeam_channel::Sender<watch::Reread>, Thread<()>);
 
@@ -158,6 +162,7 @@ pub async fn start(
     metrics: Arc<Metrics>,
     rules: Rules,
 ) -> Result<Running, StartError> {
+    tokio::spawn(Store::watch_standstill(Arc::downgrade(&store)));
     let transport: Arc<dyn Transport> = match &config.kafka {
         None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
         Some(settings) => Arc::new(
@@ -291,8 +296,12 @@ impl Running {
         }
     }
 
-    /// Finishes the work under way and closes the store.
-    pub async fn drain(self) {
+    /// Finishes the work under way and closes the store, within this time; where clients took all of it, within [`LAST`] more.
+    ///
+    /// # Errors
+    /// What it waited for when the time was over. The process is to be ended then: threads of it may be stuck.
+    pub async fn drain(self, time: Duration) -> Result<(), &'static str> {
+        let began = Instant::now();
         self.reloader.refuse();
         self.stop.listening.cancel();
         for listener in self.listeners {
@@ -301,41 +310,56 @@ impl Running {
             }
         }
         let stop = self.stop.clone();
+        let step = Arc::new(Mutex::new("a free thread"));
+        let at = step.clone();
         let rest = move || {
+            let at = |step| *at.lock().unwrap_or_else(PoisonError::into_inner) = step;
+            at("the swap under way");
             self.reloader.close();
             if let Some((ask, thread)) = self.watch {
                 drop(ask);
                 join(thread, "the watch over the components' files");
             }
+            at("the consumers");
             self.stop.consuming.cancel();
             self.store.published().ring();
             self.store.timers().ring();
             for hosted in self.reloader.hosted() {
                 hosted.join_consumers();
             }
+            at("the timers");
             for thread in self.timers {
                 join(thread, "a timer thread");
             }
+            at("the turns");
             for hosted in self.reloader.hosted() {
                 hosted.participant.finish();
             }
+            at("the last commits");
             self.store.settle_up();
+            at("the relay");
             self.stop.publishing.cancel();
             self.store.published().ring();
             if let Some(relay) = self.relay {
                 join(relay, "the relay");
             }
+            at("the store to be closed");
             self.store.close();
         };
-        if let Err(error) = tokio::task::spawn_blocking(rest).await {
-            tracing::error!(%error, "the drain broke; the next start recovers");
+        let left = || time.saturating_sub(began.elapsed()).max(LAST);
+        match tokio::time::timeout(left(), tokio::task::spawn_blocking(rest)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the drain broke; the next start recovers"),
+            Err(_) => return Err(*step.lock().unwrap_or_else(PoisonError::into_inner)),
         }
         stop.admin.cancel();
-        if let Some(listener) = self.admin_listener
-            && let Err(error) = listener.await
-        {
-            tracing::error!(%error, "the admin listener broke");
+        if let Some(listener) = self.admin_listener {
+            // An operator who does not let go holds up nothing.
+            if let Ok(Err(error)) = tokio::time::timeout(left(), listener).await {
+                tracing::error!(%error, "the admin listener broke");
+            }
         }
+        Ok(())
     }
 }
 
@@ -374,6 +398,7 @@ fn start_participant(
         turns: metrics.turns(&prepared.name),
         instances: metrics.instances(&prepared.name),
         machine: machine.clone(),
+        answer_time: Duration::from_secs(config.http.answer_seconds),
     };
     let participant = Arc::new(Participant::start(
         settings,
@@ -478,12 +503,23 @@ fn start_admin(
         max_bytes: config.store.max_bytes,
         machine: machine.clone(),
         draining: stop.listening.clone(),
-        reader: Mutex::default(),
+        looked: LastLook::default(),
     };
+    let observer = Arc::new(observer);
     let requests = metrics.requests("admin");
     let exposition: Exposition = Arc::new(move |format| {
-        (metrics.is_on()).then(|| metrics.text(&observer.observe(), format))?
+        let (metrics, observer) = (metrics.clone(), observer.clone());
+        Box::pin(async move {
+            if !metrics.is_on() {
+                return None;
+            }
+            let observed = observer.observe().await;
+            metrics.text(&observed, format)
+        })
     });
+    // So that there is something to tell where the store stands still before anybody asked.
+    let first = reloader.clone();
+    tokio::spawn(async move { first.overview(None).await });
     let store = store.clone();
     let halted = transport.clone();
     let acceptor = Acceptor::new(listener, machine.clone()).with_spare();

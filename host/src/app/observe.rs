@@ -2,17 +2,23 @@
 //!
 //! Each look is bounded: a row for each partition and topic, none for each record or aggregate.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
+use crate::last_look::{LastLook, Seen};
+use crate::logging;
 use crate::machine::Machine;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::reload::Reloader;
 use crate::reload::hosted::Hosted;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
 use crate::transport::Transport;
+
+/// A store whose writer has been at one commit for so long need not be waited for.
+const STUCK: Duration = Duration::from_millis(500);
 
 /// Quarantined aggregates, and parked timers, that are counted of a participant.
 const QUARANTINED: usize = 10_000;
@@ -27,63 +33,103 @@ pub(super) struct Observer {
     pub(super) max_bytes: u64,
     pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
-    /// Opened when somebody asks for the first time; who asks meanwhile waits.
-    pub(super) reader: Mutex<Option<Reader>>,
+    pub(super) looked: LastLook<Looked>,
+}
+
+/// What was found where a look may take its time.
+#[derive(Clone, Default)]
+pub(super) struct Looked {
+    store_files: Vec<(&'static str, u64)>,
+    in_store: Option<InStore>,
+}
+
+/// What was found in the store.
+#[derive(Clone, Default)]
+struct InStore {
+    topics: Vec<ObservedTopic>,
+    lags: Vec<ObservedLag>,
+    /// Of each participant, its quarantined aggregates and parked timers.
+    participants: Vec<(u64, u64)>,
 }
 
 impl Observer {
-    /// What there is now. Blocks.
-    pub(super) fn observe(&self) -> Observed {
+    /// What there is now. Where the store does not answer, all that is known without it; sizes are those of the last look.
+    pub(super) async fn observe(self: &Arc<Self>) -> Observed {
+        let own = self.clone();
+        let condition = self.store.condition();
+        let seen = (self.looked).see(move || own.look(), || condition.work().lasts() >= STUCK);
+        let (looked, is_now) = match seen.await {
+            Seen::Now(looked) => (looked, true),
+            Seen::Before(looked, _) => (looked, false),
+            Seen::Never => (Looked::default(), false),
+        };
+        let in_store = looked.in_store.filter(|_| is_now);
         let mut observed = Observed {
             participants: self.reloader.hosted().map(participant).collect(),
-            store_files: self.store.bytes(),
+            store_files: looked.store_files,
             store_limit: (self.max_bytes > 0).then_some(self.max_bytes),
-            store_fails: self.store.condition().trouble().is_some(),
-            store_is_read: true,
+            store_fails: condition.trouble().is_some(),
+            store_is_read: in_store.is_some(),
+            store_commit: condition.work().lasts(),
             transport_in_trouble: self.transport.trouble().is_some(),
             machine_lacks: self.machine.lack().is_some(),
             is_draining: self.draining.is_cancelled(),
+            log_dropped: logging::dropped(),
             ..Observed::default()
         };
-        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = match kept.take() {
-            Some(opened) => Ok(opened),
-            None => self.store.reader(),
-        };
-        let looked = opened.and_then(|opened| self.look(kept.insert(opened), &mut observed));
-        if let Err(error) = looked {
-            let condition = self.store.condition();
-            condition.report("the store can't be read for the metrics", &error.into());
-            observed.store_is_read = false;
+        if let Some(found) = in_store {
+            (observed.topics, observed.lags) = (found.topics, found.lags);
+            for (told, (quarantined, timers)) in
+                observed.participants.iter_mut().zip(found.participants)
+            {
+                told.quarantined = Some(quarantined);
+                told.parked_timers = Some(timers);
+            }
         }
         observed
     }
 
-    fn look(&self, reader: &Reader, observed: &mut Observed) -> rusqlite::Result<()> {
+    /// Blocks.
+    fn look(&self) -> Looked {
+        let store_files = self.store.bytes();
+        let found = self.store.reader().and_then(|reader| self.find(&reader));
+        let in_store = found.map_err(|error| {
+            let condition = self.store.condition();
+            condition.report("the store can't be read for the metrics", &error.into());
+        });
+        Looked {
+            store_files,
+            in_store: in_store.ok(),
+        }
+    }
+
+    fn find(&self, reader: &Reader) -> rusqlite::Result<InStore> {
         let sql = reader.connection();
         let now = now_ms();
         let backlogs = backlog::backlogs(sql, self.readers)?;
-        observed.topics = backlogs
-            .into_iter()
-            .map(|(name, backlog)| ObservedTopic {
-                name,
-                published: backlog.published,
-                waiting: backlog.waiting,
-                oldest_ms: backlog
-                    .oldest
-                    .map_or(0, |oldest| now.saturating_sub(oldest)),
-            })
-            .collect();
-        for (hosted, told) in self.reloader.hosted().zip(&mut observed.participants) {
-            let count = history::quarantined_up_to(sql, hosted.row, QUARANTINED)?;
-            told.quarantined = Some(count);
-            told.parked_timers = Some(parked::timers_up_to(sql, hosted.row, QUARANTINED)?);
+        let topics = backlogs.into_iter().map(|(name, backlog)| ObservedTopic {
+            name,
+            published: backlog.published,
+            waiting: backlog.waiting,
+            oldest_ms: backlog
+                .oldest
+                .map_or(0, |oldest| now.saturating_sub(oldest)),
+        });
+        let mut found = InStore {
+            topics: topics.collect(),
+            ..InStore::default()
+        };
+        for hosted in self.reloader.hosted() {
+            found.participants.push((
+                history::quarantined_up_to(sql, hosted.row, QUARANTINED)?,
+                parked::timers_up_to(sql, hosted.row, QUARANTINED)?,
+            ));
             for source in hosted.sources() {
                 for extent in self.transport.extents(reader, &source)? {
                     let stored =
                         reader.offset(&source.consumer, source.topic_row, extent.partition)?;
                     let behind = extent.end - stored.unwrap_or(extent.begin);
-                    observed.lags.push(ObservedLag {
+                    found.lags.push(ObservedLag {
                         topic: source.topic.to_string(),
                         partition: extent.partition,
                         group: source.group.to_string(),
@@ -93,7 +139,7 @@ impl Observer {
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 }
 

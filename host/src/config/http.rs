@@ -23,6 +23,9 @@ pub struct HttpSettings {
     pub memory_bytes: usize,
     /// Seconds after which a connection ends whose client takes nothing of an answer, of participants and of the admin interface.
     pub stall_seconds: u64,
+    /// Seconds for which a command or a read waits for its turn and its commit. Beyond them a command is answered 503
+    /// `outcome-unknown`, and may take effect all the same.
+    pub answer_seconds: u64,
     /// Items on one page of a list at most.
     pub page_items: usize,
     /// Hours for which a command with an `Idempotency-Key` is answered as it was the first time.
@@ -76,6 +79,7 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
         stall_seconds: reader.get(&["http", "stall_seconds"], 60, in_range(1, 3_600)),
         check_bodies: reader.get(&["http", "check_bodies"], true, |_| Ok(())),
         connections,
+        answer_seconds: reader.get(&["http", "answer_seconds"], 10, in_range(1, 3_600)),
         page_items: reader.get(&["http", "page_items"], 200, in_range(1, 1_000)),
         idempotency_hours: reader.get(
             &["http", "idempotency_hours"],

@@ -46,7 +46,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Threads of each participant, each with one instance of its rules.
     pub instances: usize,
-    /// Seconds that the work under way gets when the host is asked to stop.
+    /// Seconds that the work under way gets when the host is asked to stop; where clients take all of them, two more are for the store.
     pub drain_seconds: u64,
     /// What is logged.
     pub log: LogSettings,
@@ -292,6 +292,11 @@ fn read_store(reader: &mut Reader) -> StoreSettings {
             &["store", "max_bytes"],
             default.max_bytes,
             in_range(0, TOML_MOST),
+        ),
+        standstill_seconds: reader.get(
+            &["store", "standstill_seconds"],
+            default.standstill_seconds,
+            in_range(1, 3_600),
         ),
     }
 }

@@ -194,6 +194,7 @@ impl Shown {
             }
             Answer::TryLater(reason) => return Err(try_later(reason)),
             Answer::StoreFailed(fault) => return Err(reply::store_failed(&fault)),
+            Answer::Unknown(seconds, _) => return Err(reply::outcome_unknown(seconds, false)),
         };
         let key = shorten(key.to_owned());
         let detail = format!("the rules broke on the item of key `{key}`: {fault}");

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::api::problems::{self, Kind};
 use crate::api::refusal_status;
+use crate::printable::{self, escaped};
 
 /// Media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -45,10 +46,11 @@ pub struct Place {
 }
 
 impl Problem {
-    /// A problem of one of the host's own kinds.
+    /// A problem of one of the host's own kinds. The detail may quote what others say: people read it on terminals.
     #[must_use]
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self::of(kind.status(), kind.word(), detail.into())
+    pub fn new(kind: Kind, detail: impl AsRef<str>) -> Self {
+        let detail = escaped(detail.as_ref()).into_owned();
+        Self::of(kind.status(), kind.word(), detail)
     }
 
     fn of(status: u16, word: &str, detail: String) -> Self {
@@ -81,7 +83,7 @@ impl Problem {
             title: problems::title(&self.word),
             problem: self,
         };
-        serde_json::to_string(&details).unwrap_or_default()
+        printable::json(serde_json::to_string(&details).unwrap_or_default())
     }
 
     /// With the places that are wrong, each cut short where it is long.
@@ -156,5 +158,25 @@ mod tests {
             let told = problem.json("/base");
             assert!(told.len() < 4_000, "{} bytes", told.len());
         }
+    }
+
+    #[test]
+    fn foreign_text_in_a_problem_steers_no_terminal() {
+        let steers = "no\nforged\u{1b}[2J\u{9b}\u{202e}";
+        let places = vec![Place {
+            pointer: format!("/{steers}"),
+            detail: "is wrong".into(),
+        }];
+        let problem = Problem::new(Kind::Malformed, steers).with_errors(places);
+        let text = problem.json("");
+        assert!(!text.contains(printable::is_escaped), "{text}");
+        let told: Value = serde_json::from_str(&text).unwrap_or_default();
+        assert_eq!(
+            told.get("detail").and_then(Value::as_str),
+            Some("no\\nforged\\u{1b}[2J\\u{9b}\\u{202e}")
+        );
+        // A place is data by which a program finds the value.
+        let pointer = told.pointer("/errors/0/pointer").and_then(Value::as_str);
+        assert_eq!(pointer, Some(format!("/{steers}").as_str()));
     }
 }

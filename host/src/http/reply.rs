@@ -22,6 +22,7 @@ pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
         Answer::CheckAgain(_) => try_later("the rules were swapped".into()),
         Answer::StoreFailed(fault) => store_failed(&fault),
         Answer::Quarantined(fault) => quarantined(&fault),
+        Answer::Unknown(seconds, can_repeat) => outcome_unknown(seconds, can_repeat),
         Answer::Broke(fault) => {
             let detail = format!("the rules broke and nothing was changed: {fault}");
             Problem::new(Kind::RulesBroke, detail)
@@ -65,6 +66,24 @@ pub(super) fn quarantined(fault: &Fault) -> Problem {
         "the rules can't read the state of this aggregate, and nothing was changed: {fault}"
     );
     Problem::new(Kind::Quarantined, detail).retry_after(60)
+}
+
+/// The problem of a command of which it is not known whether it takes effect. Only who can learn it by the same key is told to
+/// come again: without one, a repeat might take effect a second time.
+pub(super) fn outcome_unknown(seconds: u64, can_repeat: bool) -> Problem {
+    let advice = if can_repeat {
+        "send it again under the same Idempotency-Key to learn the outcome"
+    } else {
+        "look before you send it again; under an Idempotency-Key it takes effect once however often it is sent"
+    };
+    let detail = format!(
+        "whether the command took effect was not known after {seconds} s, and it may yet: {advice}"
+    );
+    let problem = Problem::new(Kind::OutcomeUnknown, detail);
+    match can_repeat {
+        true => problem.retry_after(1),
+        false => problem,
+    }
 }
 
 /// The problem of a store that failed.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::problem::Place;
 use super::steps::{self, Bounded, Counted};
+use crate::printable::escaped;
 
 /// Places that are named in one answer at most.
 const PLACES: usize = 16;
@@ -94,7 +95,7 @@ impl Schema {
         let place = |error: jsonschema::ValidationError<'_>| Place {
             pointer: error.instance_path().to_string(),
             // The validator quotes the value, which may be as large as the body.
-            detail: shorten(error.to_string()),
+            detail: escaped(&shorten(error.to_string())).into_owned(),
         };
         let all = || telling.iter_errors(body).take(PLACES).map(place).collect();
         let first = || telling.validate(body).err().map(place);

@@ -214,10 +214,10 @@ impl CommitFamilies {
 }
 
 impl Commits {
-    /// When something begins; none where nothing is measured.
+    /// When something begins, which is now; none where nothing is measured.
     #[must_use]
-    pub fn now(&self) -> Option<Instant> {
-        self.0.as_ref().map(|_| Instant::now())
+    pub fn at(&self, now: Instant) -> Option<Instant> {
+        self.0.as_ref().map(|_| now)
     }
 
     /// A commit of so many entries, which began then, is over; gives when.
@@ -288,7 +288,7 @@ mod tests {
         let off = Metrics::new(false);
         assert!(!off.is_on());
         assert_eq!(off.text(&Observed::default(), Format::Text), None);
-        assert_eq!(off.commits().now(), None);
+        assert_eq!(off.commits().at(Instant::now()), None);
         assert_eq!(off.commits().over(1, Some(Instant::now()), true), None);
         off.swaps().count("p", "apply", "swapped");
     }

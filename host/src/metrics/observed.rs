@@ -3,6 +3,7 @@
 //! Plain values, filled by who knows them; nothing here is kept from one time to the next.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -27,6 +28,10 @@ pub struct Observed {
     pub store_fails: bool,
     /// Whether the store could be read for this.
     pub store_is_read: bool,
+    /// How long the store's writer has been at its present commit.
+    pub store_commit: Duration,
+    /// Lines of the log that were dropped.
+    pub log_dropped: u64,
     /// Whether records don't flow at the moment.
     pub transport_in_trouble: bool,
     /// Whether the machine lacks something.
@@ -132,6 +137,13 @@ impl Observed {
         self.register_participants(registry);
         self.register_topics(registry);
         self.register_store(registry);
+        let dropped: Counter = Counter::default();
+        dropped.inc_by(self.log_dropped);
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that were dropped because nobody read standard error",
+            dropped,
+        );
         let mut flag = |name: &str, help: &str, is_so: bool| {
             let gauge: Gauge = Gauge::default();
             gauge.set(is_so.into());
@@ -263,6 +275,13 @@ impl Observed {
             "store_bytes",
             "Size of the store's files",
             (self.store_files.iter()).map(|(file, bytes)| (FileLabels { file }, *bytes)),
+        );
+        let commit: Gauge<f64, AtomicU64> = Gauge::default();
+        commit.set(self.store_commit.as_secs_f64());
+        registry.register(
+            "store_commit_waiting_seconds",
+            "Time for which the commit that is under way has been waiting; 0 where none is",
+            commit,
         );
         let mut gauge = |name: &str, help: &str, value: u64| {
             let gauge: Gauge = Gauge::default();

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use saga_core::admit::{self, Admission};
@@ -53,6 +54,8 @@ pub struct ParticipantSettings {
     pub instances: Instances,
     /// What the machine lacks.
     pub machine: Machine,
+    /// How long a client waits for its turn and the commit.
+    pub answer_time: Duration,
 }
 
 /// What the workers of a participant share.
@@ -73,6 +76,7 @@ pub struct Participant {
     pub(super) shared: Arc<Shared>,
     pub(super) active: RwLock<Arc<Active>>,
     last_key: AtomicI64,
+    answer_time: Duration,
     pub(super) lookups: Lookups,
     /// Emptied when it is finished.
     pub(super) workers: RwLock<Vec<Line>>,
@@ -144,6 +148,7 @@ impl Participant {
             shared,
             active: RwLock::new(active),
             last_key: AtomicI64::new(settings.last_key),
+            answer_time: settings.answer_time,
             lookups: Lookups::default(),
             workers: RwLock::new(workers),
             threads: Mutex::new(threads),
@@ -215,13 +220,17 @@ impl Participant {
         (workers.len(), queued)
     }
 
-    /// Asks the participant. The answer comes after the commit of what it decided. If the caller
-    /// stops waiting, the turn takes place all the same.
+    /// Asks the participant. The answer comes after the commit of what it decided, or when the time for it is over. If the
+    /// caller stops waiting, the turn takes place all the same.
     pub async fn command(&self, call: CommandCall) -> Answer {
         let Some(command) = call.under.description().command(&call.command) else {
             return Answer::Malformed(format!("there is no command `{}`", call.command));
         };
         let read = matches!(command.kind, CommandKind::Read);
+        if !read && let Some(standstill) = self.shared.store.condition().holds_up() {
+            return Answer::StoreFailed(standstill);
+        }
+        let can_repeat = call.claim.is_some();
         let (key, generated_key) = match call.key {
             Some(key) => (key, None),
             None => match self.next_key() {
@@ -280,7 +289,16 @@ impl Participant {
             }
             Some(Err(TrySendError::Disconnected(_))) | None => return stopping(),
         }
-        answered.await.unwrap_or_else(|_| stopping())
+        match tokio::time::timeout(self.answer_time, answered).await {
+            Ok(answer) => answer.unwrap_or_else(|_| stopping()),
+            Err(_) => {
+                let seconds = self.answer_time.as_secs();
+                match read {
+                    true => Answer::TryLater(format!("it was not read within {seconds} s")),
+                    false => Answer::Unknown(seconds, can_repeat),
+                }
+            }
+        }
     }
 
     /// Offers a timer that is due. `over` is called when the turn is over, whatever became of it.

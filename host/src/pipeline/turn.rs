@@ -202,4 +202,7 @@ pub enum Answer {
     Quarantined(Fault),
     /// The store failed; nothing was written.
     StoreFailed(StoreFault),
+    /// Its turn was not over in time: it may take effect yet. With the seconds, and whether the client can learn it by its
+    /// idempotency key.
+    Unknown(u64, bool),
 }

@@ -11,6 +11,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::printable::escaped;
+
 /// Bytes that are kept.
 const KEPT: usize = 1_024;
 
@@ -30,7 +32,7 @@ impl LastWords {
             .clear();
     }
 
-    /// What was written, if anything was, on one line.
+    /// What was written, if anything was, on one line that steers no terminal.
     pub(super) fn text(&self) -> Option<String> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept);
@@ -39,7 +41,7 @@ impl LastWords {
             .map(str::trim)
             .filter(|line| !line.is_empty())
             .collect();
-        (!lines.is_empty()).then(|| lines.join(" | "))
+        (!lines.is_empty()).then(|| escaped(&lines.join(" | ")).into_owned())
     }
 
     fn keep(&self, bytes: &[u8]) {

@@ -2,22 +2,24 @@
 
 use std::path::Path;
 
-use super::reply::printable;
 use super::terminal::Progress;
 use super::{complain, exit, say};
 use crate::panics;
+use crate::printable::{self, Lines};
 use crate::reload::backup::{Backup, backup as make};
 
 /// Makes the backup, says what came of it and gives the exit code.
 pub(super) fn backup(data: &Path, target: &Path, json: bool) -> u8 {
     panics::die_on_panic(exit::INTERNAL);
     let what = format!("{} is copied", data.display());
-    let progress = Progress::of(&printable(&what));
+    let progress = Progress::of(&what);
     let made = make(data, target);
     drop(progress);
     let text = match made {
-        Ok(made) if json => serde_json::to_string(&made).map(|text| format!("{text}\n")),
-        Ok(made) => Ok(printable(&shown(&made))),
+        Ok(made) if json => {
+            serde_json::to_string(&made).map(|text| format!("{}\n", printable::json(text)))
+        }
+        Ok(made) => Ok(shown(&made)),
         Err(error) => {
             complain(&error.to_string());
             return exit::STORE;
@@ -36,19 +38,20 @@ pub(super) fn backup(data: &Path, target: &Path, json: bool) -> u8 {
 }
 
 fn shown(made: &Backup) -> String {
-    let mut text = format!(
-        "{}: a store of {} KiB and {} component{}, in {}.{:03} s\n",
+    let mut lines = Lines::default();
+    lines.add(format_args!(
+        "{}: a store of {} KiB and {} component{}, in {}.{:03} s",
         made.target.display(),
         made.store_bytes >> 10,
         made.components.len(),
         if made.components.len() == 1 { "" } else { "s" },
         made.ms / 1_000,
         made.ms % 1_000,
-    );
+    ));
     for digest in &made.missing {
-        text.push_str(&format!(
-            "the active component {digest} is not in it: the data directory has no copy; keep its file\n"
+        lines.add(format_args!(
+            "the active component {digest} is not in it: the data directory has no copy; keep its file"
         ));
     }
-    text
+    lines.text()
 }

@@ -23,7 +23,7 @@ exit_codes! {
     INTERNAL = 70;
     /// the store can't be used, or its files went away; a backup can't be made
     STORE = 73;
-    /// the host can't do it now, or is not ready; try again
+    /// the host can't do it now, is not ready, or was not done with its drain in time; try again
     TRY_AGAIN = 75;
     /// the host wants a token, or another one
     NO_PERMISSION = 77;

@@ -8,7 +8,7 @@
 //! - this file: a host from its start to its end
 //! - [`cli`]: the command line; [`arguments`]: what several commands take
 //! - [`exit`]: the exit codes
-//! - [`terminal`]: what is otherwise where a person watches: colours, progress
+//! - [`terminal`]: what is otherwise where a person watches: progress
 //! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
 //! - [`admin_file`]: the file by which commands find a host that runs
 //! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
@@ -44,6 +44,7 @@ use rustix::fs::Mode;
 use self::signals::{Received, Signals};
 use crate::app::{self, Rules, StartError};
 use crate::config::Config;
+use crate::logging;
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::panics;
@@ -52,6 +53,9 @@ use crate::store::Store;
 
 /// How long a host whose store is gone still says so to who asks, before it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Bytes of the stack of the thread that writes a few lines to standard output.
+const ANNOUNCE_STACK: usize = 64 << 10;
 
 /// Runs the program to its end.
 #[must_use]
@@ -132,8 +136,23 @@ fn print_config(config: &Config, json: bool) -> ExitCode {
     }
 }
 
+/// Runs a host to its end, and gives its last lines the time to be read.
 fn run(config: &Config, rules: Rules) -> ExitCode {
-    terminal::start_log(&config.log);
+    // The filter was checked with the other settings.
+    let filter = config.log.level.parse().unwrap_or_default();
+    if let Err(error) = logging::start(filter, config.log.format == "json") {
+        complain(&format!(
+            "the log's thread can't be made: {error}; limits: {}",
+            machine::limits()
+        ));
+        return exit::INTERNAL.into();
+    }
+    let code = run_logged(config, rules);
+    logging::flush();
+    code
+}
+
+fn run_logged(config: &Config, rules: Rules) -> ExitCode {
     panics::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
         complain(
@@ -158,7 +177,10 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
             return exit::INTERNAL.into();
         }
     };
-    runtime.block_on(serve(config, rules)).map_or_else(
+    let served = runtime.block_on(serve(config, rules));
+    // What still waits for the store, or for a disk that stands still, must not hold up the end.
+    runtime.shutdown_background();
+    served.map_or_else(
         |error| {
             // The log may be JSON for a machine; this line is for whoever started the program.
             complain(&error.to_string());
@@ -185,7 +207,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
         started = app::start(config, store.clone(), metrics, rules) => started,
         which = signals.stop() => {
             tracing::info!(signal = which.name, "ending before the start is done");
-            std::process::exit(exit::SIGNAL + which.number);
+            logging::exit(exit::SIGNAL + which.number);
         }
         () = store.condition().lost().cancelled() => end_without(&store),
     };
@@ -222,10 +244,16 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     );
     service::tell(service::STOPPING);
     tokio::select! {
-        () = running.drain() => tracing::info!("drained"),
+        drained = running.drain(Duration::from_secs(config.drain_seconds)) => match drained {
+            Ok(()) => tracing::info!("drained"),
+            Err(step) => {
+                leave(config);
+                end_undrained(&store, step);
+            }
+        },
         which = signals.stop() => {
             tracing::warn!(signal = which.name, "ending at once; the next start recovers");
-            std::process::exit(exit::SIGNAL + which.number);
+            logging::exit(exit::SIGNAL + which.number);
         }
     }
     leave(config);
@@ -263,7 +291,17 @@ fn end_without(store: &Store) -> ! {
     complain(&format!(
         "the store can't be used: {gone}; put the files back, or restore a backup, before the next start"
     ));
-    std::process::exit(i32::from(exit::STORE));
+    logging::exit(i32::from(exit::STORE));
+}
+
+/// Ends a host whose drain was not done in its time.
+fn end_undrained(store: &Store, step: &str) -> ! {
+    let why = store.condition().trouble();
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+    complain(&format!(
+        "the drain was not done in its time: it waits for {step}{why}; what was acknowledged is kept, and the next start goes on with the rest"
+    ));
+    logging::exit(i32::from(exit::TRY_AGAIN))
 }
 
 /// Leaves word in the data directory where this host can be asked, if it can.
@@ -284,8 +322,18 @@ fn announce(admin: Option<&str>, listening: &[(String, String)]) {
     let listening = listening
         .iter()
         .map(|(name, url)| format!("listening {name} {url}\n"));
-    let text: String = listening.chain(admin).collect();
-    say(&format!("{text}ready\n"));
+    let text: String = listening
+        .chain(admin)
+        .chain(["ready\n".to_owned()])
+        .collect();
+    let own = text.clone();
+    // Whoever reads may stand still, and that must not stop the host either.
+    let thread = std::thread::Builder::new()
+        .name("announce".into())
+        .stack_size(ANNOUNCE_STACK);
+    if thread.spawn(move || say(&own)).is_err() {
+        say(&text);
+    }
 }
 
 /// Says something on standard output. Not `print!`: whoever reads may be gone, and that must not stop the host.
@@ -294,9 +342,9 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Says on standard error what is wrong. Not `eprintln!`, which panics when nobody reads.
+/// Says on standard error what is wrong.
 fn complain(what: &str) {
-    let _ = writeln!(std::io::stderr(), "saga: {what}");
+    logging::complain(what);
 }
 
 fn exit_code(error: &StartError) -> u8 {

@@ -13,10 +13,11 @@ use hyper::Method;
 use serde_json::json;
 
 use super::client::{Client, NoAnswer};
-use super::reply::{Failure, printable, ready, shown, understand};
+use super::reply::{Failure, ready, shown, understand};
 use super::terminal::Progress;
 use super::{admin_file, complain, exit, say, stopped, table};
 use crate::config::{Config, Token};
+use crate::printable::{self, Lines};
 use crate::reload;
 use crate::reload::flags::Flags;
 use crate::reload::report::{NotApplied, Overview, ParticipantOverview};
@@ -209,17 +210,19 @@ fn stored_generations(
         Failure::new(code, said)
     })?;
     if !json {
-        return Ok(printable(&format!(
-            "No host can be asked on {}; this is what is in its store.\n\n{}",
-            data.display(),
-            table::overview(&overview)
-        )));
+        let mut lines = Lines::default();
+        lines.add(format_args!(
+            "No host can be asked on {}; this is what is in its store.",
+            data.display()
+        ));
+        lines.space();
+        return Ok(lines.text() + &table::overview(&overview));
     }
     let text = match (participant, &overview.participants[..]) {
         (Some(_), [one]) => serde_json::to_string(one),
         _ => serde_json::to_string(&overview),
     };
-    text.map(|text| format!("{text}\n"))
+    text.map(|text| format!("{}\n", printable::json(text)))
         .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))
 }
 

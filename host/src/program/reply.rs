@@ -10,6 +10,7 @@ use super::client::{NoAnswer, Reply};
 use super::operate::TOKEN_VARIABLE;
 use super::{exit, say, table};
 use crate::admin::readiness::Report;
+use crate::printable::{self, escaped};
 use crate::reload::report::Check;
 
 /// Why it did not come to what was asked: what to say, and the exit code.
@@ -35,9 +36,9 @@ pub(crate) fn shown<T: DeserializeOwned>(
 ) -> Result<String, Failure> {
     let (value, body) = understand(reply, json)?;
     Ok(if json {
-        format!("{body}\n")
+        format!("{}\n", printable::json(body))
     } else {
-        printable(&text(&value))
+        text(&value)
     })
 }
 
@@ -52,8 +53,8 @@ pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String
         reply => understand(reply, json)?,
     };
     let text = match json {
-        true => format!("{body}\n"),
-        false => printable(&table::ready(&report)),
+        true => format!("{}\n", printable::json(body)),
+        false => table::ready(&report),
     };
     if report.status.http() == StatusCode::OK {
         return Ok(text);
@@ -102,7 +103,7 @@ pub(crate) fn understand<T: DeserializeOwned>(
     }
     let told: Told = serde_json::from_str(&body).map_err(|_| stranger())?;
     if json {
-        say(&format!("{body}\n"));
+        say(&format!("{}\n", printable::json(body)));
     }
     Err(failure(reply.status, told))
 }
@@ -129,37 +130,19 @@ fn failure(status: StatusCode, told: Told) -> Failure {
     };
     // The last word of the kind is for people who search for it.
     let word = told.kind.rsplit('/').next().unwrap_or_default();
-    Failure::new(code, one_line(&format!("{}{advice} ({word})", told.detail)))
+    Failure::new(code, escaped(&format!("{}{advice} ({word})", told.detail)))
 }
 
 /// A line for each reason for which a component was refused, and one for the flags with which it would be taken.
 pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -> Vec<String> {
     let check = check.word();
-    let line = |reason: &str| one_line(&format!("refused ({check}): {reason}"));
+    let line = |reason: &str| escaped(&format!("refused ({check}): {reason}")).into_owned();
     let mut lines: Vec<_> = reasons.iter().map(|reason| line(reason)).collect();
     if !allowed_by.is_empty() {
         let flags: Vec<_> = allowed_by.iter().map(|flag| format!("--{flag}")).collect();
         lines.push(line(&format!("{} takes it all the same", flags.join(" "))));
     }
     lines
-}
-
-/// A text that comes from a component, in one line.
-fn one_line(text: &str) -> String {
-    printable(&text.replace(['\r', '\n'], " "))
-}
-
-/// A text without what would steer a terminal: parts of it come from components.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -220,8 +203,8 @@ mod tests {
         assert_eq!(
             failure.said,
             [
-                "refused (world): no export at all",
-                "refused (world): an \u{fffd}[31mimport"
+                "refused (world): no export\\nat all",
+                "refused (world): an \\u{1b}[31mimport"
             ]
         );
         let body = json!({

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::reply::{Failure, printable};
+use super::reply::Failure;
 use super::{complain, exit, say};
 use crate::clock::now_ms;
+use crate::printable::Lines;
 use crate::store::offsets::{ReadPartition, read_partitions, seek};
 use crate::store::{StoreFile, look};
 
@@ -37,7 +38,7 @@ pub(crate) struct Seek {
 pub(super) fn run(request: &Seek) -> u8 {
     match write(request) {
         Ok(text) => {
-            say(&printable(&text));
+            say(&text);
             exit::DONE
         }
         Err(failure) => {
@@ -65,12 +66,16 @@ fn write(request: &Seek) -> Result<String, Failure> {
     } else {
         "are known by their offsets"
     };
-    Ok(format!(
-        "topic {}, partition {}, in group {}: read on from offset {}; it was {}.\n\
-         Events that were applied within `[store] retention_hours` are known by their ce_id, and not applied again.\n\
-         Records without a ce_id {without_id}.\n",
+    let mut lines = Lines::default();
+    lines.add(format_args!(
+        "topic {}, partition {}, in group {}: read on from offset {}; it was {}.",
         chosen.topic, chosen.partition, chosen.group, request.offset, chosen.next
-    ))
+    ));
+    lines.add(format_args!(
+        "Events that were applied within `[store] retention_hours` are known by their ce_id, and not applied again."
+    ));
+    lines.add(format_args!("Records without a ce_id {without_id}."));
+    Ok(lines.text())
 }
 
 /// The store in a directory that has one, which no host may be using.

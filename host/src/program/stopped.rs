@@ -1,10 +1,11 @@
 //! `saga rollback` of a host that is stopped.
 
-use super::reply::{Failure, printable, refusal};
+use super::reply::{Failure, refusal};
 use super::terminal::Progress;
 use super::{exit, say, table};
 use crate::config::Config;
 use crate::panics;
+use crate::printable::{self, Lines};
 use crate::reload::flags::Flags;
 use crate::reload::report::{Applied, NotApplied};
 use crate::reload::stopped;
@@ -25,22 +26,23 @@ pub(super) fn rollback(
     if json {
         let text = serde_json::to_string(&applied);
         return text
-            .map(|text| format!("{text}\n"))
+            .map(|text| format!("{}\n", printable::json(text)))
             .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()));
     }
-    Ok(printable(&told(config, &applied)))
+    Ok(told(config, &applied))
 }
 
 fn told(config: &Config, applied: &Applied) -> String {
-    let stopped = format!(
-        "No host runs on {}; {}\n",
+    let mut stopped = Lines::default();
+    stopped.add(format_args!(
+        "No host runs on {}; {}",
         config.data_dir.display(),
         match applied.changed {
             true => "the next start is with this generation.",
             false => "nothing was changed.",
         }
-    );
-    format!("{}{stopped}", table::applied(applied))
+    ));
+    table::applied(applied) + &stopped.text()
 }
 
 fn failure(error: NotApplied, json: bool) -> Failure {
@@ -53,7 +55,7 @@ fn failure(error: NotApplied, json: bool) -> Failure {
     match error {
         NotApplied::Refused(refused) => {
             if json && let Ok(text) = serde_json::to_string(&refused) {
-                say(&format!("{text}\n"));
+                say(&format!("{}\n", printable::json(text)));
             }
             Failure {
                 said: refusal(refused.check, &refused.reasons, &refused.allowed_by),

@@ -2,10 +2,9 @@
 //!
 //! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to the second.
 
-use std::fmt::Write as _;
-
 use super::tried;
 use crate::admin::readiness::{ReadyParticipant, Report};
+use crate::printable::{Lines, escaped};
 use crate::reload::report::{
     Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Quarantine,
     RefusedOverview, Verified,
@@ -22,34 +21,35 @@ pub(crate) fn applied(applied: &Applied) -> String {
         applied.version,
         short(&applied.digest)
     );
-    let mut text = if applied.dry_run && applied.digest != applied.previous {
-        let mut text = format!(
-            "{build} would be active, {} is; checked in {}{}\n",
+    let mut text = Lines::default();
+    if applied.dry_run && applied.digest != applied.previous {
+        text.add(format_args!(
+            "{build} would be active, {} is; checked in {}{}",
             short(&applied.previous),
             duration(applied.checked_us),
             tried::summary(&applied.probe)
-        );
-        text.push_str(&tried::differences(&applied.probe));
-        text
+        ));
+        text.append(&tried::differences(&applied.probe));
     } else if applied.changed {
-        format!(
-            "{build} is active, was {}; checked in {}, swapped in {}{}\n",
+        text.add(format_args!(
+            "{build} is active, was {}; checked in {}, swapped in {}{}",
             short(&applied.previous),
             duration(applied.checked_us),
             duration(applied.swapped_us),
             tried::summary(&applied.probe)
-        )
+        ));
     } else {
-        format!("{build} was active already\n")
-    };
+        text.add(format_args!("{build} was active already"));
+    }
     notes(&mut text, &applied.notes);
-    text
+    text.text()
 }
 
 /// A component that passed all checks in a line, and a line for each note.
 pub(crate) fn verified(verified: &Verified) -> String {
-    let mut text = format!(
-        "ok {} {} {}{}\n",
+    let mut text = Lines::default();
+    text.add(format_args!(
+        "ok {} {} {}{}",
         verified.participant,
         verified.version,
         verified.digest,
@@ -58,23 +58,24 @@ pub(crate) fn verified(verified: &Verified) -> String {
             .as_ref()
             .map(tried::summary)
             .unwrap_or_default()
-    );
+    ));
     if let Some(probe) = &verified.probe {
-        text.push_str(&tried::differences(probe));
+        text.append(&tried::differences(probe));
     }
     notes(&mut text, &verified.notes);
-    text
+    text.text()
 }
 
-fn notes(text: &mut String, notes: &[String]) {
+fn notes(text: &mut Lines, notes: &[String]) {
     for note in notes {
-        let _ = writeln!(text, "note: {note}");
+        text.add(format_args!("note: {note}"));
     }
 }
 
 /// How a host is, in a word, and what there is to know of it.
 pub(crate) fn ready(report: &Report) -> String {
-    let mut text = format!("{}\n", report.status.word());
+    let mut text = Lines::default();
+    text.add(format_args!("{}", report.status.word()));
     for participant in &report.participants {
         let ReadyParticipant {
             name,
@@ -82,36 +83,46 @@ pub(crate) fn ready(report: &Report) -> String {
             active,
             ..
         } = participant;
-        let _ = writeln!(text, "{name} {version} {}", short(active));
+        text.add(format_args!("{name} {version} {}", short(active)));
         if let Some(line) = (participant.file.as_ref()).and_then(|file| differs(file, name)) {
-            let _ = writeln!(text, "  {line}");
+            text.add(format_args!("  {line}"));
         }
         if let Some(refused) = &participant.refused {
-            let _ = writeln!(text, "  {}", refusal(refused));
+            text.add(format_args!("  {}", refusal(refused)));
         }
         if participant.quarantined > 0 {
-            let _ = writeln!(
-                text,
+            text.add(format_args!(
                 "  {} aggregates are quarantined",
                 participant.quarantined
-            );
+            ));
         }
         waiting(&mut text, participant.parked, participant.parked_timers);
     }
     for reason in report.transport.iter().chain(&report.reason) {
-        let _ = writeln!(text, "{reason}");
+        text.add(format_args!("{reason}"));
     }
-    text
+    text.text()
 }
 
 /// The generations of all these participants.
 pub(crate) fn overview(overview: &Overview) -> String {
-    let parts: Vec<String> = overview.participants.iter().map(participant).collect();
-    parts.join("\n")
+    let mut text = Lines::default();
+    for (number, one) in overview.participants.iter().enumerate() {
+        if number > 0 {
+            text.space();
+        }
+        participant(&mut text, one);
+    }
+    text.text()
 }
 
-fn participant(participant: &ParticipantOverview) -> String {
-    let mut text = format!("{}\n", participant.name);
+fn participant(text: &mut Lines, participant: &ParticipantOverview) {
+    text.add(format_args!("{}", participant.name));
+    if let Some(seconds) = participant.stale_seconds {
+        text.add(format_args!(
+            "  as of {seconds} s ago: the store does not answer"
+        ));
+    }
     let headings = [
         "",
         "DIGEST",
@@ -125,41 +136,39 @@ fn participant(participant: &ParticipantOverview) -> String {
     ];
     let mut rows = vec![headings.map(str::to_owned)];
     rows.extend(participant.generations.iter().map(row));
-    write_table(&mut text, &rows, &[5, 6, 7]);
+    write_table(text, &rows, &[5, 6, 7]);
     if let Some(line) = participant
         .file
         .as_ref()
         .and_then(|file| differs(file, &participant.name))
     {
-        let _ = writeln!(text, "  {line}");
+        text.add(format_args!("  {line}"));
     }
     for refused in &participant.refused {
-        let _ = writeln!(text, "  {}", refusal(refused));
+        text.add(format_args!("  {}", refusal(refused)));
     }
-    quarantine(&mut text, &participant.quarantine);
+    quarantine(text, &participant.quarantine);
     let parked = &participant.parked;
-    waiting(&mut text, parked.messages, parked.timers);
+    waiting(text, parked.messages, parked.timers);
     for timer in &parked.first_timers {
-        let _ = writeln!(
-            text,
+        text.add(format_args!(
             "  parked {} timer {} of {}: {} ({})",
             utc(timer.since),
             timer.name,
             timer.key,
             timer.reason,
             timer.detail
-        );
+        ));
     }
-    text
 }
 
 /// What waits in the store until it can be decided.
-fn waiting(text: &mut String, messages: u64, timers: u64) {
+fn waiting(text: &mut Lines, messages: u64, timers: u64) {
     if messages > 0 {
-        let _ = writeln!(text, "  {messages} messages are parked");
+        text.add(format_args!("  {messages} messages are parked"));
     }
     if timers > 0 {
-        let _ = writeln!(text, "  {timers} timers are parked");
+        text.add(format_args!("  {timers} timers are parked"));
     }
 }
 
@@ -167,7 +176,8 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
     [
         if generation.is_active { "*" } else { "" }.to_owned(),
         short(&generation.digest).to_owned(),
-        generation.version.clone(),
+        // As it is shown, or the columns would not stand below each other.
+        escaped(&generation.version).into_owned(),
         utc(generation.since),
         generation.way.word().to_owned(),
         generation.decisions.to_string(),
@@ -202,21 +212,20 @@ fn refusal(refused: &RefusedOverview) -> String {
     )
 }
 
-fn quarantine(text: &mut String, quarantine: &Quarantine) {
+fn quarantine(text: &mut Lines, quarantine: &Quarantine) {
     for aggregate in &quarantine.first {
-        let _ = writeln!(
-            text,
+        text.add(format_args!(
             "  quarantined {} {}: {}",
             utc(aggregate.since),
             aggregate.key,
             aggregate.reason
-        );
+        ));
     }
     let more = quarantine
         .count
         .saturating_sub(quarantine.first.len() as u64);
     if more > 0 {
-        let _ = writeln!(text, "  and {more} more are quarantined");
+        text.add(format_args!("  and {more} more are quarantined"));
     }
 }
 
@@ -225,7 +234,7 @@ fn short(digest: &str) -> &str {
 }
 
 /// Writes the columns as wide as they have to be, those of figures flush right.
-fn write_table<const N: usize>(text: &mut String, rows: &[[String; N]], figures: &[usize]) {
+fn write_table<const N: usize>(text: &mut Lines, rows: &[[String; N]], figures: &[usize]) {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -245,7 +254,7 @@ fn write_table<const N: usize>(text: &mut String, rows: &[[String; N]], figures:
                 }
             });
         let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "{}", line.trim_end());
+        text.add(format_args!("{}", line.trim_end()));
     }
 }
 
@@ -285,6 +294,7 @@ fn utc(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::printable::is_escaped;
     use crate::reload::report::{
         Check, Difference, ParkedOverview, ParkedTimer, Part, Probe, Quarantined, Refused, Way,
     };
@@ -332,6 +342,7 @@ mod tests {
                 digest: Some(digest('c')),
                 is_active: false,
             }),
+            stale_seconds: None,
             generations: vec![generation('a', 123_456, true), generation('b', 5, false)],
             refused: vec![RefusedOverview {
                 time: 0,
@@ -385,6 +396,13 @@ booking
   parked 1970-01-01T00:00:00Z timer expires of 17: trap (division by zero)
 "
         );
+        let mut stale = shown.clone();
+        stale.stale_seconds = Some(7);
+        let stale = overview_of(&stale);
+        assert!(
+            stale.starts_with("booking\n  as of 7 s ago: the store does not answer\n"),
+            "{stale}"
+        );
         if let Some(file) = &mut shown.file {
             file.digest = None;
         }
@@ -393,6 +411,82 @@ booking
             file.is_active = true;
         }
         assert!(!overview_of(&shown).contains("file rules.wasm"));
+    }
+
+    #[test]
+    fn no_foreign_text_begins_a_line_or_steers_the_terminal() {
+        let steers = "1\n*  forged\u{1b}[2J\u{202e}\u{9b}".to_owned();
+        let told = ParticipantOverview {
+            name: "booking".into(),
+            active: digest('a'),
+            file: None,
+            stale_seconds: None,
+            generations: Vec::new(),
+            refused: vec![RefusedOverview {
+                time: 0,
+                way: Way::File,
+                refused: Refused {
+                    check: Check::World,
+                    reasons: vec![steers.clone()],
+                    digest: None,
+                    allowed_by: Vec::new(),
+                },
+            }],
+            quarantine: Quarantine {
+                count: 1,
+                first: vec![Quarantined {
+                    key: steers.clone(),
+                    reason: steers.clone(),
+                    since: 0,
+                }],
+            },
+            parked: ParkedOverview {
+                messages: 0,
+                bytes: 0,
+                timers: 1,
+                first_timers: vec![ParkedTimer {
+                    key: steers.clone(),
+                    name: steers.clone(),
+                    since: 0,
+                    reason: "malformed".into(),
+                    detail: steers.clone(),
+                }],
+            },
+        };
+        let text = overview(&Overview {
+            participants: vec![told],
+        });
+        let differences = vec![Difference {
+            message: steers.clone(),
+            name: steers.clone(),
+            key: steers.clone(),
+            parts: vec![Part {
+                what: "state".into(),
+                pointer: steers.clone(),
+                decided: Some(steers.clone().into()),
+                would_decide: None,
+            }],
+            decided: String::new(),
+            would_decide: String::new(),
+        }];
+        let swap = verified(&Verified {
+            participant: "booking".into(),
+            digest: digest('a'),
+            version: steers.clone(),
+            state_version: 1,
+            probe: Some(Probe {
+                inputs: 1,
+                decided_otherwise: 1,
+                differences,
+                ..Probe::default()
+            }),
+            notes: vec![steers],
+        });
+        for (text, lines) in [(text, 6), (swap, 4)] {
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(!text.replace('\n', "").contains(is_escaped), "{text}");
+            assert!(!text.lines().any(|line| line.starts_with("*  forged")));
+        }
     }
 
     #[test]

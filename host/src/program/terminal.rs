@@ -1,39 +1,8 @@
-//! What is otherwise where a person watches: colours of the log, and a line that says what takes its time.
-//!
-//! Colours follow NO_COLOR, CLICOLOR and CLICOLOR_FORCE, as those of the command line do.
+//! What is otherwise where a person watches: a line that says what takes its time.
 
 use std::io::{IsTerminal as _, Write};
 
-use tracing_subscriber::prelude::*;
-
-use crate::config::LogSettings;
-
-/// Starts the log, on standard error.
-pub(super) fn start_log(settings: &LogSettings) {
-    // The filter was checked with the other settings.
-    let filter: tracing_subscriber::filter::Targets = settings.level.parse().unwrap_or_default();
-    // A line that can't be written is lost: to complain of it on the same stream would panic.
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    if settings.format == "json" {
-        tracing_subscriber::registry()
-            .with(layer.json().with_filter(filter))
-            .init();
-    } else {
-        tracing_subscriber::registry()
-            .with(layer.with_ansi(is_coloured()).with_filter(filter))
-            .init();
-    }
-}
-
-fn is_coloured() -> bool {
-    if anstyle_query::no_color() {
-        return false;
-    }
-    let is_wanted = anstyle_query::clicolor().unwrap_or(true) && std::io::stderr().is_terminal();
-    is_wanted || anstyle_query::clicolor_force()
-}
+use crate::printable::escaped;
 
 /// A line on standard error that says what is being done; it is gone when this is dropped. Where no person watches,
 /// nothing is said.
@@ -51,6 +20,7 @@ impl Progress {
 impl<W: Write> Progress<W> {
     fn on(mut out: Option<W>, what: &str) -> Self {
         if let Some(out) = &mut out {
+            let what = escaped(what);
             let _ = write!(out, "{what} \u{2026}").and_then(|()| out.flush());
         }
         Self(out)

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::printable::Lines;
 use crate::reload::report::{Difference, Part, Probe};
 
 /// Messages that are shown at most, and places of each.
@@ -47,8 +48,8 @@ pub(super) fn summary(probe: &Probe) -> String {
 }
 
 /// What would be decided otherwise: a line for each message, and one for each place that differs.
-pub(super) fn differences(probe: &Probe) -> String {
-    let mut text = String::new();
+pub(super) fn differences(probe: &Probe) -> Lines {
+    let mut text = Lines::default();
     for difference in probe.differences.iter().take(MESSAGES) {
         one(&mut text, difference);
     }
@@ -59,12 +60,14 @@ pub(super) fn differences(probe: &Probe) -> String {
             .min(MESSAGES)
             .min(probe.decided_otherwise);
     if more > 0 {
-        let _ = writeln!(text, "and {more} more decided otherwise; --json lists them");
+        text.add(format_args!(
+            "and {more} more decided otherwise; --json lists them"
+        ));
     }
     text
 }
 
-fn one(text: &mut String, difference: &Difference) {
+fn one(text: &mut Lines, difference: &Difference) {
     let Difference {
         name,
         key,
@@ -72,13 +75,13 @@ fn one(text: &mut String, difference: &Difference) {
         parts,
         ..
     } = difference;
-    let _ = writeln!(text, "{name} for {key} ({message})");
+    text.add(format_args!("{name} for {key} ({message})"));
     for part in parts.iter().take(PLACES) {
-        let _ = writeln!(text, "  {}", in_words(part));
+        text.add(format_args!("  {}", in_words(part)));
     }
     let more = parts.len().saturating_sub(PLACES);
     if more > 0 {
-        let _ = writeln!(text, "  and {more} more places");
+        text.add(format_args!("  and {more} more places"));
     }
 }
 
@@ -159,7 +162,7 @@ mod tests {
             ..Probe::default()
         };
         assert_eq!(
-            differences(&probe),
+            differences(&probe).text(),
             format!(
                 "booked for 17 (id-1)\n  state /seats: 3, would be 4\n  event 1 `booked`: {{\"key\":\"17\"}}, would be \
                  missing\n  timer `later`: would be \"cancelled\"\n  reply /done: \"{}…, would be null\n",
@@ -177,7 +180,7 @@ mod tests {
             differences: vec![difference(parts); 12],
             ..Probe::default()
         };
-        let text = differences(&probe);
+        let text = differences(&probe).text();
         assert_eq!(text.matches("  and 2 more places\n").count(), 10, "{text}");
         assert!(
             text.ends_with("and 20 more decided otherwise; --json lists them\n"),

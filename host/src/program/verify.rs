@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::reply::{printable, refusal};
+use super::reply::refusal;
 use super::terminal::Progress;
 use super::{complain, exit, say, table};
 use crate::config::Config;
 use crate::panics;
+use crate::printable;
 use crate::reload::report::Verified;
 use crate::reload::verify::{self, NotVerified, Verify};
 
@@ -27,7 +28,7 @@ pub(super) fn verify(
         ),
         None => format!("{shown} is checked"),
     };
-    let progress = Progress::of(&printable(&what));
+    let progress = Progress::of(&what);
     let verified = verify::verify(config, request);
     drop(progress);
     match verified {
@@ -42,7 +43,7 @@ pub(super) fn verify(
             if json {
                 return print(&verified, code);
             }
-            say(&printable(&table::verified(&verified)));
+            say(&table::verified(&verified));
             code
         }
         Err(NotVerified::Failed(reason)) => {
@@ -72,7 +73,7 @@ fn too_many_changed(verified: &Verified, may_change: Option<usize>) -> Option<St
 fn print(value: &impl Serialize, code: u8) -> u8 {
     match serde_json::to_string(value) {
         Ok(text) => {
-            say(&format!("{text}\n"));
+            say(&format!("{}\n", printable::json(text)));
             code
         }
         Err(error) => {

@@ -72,6 +72,7 @@ pub fn of_participant(
                 .collect(),
         },
         parked,
+        stale_seconds: None,
     })
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::outcome::applied;
 use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, Way};
 use super::{back, loader, overview};
 use crate::config::Config;
+use crate::last_look::{LastLook, Seen};
 use crate::machine::Machine;
 use crate::metrics::Swaps;
 use crate::plugin::LoadError;
@@ -31,6 +32,9 @@ use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
 const WAITING: usize = 8;
+
+/// A store whose writer has been at one commit for so long does not answer within a second.
+const STUCK: Duration = Duration::from_millis(500);
 
 /// A component that is to become the active one.
 pub struct Apply {
@@ -81,6 +85,8 @@ pub(super) struct Inner {
     /// A connection for checks, and one for what is told meanwhile; from the first look on.
     reader: Mutex<Option<Reader>>,
     told: Mutex<Option<Reader>>,
+    /// What was told last.
+    seen: LastLook<Result<Overview, NotApplied>>,
     /// Where candidates are checked; started with the first swap.
     low_priority: OnceLock<LowPriority>,
 }
@@ -102,6 +108,7 @@ impl Reloader {
                 is_closed: AtomicBool::new(false),
                 reader: Mutex::default(),
                 told: Mutex::default(),
+                seen: LastLook::default(),
                 low_priority: OnceLock::new(),
             }),
         }
@@ -153,16 +160,35 @@ impl Reloader {
             .await
     }
 
-    /// What decides, what has decided and what was refused: of one participant, or of all.
+    /// What decides, what has decided and what was refused: of one participant, or of all. Where the store stands still, what
+    /// was told last, with its age: this is answered within a second.
     ///
     /// # Errors
     /// When there is no such participant, or the store can't be read.
     pub async fn overview(&self, participant: Option<&str>) -> Result<Overview, NotApplied> {
-        let (inner, participant) = (self.inner.clone(), participant.map(str::to_owned));
-        let work = move || inner.overview(participant.as_deref());
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or_else(|error| Err(NotApplied::Failed(error.to_string())))
+        if let Some(name) = participant {
+            self.inner.of(name)?;
+        }
+        let inner = self.inner.clone();
+        let work = || self.inner.around.store.condition().work();
+        let seen = (self.inner.seen)
+            .see(move || inner.overview(), || work().lasts() >= STUCK)
+            .await;
+        let mut overview = match seen {
+            Seen::Now(overview) => overview?,
+            Seen::Before(overview, then) => {
+                let mut overview = overview?;
+                for participant in &mut overview.participants {
+                    participant.stale_seconds = Some(then.elapsed().as_secs());
+                }
+                overview
+            }
+            Seen::Never => return Err(NotApplied::Failed("the store does not answer".into())),
+        };
+        if let Some(name) = participant {
+            overview.participants.retain(|one| one.name == name);
+        }
+        Ok(overview)
     }
 
     /// Takes no more swaps. What is compiled for one is given up.
@@ -237,6 +263,9 @@ impl Inner {
 
     fn apply_in_turn(&self, hosted: &Hosted, apply: &Apply) -> Result<Applied, NotApplied> {
         self.still_open()?;
+        if let Some(standstill) = self.around.store.condition().holds_up() {
+            return Err(NotApplied::Busy(format!("{standstill}; try again")));
+        }
         let result = self.swap(hosted, apply);
         if apply.flags.dry_run {
             self.say_checked(hosted, apply, &result);
@@ -285,15 +314,10 @@ impl Inner {
             .map_err(NotApplied::UnknownGeneration)
     }
 
-    fn overview(&self, participant: Option<&str>) -> Result<Overview, NotApplied> {
-        if let Some(name) = participant {
-            self.of(name)?;
-        }
-        let wanted = |name: &str| participant.is_none_or(|participant| participant == name);
-        let participants = self.hosted.iter().filter(|(name, _)| wanted(name));
+    fn overview(&self) -> Result<Overview, NotApplied> {
         // What is counted is written before it is told.
         self.around.store.settle_up();
-        participants
+        (self.hosted.iter())
             .map(|(name, hosted)| self.told(name, hosted))
             .collect::<Result<_, _>>()
             .map(|participants| Overview { participants })

@@ -270,6 +270,9 @@ pub struct ParticipantOverview {
     /// What waits in the store until it can be decided.
     #[serde(default)]
     pub parked: ParkedOverview,
+    /// Seconds since all this was looked up, where the store does not answer now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_seconds: Option<u64>,
 }
 
 /// What waits in the store until it can be decided.

@@ -5,13 +5,14 @@
 //! restore that has to follow.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::fault::{FaultKind, StoreFault};
+use super::standstill::Work;
 
 /// How long the same problem, where it may pass, is not logged again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -31,9 +32,79 @@ pub struct Condition {
     lost: CancellationToken,
     /// When a problem that may pass was logged last; the texts are those of the code, so they are few.
     logged: Mutex<HashMap<&'static str, Instant>>,
+    /// What the writer is at.
+    work: Work,
+    /// From when on the writer is said to stand still, in milliseconds.
+    bound: AtomicU64,
+    /// Whom the writer waits for, where it stands still and that is known.
+    waits_for: Mutex<Option<String>>,
 }
 
 impl Condition {
+    /// Of a store whose writer is said to stand still from this time on.
+    #[must_use]
+    pub(super) fn new(bound: Duration) -> Self {
+        let condition = Self::default();
+        let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+        condition.bound.store(bound, Ordering::Relaxed);
+        condition
+    }
+
+    /// What the writer is at.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// How long the writer stands still, if it does.
+    #[must_use]
+    pub fn standstill(&self) -> Option<Duration> {
+        let lasts = self.work.lasts();
+        let bound = Duration::from_millis(self.bound.load(Ordering::Relaxed));
+        (lasts > Duration::ZERO && lasts >= bound).then_some(lasts)
+    }
+
+    /// Why nothing new is taken while the writer stands still, if it does: costs a look at a flag while it does not.
+    #[must_use]
+    pub fn holds_up(&self) -> Option<StoreFault> {
+        if !self.work.stands() {
+            return None;
+        }
+        self.standing().map(|text| StoreFault(text.as_str().into()))
+    }
+
+    /// To be called now and then: notes and logs whether the writer stands still. `waits_for` is asked for whom.
+    pub(super) fn look(&self, waits_for: impl FnOnce() -> Option<String>) {
+        let lasts = self.standstill();
+        if !self.work.note(lasts.is_some()) {
+            return;
+        }
+        match lasts {
+            Some(_) => {
+                *lock(&self.waits_for) = waits_for();
+                if let Some(text) = self.standing() {
+                    tracing::error!(
+                        "{text}; nothing is lost, and no further command is taken until it goes on"
+                    );
+                }
+            }
+            None => tracing::info!("the store goes on"),
+        }
+    }
+
+    fn standing(&self) -> Option<String> {
+        let lasts = self.standstill()?;
+        let holder = lock(&self.waits_for).clone();
+        let why = holder.map_or_else(
+            || "the disk, another program's lock or a new index of a swap".to_owned(),
+            |holder| format!("{holder}, which has locked it"),
+        );
+        Some(format!(
+            "the store stands still: a commit has been waiting for {} s, for {why}",
+            lasts.as_secs()
+        ))
+    }
+
     /// Takes in that something could not be done for this fault, and logs it unless it is known.
     pub fn report(&self, what: &'static str, fault: &StoreFault) {
         match fault.kind() {
@@ -109,9 +180,11 @@ impl Condition {
             Some(fault) => Some(format!(
                 "the store is damaged ({fault}); nothing more is committed: {REPAIR}"
             )),
-            None => lock(&self.failing)
-                .as_ref()
-                .map(|fault| format!("the store takes no commits ({fault}); see the log")),
+            None => self.standing().or_else(|| {
+                lock(&self.failing)
+                    .as_ref()
+                    .map(|fault| format!("the store takes no commits ({fault}); see the log"))
+            }),
         }
     }
 
@@ -162,6 +235,33 @@ mod tests {
         assert_eq!(condition.refusal(), None);
         condition.has_committed();
         assert_eq!(condition.trouble(), None);
+    }
+
+    #[test]
+    fn a_commit_that_waits_for_too_long_is_trouble_that_names_for_whom() {
+        let condition = Condition::new(Duration::from_millis(30));
+        assert_eq!((condition.trouble(), condition.holds_up()), (None, None));
+        condition.work().begin(Instant::now());
+        condition.look(|| None);
+        assert_eq!(condition.trouble(), None, "it has only begun");
+        std::thread::sleep(Duration::from_millis(40));
+        let trouble = condition.trouble().unwrap();
+        assert!(
+            trouble.contains("a commit has been waiting for 0 s, for the disk"),
+            "{trouble}"
+        );
+        assert_eq!(condition.holds_up(), None, "nobody has looked yet");
+        condition.look(|| Some("process 7 (sqlite3)".into()));
+        let fault = condition.holds_up().unwrap();
+        assert!(
+            fault
+                .to_string()
+                .ends_with("for process 7 (sqlite3), which has locked it"),
+            "{fault}"
+        );
+        condition.work().end();
+        condition.look(|| None);
+        assert_eq!((condition.trouble(), condition.holds_up()), (None, None));
     }
 
     #[test]

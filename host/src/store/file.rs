@@ -28,8 +28,8 @@ const PRAGMAS: [(&str, &str); 5] = [
     ("wal_autocheckpoint", "0"),
 ];
 
-/// Bytes, 64 MiB, to which the log shrinks when somebody who kept it from being emptied is done.
-const LOG_BYTES: i64 = 64 << 20;
+/// Bytes to which the log shrinks when somebody who kept it from being emptied is done.
+const LOG_BYTES: i64 = log_mark::ORDINARY_PAGES as i64 * log_mark::LOG_PAGE;
 
 /// Looks, before the last one, that a file and a log that seem not to belong together are given.
 const LOOKS: u32 = 3;
@@ -37,8 +37,11 @@ const LOOKS: u32 = 3;
 /// Wait between them.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Longest wait for a lock of SQLite's.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// Longest wait for a lock of SQLite's: two of them are less than a client waits ([http] answer_seconds).
+pub(super) const BUSY: Duration = Duration::from_secs(4);
+
+/// The same of what is done beside the commits, and tried again.
+pub(super) const UPKEEP_BUSY: Duration = Duration::from_millis(50);
 
 /// Name of the file in the data directory.
 pub(super) const FILE_NAME: &str = "saga.db";
@@ -169,6 +172,11 @@ impl StoreFile {
         let log = log_mark::beside(&self.path, "-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         vec![("db", bytes(&self.path)), ("wal", bytes(&log))]
+    }
+
+    /// The index of the log, on whose bytes SQLite's locks are.
+    pub(super) fn index(&self) -> PathBuf {
+        log_mark::beside(&self.path, "-shm")
     }
 
     /// Takes over the checkpoints of the store, and the look whether its files are still there, for the one who writes.

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::condition::Condition;
 use super::fault::{FaultKind, StoreFault};
+use super::lock_holders::{self, LockFile};
 use super::log_mark::LogMark;
 use super::presence::{Extent, Found, Presence};
 use super::trusted_time::{STEADY, Said, TrustedTime, last_open};
@@ -38,6 +39,10 @@ pub(super) struct Guard {
     now: Arc<AtomicU64>,
     began: Instant,
     marked: Option<Instant>,
+    /// Bytes that the file may have, together with its log where that does not shrink; 0 for no bound.
+    max_bytes: u64,
+    /// Where the locks of others are looked for.
+    index: LockFile,
 }
 
 impl Guard {
@@ -61,7 +66,41 @@ impl Guard {
             now,
             began: Instant::now(),
             marked: None,
+            max_bytes: 0,
+            index: LockFile::none(),
         })
+    }
+
+    /// With a bound of the bytes of the file and its log, whose locks are there.
+    pub(super) fn bounded(self, max_bytes: u64, index: LockFile) -> Self {
+        Self {
+            max_bytes,
+            index,
+            ..self
+        }
+    }
+
+    /// Why nothing more may be written for want of room, if it is so: a program that reads an old state keeps the log from
+    /// shrinking, and the log and the file are beyond the bound.
+    pub(super) fn lacks_room(&mut self) -> Option<StoreFault> {
+        if self.max_bytes == 0 {
+            return None;
+        }
+        let log = self.log_mark.surplus()?;
+        if self.presence.bytes().saturating_add(log) <= self.max_bytes {
+            return None;
+        }
+        let readers = lock_holders::readers(self.index);
+        if readers.is_none() {
+            self.log_mark.try_soon();
+        }
+        let text = format!(
+            "store.max_bytes is reached: the store's log has {} MiB and can't shrink, because {} keeps reading an old state; end \
+             that program, or its transaction",
+            log >> 20,
+            readers.as_deref().unwrap_or("a program")
+        );
+        Some(StoreFault::new(FaultKind::Passing, text))
     }
 
     /// To be called between a commit and its acknowledgement: an error where it must not be acknowledged.

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
 use super::file::BUSY;
+use super::lock_holders::{self, LockFile};
 
 /// Bytes of the note. One sector holds it, so it is written as a whole.
 const NOTE_BYTES: usize = 512;
@@ -37,6 +38,12 @@ const LONG_PAGES: u32 = 8_000;
 
 /// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
+
+/// Pages that the log has at most while checkpoints take all: one is due before the last batch of commits.
+pub(super) const ORDINARY_PAGES: u32 = CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4;
+
+/// Bytes of a page in the log, with its head.
+pub(super) const LOG_PAGE: i64 = 4_096 + 24;
 
 /// Longest wait for those who read the log.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -71,6 +78,7 @@ pub(super) struct LogMark {
     /// When another checkpoint is to be tried, whatever the log has: the last one could not take all.
     again: Option<Instant>,
     is_large: bool,
+    locks: LockFile,
 }
 
 /// Why the file and the log can't be used together.
@@ -135,6 +143,7 @@ impl LogMark {
             tried: 0,
             again: None,
             is_large: false,
+            locks: LockFile::at(&beside(db, "-shm")),
         };
         if let Some(found) = mark_in_file(db) {
             mark.note.add(found);
@@ -159,20 +168,39 @@ impl LogMark {
             self.tried = 0;
             self.is_large = false;
         }
-        let is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
+        let mut is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
+        if is_again && lock_holders::readers(self.locks).is_some() {
+            // Each attempt adds to the log, and this one would take no more than the last.
+            self.again = Some(Instant::now() + AGAIN);
+            is_again = false;
+        }
         if !is_again && pages - self.tried < CHECKPOINT_PAGES {
             return Ok(false);
         }
         if pages >= LARGE_PAGES && !self.is_large {
             self.is_large = true;
+            let readers = lock_holders::readers(self.locks);
             tracing::warn!(
-                "the store's log has grown to {} MiB: a program keeps reading an old state of it; it shrinks when that ends",
-                pages / 256
+                "the store's log has grown to {} MiB: {} keeps reading an old state of it; it shrinks when that ends",
+                pages / 256,
+                readers.as_deref().unwrap_or("a program")
             );
         }
         self.tried = pages;
         self.checkpoint(sql)?;
         Ok(true)
+    }
+
+    /// Bytes of the log, as far as something is in it, where it has more than it ordinarily has: a checkpoint could not take all.
+    pub(super) fn surplus(&self) -> Option<u64> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        let is_ordinary = pages < ORDINARY_PAGES;
+        (!is_ordinary && self.again.is_some()).then(|| u64::from(pages) * LOG_PAGE as u64)
+    }
+
+    /// Has the next look try another checkpoint.
+    pub(super) fn try_soon(&mut self) {
+        self.again = self.again.map(|_| Instant::now());
     }
 
     /// Takes the last checkpoint: leaves a file that stands by itself, and an empty log.

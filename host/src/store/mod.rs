@@ -12,6 +12,7 @@
 //! - [`fault`]: what can go wrong, by what follows from it; [`condition`]: what the store is good for, and what is logged of it
 //! - `guard`: what the writer looks after besides: `presence`, whether the files are still there; `log_mark`, whether file and
 //!   log belong together; `trusted_time`, by which old rows are deleted
+//! - [`standstill`]: whether the writer stands still; `lock_holders`: which other programs it waits for
 //! - [`backup`]: a copy beside the host that runs
 //! - [`idempotency`]: commands that may be repeated: which keys are known, and what was replied first
 //! - [`parked`]: messages that wait in the order of their key until they can be decided; [`parked_room`]: how many may
@@ -43,7 +44,11 @@ mod guard;
 pub mod history;
 pub mod idempotency;
 pub mod index;
+mod lock_holders;
 mod log_mark;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod log_room_tests;
 pub mod offsets;
 pub mod open_error;
 mod own_files;
@@ -57,6 +62,7 @@ pub mod read;
 pub mod registry;
 pub mod sample;
 pub mod schema;
+pub mod standstill;
 mod sweep;
 pub mod tally;
 pub mod topic_ids;

@@ -4,6 +4,7 @@
 //! looked at again: the store's file and its log after each commit, before anybody is told of it, and the rest
 //! now and then. Only names are looked at: SQLite's locks end when any descriptor of its file is closed.
 
+use std::cell::Cell;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -17,6 +18,8 @@ pub(super) struct Presence {
     places: Vec<Place>,
     /// When the store's file was written last, as far as that is known.
     written: Option<SystemTime>,
+    /// Bytes of the store's file at the last look.
+    bytes: Cell<u64>,
 }
 
 /// A name, and the file that it stood for.
@@ -63,6 +66,7 @@ impl Presence {
         let mut presence = Self {
             places: places?,
             written: None,
+            bytes: Cell::new(0),
         };
         presence.note_written();
         Ok(presence)
@@ -87,6 +91,11 @@ impl Presence {
         }
     }
 
+    /// Bytes of the store's file at the last look.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
     /// The store's file was written by its owner: what is there now is as it should be.
     pub(super) fn note_written(&mut self) {
         self.written = self.modified();
@@ -94,6 +103,7 @@ impl Presence {
 
     fn modified(&self) -> Option<SystemTime> {
         let file = std::fs::metadata(&self.places.first()?.path).ok()?;
+        self.bytes.set(file.len());
         file.modified().ok()
     }
 }

@@ -26,9 +26,10 @@ use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_op
 use super::condition::Condition;
 use super::entry::{Done, Entry, Progress};
 use super::fault::{FaultKind, StoreFault};
-use super::file::StoreFile;
+use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
 use super::idempotency::{IdempotencySettings, Known, KnownKeys};
+use super::lock_holders::{self, LockFile};
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
@@ -54,8 +55,12 @@ pub struct StoreSettings {
     pub retention_hours: u64,
     /// Hours after which dead letters are deleted.
     pub dead_letter_hours: u64,
-    /// Bytes that the file may grow to; 0 for no bound. Beyond it writing fails as on a full disk.
+    /// Bytes that the file may grow to, together with its log where a program keeps that from shrinking; 0 for no bound. Beyond it
+    /// writing fails as on a full disk.
     pub max_bytes: u64,
+    /// Seconds for which a commit may wait for the disk or for a lock. From then on the host is not ready, and commands are
+    /// refused until the store goes on.
+    pub standstill_seconds: u64,
 }
 
 impl Default for StoreSettings {
@@ -65,6 +70,7 @@ impl Default for StoreSettings {
             retention_hours: 168,
             dead_letter_hours: 2_160,
             max_bytes: 0,
+            standstill_seconds: 5,
         }
     }
 }
@@ -84,6 +90,8 @@ enum Request {
 /// The store: hands entries to the writer and opens readers.
 pub struct Store {
     file: Arc<StoreFile>,
+    /// Where the locks of others are looked for.
+    index: LockFile,
     requests: Sender<Request>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
     /// Rings after every commit that published something.
@@ -119,9 +127,12 @@ impl Store {
         let published = Signal::default();
         let timers = Signal::default();
         let changes = Changes::default();
-        let condition = Arc::<Condition>::default();
+        let bound = Duration::from_secs(settings.standstill_seconds);
+        let condition = Arc::new(Condition::new(bound));
         let trusted_now = Arc::<AtomicU64>::default();
+        let index = LockFile::at(&file.index());
         let guard = Guard::new(&connection, condition.clone(), guarded, trusted_now.clone())?;
+        let guard = guard.bounded(settings.max_bytes, index);
         let writer = Writer {
             connection,
             queue,
@@ -130,6 +141,7 @@ impl Store {
             changes: changes.clone(),
             condition: condition.clone(),
             guard,
+            index,
             counters: Counters::default(),
             uncommitted: Tallies::default(),
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
@@ -141,6 +153,7 @@ impl Store {
             .spawn(move || writer.run())?;
         Ok(Self {
             file,
+            index,
             requests,
             thread: std::sync::Mutex::new(Some(thread)),
             published,
@@ -168,6 +181,16 @@ impl Store {
     #[must_use]
     pub fn condition(&self) -> &Condition {
         &self.condition
+    }
+
+    /// Looks, until the store is closed, whether the writer stands still. To be run once.
+    pub async fn watch_standstill(store: std::sync::Weak<Self>) {
+        let mut looks = tokio::time::interval(super::standstill::LOOK);
+        loop {
+            looks.tick().await;
+            let Some(store) = store.upgrade() else { return };
+            (store.condition).look(|| lock_holders::writers(store.index));
+        }
     }
 
     /// The time by which old rows are deleted, in milliseconds since the Unix epoch: it does not trust one reading of the clock.
@@ -299,6 +322,8 @@ struct Writer {
     changes: Changes,
     condition: Arc<Condition>,
     guard: Guard,
+    /// Where the locks of others are looked for.
+    index: LockFile,
     counters: Counters,
     /// What was counted besides entries, and is written with the next commit.
     uncommitted: Tallies,
@@ -317,22 +342,32 @@ impl Writer {
                 Some(request) => Ok(request),
                 None => self.queue.recv_timeout(pause),
             };
+            let began = Instant::now();
+            self.condition.work().begin(began);
             match request {
-                Ok(Request::Commit(entry)) => next = self.commit(Item::Entry(entry)),
+                Ok(Request::Commit(entry)) => next = self.commit(Item::Entry(entry), began),
                 Ok(Request::After(done, progress, run)) => after(done, &progress, run),
-                Ok(Request::Run(step)) => next = self.commit(Item::Run(step)),
+                Ok(Request::Run(step)) => next = self.commit(Item::Run(step), began),
                 Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // Under load too: what is old must go then most of all.
             let is_time = looked.elapsed() >= pause;
+            if is_time {
+                // Turns do not wait for what can be done later.
+                let _ = self.connection.busy_timeout(UPKEEP_BUSY);
+            }
             self.guard.tend(&self.connection, is_time);
             if is_time && self.condition.refusal().is_none() {
                 self.write_tallies();
                 pause = if self.prune() { BEHIND } else { IDLE };
                 looked = Instant::now();
             }
+            if is_time {
+                let _ = self.connection.busy_timeout(BUSY);
+            }
+            self.condition.work().end();
         }
         if self.condition.refusal().is_none() {
             self.write_tallies();
@@ -340,10 +375,11 @@ impl Writer {
         // A clean end leaves no log behind to be recovered.
         self.guard.close(&self.connection);
         let _ = super::file::close(self.connection);
+        self.condition.work().end();
     }
 
     /// Commits a batch that starts with this item; gives back the request that ended the batch.
-    fn commit(&mut self, first: Item) -> Option<Request> {
+    fn commit(&mut self, first: Item, began: Instant) -> Option<Request> {
         let mut batch = vec![first];
         let mut left = None;
         while batch.len() < self.batch {
@@ -362,8 +398,9 @@ impl Writer {
                 Err(_) => break,
             });
         }
-        let (entries, began) = (batch.len(), self.commits.now());
-        let (batch, result) = match self.condition.refusal() {
+        let (entries, began) = (batch.len(), self.commits.at(began));
+        let refusal = self.condition.refusal().or_else(|| self.guard.lacks_room());
+        let (batch, result) = match refusal {
             None => self.write(batch),
             Some(fault) => (untried(batch), Err(fault)),
         };
@@ -418,7 +455,7 @@ impl Writer {
             // The rollback can fail only where the transaction is gone already.
             let _ = sql.execute_batch("ROLLBACK");
         }
-        let result = result.map_err(StoreFault::from);
+        let result = result.map_err(|error| self.fault(&error));
         if result.is_ok() {
             self.uncommitted.clear();
         }
@@ -428,6 +465,22 @@ impl Writer {
             ended.announce();
         }
         (applying, result)
+    }
+
+    /// What a commit failed of; with who has locked the store, where that is it.
+    fn fault(&self, error: &rusqlite::Error) -> StoreFault {
+        let fault = StoreFault::from(error);
+        let is_locked = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+        match is_locked
+            .then(|| lock_holders::writers(self.index))
+            .flatten()
+        {
+            Some(holder) => StoreFault::new(
+                FaultKind::Passing,
+                format!("{fault}: {holder} has locked it; end that program, or its transaction"),
+            ),
+            None => fault,
+        }
     }
 
     fn committed(&mut self, batch: Vec<Applying>, now: Option<Instant>) {

@@ -67,7 +67,7 @@ fn replays(again: &Response, first: &Response) {
     assert_eq!(seen(again), seen(first));
 }
 
-/// Keeps the host from committing until it is dropped, for five seconds at most: then its commit fails.
+/// Keeps the host from committing until it is dropped, for four seconds at most: then its commit fails.
 fn hold_commits(data: &Path) -> Connection {
     let sql = Connection::open(data.join("saga.db")).unwrap();
     sql.busy_timeout(Duration::from_secs(10)).unwrap();

@@ -180,13 +180,22 @@ impl Host {
     }
 
     /// The same, where it may end before it is ready: then this gives its log.
-    pub fn try_from_command(mut command: Command, directory: &Path) -> Result<Self, String> {
+    pub fn try_from_command(command: Command, directory: &Path) -> Result<Self, String> {
         let log = directory.join("log.txt");
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
+        Self::logging_to(command, stderr, log)
+    }
+
+    /// The same with this as its standard error; what is found at `log` is its log.
+    pub fn logging_to(
+        mut command: Command,
+        stderr: impl Into<Stdio>,
+        log: PathBuf,
+    ) -> Result<Self, String> {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -206,7 +215,7 @@ impl Host {
                 Err(_) => {
                     let _ = child.kill();
                     let _ = child.wait();
-                    return Err(std::fs::read_to_string(&log).unwrap());
+                    return Err(std::fs::read_to_string(&log).unwrap_or_default());
                 }
             };
             match line.split(' ').collect::<Vec<_>>()[..] {

@@ -1,0 +1,180 @@
+//! What was found when somebody looked last, for those who must be answered even where looking takes its time.
+//!
+//! One look is under way at a time, on a thread that may block. Who asks gets what a look finds that began after the question; where
+//! that is stuck, what an earlier one found.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+/// How long an answer waits for a look that is stuck.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// How long it waits for one that only takes its time, and how often it is asked whether it is stuck.
+const LONGEST: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What was found last. Clones look together.
+pub struct LastLook<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// The number of the last look that is over.
+    over: watch::Sender<u64>,
+}
+
+struct State<T> {
+    begun: u64,
+    is_under_way: bool,
+    found: Option<(Instant, T)>,
+}
+
+/// What there is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen<T> {
+    /// This is so now.
+    Now(T),
+    /// This was so then, and nothing newer can be had.
+    Before(T, Instant),
+    /// Nothing was ever found.
+    Never,
+}
+
+impl<T> Clone for LastLook<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Default for LastLook<T> {
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                begun: 0,
+                is_under_way: false,
+                found: None,
+            }),
+            over: watch::Sender::new(0),
+        }))
+    }
+}
+
+impl<T: Clone + Send + 'static> LastLook<T> {
+    /// Looks, unless that is stuck: `is_stuck` says so of what looking waits for.
+    pub async fn see(
+        &self,
+        look: impl FnOnce() -> T + Clone + Send + 'static,
+        is_stuck: impl Fn() -> bool,
+    ) -> Seen<T> {
+        let mut over = self.0.over.subscribe();
+        let wanted = self.0.state().begun + 1;
+        let began = Instant::now();
+        let mut wait = PATIENCE;
+        loop {
+            if *over.borrow_and_update() >= wanted {
+                return match &self.0.state().found {
+                    Some((_, found)) => Seen::Now(found.clone()),
+                    None => Seen::Never,
+                };
+            }
+            self.begin(look.clone());
+            if tokio::time::timeout(wait, over.changed()).await.is_ok() {
+                continue;
+            }
+            wait = AGAIN;
+            if is_stuck() || began.elapsed() >= LONGEST {
+                return match &self.0.state().found {
+                    Some((then, found)) => Seen::Before(found.clone(), *then),
+                    None => Seen::Never,
+                };
+            }
+        }
+    }
+
+    /// Begins a look, unless one is under way.
+    fn begin(&self, look: impl FnOnce() -> T + Send + 'static) {
+        let mut state = self.0.state();
+        if std::mem::replace(&mut state.is_under_way, true) {
+            return;
+        }
+        state.begun += 1;
+        let number = state.begun;
+        let shared = self.0.clone();
+        tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let found = look();
+            let mut state = shared.state();
+            state.found = Some((began, found));
+            state.is_under_way = false;
+            drop(state);
+            shared.over.send_replace(number);
+        });
+    }
+}
+
+impl<T> Shared<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_found_is_never_older_than_the_question() {
+        let last = LastLook::default();
+        let number = Arc::new(AtomicU32::new(0));
+        let look = move || number.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(last.see(look.clone(), || true).await, Seen::Now(0));
+        let (one, other) = tokio::join!(
+            last.see(look.clone(), || false),
+            last.see(look.clone(), || false)
+        );
+        assert!(
+            one != Seen::Now(0) && other != Seen::Now(0),
+            "{one:?} {other:?}"
+        );
+        let third = last.see(look, || false).await;
+        assert!(third != one && third != other, "{third:?}");
+    }
+
+    #[tokio::test]
+    async fn where_looking_is_stuck_what_was_found_before_is_told_in_time() {
+        let last = LastLook::default();
+        assert_eq!(last.see(|| 7, || false).await, Seen::Now(7));
+        let (let_go, stuck) = mpsc::channel::<()>();
+        let stuck = Arc::new(Mutex::new(stuck));
+        let look = move || {
+            stuck.lock().unwrap().recv().unwrap();
+            8
+        };
+        let began = Instant::now();
+        let seen = last.see(look.clone(), || true).await;
+        assert!(
+            matches!(seen, Seen::Before(7, then) if then < began),
+            "{seen:?}"
+        );
+        // Who asks meanwhile begins no further look.
+        let seen = last.see(look, || true).await;
+        assert!(matches!(seen, Seen::Before(7, _)), "{seen:?}");
+        let_go.send(()).unwrap();
+        assert_eq!(last.see(|| 9, || false).await, Seen::Now(9));
+    }
+
+    #[tokio::test]
+    async fn where_nothing_was_ever_found_that_is_told() {
+        let last = LastLook::<u32>::default();
+        let (let_go, stuck) = mpsc::channel::<()>();
+        let stuck = Arc::new(Mutex::new(stuck));
+        let look = move || stuck.lock().unwrap().recv().map_or(0, |()| 1);
+        assert_eq!(last.see(look, || true).await, Seen::Never);
+        drop(let_go);
+    }
+}

@@ -1,0 +1,176 @@
+//! Foreign texts as they may be shown: in the log, on a terminal, in the detail of a problem.
+//!
+//! What records, requests, components and other programs say may hold characters that begin a line that nobody logged, steer a
+//! terminal, or turn the direction in which the rest is read. Whoever shows a text passes it through here; what is stored and
+//! published stays as it came.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+/// Whether a character is shown as an escape: control characters (C0, DEL, C1), separators of lines, marks that turn the direction
+/// of a text, and characters that are not seen, but for the two joiners that scripts need.
+#[must_use]
+pub fn is_escaped(c: char) -> bool {
+    c.is_control() || is_hidden(c)
+}
+
+/// The same without control characters.
+fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// A text in one line that steers nothing: `a\nb` has its newline as two characters, `\u{1b}` its escape as six.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    // Writing to a text does not fail.
+    let _ = write_escaped(&mut shown, text);
+    Cow::Owned(shown)
+}
+
+/// Writes a text as [`escaped`] shows it.
+///
+/// # Errors
+/// What the writer said.
+pub fn write_escaped(to: &mut impl Write, text: &str) -> fmt::Result {
+    let mut rest = text;
+    while let Some(at) = rest.find(is_escaped) {
+        let (plain, from) = rest.split_at(at);
+        to.write_str(plain)?;
+        let mut characters = from.chars();
+        if let Some(c) = characters.next() {
+            write!(to, "{}", c.escape_default())?;
+        }
+        rest = characters.as_str();
+    }
+    to.write_str(rest)
+}
+
+/// Escapes what is written through it.
+pub struct Escaping<W>(pub W);
+
+impl<W: Write> Write for Escaping<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write_escaped(&mut self.0, text)
+    }
+}
+
+/// A JSON text with the same value, in which strings have these characters as `\u` escapes. Serializers escape C0 only; what is raw
+/// of it stands between values.
+#[must_use]
+pub fn json(text: String) -> String {
+    let is_raw = |c: char| !c.is_ascii_control() && is_escaped(c) || c == '\u{7f}';
+    if !text.contains(is_raw) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_raw(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Text for people, line by line: each line is escaped as a whole, so that no value in it can end it.
+#[derive(Debug, Default)]
+pub struct Lines(String);
+
+impl Lines {
+    /// Adds a line.
+    pub fn add(&mut self, line: fmt::Arguments<'_>) {
+        // Writing to a text does not fail.
+        let _ = Escaping(&mut self.0).write_fmt(line);
+        self.0.push('\n');
+    }
+
+    /// Adds the lines of another text.
+    pub fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
+    /// Adds an empty line.
+    pub fn space(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A newline, ESC, BEL, DEL, C1 (CSI), a line separator, bidi, a zero-width space, a tag.
+    const STEERS: &str =
+        "a\nb\r\u{1b}[2J\u{7}\u{7f}\u{9b}2J\u{2028}\u{202e}\u{2066}\u{200b}\u{e0041}z";
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_as_escapes_in_one_line() {
+        assert_eq!(
+            escaped(STEERS),
+            "a\\nb\\r\\u{1b}[2J\\u{7}\\u{7f}\\u{9b}2J\\u{2028}\\u{202e}\\u{2066}\\u{200b}\\u{e0041}z"
+        );
+        assert!(!escaped(STEERS).contains(is_escaped));
+    }
+
+    #[test]
+    fn all_other_text_stays_as_it_is() {
+        let text = "Zoë Öztürk, \u{5e9}\u{5dc}\u{5d5}\u{5dd}, \u{645}\u{6cc}\u{200c}\u{62e}, \u{1f468}\u{200d}\u{1f469}, C:\\new {\"a\": 1}";
+        assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text));
+        assert_eq!(json(text.to_owned()), text);
+    }
+
+    #[test]
+    fn json_keeps_its_value_and_its_own_lines() {
+        let value = serde_json::json!({"said": STEERS});
+        for text in [
+            serde_json::to_string(&value),
+            serde_json::to_string_pretty(&value),
+        ] {
+            let text = text.unwrap_or_default() + "\n";
+            let shown = json(text.clone());
+            let is_structure = |c: char| c == '\n';
+            assert!(
+                !shown.replace(is_structure, "").contains(is_escaped),
+                "{shown}"
+            );
+            assert_eq!(shown.lines().count(), text.lines().count());
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&shown).ok(),
+                Some(value.clone())
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_does_not_end_its_line() {
+        let mut lines = Lines::default();
+        lines.add(format_args!("key {}: {}", "1\n* forged", "\u{1b}c"));
+        lines.add(format_args!("end"));
+        assert_eq!(lines.text(), "key 1\\n* forged: \\u{1b}c\nend\n");
+    }
+}
