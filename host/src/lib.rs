@@ -13,6 +13,7 @@
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`metrics`]: what is counted and measured
 //! - [`admin`]: the operator's interface
+//! - [`stages`]: how long the oldest message of each stage waits
 //! - [`machine`], [`session`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`]: what several of them share
 //! - [`config`]: file, environment and command line
 //! - [`app`]: the only wiring; start and drain order
@@ -38,5 +39,6 @@ pub mod reload;
 pub mod secret;
 pub mod session;
 pub mod signal;
+pub mod stages;
 pub mod store;
 pub mod transport;

@@ -11,6 +11,7 @@ use crate::machine::Machine;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::reload::Reloader;
 use crate::reload::hosted::Hosted;
+use crate::stages::Stages;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
 use crate::transport::Transport;
 
@@ -27,6 +28,7 @@ pub(super) struct Observer {
     pub(super) max_bytes: u64,
     pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
+    pub(super) stages: Stages,
     /// Opened when somebody asks for the first time; who asks meanwhile waits.
     pub(super) reader: Mutex<Option<Reader>>,
 }
@@ -43,6 +45,15 @@ impl Observer {
             transport_in_trouble: self.transport.trouble().is_some(),
             machine_lacks: self.machine.lack().is_some(),
             is_draining: self.draining.is_cancelled(),
+            missed: (self.transport.missed().into_iter())
+                .map(|missed| {
+                    let (topic, group) = (missed.topic.to_string(), missed.group.to_string());
+                    (topic, group, missed.why, missed.records)
+                })
+                .collect(),
+            stages: (self.stages.ages().into_iter())
+                .map(|(stage, age)| (stage, age.as_secs_f64()))
+                .collect(),
             ..Observed::default()
         };
         let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +93,7 @@ impl Observer {
                 for extent in self.transport.extents(reader, &source)? {
                     let stored =
                         reader.offset(&source.consumer, source.topic_row, extent.partition)?;
-                    let behind = extent.end - stored.unwrap_or(extent.begin);
+                    let behind = extent.end - extent.settled(stored);
                     observed.lags.push(ObservedLag {
                         topic: source.topic.to_string(),
                         partition: extent.partition,

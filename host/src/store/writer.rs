@@ -35,6 +35,7 @@ use super::tally::{Tallies, Tally};
 use crate::changes::Changes;
 use crate::metrics::Commits;
 use crate::signal::Signal;
+use crate::stages::Flow;
 
 /// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
 const QUEUE: usize = 8_192;
@@ -96,6 +97,8 @@ pub struct Store {
     /// The time by which old rows are deleted.
     trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
+    flow: Arc<Flow>,
+    retention_hours: u64,
 }
 
 impl Store {
@@ -121,6 +124,7 @@ impl Store {
         let changes = Changes::default();
         let condition = Arc::<Condition>::default();
         let trusted_now = Arc::<AtomicU64>::default();
+        let flow = Arc::<Flow>::default();
         let guard = Guard::new(&connection, condition.clone(), guarded, trusted_now.clone())?;
         let writer = Writer {
             connection,
@@ -135,6 +139,7 @@ impl Store {
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
             batch: settings.batch.max(1),
             commits,
+            flow: flow.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -149,7 +154,21 @@ impl Store {
             condition,
             trusted_now,
             known_keys,
+            flow,
+            retention_hours: settings.retention_hours,
         })
+    }
+
+    /// Hours for which an event that comes again is recognised.
+    #[must_use]
+    pub fn retention_hours(&self) -> u64 {
+        self.retention_hours
+    }
+
+    /// How much was ever handed over to be written, and how much of it is over.
+    #[must_use]
+    pub fn flow(&self) -> (u64, u64) {
+        self.flow.counts(|| self.requests.len())
     }
 
     /// A name by which this store is told from all others; see [`StoreFile::identity`].
@@ -305,6 +324,7 @@ struct Writer {
     pruner: Pruner,
     batch: usize,
     commits: Commits,
+    flow: Arc<Flow>,
 }
 
 impl Writer {
@@ -317,6 +337,8 @@ impl Writer {
                 Some(request) => Ok(request),
                 None => self.queue.recv_timeout(pause),
             };
+            let is_one = request.is_ok();
+            self.flow.begin(is_one.into());
             match request {
                 Ok(Request::Commit(entry)) => next = self.commit(Item::Entry(entry)),
                 Ok(Request::After(done, progress, run)) => after(done, &progress, run),
@@ -325,6 +347,7 @@ impl Writer {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            self.flow.over(is_one.into());
             // Under load too: what is old must go then most of all.
             let is_time = looked.elapsed() >= pause;
             self.guard.tend(&self.connection, is_time);
@@ -363,6 +386,8 @@ impl Writer {
             });
         }
         let (entries, began) = (batch.len(), self.commits.now());
+        let further = (entries as u64).saturating_sub(1);
+        self.flow.begin(further);
         let (batch, result) = match self.condition.refusal() {
             None => self.write(batch),
             Some(fault) => (untried(batch), Err(fault)),
@@ -373,6 +398,7 @@ impl Writer {
             Ok(()) => self.committed(batch, now),
             Err(error) => self.failed(batch, &error),
         }
+        self.flow.over(further);
         left
     }
 

@@ -17,6 +17,10 @@ impl ClientContext for Assignment {
         client::log(level, facility, line);
     }
 
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.told(statistics);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", topic = %self.source.topic, %error, reason, "consumer error");
         if self.is_over.load(Ordering::Relaxed) {
@@ -129,6 +133,7 @@ impl Assignment {
         for partition in partitions {
             self.troubles.forget(&self.part_of(*partition));
             self.troubles.forget(&self.log_part(*partition));
+            self.troubles.forget(&self.transaction_part(*partition));
         }
         if !partitions.is_empty() {
             tracing::info!(
