@@ -740,6 +740,38 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_the_writer_is_known_without_asking_it() {
+        let data = tempfile::tempdir().unwrap();
+        let file = StoreFile::open(data.path()).unwrap();
+        let store = Store::start(
+            file,
+            StoreSettings::default(),
+            IdempotencySettings::default(),
+            OutboxReaders::Consumers,
+            Commits::default(),
+        )
+        .unwrap();
+        let (begun, has_begun) = bounded(1);
+        let (go_on, gate) = bounded::<()>(1);
+        let first = store.hand_in(move |_| {
+            begun.send(()).unwrap();
+            gate.recv().unwrap();
+            Ok(())
+        });
+        has_begun.recv().unwrap();
+        let second = store.hand_in(|_| Ok(()));
+        let (given, over) = store.flow();
+        assert_eq!(given - over, 2, "one is being written, one is queued");
+        go_on.send(()).unwrap();
+        first.recv().unwrap().unwrap();
+        second.recv().unwrap().unwrap();
+        store.close();
+        let (given, over) = store.flow();
+        // The end itself is the one more.
+        assert!(given - over <= 1, "{given} {over}");
+    }
+
+    #[test]
     fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
         let data = tempfile::tempdir().unwrap();
         let settings = StoreSettings {
