@@ -45,8 +45,8 @@ pub struct Extent {
     /// Offset up to which the reader has come, where all that it was given before is committed: what is below it and was not
     /// given is no record of anybody's (markers of transactions, records that were taken back).
     pub reached: Option<i64>,
-    /// Whether the reader has come up to an open transaction, beyond which nothing is given out.
-    pub is_at_transaction: bool,
+    /// Offset of the open transaction up to which the reader has come, and beyond which nothing is given out.
+    pub transaction: Option<i64>,
 }
 
 impl Extent {
@@ -58,7 +58,7 @@ impl Extent {
             begin,
             end,
             reached: None,
-            is_at_transaction: false,
+            transaction: None,
         }
     }
 

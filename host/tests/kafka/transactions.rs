@@ -70,14 +70,17 @@ fn what_a_transactional_writer_leaves_behind_is_no_lag(cluster: &Cluster) {
     let writer = Writer::new(cluster, topic);
     writer.say(topic, &orders(ann, 0..1));
     writer.commit();
-    // The record and its marker.
-    assert_eq!(cluster.ends(topic), [2]);
+    until("the record and its marker are there", || {
+        cluster.ends(topic) == [2]
+    });
     let is_zero = || lag(&customers, topic) == Some(0.0);
     until("the lag behind a marker is 0", is_zero);
     assert_eq!(left(&customers, ann), json!(LIMIT - 10));
     writer.say(topic, &orders(ann, 1..10));
     writer.take_back();
-    assert_eq!(cluster.ends(topic), [12]);
+    until("nine records and their marker are there", || {
+        cluster.ends(topic) == [12]
+    });
     until("the lag behind what was taken back is 0", is_zero);
     // Monitors that ask the broker see the same.
     until("the group is at the end", || {

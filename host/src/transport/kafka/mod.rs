@@ -220,7 +220,7 @@ impl Transport for Kafka {
     }
 
     fn obstacle(&self, source: &Source, extent: &Extent) -> Option<String> {
-        let at = extent.reached.filter(|_| extent.is_at_transaction)?;
+        let at = extent.transaction?;
         let bootstrap = &self.0.settings.bootstrap;
         Some(reached::transaction(
             &source.topic,

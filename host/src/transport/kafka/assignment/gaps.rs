@@ -71,8 +71,8 @@ impl Assignment {
             &format!("{}, partition {partition}, compacted", self.part),
             format!(
                 "topic {topic}, partition {partition}: the records from offset {expected} up to {found} are missing, and the topic is \
-                 compacted: the broker has deleted them, because later ones have the same key, before they were read in group {}. What \
-                 they said is lost to this host: set cleanup.policy=delete, and have them sent again",
+                 compacted: unless they were markers of transactions, the broker has deleted them, because later ones have the same key, before \
+                 they were read in group {}. What they said is lost to this host: set cleanup.policy=delete, and have them sent again",
                 self.source.group
             ),
         );

@@ -112,7 +112,7 @@ impl Assignment {
             let Some(place) = places.get(&extent.partition) else {
                 continue;
             };
-            extent.is_at_transaction = place.reached.transaction.is_some();
+            extent.transaction = place.reached.transaction.map(|(at, _)| at);
             let Some((at, expected)) = place.reached.confirmed else {
                 continue;
             };
