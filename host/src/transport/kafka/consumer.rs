@@ -9,6 +9,7 @@
 mod alone;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -218,7 +219,9 @@ impl Consumer {
                 assignment.confirm();
             }
             // Before what has rung is delivered: what came after a while may be of another topic.
-            if assignment.look_is_due(rung != Some(flow)) {
+            let has_come = assignment.is_disturbed().load(Ordering::Relaxed) || rung != Some(flow);
+            if assignment.look_is_due(has_come) {
+                assignment.is_disturbed().store(false, Ordering::Relaxed);
                 self.recognise()?;
                 rung = Some(flow);
             }

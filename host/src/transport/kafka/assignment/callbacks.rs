@@ -26,6 +26,7 @@ impl ClientContext for Assignment {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
+        self.is_disturbed.store(true, Ordering::Relaxed);
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
             Some(RDKafkaErrorCode::AllBrokersDown) => {
@@ -89,6 +90,7 @@ impl ConsumerContext for Assignment {
         event: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
+        self.is_disturbed.store(true, Ordering::Relaxed);
         let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let answer = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assigned(list);

@@ -90,6 +90,8 @@ pub(super) struct Assignment {
     bell: Signal,
     /// How often the client itself has rung it: not for a record, but for an event, such as its statistics.
     rung_by_client: AtomicU64,
+    /// Whether such an event was an error or a rebalance: what comes after it may be of another topic.
+    is_disturbed: AtomicBool,
     topics: Arc<Watched>,
     missed: Arc<MissedRecords>,
     troubles: Arc<Troubles>,
@@ -141,6 +143,7 @@ impl Assignment {
             is_log_doubtful: AtomicBool::new(false),
             bell: Signal::default(),
             rung_by_client: AtomicU64::new(0),
+            is_disturbed: AtomicBool::new(false),
             topics: parts.topics.clone(),
             missed: parts.missed.clone(),
             troubles: parts.troubles.clone(),
@@ -163,6 +166,11 @@ impl Assignment {
     pub(super) fn ring_for_event(&self) {
         self.bell.ring();
         self.rung_by_client.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether the client has had an error or a rebalance since the last look at the topic.
+    pub(super) fn is_disturbed(&self) -> &AtomicBool {
+        &self.is_disturbed
     }
 
     /// How often it rang for anything else, and how often in all. It is never told too few.
