@@ -13,7 +13,7 @@ use crate::reload::Reloader;
 use crate::reload::hosted::Hosted;
 use crate::stages::Stages;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
-use crate::transport::Transport;
+use crate::transport::{Source, Transport, WHY_MISSED};
 
 /// Quarantined aggregates, and parked timers, that are counted of a participant.
 const QUARANTINED: usize = 10_000;
@@ -45,12 +45,7 @@ impl Observer {
             transport_in_trouble: self.transport.trouble().is_some(),
             machine_lacks: self.machine.lack().is_some(),
             is_draining: self.draining.is_cancelled(),
-            missed: (self.transport.missed().into_iter())
-                .map(|missed| {
-                    let (topic, group) = (missed.topic.to_string(), missed.group.to_string());
-                    (topic, group, missed.why, missed.records)
-                })
-                .collect(),
+            missed: self.missed(),
             stages: (self.stages.ages().into_iter())
                 .map(|(stage, age)| (stage, age.as_secs_f64()))
                 .collect(),
@@ -68,6 +63,23 @@ impl Observer {
             observed.store_is_read = false;
         }
         observed
+    }
+
+    /// Records that were never given to this host, by source and reason. What has not occurred is told as 0.
+    fn missed(&self) -> Vec<(String, String, &'static str, u64)> {
+        let known = self.transport.missed();
+        let sources = self.reloader.hosted().flat_map(Hosted::sources);
+        let of = |source: Arc<Source>| {
+            let known = &known;
+            WHY_MISSED.map(move |why| {
+                let (topic, group) = (&source.topic, &source.group);
+                let found = (known.iter())
+                    .find(|one| one.topic == *topic && one.group == *group && one.why == why);
+                let records = found.map_or(0, |found| found.records);
+                (topic.to_string(), group.to_string(), why, records)
+            })
+        };
+        sources.flat_map(of).collect()
     }
 
     fn look(&self, reader: &Reader, observed: &mut Observed) -> rusqlite::Result<()> {

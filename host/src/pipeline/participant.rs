@@ -187,6 +187,11 @@ impl Participant {
         &self.shared.limits
     }
 
+    /// This topic is read from now on.
+    pub fn reads(&self, topic: &Arc<str>) {
+        self.passed.begin(topic);
+    }
+
     /// Its row in the store.
     #[must_use]
     pub fn row(&self) -> i64 {

@@ -29,6 +29,8 @@ struct Known {
     types: usize,
     /// Further types, by topic.
     others: HashMap<Arc<str>, Counter>,
+    /// Whether it was logged that there are further types.
+    is_told: bool,
 }
 
 impl PassedOver {
@@ -37,6 +39,12 @@ impl PassedOver {
             counters,
             known: Mutex::default(),
         }
+    }
+
+    /// This topic is read: its series begins at 0.
+    pub(super) fn begin(&self, topic: &Arc<str>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        (known.others.entry(topic.clone())).or_insert_with(|| self.counters.counter(topic, None));
     }
 
     /// A record of this topic, by its name on the transport and that in the description, and of this type is passed over.
@@ -62,7 +70,7 @@ impl PassedOver {
             tell(topic, declared_topic, event_type, description);
             return;
         }
-        let is_first = known.others.is_empty();
+        let is_first = !std::mem::replace(&mut known.is_told, true);
         let others = (known.others.entry(topic.clone()))
             .or_insert_with(|| self.counters.counter(topic, None));
         others.inc();

@@ -158,6 +158,9 @@ pub trait Transport: Send + Sync {
     }
 }
 
+/// Why records were never given to a host, in stable words.
+pub const WHY_MISSED: [&str; 3] = ["deleted", "compacted", "before-first"];
+
 /// Records of a topic that were never given to this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
