@@ -13,6 +13,7 @@
 //! - [`reload`]: rules are swapped while the host runs
 //! - [`metrics`]: what is counted and measured
 //! - [`admin`]: the operator's interface
+//! - [`stages`]: how long the oldest message of each stage waits
 //! - [`logging`]: the log; [`printable`]: foreign texts as they may be shown
 //! - [`machine`], [`session`], [`budget`], [`generation`], [`signal`], [`changes`], [`clock`], [`panics`], [`secret`], [`last_look`]: what
 //!   several of them share
@@ -44,5 +45,6 @@ pub mod reload;
 pub mod secret;
 pub mod session;
 pub mod signal;
+pub mod stages;
 pub mod store;
 pub mod transport;

@@ -32,6 +32,7 @@ pub struct Source {
 /// Bytes of records of one source that may be under way at once, before no further one is delivered: 64 MiB. Records may have 1 MiB
 /// each, and a partition a thousand of them.
 pub const UNDER_WAY_BYTES: usize = 64 << 20;
+
 /// Where a partition begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
@@ -41,6 +42,32 @@ pub struct Extent {
     pub begin: i64,
     /// Offset that the next record will get.
     pub end: i64,
+    /// Offset up to which the reader has come, where all that it was given before is committed: what is below it and was not
+    /// given is no record of anybody's (markers of transactions, records that were taken back).
+    pub reached: Option<i64>,
+    /// Offset of the open transaction up to which the reader has come, and beyond which nothing is given out.
+    pub transaction: Option<i64>,
+}
+
+impl Extent {
+    /// An extent of which no more is known.
+    #[must_use]
+    pub fn new(partition: i32, begin: i64, end: i64) -> Self {
+        Self {
+            partition,
+            begin,
+            end,
+            reached: None,
+            transaction: None,
+        }
+    }
+
+    /// The offset below which nothing is left to be settled, where this is stored.
+    #[must_use]
+    pub fn settled(&self, stored: Option<i64>) -> i64 {
+        let stored = stored.unwrap_or(self.begin);
+        self.reached.map_or(stored, |reached| reached.max(stored))
+    }
 }
 
 /// What a record was that has been read: by it, the log is known again in which it stood.

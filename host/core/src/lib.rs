@@ -14,7 +14,7 @@
 //! - [`listing`]: what may be listed by what, and how a client says so
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: from the types that are generated from the WIT to ours
-//! - [`record`]: what a transport delivers
+//! - [`record`]: what a transport delivers; [`foreign`]: what a value looks like that can't be read
 //! - [`json`]: how JSON text is read
 //! - [`identity`]: ids that are the same however often a turn is run
 //! - [`limits`]: the bounds on what may go in and come out
@@ -28,6 +28,7 @@
 pub mod admit;
 pub mod compatibility;
 pub mod description;
+pub mod foreign;
 pub mod generated;
 pub mod identity;
 pub mod json;

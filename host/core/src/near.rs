@@ -54,7 +54,8 @@ pub fn spelling<'a>(
 
 /// Whether one name may have been meant by another: but for case and punctuation they differ in a letter or two, or one is
 /// the other with a prefix or suffix.
-fn is_near(one: &str, other: &str) -> bool {
+#[must_use]
+pub fn is_near(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(letters);
     let shorter = one.len().min(other.len());
     if shorter >= 4 && (one.contains(&other) || other.contains(&one)) {

@@ -3,7 +3,8 @@
 //! Ready is who takes requests and keeps them, and reads what others say. A broker that can't be reached does not make the host
 //! unready (what is to be published waits in the outbox), and no more does a component that was refused
 //! (the active generation goes on). A store that can't be read does, so does a machine that lacks memory, threads or
-//! descriptors, so does a partition that is not read until an operator acts, and so does the drain.
+//! descriptors, so does a partition that is not read until an operator acts, so does a stage whose oldest message waits beyond its
+//! bound, and so does the drain.
 //!
 //! Must not know: transports, the store. What they say comes as words.
 
@@ -28,6 +29,8 @@ pub struct Readiness {
     pub trouble: Trouble,
     /// Which records are not read until an operator acts, if any.
     pub halted: Trouble,
+    /// Which stages stand still, if any do.
+    pub standing: Trouble,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
@@ -42,7 +45,8 @@ pub enum Status {
     Degraded,
     /// It finishes what is under way and takes nothing more.
     Draining,
-    /// Its store can't be read, or takes no commits; the machine lacks something; or records are not read until an operator acts.
+    /// Its store can't be read, or takes no commits; the machine lacks something; records are not read until an operator acts;
+    /// or a stage stands still.
     Unavailable,
 }
 
@@ -124,10 +128,12 @@ impl Readiness {
     /// Why no requests are taken, if none are: what the machine lacks comes first, since it may be why the store fails.
     fn reason(&self) -> Option<String> {
         let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
-        lack.or_else(|| (self.store)()).or_else(|| {
-            (self.halted)()
-                .map(|_| "records are not read until somebody acts; see `transport`".to_owned())
-        })
+        lack.or_else(|| (self.store)())
+            .or_else(|| {
+                (self.halted)()
+                    .map(|_| "records are not read until somebody acts; see `transport`".to_owned())
+            })
+            .or_else(|| (self.standing)())
     }
 
     /// The report, given what the store has of the generations.
@@ -238,6 +244,7 @@ mod tests {
             lack: Box::new(|| None),
             trouble: Box::new(move || trouble.map(str::to_owned)),
             halted: Box::new(|| None),
+            standing: Box::new(|| None),
             draining: CancellationToken::new(),
         }
     }
@@ -288,7 +295,12 @@ mod tests {
             halted: trouble("another log"),
             ..readiness(Some("another log"))
         };
+        let standing = Readiness {
+            standing: trouble("stage relay stands still"),
+            ..readiness(None)
+        };
         for (readiness, expected) in [
+            (standing, "stage relay stands still"),
             (lacking, "the machine lacks memory: none"),
             (damaged, "the store is damaged"),
             (

@@ -10,10 +10,12 @@
 //! - `prepare`: what is done for a participant before it starts
 //! - `room`: whether the machine has room for all of it
 //! - `observe`: what is looked up for the metrics when somebody asks
+//! - `stages`: what waits in each stage, looked up once a second
 
 mod observe;
 mod prepare;
 mod room;
+mod stages;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle as Thread;
@@ -49,6 +51,7 @@ use crate::reload::hosted::Hosted;
 use crate::reload::loader::Loader;
 use crate::reload::neighbours::{self, Starting};
 use crate::reload::{Reloader, Surroundings, watch};
+use crate::stages::{StageWatch, Stages};
 use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
 use crate::transport::Transport;
 use crate::transport::embedded::EmbeddedLog;
@@ -108,6 +111,7 @@ pub struct Running {
     timers: Vec<Thread<()>>,
     relay: Option<Thread<()>>,
     watch: Option<Watch>,
+    stages: StageWatch,
     certificates: Vec<(String, Arc<Tls>)>,
     stop: Stop,
 }
@@ -258,9 +262,19 @@ pub async fn start(
         .then(|| start_watch(config, &reloader))
         .transpose()
         .map_err(anyhow::Error::from)?;
+    let around = stages::Around {
+        store: store.clone(),
+        transport: transport.clone(),
+        reloader: reloader.clone(),
+        readers: outbox_readers(config),
+        reader: Arc::default(),
+    };
+    let known = Stages::default();
+    let stages =
+        (known.watch(stages::stages(&around, &config.progress))).map_err(anyhow::Error::from)?;
     let admin = admin_listener
         .map(|listener| {
-            let around = (&store, transport, metrics, machine);
+            let around = (&store, transport, metrics, machine, known);
             start_admin(config, listener, &reloader, around, &stop)
         })
         .transpose()?;
@@ -275,6 +289,7 @@ pub async fn start(
         timers,
         relay,
         watch,
+        stages,
         certificates,
         stop,
     })
@@ -335,6 +350,8 @@ impl Running {
             for hosted in self.reloader.hosted() {
                 hosted.participant.finish();
             }
+            // Before the store is closed: it reads there.
+            self.stages.end();
             at("the last commits");
             self.store.settle_up();
             at("the relay");
@@ -396,6 +413,7 @@ fn start_participant(
             .map_or(config.retry, |participant| participant.retry(config.retry)),
         parked: config.parked,
         turns: metrics.turns(&prepared.name),
+        passed: metrics.passed(&prepared.name),
         instances: metrics.instances(&prepared.name),
         machine: machine.clone(),
         answer_time: Duration::from_secs(config.http.answer_seconds),
@@ -489,7 +507,13 @@ fn start_admin(
     config: &Config,
     listener: TcpListener,
     reloader: &Reloader,
-    (store, transport, metrics, machine): (&Arc<Store>, Arc<dyn Transport>, Arc<Metrics>, Machine),
+    (store, transport, metrics, machine, stages): (
+        &Arc<Store>,
+        Arc<dyn Transport>,
+        Arc<Metrics>,
+        Machine,
+        Stages,
+    ),
     stop: &Stop,
 ) -> Result<(String, Task<()>), StartError> {
     let address = listener
@@ -503,6 +527,7 @@ fn start_admin(
         max_bytes: config.store.max_bytes,
         machine: machine.clone(),
         draining: stop.listening.clone(),
+        stages: stages.clone(),
         looked: LastLook::default(),
     };
     let observer = Arc::new(observer);
@@ -528,6 +553,7 @@ fn start_admin(
         lack: Box::new(move || machine.lack()),
         trouble: Box::new(move || transport.trouble()),
         halted: Box::new(move || halted.halted()),
+        standing: Box::new(move || stages.standing()),
         draining: stop.listening.clone(),
     };
     let settings = &config.admin;

@@ -14,8 +14,9 @@ use crate::machine::Machine;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::reload::Reloader;
 use crate::reload::hosted::Hosted;
+use crate::stages::Stages;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
-use crate::transport::Transport;
+use crate::transport::{Source, Transport, WHY_MISSED};
 
 /// A store whose writer has been at one commit for so long need not be waited for.
 const STUCK: Duration = Duration::from_millis(500);
@@ -33,6 +34,7 @@ pub(super) struct Observer {
     pub(super) max_bytes: u64,
     pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
+    pub(super) stages: Stages,
     pub(super) looked: LastLook<Looked>,
 }
 
@@ -75,6 +77,10 @@ impl Observer {
             machine_lacks: self.machine.lack().is_some(),
             is_draining: self.draining.is_cancelled(),
             log_dropped: logging::dropped(),
+            missed: self.missed(),
+            stages: (self.stages.ages().into_iter())
+                .map(|(stage, age)| (stage, age.as_secs_f64()))
+                .collect(),
             ..Observed::default()
         };
         if let Some(found) = in_store {
@@ -87,6 +93,23 @@ impl Observer {
             }
         }
         observed
+    }
+
+    /// Records that were never given to this host, by source and reason. What has not occurred is told as 0.
+    fn missed(&self) -> Vec<(String, String, &'static str, u64)> {
+        let known = self.transport.missed();
+        let sources = self.reloader.hosted().flat_map(Hosted::sources);
+        let of = |source: Arc<Source>| {
+            let known = &known;
+            WHY_MISSED.map(move |why| {
+                let (topic, group) = (&source.topic, &source.group);
+                let found = (known.iter())
+                    .find(|one| one.topic == *topic && one.group == *group && one.why == why);
+                let records = found.map_or(0, |found| found.records);
+                (topic.to_string(), group.to_string(), why, records)
+            })
+        };
+        sources.flat_map(of).collect()
     }
 
     /// Blocks.
@@ -128,7 +151,7 @@ impl Observer {
                 for extent in self.transport.extents(reader, &source)? {
                     let stored =
                         reader.offset(&source.consumer, source.topic_row, extent.partition)?;
-                    let behind = extent.end - stored.unwrap_or(extent.begin);
+                    let behind = extent.end - extent.settled(stored);
                     found.lags.push(ObservedLag {
                         topic: source.topic.to_string(),
                         partition: extent.partition,

@@ -33,6 +33,7 @@ use serde::Serialize;
 
 use crate::http::tls::CertificateFiles;
 use crate::plugin::{CompileLimits, GuestLimits};
+use crate::stages::ProgressSettings;
 use crate::store::{ParkedLimits, StoreSettings};
 use crate::transport::kafka::KafkaSettings;
 pub use http::HttpSettings;
@@ -58,6 +59,8 @@ pub struct Config {
     pub reload: ReloadSettings,
     /// What is counted and measured.
     pub metrics: MetricsSettings,
+    /// Seconds that the oldest message of a stage may wait before the host is not ready; 0 for no bound.
+    pub progress: ProgressSettings,
     /// The store.
     pub store: StoreSettings,
     /// The embedded log.
@@ -253,6 +256,7 @@ fn read(reader: &mut Reader) -> Config {
         metrics: MetricsSettings {
             enabled: reader.get(&["metrics", "enabled"], true, |_| Ok(())),
         },
+        progress: read_progress(reader),
         store: read_store(reader),
         embedded: EmbeddedSettings {
             partitions: reader.get(&["embedded", "partitions"], 1, in_range(1, 1_000)),
@@ -272,6 +276,19 @@ fn default_instances() -> usize {
     std::thread::available_parallelism()
         .map_or(2, std::num::NonZero::get)
         .min(4)
+}
+
+fn read_progress(reader: &mut Reader) -> ProgressSettings {
+    let default = ProgressSettings::default();
+    let mut at = |key, default| reader.get(&["progress", key], default, in_range(0, 31_536_000));
+    ProgressSettings {
+        turn_seconds: at("turn_seconds", default.turn_seconds),
+        commit_seconds: at("commit_seconds", default.commit_seconds),
+        relay_seconds: at("relay_seconds", default.relay_seconds),
+        record_seconds: at("record_seconds", default.record_seconds),
+        retry_seconds: at("retry_seconds", default.retry_seconds),
+        timer_seconds: at("timer_seconds", default.timer_seconds),
+    }
 }
 
 fn read_store(reader: &mut Reader) -> StoreSettings {

@@ -14,6 +14,7 @@
 //! - [`turns`]: turns, by participant and by generation
 //! - [`instances`]: instances of the rules
 //! - [`requests`]: HTTP requests and connections
+//! - [`passed`]: records that are passed over
 //! - [`observed`]: what is looked up when somebody asks
 //! - [`process`]: what the process has used
 //! - [`histogram`]: a histogram without a lock
@@ -21,6 +22,7 @@
 pub mod histogram;
 pub mod instances;
 pub mod observed;
+pub mod passed;
 pub mod process;
 pub mod requests;
 pub mod turns;
@@ -36,6 +38,7 @@ use prometheus_client::registry::Registry;
 use self::histogram::{COUNTS, Histogram, SECONDS};
 use self::instances::Instances;
 use self::observed::Observed;
+use self::passed::Passed;
 use self::requests::Requests;
 use self::turns::Turns;
 
@@ -53,6 +56,7 @@ struct Families {
     requests: requests::Families,
     commits: CommitFamilies,
     swaps: Family<SwapLabels, Counter>,
+    passed: Family<passed::PassedLabels, Counter>,
 }
 
 /// The formats in which it is told.
@@ -101,6 +105,7 @@ impl Metrics {
                 requests: requests::Families::register(&mut registry),
                 commits: CommitFamilies::register(&mut registry),
                 swaps: register_swaps(&mut registry),
+                passed: passed::register(&mut registry),
                 registry,
             }
         }))
@@ -116,6 +121,12 @@ impl Metrics {
     #[must_use]
     pub fn turns(&self, participant: &str) -> Turns {
         (self.0.as_ref()).map_or_else(Turns::default, |on| Turns::new(&on.turns, participant))
+    }
+
+    /// What the records that a participant passes over are counted by.
+    #[must_use]
+    pub fn passed(&self, participant: &str) -> Passed {
+        (self.0.as_ref()).map_or_else(Passed::default, |on| Passed::new(&on.passed, participant))
     }
 
     /// What the instances of a participant are counted by.

@@ -20,6 +20,10 @@ pub struct Observed {
     pub topics: Vec<ObservedTopic>,
     /// The partitions that are read.
     pub lags: Vec<ObservedLag>,
+    /// Records that were never given to this host: topic, group, reason, and how many.
+    pub missed: Vec<(String, String, &'static str, u64)>,
+    /// How many seconds the oldest message of each stage waits.
+    pub stages: Vec<(&'static str, f64)>,
     /// Files of the store, and their bytes.
     pub store_files: Vec<(&'static str, u64)>,
     /// Bytes that the store may grow to, where it is bounded.
@@ -112,6 +116,18 @@ struct PartitionLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MissedLabels {
+    topic: String,
+    group: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FileLabels {
     file: &'static str,
 }
@@ -143,6 +159,29 @@ impl Observed {
             "log_lines_dropped",
             "Lines of the log that were dropped because nobody read standard error",
             dropped,
+        );
+        let missed = Family::<MissedLabels, Counter>::default();
+        for (topic, group, reason, records) in &self.missed {
+            let labels = MissedLabels {
+                topic: topic.clone(),
+                group: group.clone(),
+                reason,
+            };
+            missed.get_or_create(&labels).inc_by(*records);
+        }
+        registry.register(
+            "records_missed",
+            "Records that were never given to this host: deleted before they were read, or before where it began",
+            missed,
+        );
+        let stages = Family::<StageLabels, Gauge<f64, AtomicU64>>::default();
+        for (stage, seconds) in &self.stages {
+            stages.get_or_create(&StageLabels { stage }).set(*seconds);
+        }
+        registry.register(
+            "stage_oldest_seconds",
+            "How long the oldest message of a stage waits; beyond its bound in `[progress]` the host is not ready",
+            stages,
         );
         let mut flag = |name: &str, help: &str, is_so: bool| {
             let gauge: Gauge = Gauge::default();

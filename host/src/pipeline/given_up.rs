@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use saga_core::foreign;
 use saga_core::message::Message;
 use saga_core::record::Record;
 use saga_core::retry::{Next, RetryPolicy};
@@ -24,6 +25,9 @@ pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
 
 /// Wait before a message is tried again for which the machine lacked something.
 pub(super) const MACHINE_RETRY: Duration = Duration::from_millis(500);
+
+/// The reason of a dead letter that makes no sense, to the host or to the rules.
+const MALFORMED: &str = "malformed";
 
 /// The reason of a dead letter that the rules asked to be given later again and again.
 const RETRIES_EXHAUSTED: &str = "retries-exhausted";
@@ -87,7 +91,7 @@ pub(super) struct GivenUp {
 impl GivenUp {
     pub(super) fn malformed(detail: String) -> Self {
         Self {
-            reason: "malformed",
+            reason: MALFORMED,
             detail,
             is_fault: false,
         }
@@ -112,6 +116,12 @@ impl GivenUp {
         shared: &Shared,
         active: &Active,
     ) -> DeadLetter {
+        if self.reason == MALFORMED
+            && let Some(looks) = record.value.as_deref().and_then(foreign::looks_like)
+        {
+            self.detail.push_str("; ");
+            self.detail.push_str(&looks);
+        }
         let most = shared.limits.record_bytes.max(KEPT_BYTES);
         let too_large = |bytes: &Vec<u8>| bytes.len() > most;
         if let Some(value) = record.value.as_ref().filter(|value| too_large(value)) {

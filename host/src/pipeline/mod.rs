@@ -15,6 +15,7 @@
 //! - [`cache`]: the aggregates that a worker remembers
 //! - `given_up`: what follows a message that was not decided
 //! - `outgoing`: what a turn publishes, as rows of the outbox
+//! - `passed`: records of event types that the participant does not take
 //! - `quarantined`: the keys of a worker that are quarantined
 //! - `recent`: the identities that are on their way to disk
 //! - [`repeats`]: commands that carry an idempotency key: is this the first, and what was replied to it
@@ -31,6 +32,7 @@ mod given_up;
 mod held;
 mod outgoing;
 pub mod participant;
+mod passed;
 mod quarantined;
 mod recent;
 pub mod repeats;

@@ -17,6 +17,7 @@ use saga_core::rules::{Fault, FaultKind, Rules};
 use tokio::sync::oneshot;
 
 use super::active::Active;
+use super::passed::PassedOver;
 use super::quarantined::{self, QuarantinedKeys};
 use super::repeats::Lookups;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Trial, Turn};
@@ -26,7 +27,9 @@ use crate::changes::Watch;
 use crate::clock::{now_ms, random_tail};
 use crate::machine::Machine;
 use crate::metrics::instances::Instances;
+use crate::metrics::passed::Passed;
 use crate::metrics::turns::Turns;
+use crate::stages::Flow;
 use crate::store::read::StoredTimer;
 use crate::store::{
     FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, Taken, history, parked,
@@ -50,6 +53,8 @@ pub struct ParticipantSettings {
     pub parked: ParkedLimits,
     /// What its turns are counted by.
     pub turns: Turns,
+    /// What the records that it passes over are counted by.
+    pub passed: Passed,
     /// What its instances are counted by.
     pub instances: Instances,
     /// What the machine lacks.
@@ -78,6 +83,7 @@ pub struct Participant {
     last_key: AtomicI64,
     answer_time: Duration,
     pub(super) lookups: Lookups,
+    passed: PassedOver,
     /// Emptied when it is finished.
     pub(super) workers: RwLock<Vec<Line>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -88,6 +94,7 @@ pub struct Participant {
 pub(super) struct Line {
     pub(super) turns: Sender<Turn>,
     pub(super) turnovers: Arc<Slot>,
+    flow: Arc<Flow>,
 }
 
 impl Participant {
@@ -122,10 +129,12 @@ impl Participant {
         for (number, rules) in instances.into_iter().enumerate() {
             let (give, take) = bounded(QUEUE);
             let turnovers = Arc::<Slot>::default();
+            let flow = Arc::<Flow>::default();
             let own = |(key, _): &&(String, usize)| place_of(key, count) == number;
             let place = Place {
                 turns: take,
                 turnovers: turnovers.clone(),
+                flow: flow.clone(),
                 parked: held.iter().filter(own).cloned().collect(),
                 quarantined: QuarantinedKeys::new(&quarantined, |key| {
                     place_of(key, count) == number
@@ -142,6 +151,7 @@ impl Participant {
             workers.push(Line {
                 turns: give,
                 turnovers,
+                flow,
             });
         }
         Ok(Self {
@@ -150,6 +160,7 @@ impl Participant {
             last_key: AtomicI64::new(settings.last_key),
             answer_time: settings.answer_time,
             lookups: Lookups::default(),
+            passed: PassedOver::new(settings.passed),
             workers: RwLock::new(workers),
             threads: Mutex::new(threads),
         })
@@ -179,6 +190,11 @@ impl Participant {
     #[must_use]
     pub fn limits(&self) -> &TurnLimits {
         &self.shared.limits
+    }
+
+    /// This topic is read from now on.
+    pub fn reads(&self, topic: &Arc<str>) {
+        self.passed.begin(topic);
     }
 
     /// Its row in the store.
@@ -218,6 +234,14 @@ impl Participant {
         let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let queued = workers.iter().map(|line| line.turns.len()).sum();
         (workers.len(), queued)
+    }
+
+    /// How many turns each of its workers was ever given, and how many of them are over.
+    #[must_use]
+    pub fn flows(&self) -> Vec<(u64, u64)> {
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        let flow = |line: &Line| line.flow.counts(|| line.turns.len());
+        workers.iter().map(flow).collect()
     }
 
     /// Asks the participant. The answer comes after the commit of what it decided, or when the time for it is over. If the
@@ -427,7 +451,13 @@ impl Sink for Participant {
                 trial: Trial::default(),
                 since: self.shared.turns.now(),
             })),
-            Admission::Skip => Turn::Passed(taken),
+            Admission::Skip => {
+                let event_type = record.attributes.event_type.as_deref();
+                let topics = (&taken.session.source.topic, &*topic);
+                self.passed
+                    .note(topics, event_type.unwrap_or_default(), active.description());
+                Turn::Passed(taken)
+            }
             Admission::Malformed(reason) => Turn::Unreadable {
                 taken,
                 record: Box::new(record),

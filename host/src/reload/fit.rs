@@ -52,6 +52,7 @@ pub fn fit(
         .map_err(|error| FitError::Store(error.into()))?;
     let topic_row = |topic: &str| topic_row(&known, store, topic);
     check_names(description, own).map_err(FitError::Settings)?;
+    check_legal(description, own, transport).map_err(FitError::Settings)?;
     let mut published = Vec::new();
     let mut lane = |topic: &str| -> Result<Lane, StoreFault> {
         let row = topic_row(topic)?;
@@ -71,7 +72,7 @@ pub fn fit(
     let sources = sources(description, own, transport, topic_row)?;
     let mut dead_letters = HashMap::new();
     for source in &sources {
-        let letters = format!("{}.{}.dlq", source.topic, source.group);
+        let letters = dead_letters_of(&source.topic, &source.group);
         dead_letters.insert(source.topic.clone(), lane(&letters)?);
     }
     Ok(Fitted {
@@ -159,6 +160,69 @@ fn mapped<'n>(
     declared: &'n String,
 ) -> &'n str {
     names.get(declared).unwrap_or(declared)
+}
+
+/// The topic of the records of a topic that a group could not decide.
+fn dead_letters_of(topic: &str, group: &str) -> String {
+    format!("{topic}.{group}.dlq")
+}
+
+/// Finds topics whose names the transport does not take, those of dead letters included: what is published to one would wait in
+/// the outbox for ever.
+///
+/// # Errors
+/// All of them, each with the setting that gives another name.
+fn check_legal(
+    description: &Description,
+    own: &ParticipantConfig,
+    transport: &dyn Transport,
+) -> Result<(), String> {
+    let participant = &description.name;
+    let mut problems = BTreeSet::new();
+    let mut check = |topic: &String| {
+        let name = mapped(&own.topics, topic);
+        let problem = transport.name_problem(name);
+        problem.map(|problem| {
+            problems.insert(format!(
+                "participants.{participant}.topics.{}: the topic {name:?} {problem}; give it another name there",
+                quoted(topic)
+            ));
+        })
+    };
+    let published = description.publications.iter();
+    published.for_each(|publication| {
+        let _ = check(&publication.topic);
+    });
+    let mut letters = BTreeSet::new();
+    for subscription in &description.subscriptions {
+        if check(&subscription.topic).is_some() {
+            continue;
+        }
+        let topic = mapped(&own.topics, &subscription.topic);
+        let group = mapped(&own.groups, &subscription.group);
+        let name = dead_letters_of(topic, group);
+        if let Some(problem) = transport.name_problem(&name) {
+            letters.insert(format!(
+                "participants.{participant}.groups.{}: records that can't be decided go to the topic {name:?}, which {problem}; give the \
+                 group, or the topic, another name",
+                quoted(&subscription.group)
+            ));
+        }
+    }
+    problems.append(&mut letters);
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(problems.into_iter().collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// A key as it stands in a TOML file.
+fn quoted(key: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    match key.chars().all(is_bare) {
+        true => key.to_owned(),
+        false => format!("{key:?}"),
+    }
 }
 
 /// Finds names in the settings that the component does not know, and two of its topics under one name.

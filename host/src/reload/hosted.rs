@@ -147,6 +147,7 @@ impl Hosted {
                 continue;
             }
             let stop = stop.child_token();
+            self.participant.reads(&source.topic);
             match transport.consume(source.clone(), self.participant.clone(), stop.clone()) {
                 Ok(thread) => consumers.push(Consumer {
                     source: source.clone(),

@@ -196,13 +196,7 @@ impl Reader {
     pub fn extents(&self, topic: i64) -> rusqlite::Result<Vec<Extent>> {
         self.sql
             .prepare_cached("SELECT partition, next_offset FROM partitions WHERE topic = ?1")?
-            .query_map([topic], |row| {
-                Ok(Extent {
-                    partition: row.get(0)?,
-                    begin: 0,
-                    end: row.get(1)?,
-                })
-            })?
+            .query_map([topic], |row| Ok(Extent::new(row.get(0)?, 0, row.get(1)?)))?
             .collect()
     }
 
@@ -353,5 +347,18 @@ impl Reader {
             )?
             .query_row(params![participant, now as i64], |row| row.get(0))?;
         Ok((due, next.map(|next| next as u64)))
+    }
+
+    /// When the first timer of a participant is or was due that is not parked.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn first_due(&self, participant: i64) -> rusqlite::Result<Option<u64>> {
+        let first: Option<i64> = (self.sql)
+            .prepare_cached(
+                "SELECT min(due) FROM timers WHERE participant = ?1 AND parked IS NULL",
+            )?
+            .query_row([participant], |row| row.get(0))?;
+        Ok(first.map(|due| due as u64))
     }
 }

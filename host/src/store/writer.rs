@@ -36,6 +36,7 @@ use super::tally::{Tallies, Tally};
 use crate::changes::Changes;
 use crate::metrics::Commits;
 use crate::signal::Signal;
+use crate::stages::Flow;
 
 /// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
 const QUEUE: usize = 8_192;
@@ -104,6 +105,8 @@ pub struct Store {
     /// The time by which old rows are deleted.
     trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
+    flow: Arc<Flow>,
+    retention_hours: u64,
 }
 
 impl Store {
@@ -131,6 +134,7 @@ impl Store {
         let condition = Arc::new(Condition::new(bound));
         let trusted_now = Arc::<AtomicU64>::default();
         let index = LockFile::at(&file.index());
+        let flow = Arc::<Flow>::default();
         let guard = Guard::new(&connection, condition.clone(), guarded, trusted_now.clone())?;
         let guard = guard.bounded(settings.max_bytes, index);
         let writer = Writer {
@@ -147,6 +151,7 @@ impl Store {
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
             batch: settings.batch.max(1),
             commits,
+            flow: flow.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -162,7 +167,21 @@ impl Store {
             condition,
             trusted_now,
             known_keys,
+            flow,
+            retention_hours: settings.retention_hours,
         })
+    }
+
+    /// Hours for which an event that comes again is recognised.
+    #[must_use]
+    pub fn retention_hours(&self) -> u64 {
+        self.retention_hours
+    }
+
+    /// How much was ever handed over to be written, and how much of it is over.
+    #[must_use]
+    pub fn flow(&self) -> (u64, u64) {
+        self.flow.counts(|| self.requests.len())
     }
 
     /// A name by which this store is told from all others; see [`StoreFile::identity`].
@@ -330,6 +349,7 @@ struct Writer {
     pruner: Pruner,
     batch: usize,
     commits: Commits,
+    flow: Arc<Flow>,
 }
 
 impl Writer {
@@ -344,6 +364,8 @@ impl Writer {
             };
             let began = Instant::now();
             self.condition.work().begin(began);
+            let is_one = request.is_ok();
+            self.flow.begin(is_one.into());
             match request {
                 Ok(Request::Commit(entry)) => next = self.commit(Item::Entry(entry), began),
                 Ok(Request::After(done, progress, run)) => after(done, &progress, run),
@@ -352,6 +374,7 @@ impl Writer {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            self.flow.over(is_one.into());
             // Under load too: what is old must go then most of all.
             let is_time = looked.elapsed() >= pause;
             if is_time {
@@ -399,6 +422,8 @@ impl Writer {
             });
         }
         let (entries, began) = (batch.len(), self.commits.at(began));
+        let further = (entries as u64).saturating_sub(1);
+        self.flow.begin(further);
         let refusal = self.condition.refusal().or_else(|| self.guard.lacks_room());
         let (batch, result) = match refusal {
             None => self.write(batch),
@@ -410,6 +435,7 @@ impl Writer {
             Ok(()) => self.committed(batch, now),
             Err(error) => self.failed(batch, &error),
         }
+        self.flow.over(further);
         left
     }
 
@@ -764,6 +790,38 @@ mod tests {
         let reader = store.reader().unwrap();
         let stored = reader.offset("kafka:order/group", 1, 0).unwrap();
         assert_eq!(stored, Some(0), "where to read on was put back");
+    }
+
+    #[test]
+    fn what_waits_for_the_writer_is_known_without_asking_it() {
+        let data = tempfile::tempdir().unwrap();
+        let file = StoreFile::open(data.path()).unwrap();
+        let store = Store::start(
+            file,
+            StoreSettings::default(),
+            IdempotencySettings::default(),
+            OutboxReaders::Consumers,
+            Commits::default(),
+        )
+        .unwrap();
+        let (begun, has_begun) = bounded(1);
+        let (go_on, gate) = bounded::<()>(1);
+        let first = store.hand_in(move |_| {
+            begun.send(()).unwrap();
+            gate.recv().unwrap();
+            Ok(())
+        });
+        has_begun.recv().unwrap();
+        let second = store.hand_in(|_| Ok(()));
+        let (given, over) = store.flow();
+        assert_eq!(given - over, 2, "one is being written, one is queued");
+        go_on.send(()).unwrap();
+        first.recv().unwrap().unwrap();
+        second.recv().unwrap().unwrap();
+        store.close();
+        let (given, over) = store.flow();
+        // The end itself is the one more.
+        assert!(given - over <= 1, "{given} {over}");
     }
 
     #[test]

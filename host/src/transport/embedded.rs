@@ -96,11 +96,7 @@ impl Transport for EmbeddedLog {
         let mut extents = reader.extents(source.topic_row)?;
         for partition in 0..self.partitions {
             if extents.iter().all(|known| known.partition != partition) {
-                extents.push(Extent {
-                    partition,
-                    begin: 0,
-                    end: 0,
-                });
+                extents.push(Extent::new(partition, 0, 0));
             }
         }
         Ok(extents)

@@ -81,6 +81,11 @@ pub trait Transport: Send + Sync {
     /// another transport.
     fn offset_namespace(&self) -> &'static str;
 
+    /// Why a topic can't have this name, in words that follow it; none where it can.
+    fn name_problem(&self, _topic: &str) -> Option<String> {
+        None
+    }
+
     /// How many partitions of the outbox a topic gets.
     fn partitions(&self, topic: &str) -> i32;
 
@@ -134,6 +139,16 @@ pub trait Transport: Send + Sync {
     /// What SQLite said.
     fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>>;
 
+    /// Why the records of a partition that reaches so far don't come, and what to do, where that is known.
+    fn obstacle(&self, _source: &Source, _extent: &Extent) -> Option<String> {
+        None
+    }
+
+    /// Records that were there and were never given to this host, as far as that is known, since the start.
+    fn missed(&self) -> Vec<Missed> {
+        Vec::new()
+    }
+
     /// Why records don't flow at the moment, if they don't.
     fn trouble(&self) -> Option<String>;
 
@@ -141,6 +156,22 @@ pub trait Transport: Send + Sync {
     fn halted(&self) -> Option<String> {
         None
     }
+}
+
+/// Why records were never given to a host, in stable words.
+pub const WHY_MISSED: [&str; 3] = ["deleted", "compacted", "before-first"];
+
+/// Records of a topic that were never given to this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Consumer group.
+    pub group: Arc<str>,
+    /// Why, in a stable word.
+    pub why: &'static str,
+    /// How many.
+    pub records: u64,
 }
 
 /// Records of one partition that may be under way at once.

@@ -127,6 +127,65 @@ fn what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_dead_letter_says_what_its_value_looks_like_and_what_to_do() {
+    let data = tempfile::tempdir().unwrap();
+    office(&data);
+    let json = r#"{"code":"A"}"#;
+    let utf_16: Vec<u8> = json.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let with = |prefix: &[u8]| record([prefix, json.as_bytes()].concat());
+    let cases = [
+        (
+            with(b"\xef\xbb\xbf"),
+            "begins with a byte order mark (BOM): write UTF-8 without one",
+        ),
+        (
+            record([b"\xff\xfe".as_slice(), &utf_16].concat()),
+            "looks like UTF-16: write JSON in UTF-8",
+        ),
+        (record(&utf_16), "looks like UTF-16"),
+        (
+            with(b"\0\0\0\x01\x02"),
+            "schema registry's serializer writes (a zero byte, and schema 258",
+        ),
+        (
+            record(format!(r#"{{"before":null,"after":{json},"op":"c"}}"#)),
+            "has no key at /code; it looks like a change of Debezium",
+        ),
+        (
+            record(format!(r#"{{"schema":null,"payload":{json}}}"#)),
+            "value.converter.schemas.enable=false",
+        ),
+        (
+            record(format!(
+                r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{json}}}"#
+            )),
+            "CloudEvent in structured mode: send it in binary mode",
+        ),
+    ];
+    let records: Vec<_> = cases.iter().map(|(record, _)| record.clone()).collect();
+    publish(data.path(), "roomEvents", &records);
+    let host = Start::new(&["booking"], data.path()).start();
+    until_consumed(data.path(), "roomEvents");
+    assert!(host.stop().success());
+    let letters = rows(
+        data.path(),
+        "SELECT reason, detail FROM dead_letters ORDER BY offset",
+    );
+    assert_eq!(letters.len(), cases.len());
+    for (letter, (_, expected)) in letters.iter().zip(cases) {
+        assert_eq!(letter[0], "malformed");
+        assert!(letter[1].contains(expected), "{expected}: {letter:?}");
+        assert!(host_log_has(&data, expected), "{expected}");
+    }
+}
+
+fn host_log_has(data: &tempfile::TempDir, text: &str) -> bool {
+    let log = std::fs::read_to_string(data.path().join("log.txt")).unwrap();
+    log.lines()
+        .any(|line| line.contains("dead letter") && line.contains(text))
+}
+
+#[test]
 fn invariant_9_a_value_beyond_a_mebibyte_is_not_kept_with_its_dead_letter() {
     let data = tempfile::tempdir().unwrap();
     office(&data);

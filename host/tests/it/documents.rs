@@ -129,7 +129,7 @@ fn sources(folders: &[&str]) -> String {
 #[test]
 fn every_invariant_is_named_by_a_test() {
     let sources = sources(&["host"]);
-    for number in (1..=10).chain([12, 13]) {
+    for number in 1..=13 {
         let named = format!("fn invariant_{number}_");
         assert!(sources.contains(&named), "no test names invariant {number}");
     }

@@ -74,6 +74,7 @@ mod metrics_kafka;
 mod operator;
 mod other_domain;
 mod prefer;
+mod progress;
 mod quarantine;
 mod reload_allowed;
 mod reload_crash;

@@ -64,6 +64,39 @@ fn records_that_are_not_settled_are_the_lag_of_their_partition() {
 }
 
 #[test]
+fn names_that_kafka_does_not_take_are_refused_at_the_start() {
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("saga.toml");
+    let start = |names: &str| {
+        let text = format!("[kafka]\nbootstrap = '127.0.0.1:1'\n{names}");
+        std::fs::write(&config, text).unwrap();
+        let (status, said) = Start::new(&["customer"], &data.path().join("data"))
+            .arguments(&["--config", config.to_str().unwrap()])
+            .fail();
+        assert_eq!(status.code(), Some(64), "{said}");
+        said
+    };
+    let said = start("[participants.customer.groups]\norder = 'shop/prod:orders of today'\n");
+    for expected in [
+        "participants.customer.groups.order: records that can't be decided go to the topic \"orderTopic.shop/prod:orders of today.dlq\"",
+        "which has '/' in it: names of topics in Kafka have ASCII letters, digits, '.', '_' and '-' only",
+        "give the group, or the topic, another name",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let long = "x".repeat(240);
+    let said = start(&format!(
+        "[participants.customer.topics]\norderTopic = '{long}'\ncustomerTopic = 'to customers'\n"
+    ));
+    for expected in [
+        ".order.dlq\", which has 250 characters: names of topics in Kafka have at most 249",
+        "participants.customer.topics.customerTopic: the topic \"to customers\" has ' ' in it",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+}
+
+#[test]
 fn what_waits_for_a_broker_is_the_depth_of_the_outbox() {
     let (data, cluster) = (tempfile::tempdir().unwrap(), cluster());
     cluster.broker_down(1).unwrap();

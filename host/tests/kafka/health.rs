@@ -31,6 +31,34 @@ fn asked(host: &Host) -> (u16, Health) {
     (answer.status, health)
 }
 
+/// Why a host is not ready; empty where it is.
+pub fn reason(host: &Host) -> String {
+    let answer: Response = request("GET", &format!("{}/readyz", host.admin()), &[], b"");
+    let reason = answer.json()["reason"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert_eq!(reason.is_empty(), answer.status == 200, "{}", answer.text());
+    reason
+}
+
+/// Sum of the series of a metric whose labels hold all of these words; none where there is no such series.
+pub fn figure(host: &Host, name: &str, words: &[&str]) -> Option<f64> {
+    let answer: Response = request("GET", &format!("{}/metrics", host.admin()), &[], b"");
+    let text = answer.text();
+    let values = text.lines().filter_map(|line| {
+        let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+        let is_meant = words.iter().all(|word| labels.contains(word));
+        is_meant.then(|| value.parse::<f64>().unwrap())
+    });
+    values.reduce(|sum, value| sum + value)
+}
+
+/// The lag of a host on a topic, as its metrics tell it.
+pub fn lag(host: &Host, topic: &str) -> Option<f64> {
+    figure(host, "saga_consumer_lag_records", &[topic])
+}
+
 /// Waits until all of these hosts have nothing to complain of.
 pub fn until_ready(hosts: &[&Host]) {
     for host in hosts {

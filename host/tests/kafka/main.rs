@@ -62,12 +62,14 @@ mod faults_broker;
 mod faults_log;
 mod faults_size;
 mod groups;
+mod kept;
 mod kills;
 mod late_records;
 mod one_host;
 mod partitions;
 mod secured;
 mod swap;
+mod transactions;
 mod wire;
 
 use std::process::ExitCode;
@@ -98,6 +100,8 @@ fn main() -> ExitCode {
         faults_size::tests(),
         late_records::tests(),
         cut_logs::tests(),
+        kept::tests(),
+        transactions::tests(),
         wire::tests(),
         groups::tests(),
         partitions::tests(),

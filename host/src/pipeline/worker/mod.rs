@@ -37,6 +37,7 @@ use super::turnover::Slot;
 use super::waiting::WaitingKeys;
 use crate::machine;
 use crate::metrics::turns::Generation;
+use crate::stages::Flow;
 use crate::store::{Progress, Reader};
 
 /// The turn loop of one thread.
@@ -45,6 +46,7 @@ pub(super) struct Worker {
     decider: Decider,
     turns: Receiver<Turn>,
     turnovers: Arc<Slot>,
+    flow: Arc<Flow>,
     waiting: WaitingKeys,
     held: HeldKeys,
     quarantined: QuarantinedKeys,
@@ -64,6 +66,8 @@ pub(super) struct Place {
     pub(super) turns: Receiver<Turn>,
     /// Where the next generation comes.
     pub(super) turnovers: Arc<Slot>,
+    /// What it has taken and finished.
+    pub(super) flow: Arc<Flow>,
     /// Those of its keys for which messages are parked, and how many.
     pub(super) parked: Vec<(String, usize)>,
     /// Those of its keys that are quarantined.
@@ -84,6 +88,7 @@ impl Worker {
             shared,
             turns: place.turns,
             turnovers: place.turnovers,
+            flow: place.flow,
             waiting: WaitingKeys::default(),
             held: HeldKeys::new(place.parked.into_iter()),
             quarantined: place.quarantined,
@@ -120,8 +125,10 @@ impl Worker {
             };
             match turn {
                 Ok(turn) => {
+                    self.flow.begin(1);
                     self.shared.turns.taken_up(turn.since());
                     self.offer(turn);
+                    self.flow.over(1);
                 }
                 Err(RecvTimeoutError::Timeout) if due.is_none() => self.decider.prepare(),
                 Err(RecvTimeoutError::Timeout) => {}

@@ -9,6 +9,7 @@
 mod alone;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -205,7 +206,7 @@ impl Consumer {
         let mut pulse = Pulse::new();
         let mut rung = None;
         while !stop.is_cancelled() {
-            let seen = assignment.bell().rings();
+            let (flow, seen) = assignment.rings();
             self.serve_events()?;
             if !pulse.beats(self.client.client(), &self.source.topic, &self.parts.topics) {
                 let lost = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
@@ -221,9 +222,11 @@ impl Consumer {
                 assignment.confirm();
             }
             // Before what has rung is delivered: what came after a while may be of another topic.
-            if assignment.look_is_due(rung != Some(seen)) {
+            let has_come = assignment.is_disturbed().load(Ordering::Relaxed) || rung != Some(flow);
+            if assignment.look_is_due(has_come) {
+                assignment.is_disturbed().store(false, Ordering::Relaxed);
                 self.recognise()?;
-                rung = Some(seen);
+                rung = Some(flow);
             }
             if noted.elapsed() >= NOTE {
                 noted = Instant::now();
@@ -297,7 +300,8 @@ impl Consumer {
     /// Notes how far the partitions reach that are read now.
     fn note_extents(&self) {
         let partitions = self.client.context().partitions();
-        let heard = heard(self.client.client(), &self.source.topic, &partitions);
+        let mut heard = heard(self.client.client(), &self.source.topic, &partitions);
+        self.client.context().add_reached(&mut heard);
         self.parts.extents.note(&self.source, heard);
     }
 
@@ -363,8 +367,12 @@ fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsum
                 describe(&error)
             )
         })?;
-    let bell = client.context().bell().clone();
-    client.set_nonempty_callback(move || bell.ring());
+    let assignment = Arc::downgrade(client.context());
+    client.set_nonempty_callback(move || {
+        if let Some(assignment) = assignment.upgrade() {
+            assignment.ring_for_event();
+        }
+    });
     let client = Arc::new(client);
     client.context().attach(&client);
     Ok(client)

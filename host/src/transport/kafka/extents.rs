@@ -68,11 +68,7 @@ pub(super) fn heard<C: ClientContext>(
         let is_known = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0;
         let begins = first.or((begin >= 0).then_some(begin));
         let begin = begins.or((end == 0).then_some(0))?;
-        is_known.then_some(Extent {
-            partition: *partition,
-            begin,
-            end,
-        })
+        is_known.then(|| Extent::new(*partition, begin, end))
     });
     heard.flatten().collect()
 }

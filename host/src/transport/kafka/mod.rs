@@ -9,6 +9,8 @@
 //! - `relay`, `published`, `lane`, `freshness`, `reports`: the outbox on its way to Kafka
 //! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
 //! - `recognition`, `topic_id`, `asker`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
+//! - `topic_settings`: how brokers keep a topic, compared with what the host relies on; `missed`: records that it never got
+//! - `name`: what can be the name of a topic
 //! - `native`: questions that librdkafka can ask and its Rust binding can't
 //! - `headers`: record headers to attributes and back
 //! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
@@ -27,6 +29,8 @@ mod group;
 mod group_members;
 mod headers;
 mod lane;
+mod missed;
+mod name;
 mod native;
 mod published;
 mod pulse;
@@ -38,6 +42,7 @@ pub mod security;
 mod server;
 pub mod settings;
 mod topic_id;
+mod topic_settings;
 mod topics;
 mod trouble;
 mod watch;
@@ -55,12 +60,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use settings::{KafkaSettings, redact};
 
-use super::{Extent, Sink, Source, Transport};
+use super::{Extent, Missed, Sink, Source, Transport};
 use crate::store::{Reader, Store};
 use asker::Asker;
+use assignment::reached;
 use client::LastError;
 use consumer::Consumer;
 use extents::Extents;
+use missed::MissedRecords;
 use published::Published;
 use relay::Relay;
 use security::SaslSettings;
@@ -87,6 +94,7 @@ struct Parts {
     asker: Arc<Asker>,
     published: Arc<Published>,
     extents: Arc<Extents>,
+    missed: Arc<MissedRecords>,
     troubles: Arc<Troubles>,
     /// Whether, at the start, nobody else was seen in the groups.
     is_claimed: Arc<AtomicBool>,
@@ -123,7 +131,7 @@ impl Kafka {
             );
         }
         let troubles = Arc::new(Troubles::default());
-        let topics = Watched::start(&settings, troubles.clone())?;
+        let topics = Watched::start(&settings, store.retention_hours(), troubles.clone())?;
         Ok(Self(Parts {
             store,
             asker: Arc::new(Asker::new(settings.clone())),
@@ -131,6 +139,7 @@ impl Kafka {
             topics,
             published: Arc::default(),
             extents: Arc::default(),
+            missed: Arc::default(),
             troubles,
             is_claimed: Arc::default(),
             retry: RETRY,
@@ -141,6 +150,10 @@ impl Kafka {
 impl Transport for Kafka {
     fn offset_namespace(&self) -> &'static str {
         "kafka"
+    }
+
+    fn name_problem(&self, topic: &str) -> Option<String> {
+        name::problem(topic)
     }
 
     fn partitions(&self, _topic: &str) -> i32 {
@@ -204,6 +217,21 @@ impl Transport for Kafka {
 
     fn extents(&self, _: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
         Ok(self.0.extents.of(source))
+    }
+
+    fn obstacle(&self, source: &Source, extent: &Extent) -> Option<String> {
+        let at = extent.transaction?;
+        let bootstrap = &self.0.settings.bootstrap;
+        Some(reached::transaction(
+            &source.topic,
+            extent.partition,
+            at,
+            bootstrap,
+        ))
+    }
+
+    fn missed(&self) -> Vec<Missed> {
+        self.0.missed.all()
     }
 
     fn trouble(&self) -> Option<String> {

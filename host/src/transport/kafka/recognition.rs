@@ -268,8 +268,9 @@ fn note_first(
         .run(move |sql| first_topic(sql, &consumer, row, &for_store, &offsets))
         .map_err(|error| error.to_string())?;
     for (partition, first) in starts {
-        if !first.is_group && first.offset > 0 {
-            client.context().say_begins_late(partition, first.offset);
+        if first.offset > 0 {
+            let is_group = Some(first.is_group);
+            (client.context()).say_begins_late(client, partition, first.offset, is_group);
         }
     }
     Ok(KnownTopic { id, is_first: true })

@@ -16,6 +16,7 @@ use rdkafka::producer::BaseProducer;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::assignment::reached::TELLS;
 use super::remedy;
 use super::security::{self, SaslSettings, TlsSettings};
 use super::{client, group, server};
@@ -304,6 +305,7 @@ impl KafkaSettings {
                 // Who takes over with another store waits so long after a crash.
                 (SESSION_TIMEOUT, "10000"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
+                ("statistics.interval.ms", TELLS),
                 (PROPAGATION, PROPAGATES),
             ],
             &[

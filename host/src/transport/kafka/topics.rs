@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::topic_settings::TopicSettings;
 use super::trouble::Troubles;
 use crate::signal::Signal;
 
@@ -32,6 +33,18 @@ pub(super) struct Need {
     is_written: bool,
     /// Which topic it is, where brokers have said so.
     id: Option<String>,
+    /// How brokers keep it, where they have said so.
+    settings: TopicSettings,
+    /// Whether brokers were asked how they keep it, and have answered.
+    is_looked_at: bool,
+}
+
+impl Need {
+    /// The topic is another one from now on.
+    pub(super) fn forget_settings(&mut self) {
+        self.settings = TopicSettings::default();
+        self.is_looked_at = false;
+    }
 }
 
 /// What a topic is needed for.
@@ -67,6 +80,8 @@ impl Topics {
             readers: 0,
             is_written: false,
             id: None,
+            settings: TopicSettings::default(),
+            is_looked_at: false,
         };
         {
             let mut needed = self.lock();
@@ -144,6 +159,27 @@ impl Topics {
     /// Whether the relay writes a topic.
     pub(super) fn is_written(&self, topic: &str) -> bool {
         self.lock().get(topic).is_some_and(|need| need.is_written)
+    }
+
+    /// Whether brokers have yet to be asked how they keep a topic that is there.
+    pub(super) fn is_to_be_looked_at(&self, topic: &str) -> bool {
+        (self.lock().get(topic)).is_some_and(|need| !need.is_looked_at)
+    }
+
+    /// Brokers were asked how they keep a topic, and said so, or will not. Gives whether it is read.
+    pub(super) fn is_kept(&self, topic: &str, settings: Option<TopicSettings>) -> bool {
+        let mut needed = self.lock();
+        let Some(need) = needed.get_mut(topic) else {
+            return false;
+        };
+        need.is_looked_at = true;
+        need.settings = settings.unwrap_or_default();
+        need.readers > 0
+    }
+
+    /// Whether a topic is known to be compacted.
+    pub(super) fn is_compacted(&self, topic: &str) -> bool {
+        (self.lock().get(topic)).is_some_and(|need| need.settings.is_compacted)
     }
 
     /// Brokers say which topic it is that has this name.

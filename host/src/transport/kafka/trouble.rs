@@ -34,6 +34,13 @@ impl Troubles {
         self.note(part, text);
     }
 
+    /// The same, said once: what is known of the part already stays.
+    pub(super) fn error_once(&self, part: &str, text: String) {
+        if !self.lock().contains_key(part) {
+            self.error(part, text);
+        }
+    }
+
     /// A part stands still until an operator acts: the host is not ready.
     pub(super) fn halt(&self, part: &str, text: String) {
         if self.is_news(part, &text) {

@@ -14,9 +14,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{self, LastError};
+use super::native::NoAnswer;
 use super::remedy::{Remedy, allow, brief, remedy};
 use super::settings::{KafkaSettings, describe};
 use super::topic_id::topic_id;
+use super::topic_settings::topic_settings;
 use super::topics::{Known, Topics, part};
 use super::trouble::Troubles;
 
@@ -52,16 +54,17 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Starts the thread that asks.
+    /// Starts the thread that asks, for a host that recognises events that come again for so many hours.
     ///
     /// # Errors
     /// When the client can't be made with these settings, or the thread.
     pub(super) fn start(
         settings: &KafkaSettings,
+        retention_hours: u64,
         troubles: Arc<Troubles>,
     ) -> anyhow::Result<Arc<Self>> {
         let topics = Arc::new(Topics::default());
-        let watch = Watch::new(settings, topics.clone(), troubles)
+        let watch = Watch::new(settings, retention_hours, topics.clone(), troubles)
             .map_err(|error| anyhow::anyhow!("kafka: {}", describe(&error)))?;
         let watched = Arc::new(Self {
             topics,
@@ -96,6 +99,8 @@ struct Watch {
     client: BaseConsumer<LastError>,
     admin: Option<AdminClient<DefaultClientContext>>,
     settings: KafkaSettings,
+    /// Hours for which events that come again are recognised.
+    retention_hours: u64,
     topics: Arc<Topics>,
     troubles: Arc<Troubles>,
     unanswered: u32,
@@ -106,6 +111,7 @@ struct Watch {
 impl Watch {
     fn new(
         settings: &KafkaSettings,
+        retention_hours: u64,
         topics: Arc<Topics>,
         troubles: Arc<Troubles>,
     ) -> KafkaResult<Self> {
@@ -114,6 +120,7 @@ impl Watch {
             client,
             admin: None,
             settings: settings.clone(),
+            retention_hours,
             topics,
             troubles,
             unanswered: 0,
@@ -148,7 +155,10 @@ impl Watch {
         for topic in needed {
             match self.question(&topic) {
                 Some(Found::Missing { .. }) => self.topics.doubt_topic(&topic),
-                Some(Found::Exists { .. }) => self.tell_apart(&topic),
+                Some(Found::Exists { .. }) => {
+                    self.tell_apart(&topic);
+                    self.look_at_settings(&topic);
+                }
                 Some(_) => {}
                 None => return SOON,
             }
@@ -168,6 +178,8 @@ impl Watch {
                 Found::Exists { partitions } => {
                     tracing::info!(%topic, partitions, "topic is there");
                     self.tell_apart(topic);
+                    // Before its first record is delivered.
+                    self.look_at_settings(topic);
                     Ok(Known::Exists)
                 }
                 Found::Missing { brokers } => {
@@ -179,10 +191,7 @@ impl Watch {
                         Known::Nothing
                     })
                 }
-                Found::Refused(code) => Err(format!(
-                    "topic {topic} can't be used: {code}; {}",
-                    allow(&self.settings, &self.topics.rights(topic), "topic", topic)
-                )),
+                Found::Refused(code) => Err(self.refusal(topic, code)),
             };
             self.note(topic, known);
         }
@@ -205,6 +214,52 @@ impl Watch {
         }
     }
 
+    /// Why a topic can't be used for which brokers give this code, and what to do.
+    fn refusal(&self, topic: &str, code: RDKafkaErrorCode) -> String {
+        let what_to_do = match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                allow(&self.settings, &self.topics.rights(topic), "topic", topic)
+            }
+            RDKafkaErrorCode::InvalidTopic => {
+                "Kafka takes no topic of this name, so what the outbox holds for it stays there; give the topic, or the group whose \
+                 dead letters go there, another name in the settings"
+                    .into()
+            }
+            _ => "it is tried again".into(),
+        };
+        format!("topic {topic} can't be used: {code}; {what_to_do}")
+    }
+
+    /// Asks once how brokers keep a topic, and warns where that is not what the host relies on.
+    fn look_at_settings(&self, topic: &str) {
+        if !self.topics.is_to_be_looked_at(topic) {
+            return;
+        }
+        let settings = match topic_settings(self.client.client(), topic, QUESTION) {
+            Ok(settings) => settings,
+            // They are asked again.
+            Err(NoAnswer::Unanswered) => return,
+            Err(reason) => {
+                self.topics.is_kept(topic, None);
+                if reason == NoAnswer::Said(RDKafkaErrorCode::TopicAuthorizationFailed) {
+                    let remedy = allow(&self.settings, &["DescribeConfigs"], "topic", topic);
+                    tracing::info!(
+                        "whether topic {topic} is compacted, and how long it keeps records, is not known; {remedy}"
+                    );
+                } else {
+                    tracing::debug!(topic, %reason, "the topic's settings are not known");
+                }
+                return;
+            }
+        };
+        let is_read = self.topics.is_kept(topic, Some(settings));
+        let (hours, bootstrap) = (self.retention_hours, &self.settings.bootstrap);
+        for problem in settings.problems(topic, is_read, hours, bootstrap) {
+            tracing::warn!("{problem}");
+        }
+    }
+
     /// Says that a topic is gone that was there. That is over once it is there again, but not made good, so it is said until
     /// the next start.
     fn say_if_deleted(&self, topic: &str) {
@@ -213,6 +268,7 @@ impl Watch {
             return;
         };
         need.was_there = false;
+        need.forget_settings();
         self.troubles.error(
             &format!("topic {topic}, deleted"),
             format!(

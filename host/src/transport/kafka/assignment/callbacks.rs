@@ -17,11 +17,16 @@ impl ClientContext for Assignment {
         client::log(level, facility, line);
     }
 
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.told(statistics);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", topic = %self.source.topic, %error, reason, "consumer error");
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
+        self.is_disturbed.store(true, Ordering::Relaxed);
         match error.rdkafka_error_code() {
             // Whether brokers answer is watched elsewhere, and said once.
             Some(RDKafkaErrorCode::AllBrokersDown) => {
@@ -85,6 +90,7 @@ impl ConsumerContext for Assignment {
         event: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
+        self.is_disturbed.store(true, Ordering::Relaxed);
         let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let answer = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assigned(list);
@@ -129,6 +135,7 @@ impl Assignment {
         for partition in partitions {
             self.troubles.forget(&self.part_of(*partition));
             self.troubles.forget(&self.log_part(*partition));
+            self.troubles.forget(&self.transaction_part(*partition));
         }
         if !partitions.is_empty() {
             tracing::info!(

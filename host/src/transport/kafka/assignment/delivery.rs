@@ -231,6 +231,9 @@ impl Assignment {
                 session
             }
             (Step::Begin { next }, reading) => {
+                if matches!(reading, Reading::Awaits { stored: None }) {
+                    self.begins_at(round.client, partition, offset);
+                }
                 if next != offset {
                     self.starts_elsewhere(round.client, partition, next, offset);
                 }

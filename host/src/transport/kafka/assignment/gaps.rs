@@ -6,6 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use super::same_log::Contradiction;
 use super::{Assignment, Place, QUESTION};
 use crate::clock::rfc3339;
+use crate::transport::kafka::missed::Why;
 
 impl Assignment {
     /// Says what happened where a partition does not go on at the stored offset.
@@ -28,7 +29,7 @@ impl Assignment {
         }
         // Offsets may have gaps (compaction, transaction markers), which are no loss.
         match client.fetch_watermarks(topic, partition, QUESTION) {
-            Ok((begin, _)) if begin <= expected => {}
+            Ok((begin, _)) if begin <= expected => self.say_compacted(partition, expected, found),
             Err(error) => tracing::warn!(
                 %topic, partition, expected, found, %error,
                 "offsets are missing, and the broker does not say whether their records were deleted"
@@ -40,6 +41,7 @@ impl Assignment {
     /// Says that the records from `expected` on are gone, and that the next one there is, or will be, is `found`.
     pub(super) fn say_deleted(&self, partition: i32, expected: i64, found: i64) {
         let (topic, missing) = (&self.source.topic, found - expected);
+        self.miss(Why::Deleted, missing);
         // It is over, and not made good: said until somebody who can has started the host again.
         self.troubles.error(
             &format!("{}, partition {partition}", self.part),
@@ -53,13 +55,72 @@ impl Assignment {
         );
     }
 
-    /// Says that a partition that was never read before does not begin with its first record.
-    pub(in super::super) fn say_begins_late(&self, partition: i32, begin: i64) {
-        let (topic, group) = (&self.source.topic, &self.source.group);
-        tracing::warn!(
-            "topic {topic}, partition {partition}, begins at offset {begin}: what was before was deleted (retention, or a deletion by \
-             hand) before group {group} read there for the first time. If that was meant for this host, have it sent again"
+    /// Counts records that were never given to this host.
+    fn miss(&self, why: Why, records: i64) {
+        (self.missed).add(&self.source.topic, &self.source.group, why, records);
+    }
+
+    /// Says that offsets are missing in a topic that is compacted. In any other they were of no records: of markers, or taken back.
+    fn say_compacted(&self, partition: i32, expected: i64, found: i64) {
+        let topic = &self.source.topic;
+        if !self.topics.is_compacted(topic) {
+            return;
+        }
+        self.miss(Why::Compacted, found - expected);
+        self.troubles.error_once(
+            &format!("{}, partition {partition}, compacted", self.part),
+            format!(
+                "topic {topic}, partition {partition}: the records from offset {expected} up to {found} are missing, and the topic is \
+                 compacted: unless they were markers of transactions, the broker has deleted them, because later ones have the same key, before \
+                 they were read in group {}. What they said is lost to this host: set cleanup.policy=delete, and have them sent again",
+                self.source.group
+            ),
         );
+    }
+
+    /// Looks at the first record of a partition of which nothing is stored.
+    pub(super) fn begins_at(&self, client: &BaseConsumer<Self>, partition: i32, found: i64) {
+        let topic = &self.source.topic;
+        // Where the topic is known, it was said when that was written down.
+        if found > 0 && !self.recognition().is_known() {
+            self.say_begins_late(client, partition, found, None);
+        }
+        if self.topics.is_compacted(topic)
+            && let Ok((begin, _)) = client.fetch_watermarks(topic, partition, QUESTION)
+            && begin < found
+        {
+            self.say_compacted(partition, begin, found);
+        }
+    }
+
+    /// Says that a partition that was never read before does not begin with its first record. `is_group` says whether that is so
+    /// because the group was there; none where that is not known.
+    pub(in super::super) fn say_begins_late(
+        &self,
+        client: &BaseConsumer<Self>,
+        partition: i32,
+        first: i64,
+        is_group: Option<bool>,
+    ) {
+        let (topic, group) = (&self.source.topic, &self.source.group);
+        // Those before may be gone by now.
+        let begin = client.fetch_watermarks(topic, partition, QUESTION);
+        let begin = begin.map_or(0, |(begin, _)| begin);
+        if is_group != Some(false) && begin < first {
+            self.miss(Why::BeforeFirst, first - begin);
+            tracing::warn!(
+                "topic {topic}, partition {partition}, is read by this host for the first time, from offset {first} on, because group {group} \
+                 was there: {} record(s) from offset {begin} on are not read. If no other program has decided them, stop this host, and \
+                 start it again after `saga seek {topic} {partition} {begin} --group {group} --data DIR`",
+                first - begin
+            );
+        } else {
+            self.miss(Why::BeforeFirst, first);
+            tracing::warn!(
+                "topic {topic}, partition {partition}, begins at offset {first}: what was before was deleted (retention, or a deletion by \
+                 hand) before group {group} read there for the first time. If that was meant for this host, have it sent again"
+            );
+        }
     }
 
     /// The name under which it is kept that the log of a partition is another one.

@@ -13,6 +13,7 @@
 //! - `earlier`: records that were read before their topic was known to be another one
 //! - `same_log`, `print`: whether the log of a partition is the one that was read, and by what a record is known again
 //! - `quiet`: partitions of which nothing comes
+//! - `reached`: how far the client has come, markers and open transactions included
 //! - `callbacks`, `gaps`: what librdkafka calls; what is said where offsets are missing
 
 mod callbacks;
@@ -22,12 +23,13 @@ mod gaps;
 mod place;
 mod print;
 mod quiet;
+pub(super) mod reached;
 mod same_log;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -38,8 +40,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use self::earlier::Earlier;
 use self::place::{Reading, Start};
 use self::quiet::Quiet;
+use self::reached::Reached;
 use self::same_log::SameLog;
 use super::Parts;
+use super::missed::MissedRecords;
 use super::recognition::{Look, Recognition};
 use super::settings::KafkaSettings;
 use super::trouble::Troubles;
@@ -84,7 +88,12 @@ pub(super) struct Assignment {
     is_log_doubtful: AtomicBool,
     /// Rings when there may be something to do.
     bell: Signal,
+    /// How often the client itself has rung it: not for a record, but for an event, such as its statistics.
+    rung_by_client: AtomicU64,
+    /// Whether such an event was an error or a rebalance: what comes after it may be of another topic.
+    is_disturbed: AtomicBool,
     topics: Arc<Watched>,
+    missed: Arc<MissedRecords>,
     troubles: Arc<Troubles>,
     settings: KafkaSettings,
     part: String,
@@ -97,6 +106,9 @@ struct Place {
     earlier: Earlier,
     log: SameLog,
     quiet: Quiet,
+    reached: Reached,
+    /// Whether it was said that it stands before an open transaction.
+    is_before_transaction: bool,
     /// Whether it was said that it can't be read.
     is_failing: bool,
     /// Since when it can't be fetched from the offset that is wanted.
@@ -130,7 +142,10 @@ impl Assignment {
             is_new: AtomicBool::new(false),
             is_log_doubtful: AtomicBool::new(false),
             bell: Signal::default(),
+            rung_by_client: AtomicU64::new(0),
+            is_disturbed: AtomicBool::new(false),
             topics: parts.topics.clone(),
+            missed: parts.missed.clone(),
             troubles: parts.troubles.clone(),
             settings: parts.settings.clone(),
         })
@@ -145,6 +160,24 @@ impl Assignment {
     /// Rings when there may be something to do.
     pub(super) fn bell(&self) -> &Signal {
         &self.bell
+    }
+
+    /// The client has an event, which is no record.
+    pub(super) fn ring_for_event(&self) {
+        self.bell.ring();
+        self.rung_by_client.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether the client has had an error or a rebalance since the last look at the topic.
+    pub(super) fn is_disturbed(&self) -> &AtomicBool {
+        &self.is_disturbed
+    }
+
+    /// How often it rang for anything else, and how often in all. It is never told too few.
+    pub(super) fn rings(&self) -> (u64, u64) {
+        let by_client = self.rung_by_client.load(Ordering::Acquire);
+        let rings = self.bell.rings();
+        (rings.saturating_sub(by_client), rings)
     }
 
     /// The name under which its troubles are kept.
@@ -303,12 +336,13 @@ impl Assignment {
             let Ok(Some(stored)) = self.stored(*partition) else {
                 continue;
             };
-            if place.committed != Some(stored.next) {
+            let next = place.settled(stored.next);
+            if place.committed != Some(next) {
                 // Only a partition's own number could be refused, and that came from the client.
                 let _ = offsets.add_partition_offset(
                     &self.source.topic,
                     *partition,
-                    Offset::Offset(stored.next),
+                    Offset::Offset(next),
                 );
             }
         }
@@ -393,6 +427,8 @@ impl Assignment {
                     earlier,
                     log,
                     quiet: Quiet::new(),
+                    reached: Reached::default(),
+                    is_before_transaction: false,
                     is_failing: false,
                     unsought: None,
                     committed: None,

@@ -49,6 +49,8 @@ fn a_partition_that_cannot_be_fetched_from_the_last_record_is_said_after_a_while
         earlier: Earlier::default(),
         log,
         quiet: Quiet::new(),
+        reached: Reached::default(),
+        is_before_transaction: false,
         is_failing: false,
         unsought: None,
         committed: None,

@@ -1,0 +1,258 @@
+//! The stages of a host: what waits in each, and where that is looked up.
+//!
+//! `turn` and `commit` are read from counters in memory; the others cost a few reads of the store a second, each bounded: a
+//! row for each partition, topic or participant. A further stage is one more function here.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::now_ms;
+use crate::pipeline::Participant;
+use crate::reload::Reloader;
+use crate::reload::hosted::Hosted;
+use crate::session::{Extent, Source};
+use crate::stages::age::{Oldest, Places, Still};
+use crate::stages::{Look, ProgressSettings, Stage, Waiting};
+use crate::store::{OutboxReaders, Reader, Store, backlog, parked};
+use crate::transport::Transport;
+
+/// Time between two looks at the parked messages, of which there may be many.
+const PARKED: Duration = Duration::from_secs(3);
+
+/// Where the stages are looked up.
+#[derive(Clone)]
+pub(super) struct Around {
+    pub(super) store: Arc<Store>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) reloader: Reloader,
+    pub(super) readers: OutboxReaders,
+    /// Opened at the first look.
+    pub(super) reader: Arc<Mutex<Option<Reader>>>,
+}
+
+/// The stages of a host, with their bounds.
+pub(super) fn stages(around: &Around, bounds: &ProgressSettings) -> Vec<Stage> {
+    let stage = |name, setting, bound, look| Stage {
+        name,
+        setting,
+        bound,
+        look,
+    };
+    // Those in memory first: they are looked at even where the store does not answer.
+    let mut stages = vec![
+        stage(
+            "turn",
+            "progress.turn_seconds",
+            bounds.turn_seconds,
+            turns(around.clone()),
+        ),
+        stage(
+            "commit",
+            "progress.commit_seconds",
+            bounds.commit_seconds,
+            commits(around.store.clone()),
+        ),
+    ];
+    if matches!(around.readers, OutboxReaders::Relay) {
+        stages.push(stage(
+            "relay",
+            "progress.relay_seconds",
+            bounds.relay_seconds,
+            relay(around.clone()),
+        ));
+    }
+    stages.extend([
+        stage(
+            "record",
+            "progress.record_seconds",
+            bounds.record_seconds,
+            records(around.clone()),
+        ),
+        stage(
+            "retry",
+            "progress.retry_seconds",
+            bounds.retry_seconds,
+            retries(around.clone()),
+        ),
+        stage(
+            "timer",
+            "progress.timer_seconds",
+            bounds.timer_seconds,
+            timers(around.clone()),
+        ),
+    ]);
+    stages
+}
+
+/// Turns in the queues of the workers, and those that the workers are at.
+fn turns(around: Around) -> Look {
+    let mut places = Places::<(i64, usize), Oldest>::default();
+    Box::new(move |now| {
+        let mut waiting = Vec::new();
+        for hosted in around.reloader.hosted() {
+            for (number, (given, over)) in hosted.participant.flows().into_iter().enumerate() {
+                let place = places.at((hosted.row, number));
+                let age = place.look(now, given, over);
+                waiting.extend(waits(age, || of(&hosted.participant)));
+            }
+        }
+        places.next_round();
+        Some(waiting)
+    })
+}
+
+/// Entries and steps that the store's writer has not finished.
+fn commits(store: Arc<Store>) -> Look {
+    let mut oldest = Oldest::default();
+    Box::new(move |now| {
+        let (given, over) = store.flow();
+        let age = oldest.look(now, given, over);
+        Some(waits(age, || "the store".into()).into_iter().collect())
+    })
+}
+
+/// The outbox, until Kafka has it.
+fn relay(around: Around) -> Look {
+    let mut places = Places::<String, Oldest>::default();
+    Box::new(move |now| {
+        let backlogs =
+            around.read(|reader| backlog::backlogs(reader.connection(), around.readers))?;
+        let mut waiting = Vec::new();
+        for (topic, backlog) in backlogs {
+            let given = backlog.published + backlog.waiting;
+            let age = (places.at(topic.clone())).look(now, given, backlog.published);
+            waiting.extend(waits(age, || format!("topic {topic}")));
+        }
+        places.next_round();
+        Some(waiting)
+    })
+}
+
+/// Partitions with records that are not settled. A host that catches up makes steps, however long it takes.
+fn records(around: Around) -> Look {
+    let mut places = Places::<(Arc<str>, i64, i32), Still>::default();
+    Box::new(move |now| {
+        let mut waiting = Vec::new();
+        for source in around.reloader.hosted().flat_map(Hosted::sources) {
+            for (extent, settled) in around.read(|reader| around.extents(reader, &source))? {
+                let place = (source.consumer.clone(), source.topic_row, extent.partition);
+                let is_behind = extent.end > settled;
+                let age = places.at(place).look(now, settled, is_behind);
+                waiting.extend(waits(age, || {
+                    let (topic, group) = (&source.topic, &source.group);
+                    format!(
+                        "topic {topic}, partition {}, group {group}",
+                        extent.partition
+                    )
+                }));
+                let why = (!age.is_zero()).then(|| around.transport.obstacle(&source, &extent));
+                if let (Some(why), Some(last)) = (why, waiting.last_mut()) {
+                    last.why = why;
+                }
+            }
+        }
+        places.next_round();
+        Some(waiting)
+    })
+}
+
+/// Messages that the rules want to be given later. Those of quarantined aggregates, and those that the rules don't take, wait for
+/// other rules, and don't count.
+fn retries(around: Around) -> Look {
+    let mut waiting = Vec::new();
+    let mut looked: Option<Duration> = None;
+    Box::new(move |now| {
+        if looked.is_some_and(|looked| now < looked + PARKED) {
+            return None;
+        }
+        looked = Some(now);
+        waiting.clear();
+        for hosted in around.reloader.hosted() {
+            if hosted.participant.parked().0 == 0 {
+                continue;
+            }
+            let active = hosted.participant.active();
+            let subscriptions = &active.description().subscriptions;
+            let is_taken = |topic: &str, name: &str| {
+                let takes = |one: &saga_core::description::Subscription| {
+                    one.topic == topic && one.event_type == name
+                };
+                subscriptions.iter().any(takes)
+            };
+            let oldest = around
+                .read(|reader| parked::oldest_retried(reader.connection(), hosted.row, is_taken))?;
+            if let Some((key, time)) = oldest {
+                let age = around.age(now, time);
+                waiting.extend(waits(age, || {
+                    format!("{}, key {key:?}", of(&hosted.participant))
+                }));
+            }
+        }
+        Some(waiting.clone())
+    })
+}
+
+/// Timers that are due.
+fn timers(around: Around) -> Look {
+    Box::new(move |now| {
+        let mut waiting = Vec::new();
+        for hosted in around.reloader.hosted() {
+            let due = around.read(|reader| reader.first_due(hosted.row))?;
+            if let Some(due) = due {
+                let age = around.age(now, due);
+                waiting.extend(waits(age, || of(&hosted.participant)));
+            }
+        }
+        Some(waiting)
+    })
+}
+
+impl Around {
+    /// What the store has; none where it can't be read, which is reported.
+    fn read<T>(&self, look: impl FnOnce(&Reader) -> rusqlite::Result<T>) -> Option<T> {
+        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match kept.take() {
+            Some(opened) => Ok(opened),
+            None => self.store.reader(),
+        };
+        match opened.and_then(|opened| look(kept.insert(opened))) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                *kept = None;
+                let condition = self.store.condition();
+                condition.report("the store can't be read for the stages", &error.into());
+                None
+            }
+        }
+    }
+
+    /// The partitions of a source that are read, each with the offset below which nothing is left to be settled.
+    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<(Extent, i64)>> {
+        let extents = self.transport.extents(reader, source)?;
+        let settled = |extent: Extent| {
+            let stored = reader.offset(&source.consumer, source.topic_row, extent.partition)?;
+            Ok((extent, extent.settled(stored)))
+        };
+        extents.into_iter().map(settled).collect()
+    }
+
+    /// How long something of this time waits, but not from before the first look: what waited while the host was down has
+    /// had no chance. A clock that leaps makes nothing old.
+    fn age(&self, now: Duration, time: u64) -> Duration {
+        let present = now_ms().min(self.store.trusted_now());
+        Duration::from_millis(present.saturating_sub(time)).min(now)
+    }
+}
+
+fn of(participant: &Participant) -> String {
+    format!("participant {}", participant.name())
+}
+
+/// What is told of a place whose oldest message has this age.
+fn waits(age: Duration, place: impl FnOnce() -> String) -> Option<Waiting> {
+    (!age.is_zero()).then(|| Waiting {
+        place: place(),
+        age,
+        why: None,
+    })
+}

@@ -1,0 +1,150 @@
+//! Ages from counters that are looked at now and then: no message carries a time for it.
+//!
+//! Pure: the time is given, as that since the first look.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+/// Most marks that are kept; beyond it every other one goes, which makes ages a little less exact.
+const MARKS: usize = 1_024;
+
+/// How long the oldest of a queue waits that is worked off in its order.
+#[derive(Debug, Default)]
+pub struct Oldest {
+    /// How many had been given at which time, where they are not all over.
+    marks: VecDeque<(Duration, u64)>,
+}
+
+impl Oldest {
+    /// How long the oldest waits at least, where so many were ever given and so many of them are over. Exact to the time
+    /// between two looks.
+    pub fn look(&mut self, now: Duration, given: u64, over: u64) -> Duration {
+        if given <= over {
+            self.marks.clear();
+            return Duration::ZERO;
+        }
+        while self.marks.front().is_some_and(|(_, mark)| *mark <= over) {
+            self.marks.pop_front();
+        }
+        if self.marks.back().is_none_or(|(_, mark)| *mark < given) {
+            self.marks.push_back((now, given));
+        }
+        if self.marks.len() > MARKS {
+            let mut number = 0;
+            // The first one says the age.
+            self.marks.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+        }
+        let since = self.marks.front().map_or(now, |(since, _)| *since);
+        now.saturating_sub(since)
+    }
+}
+
+/// How long something has not moved though it should.
+#[derive(Debug, Default)]
+pub struct Still(Option<(i64, Duration)>);
+
+impl Still {
+    /// How long it has been at this position while something waits.
+    pub fn look(&mut self, now: Duration, position: i64, waits: bool) -> Duration {
+        let stays = |(at, _): &(i64, Duration)| *at == position;
+        let since = self.0.filter(stays).map_or(now, |(_, since)| since);
+        self.0 = waits.then_some((position, since));
+        match waits {
+            true => now.saturating_sub(since),
+            false => Duration::ZERO,
+        }
+    }
+}
+
+/// What is known of many places, of which those that are not looked at any more go.
+#[derive(Debug)]
+pub struct Places<K, T>(HashMap<K, (T, u64)>, u64);
+
+impl<K, T> Default for Places<K, T> {
+    fn default() -> Self {
+        Self(HashMap::new(), 0)
+    }
+}
+
+impl<K: Eq + Hash, T: Default> Places<K, T> {
+    /// What is known of a place, to be looked at now.
+    pub fn at(&mut self, place: K) -> &mut T {
+        let (known, round) = self.0.entry(place).or_default();
+        *round = self.1;
+        known
+    }
+
+    /// All places were looked at.
+    pub fn next_round(&mut self) {
+        let current = self.1;
+        self.0.retain(|_, (_, round)| *round == current);
+        self.1 += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_oldest_of_a_queue_is_as_old_as_the_first_look_that_saw_it() {
+        let mut oldest = Oldest::default();
+        assert_eq!(oldest.look(s(0), 0, 0), s(0));
+        assert_eq!(oldest.look(s(1), 5, 0), s(0));
+        assert_eq!(oldest.look(s(3), 9, 4), s(2), "the fifth was seen at 1");
+        assert_eq!(oldest.look(s(4), 9, 5), s(1), "the sixth was seen at 3");
+        assert_eq!(oldest.look(s(9), 9, 9), s(0));
+        // A queue that is worked off as fast as it grows is not old.
+        for second in 10..5_000 {
+            let age = oldest.look(s(second), second * 100, (second - 2) * 100);
+            assert!(age <= s(2), "{age:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_still_for_long_is_known_with_a_bounded_number_of_marks() {
+        let mut oldest = Oldest::default();
+        for second in 0..100_000 {
+            assert_eq!(oldest.look(s(second), 1 + second, 0), s(second));
+        }
+        assert!(oldest.marks.len() <= MARKS);
+    }
+
+    #[test]
+    fn counters_that_begin_again_do_not_look_old() {
+        let mut oldest = Oldest::default();
+        oldest.look(s(0), 100, 90);
+        assert_eq!(oldest.look(s(5), 3, 3), s(0));
+        assert_eq!(oldest.look(s(6), 4, 3), s(0));
+    }
+
+    #[test]
+    fn a_position_is_still_only_while_something_waits() {
+        let mut still = Still::default();
+        assert_eq!(still.look(s(1), 7, false), s(0));
+        assert_eq!(still.look(s(5), 7, true), s(0), "it has just come");
+        assert_eq!(still.look(s(8), 7, true), s(3));
+        assert_eq!(still.look(s(9), 8, true), s(0), "it makes steps");
+        assert_eq!(still.look(s(12), 8, false), s(0));
+    }
+
+    #[test]
+    fn places_that_are_gone_are_forgotten() {
+        let mut places = Places::<u8, Still>::default();
+        places.at(1).look(s(0), 5, true);
+        places.at(2).look(s(0), 5, true);
+        places.next_round();
+        places.at(1);
+        places.next_round();
+        assert_eq!(places.0.len(), 1);
+        assert_eq!(places.at(1).look(s(4), 5, true), s(4));
+    }
+}
