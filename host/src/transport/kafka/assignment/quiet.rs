@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::place::Reading;
 use super::{Assignment, Place, QUESTION};
@@ -16,7 +17,7 @@ use crate::transport::kafka::extents::heard;
 /// Silence of a partition after which brokers are asked about it, and time between two such questions.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Time after which a log is looked at again that ends too early.
+/// Time after which a log is looked at again that ends too early, or of which brokers did not tell where it ends.
 const SHORTLY: Duration = Duration::from_secs(1);
 
 /// Time that a client has, once brokers say that there is more than it has heard of, to hear of it too. A fetch is answered within half a
@@ -33,6 +34,8 @@ enum Known {
     Nothing,
     /// All that there is was read, or comes.
     Fine,
+    /// The client knows no such partition.
+    Unknown,
     /// It goes on beyond where it ended when the client last heard of it; none where it never has.
     Behind { heard: Option<i64> },
 }
@@ -61,6 +64,14 @@ impl Quiet {
     /// Brokers could not be reached: the log may end earlier now.
     pub(super) fn is_doubtful(&mut self) {
         self.note(Known::Nothing, SHORTLY);
+    }
+
+    /// The client knows no such partition. Gives whether it did not at the last look either: brokers that were restored from an older
+    /// snapshot tell of older leaders, and a client that knows later ones does not take that in.
+    fn is_unknown(&mut self) -> bool {
+        let was_unknown = self.known == Known::Unknown;
+        self.note(Known::Unknown, SHORTLY);
+        was_unknown
     }
 
     fn is_due(&self) -> bool {
@@ -129,7 +140,13 @@ impl Assignment {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%topic, partition, %error, "where the partition ends is not known");
-                place.quiet.note(Known::Nothing, SILENCE);
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) {
+                    let is_there = self.topics.exists(topic);
+                    // Whether it is gone is looked up by another client, before the next look.
+                    self.topics.doubt_topic(topic);
+                    return place.quiet.is_unknown() && is_there;
+                }
+                place.quiet.note(Known::Nothing, SHORTLY);
                 return false;
             }
         };
@@ -166,6 +183,15 @@ impl Assignment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_knows_no_such_partition_is_asked_twice() {
+        let mut quiet = Quiet::new();
+        assert!(!quiet.is_unknown() && !quiet.is_fine());
+        assert!(quiet.is_unknown());
+        quiet.is_broken();
+        assert!(!quiet.is_unknown(), "records have come in between");
+    }
 
     #[test]
     fn a_client_is_stuck_that_hears_no_more_between_two_looks_though_there_is_more() {
