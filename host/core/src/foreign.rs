@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// Bytes of a schema registry's prefix: a zero, and the number of the schema.
 const REGISTRY: usize = 5;
 
@@ -32,7 +34,7 @@ pub fn looks_like(value: &[u8]) -> Option<String> {
              follows): write the JSON itself, by a serializer of texts or bytes"
         ));
     }
-    let json = serde_json::from_slice(value).ok()?;
+    let json = json::parse(std::str::from_utf8(value).ok()?).ok()?;
     envelope(&json).map(str::to_owned)
 }
 
@@ -79,7 +81,7 @@ fn envelope(json: &Value) -> Option<&'static str> {
     let object = match json {
         Value::Object(object) => object,
         Value::String(text) => {
-            let inner = serde_json::from_str::<Value>(text).ok()?;
+            let inner = json::parse(text).ok()?;
             return inner.is_object().then_some(
                 "it is a JSON string that holds JSON, so it was serialized twice: write the object itself",
             );

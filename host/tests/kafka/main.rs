@@ -77,7 +77,7 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 /// Tests that run at once: each waits for others most of the time.
-const THREADS: usize = 3;
+const THREADS: usize = 4;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
