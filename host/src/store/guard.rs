@@ -170,7 +170,12 @@ impl Guard {
             Extent::Store
         };
         match self.presence.look(extent) {
-            Found::AllThere => Ok(()),
+            Found::AllThere => {
+                if at_all {
+                    self.unreadable = 0;
+                }
+                Ok(())
+            }
             Found::Written => self.was_written(),
             Found::Gone(reason) => Err(self.condition.is_gone(reason)),
         }

@@ -6,10 +6,28 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use rustix::fs::{major, minor};
+
 /// The file on whose bytes the locks are: the index of a store's log, by its number. Known beforehand, so that nobody has to ask a
 /// disk that stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LockFile(Option<u64>);
+pub(super) struct LockFile(Option<Numbers>);
+
+/// A file by its device, major and minor, and its inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    device: (u32, u32),
+    inode: u64,
+}
+
+impl Numbers {
+    /// Whether a lock on a file of these numbers is meant. File systems without a device of their own (major 0: overlay, btrfs) tell
+    /// another one in the list of locks than for the file.
+    fn is(self, other: Self) -> bool {
+        let is_alike = self.device == other.device || self.device.0 == 0;
+        self.inode == other.inode && is_alike
+    }
+}
 
 impl LockFile {
     /// None, of which nothing is told.
@@ -19,7 +37,11 @@ impl LockFile {
 
     /// The one at this path.
     pub(super) fn at(index: &Path) -> Self {
-        Self(std::fs::metadata(index).ok().map(|file| file.ino()))
+        let file = std::fs::metadata(index).ok();
+        Self(file.map(|file| Numbers {
+            device: (major(file.dev()), minor(file.dev())),
+            inode: file.ino(),
+        }))
     }
 }
 
@@ -44,12 +66,12 @@ pub(super) fn readers(index: LockFile) -> Option<String> {
     })
 }
 
-fn holders(LockFile(inode): LockFile, is_meant: impl Fn(u64, u64) -> bool) -> Option<String> {
-    let inode = inode?;
+fn holders(LockFile(index): LockFile, is_meant: impl Fn(u64, u64) -> bool) -> Option<String> {
+    let index = index?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let own = std::process::id();
     let mut found: Vec<u32> = (locks.lines().filter_map(held))
-        .filter(|lock| lock.inode == inode && lock.process != own)
+        .filter(|lock| index.is(lock.file) && lock.process != own)
         .filter(|lock| is_meant(lock.first, lock.last))
         .map(|lock| lock.process)
         .collect();
@@ -64,7 +86,7 @@ fn holders(LockFile(inode): LockFile, is_meant: impl Fn(u64, u64) -> bool) -> Op
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
     process: u32,
-    inode: u64,
+    file: Numbers,
     first: u64,
     last: u64,
 }
@@ -77,12 +99,15 @@ fn held(line: &str) -> Option<Held> {
     }
     let mut words = words.skip(2);
     let process = words.next()?.parse().ok()?;
-    let inode = words.next()?.rsplit(':').next()?.parse().ok()?;
+    let mut numbers = words.next()?.split(':');
+    let mut device = || u32::from_str_radix(numbers.next()?, 16).ok();
+    let device = (device()?, device()?);
+    let inode = numbers.next()?.parse().ok()?;
     let first = words.next()?.parse().ok()?;
     let last = words.next()?.parse().unwrap_or(u64::MAX);
     Some(Held {
         process,
-        inode,
+        file: Numbers { device, inode },
         first,
         last,
     })
@@ -123,11 +148,20 @@ mod tests {
         let line = "7: POSIX  ADVISORY  READ 4711 fd:01:9876 123 124";
         let lock = Held {
             process: 4711,
-            inode: 9876,
+            file: Numbers {
+                device: (0xfd, 1),
+                inode: 9876,
+            },
             first: 123,
             last: 124,
         };
-        assert_eq!(held(line), Some(lock));
+        assert_eq!(held(line).as_ref(), Some(&lock));
+        let on = |device| Numbers {
+            device,
+            inode: 9876,
+        };
+        assert!(on((0xfd, 1)).is(lock.file) && on((0, 40)).is(lock.file));
+        assert!(!on((0xfd, 2)).is(lock.file), "another volume");
         let to_the_end = held("1: POSIX  ADVISORY  WRITE 1 00:2f:5 0 EOF");
         assert_eq!(to_the_end.map(|lock| lock.last), Some(u64::MAX));
         for other in [

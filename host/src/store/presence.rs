@@ -5,6 +5,7 @@
 //! now and then. Only names are looked at: SQLite's locks end when any descriptor of its file is closed.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -86,7 +87,10 @@ impl Presence {
             ));
         }
         match extent {
-            Extent::All if self.modified() != self.written => Found::Written,
+            // What can't be looked at says nothing here either.
+            Extent::All if self.modified().is_ok_and(|at| Some(at) != self.written) => {
+                Found::Written
+            }
             Extent::All | Extent::Store => Found::AllThere,
         }
     }
@@ -98,13 +102,14 @@ impl Presence {
 
     /// The store's file was written by its owner: what is there now is as it should be.
     pub(super) fn note_written(&mut self) {
-        self.written = self.modified();
+        self.written = self.modified().ok();
     }
 
-    fn modified(&self) -> Option<SystemTime> {
-        let file = std::fs::metadata(&self.places.first()?.path).ok()?;
+    fn modified(&self) -> std::io::Result<SystemTime> {
+        let place = self.places.first().ok_or(ErrorKind::NotFound)?;
+        let file = std::fs::metadata(&place.path)?;
         self.bytes.set(file.len());
-        file.modified().ok()
+        file.modified()
     }
 }
 
@@ -127,13 +132,23 @@ impl Place {
 #[cfg(target_os = "linux")]
 fn numbers(path: &Path) -> rustix::io::Result<(u64, u64)> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
-    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
-    let device = makedev(found.stx_dev_major, found.stx_dev_minor);
-    Ok((device, found.stx_ino))
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
+        Ok(found) => {
+            let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+            Ok((device, found.stx_ino))
+        }
+        // Older kernels, and containers that allow only what those have.
+        Err(Errno::NOSYS | Errno::PERM) => numbers_by_stat(path),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn numbers(path: &Path) -> rustix::io::Result<(u64, u64)> {
+    numbers_by_stat(path)
+}
+
+fn numbers_by_stat(path: &Path) -> rustix::io::Result<(u64, u64)> {
     let found = rustix::fs::stat(path)?;
     Ok((found.st_dev as u64, found.st_ino as u64))
 }
