@@ -6,7 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -30,6 +30,10 @@ const PRAGMAS: [(&str, &str); 5] = [
 
 /// Bytes to which the log shrinks when somebody who kept it from being emptied is done.
 const LOG_BYTES: i64 = log_mark::ORDINARY_PAGES as i64 * log_mark::LOG_PAGE;
+
+/// Longest wait for the lock of a store, and between two tries.
+const LOCKING: Duration = Duration::from_millis(200);
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// Looks, before the last one, that a file and a log that seem not to belong together are given.
 const LOOKS: u32 = 3;
@@ -123,7 +127,7 @@ impl StoreFile {
             .write(true)
             .open(&lock_path)
             .map_err(in_directory)?;
-        match lock.try_lock() {
+        match locked(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::InUse {
@@ -133,7 +137,7 @@ impl StoreFile {
             }
             Err(TryLockError::Error(error)) => return Err(in_directory(error)),
         }
-        let directory_lock = match File::open(directory).map(|opened| (opened.try_lock(), opened)) {
+        let directory_lock = match File::open(directory).map(|opened| (locked(&opened), opened)) {
             Ok((Ok(()), opened)) => Some(opened),
             Ok((Err(TryLockError::WouldBlock), _)) => {
                 return Err(OpenError::InUse {
@@ -283,6 +287,19 @@ impl Drop for StoreFile {
     fn drop(&mut self) {
         // Closing the file would do; said aloud, because it is what the lock is for.
         let _ = self.lock.unlock();
+    }
+}
+
+/// Locks a file for this process. A process that is being started has its parent's locks for a moment, until it runs its own program.
+fn locked(file: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + LOCKING;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                std::thread::sleep(BETWEEN_TRIES);
+            }
+            result => return result,
+        }
     }
 }
 
