@@ -43,7 +43,7 @@ pub struct Extent {
     /// Offset that the next record will get.
     pub end: i64,
     /// Offset up to which the reader has come, where all that it was given before is committed: what is below it and was not
-    /// given is no record of anybody's (markers of transactions, records that were taken back).
+    /// given is no record of anybody's (markers of transactions, records that were taken back, rows that were deleted).
     pub reached: Option<i64>,
     /// Offset of the open transaction up to which the reader has come, and beyond which nothing is given out.
     pub transaction: Option<i64>,

@@ -19,6 +19,9 @@ use crate::transport::Transport;
 /// Time between two looks at the parked messages, of which there may be many.
 const PARKED: Duration = Duration::from_secs(3);
 
+/// Looks for which a partition is remembered that is not read: a client that is recreated knows none for a while.
+const AWAY: u64 = 60;
+
 /// Where the stages are looked up.
 #[derive(Clone)]
 pub(super) struct Around {
@@ -130,7 +133,7 @@ fn relay(around: Around) -> Look {
 
 /// Partitions with records that are not settled. A host that catches up makes steps, however long it takes.
 fn records(around: Around) -> Look {
-    let mut places = Places::<(Arc<str>, i64, i32), Still>::default();
+    let mut places = Places::<(Arc<str>, i64, i32), Still>::kept_for(AWAY);
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for source in around.reloader.hosted().flat_map(Hosted::sources) {
@@ -159,28 +162,27 @@ fn records(around: Around) -> Look {
 /// Messages that the rules want to be given later. Those of quarantined aggregates, and those that the rules don't take, wait for
 /// other rules, and don't count.
 fn retries(around: Around) -> Look {
-    let mut waiting = Vec::new();
-    let mut looked: Option<Duration> = None;
+    let mut known: Option<(Duration, Vec<Waiting>)> = None;
     Box::new(move |now| {
-        if looked.is_some_and(|looked| now < looked + PARKED) {
-            return None;
+        let is_recent = |(at, _): &&(Duration, Vec<Waiting>)| now < *at + PARKED;
+        if let Some((at, waiting)) = known.as_ref().filter(is_recent) {
+            let mut waiting = waiting.clone();
+            (waiting.iter_mut()).for_each(|one| one.age += now.saturating_sub(*at));
+            return Some(waiting);
         }
-        looked = Some(now);
-        waiting.clear();
+        known = None;
+        let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
             if hosted.participant.parked().0 == 0 {
                 continue;
             }
             let active = hosted.participant.active();
             let subscriptions = &active.description().subscriptions;
-            let is_taken = |topic: &str, name: &str| {
-                let takes = |one: &saga_core::description::Subscription| {
-                    one.topic == topic && one.event_type == name
-                };
-                subscriptions.iter().any(takes)
-            };
+            let taken: Vec<_> = (subscriptions.iter())
+                .map(|one| (&*one.topic, &*one.event_type))
+                .collect();
             let oldest = around
-                .read(|reader| parked::oldest_retried(reader.connection(), hosted.row, is_taken))?;
+                .read(|reader| parked::oldest_retried(reader.connection(), hosted.row, &taken))?;
             if let Some((key, time)) = oldest {
                 let age = around.age(now, time);
                 waiting.extend(waits(age, || {
@@ -188,21 +190,25 @@ fn retries(around: Around) -> Look {
                 }));
             }
         }
-        Some(waiting.clone())
+        known = Some((now, waiting.clone()));
+        Some(waiting)
     })
 }
 
-/// Timers that are due.
+/// Timers that are due. A host that works off many makes steps, however long it takes.
 fn timers(around: Around) -> Look {
+    let mut places = Places::<i64, Still<(u64, String, String)>>::default();
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
-            let due = around.read(|reader| reader.first_due(hosted.row))?;
-            if let Some(due) = due {
-                let age = around.age(now, due);
-                waiting.extend(waits(age, || of(&hosted.participant)));
-            }
+            let Some(first) = around.read(|reader| reader.first_timer(hosted.row))? else {
+                continue;
+            };
+            let is_due = !around.age(now, first.0).is_zero();
+            let age = places.at(hosted.row).look(now, first, is_due);
+            waiting.extend(waits(age, || of(&hosted.participant)));
         }
+        places.next_round();
         Some(waiting)
     })
 }

@@ -44,45 +44,86 @@ impl Oldest {
 }
 
 /// How long something has not moved though it should.
-#[derive(Debug, Default)]
-pub struct Still(Option<(i64, Duration)>);
+#[derive(Debug)]
+pub struct Still<P = i64>(Option<Stand<P>>);
 
-impl Still {
-    /// How long it has been at this position while something waits.
-    pub fn look(&mut self, now: Duration, position: i64, waits: bool) -> Duration {
-        let stays = |(at, _): &(i64, Duration)| *at == position;
-        let since = self.0.filter(stays).map_or(now, |(_, since)| since);
-        self.0 = waits.then_some((position, since));
-        match waits {
-            true => now.saturating_sub(since),
-            false => Duration::ZERO,
+#[derive(Debug, Clone)]
+struct Stand<P> {
+    /// The lowest position since then.
+    low: P,
+    /// The highest.
+    high: P,
+    since: Duration,
+}
+
+impl<P> Default for Still<P> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<P: PartialOrd + Clone> Still<P> {
+    /// How long it has been at this position while something waits. A position that goes back is no step, and neither is its
+    /// return to where it was; a position that goes on from further back is one.
+    pub fn look(&mut self, now: Duration, position: P, waits: bool) -> Duration {
+        if !waits {
+            self.0 = None;
+            return Duration::ZERO;
         }
+        let new = Stand {
+            low: position.clone(),
+            high: position,
+            since: now,
+        };
+        let known = self.0.get_or_insert_with(|| new.clone());
+        if new.low < known.low {
+            known.low = new.low;
+        } else if new.low > known.low && new.high != known.high {
+            *known = new;
+        }
+        now.saturating_sub(known.since)
     }
 }
 
 /// What is known of many places, of which those that are not looked at any more go.
 #[derive(Debug)]
-pub struct Places<K, T>(HashMap<K, (T, u64)>, u64);
+pub struct Places<K, T> {
+    known: HashMap<K, (T, u64)>,
+    round: u64,
+    kept: u64,
+}
 
 impl<K, T> Default for Places<K, T> {
     fn default() -> Self {
-        Self(HashMap::new(), 0)
+        Self::kept_for(0)
+    }
+}
+
+impl<K, T> Places<K, T> {
+    /// Places that are remembered for so many rounds in which they are not looked at.
+    #[must_use]
+    pub fn kept_for(rounds: u64) -> Self {
+        Self {
+            known: HashMap::new(),
+            round: 0,
+            kept: rounds,
+        }
     }
 }
 
 impl<K: Eq + Hash, T: Default> Places<K, T> {
     /// What is known of a place, to be looked at now.
     pub fn at(&mut self, place: K) -> &mut T {
-        let (known, round) = self.0.entry(place).or_default();
-        *round = self.1;
+        let (known, round) = self.known.entry(place).or_default();
+        *round = self.round;
         known
     }
 
     /// All places were looked at.
     pub fn next_round(&mut self) {
-        let current = self.1;
-        self.0.retain(|_, (_, round)| *round == current);
-        self.1 += 1;
+        let (current, kept) = (self.round, self.kept);
+        self.known.retain(|_, (_, round)| *round + kept >= current);
+        self.round += 1;
     }
 }
 
@@ -137,6 +178,33 @@ mod tests {
     }
 
     #[test]
+    fn a_position_that_goes_back_is_no_step_and_neither_is_its_return() {
+        let mut still = Still::default();
+        still.look(s(0), 7, true);
+        for second in 1..20 {
+            let position = 5 + 2 * i64::from(second % 2 == 0);
+            let age = still.look(s(second), position, true);
+            assert_eq!(age, s(second), "brokers come and go");
+        }
+        assert_eq!(still.look(s(20), 8, true), s(0));
+        // Of a topic that is recreated and read from its beginning.
+        assert_eq!(still.look(s(21), 0, true), s(1));
+        assert_eq!(still.look(s(22), 1, true), s(0));
+        assert_eq!(still.look(s(23), 2, true), s(0));
+    }
+
+    #[test]
+    fn timers_that_are_decided_one_after_the_other_make_steps() {
+        let mut still = Still::default();
+        let mut look =
+            |second, due: u64, key: &str| still.look(s(second), (due, key.to_owned()), true);
+        assert_eq!(look(0, 5, "a"), s(0));
+        assert_eq!(look(200, 5, "b"), s(0), "due at the same time");
+        assert_eq!(look(400, 6, "a"), s(0));
+        assert_eq!(look(500, 6, "a"), s(100));
+    }
+
+    #[test]
     fn places_that_are_gone_are_forgotten() {
         let mut places = Places::<u8, Still>::default();
         places.at(1).look(s(0), 5, true);
@@ -144,7 +212,18 @@ mod tests {
         places.next_round();
         places.at(1);
         places.next_round();
-        assert_eq!(places.0.len(), 1);
+        assert_eq!(places.known.len(), 1);
         assert_eq!(places.at(1).look(s(4), 5, true), s(4));
+        // A partition is unknown for a moment while its client is recreated.
+        let mut places = Places::<u8, Still>::kept_for(2);
+        places.at(1).look(s(0), 5, true);
+        for _ in 0..3 {
+            places.next_round();
+        }
+        assert_eq!(places.at(1).look(s(3), 5, true), s(3));
+        for _ in 0..4 {
+            places.next_round();
+        }
+        assert_eq!(places.at(1).look(s(9), 5, true), s(0));
     }
 }

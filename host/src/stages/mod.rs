@@ -32,7 +32,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Most time that passes for the stages from one look to the next: a process that was stopped has not waited.
 const LONGEST_STEP: Duration = Duration::from_secs(5);
 
-/// Time after which a look at one stage stands still itself.
+/// Time after which a look at one stage stands still itself, or fails for too long.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// How long the drain waits for a look that is going on.
@@ -53,7 +53,7 @@ pub struct ProgressSettings {
     /// A record or a timer that the rules want to be given later. Should be more than `retry.seconds`, after which it is a
     /// dead letter.
     pub retry_seconds: u64,
-    /// A timer that is due, until it is decided or parked.
+    /// Timers that are due, until one of them is decided or parked.
     pub timer_seconds: u64,
 }
 
@@ -113,8 +113,10 @@ struct KnownStage {
     bound: u64,
     /// The places where something waits.
     waiting: Vec<Waiting>,
-    /// When it was looked at last.
+    /// When it was looked at last, and could be.
     at: Instant,
+    /// Since when it can't be looked at.
+    failed_since: Option<Instant>,
     /// Whether it was logged that it stands still.
     is_logged: bool,
 }
@@ -172,11 +174,17 @@ impl Stages {
         else {
             return;
         };
-        known.at = Instant::now();
-        if let Some(found) = found {
-            known.waiting = found;
+        match found {
+            Some(found) => {
+                known.waiting = found;
+                known.at = Instant::now();
+                known.failed_since = None;
+            }
+            None => {
+                known.failed_since.get_or_insert_with(Instant::now);
+            }
         }
-        let text = known.standing(Duration::ZERO);
+        let text = known.standing(known.since());
         match (&text, known.is_logged) {
             (Some(text), false) => tracing::error!(stage = known.name, "{text}"),
             (None, true) => tracing::info!(stage = known.name, "the stage makes progress again"),
@@ -198,9 +206,23 @@ impl Stages {
                 )
             })
         });
+        let failing: Vec<_> = (known.stages.iter())
+            .filter(|stage| stage.bound != 0)
+            .filter_map(|stage| Some((stage.name, stage.failed_since?.elapsed())))
+            .filter(|(_, age)| *age >= LONGEST_LOOK)
+            .collect();
+        let failing = failing.iter().map(|(_, age)| *age).max().map(|age| {
+            let names: Vec<_> = failing.iter().map(|(name, _)| *name).collect();
+            format!(
+                "stage {} can't be looked at for {} s: the store can't be read, and the log says why",
+                names.join(", "),
+                age.as_secs()
+            )
+        });
         let texts: Vec<_> = (known.stages.iter())
             .filter_map(|stage| stage.standing(stage.since()))
             .chain(stuck)
+            .chain(failing)
             .collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }
@@ -231,6 +253,7 @@ impl KnownStage {
             bound: stage.bound,
             waiting: Vec::new(),
             at: Instant::now(),
+            failed_since: None,
             is_logged: false,
         }
     }

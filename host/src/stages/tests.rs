@@ -61,6 +61,36 @@ fn a_look_that_fails_keeps_what_was_known() {
 }
 
 #[test]
+fn invariant_11_a_stage_that_can_t_be_looked_at_for_long_makes_the_host_unready() {
+    let stages = Stages::default();
+    let mut answers = vec![Some(Vec::new()), None, None, Some(vec![waits(1)])];
+    let mut one = stage(5, move |_| answers.pop().flatten());
+    stages.lock().stages = vec![KnownStage::new(&one)];
+    let mut look = || stages.look(&mut one, Duration::ZERO);
+    look();
+    look();
+    assert_eq!(stages.standing(), None, "it may fail for a moment");
+    // As if it were some seconds later.
+    for known in &mut stages.lock().stages {
+        let earlier = |at: Instant| at.checked_sub(Duration::from_secs(11)).unwrap_or(at);
+        known.failed_since = known.failed_since.map(earlier);
+        known.at = earlier(known.at);
+    }
+    look();
+    let said = stages.standing().unwrap_or_default();
+    assert!(
+        said.contains("stage relay can't be looked at for 11 s: the store can't be read"),
+        "{said}"
+    );
+    assert!(
+        said.contains("the oldest message of topic orders waits for 10 s"),
+        "what waited then has waited: {said}"
+    );
+    look();
+    assert_eq!(stages.standing(), None);
+}
+
+#[test]
 fn a_look_that_does_not_return_does_not_hold_up_the_end() {
     let (release, gate) = bounded::<()>(0);
     let (begun, has_begun) = bounded::<()>(1);

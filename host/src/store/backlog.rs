@@ -1,7 +1,7 @@
 //! How much of the outbox waits, for how long, and how much there ever was, by topic.
 //!
-//! Offsets of the outbox have no gaps, so what waits is a difference of two numbers, and its age is that of one row: no
-//! table is scanned but those with a row for each partition.
+//! Offsets of the outbox have no gaps but where old rows were deleted, so what waits is a difference of two numbers, and its age
+//! is that of one row: no table is scanned but those with a row for each partition.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -46,9 +46,11 @@ pub fn backlogs(
         let backlog = backlogs.entry(row.get(0)?).or_default();
         backlog.published += published as u64;
         if read < next {
-            backlog.waiting += (next - read) as u64;
-            let oldest = oldest(sql, topic, partition, read)?;
-            backlog.oldest = backlog.oldest.into_iter().chain(oldest).min();
+            // What was deleted before it was read does not wait.
+            if let Some((first, time)) = oldest(sql, topic, partition, read)? {
+                backlog.waiting += u64::try_from(next - first).unwrap_or(0);
+                backlog.oldest = backlog.oldest.into_iter().chain([time]).min();
+            }
         }
     }
     Ok(backlogs)
@@ -74,17 +76,18 @@ fn read_up_to(
     .collect()
 }
 
+/// The first record that is there from an offset on: its offset, and when it was made.
 fn oldest(
     sql: &Connection,
     topic: i64,
     partition: i32,
     from: i64,
-) -> rusqlite::Result<Option<u64>> {
+) -> rusqlite::Result<Option<(i64, u64)>> {
     sql.prepare_cached(
-        "SELECT time FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3 ORDER BY offset LIMIT 1",
+        "SELECT offset, time FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3 ORDER BY offset LIMIT 1",
     )?
     .query_row(params![topic, partition, from], |row| {
-        row.get::<_, i64>(0).map(|time| time as u64)
+        Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
     })
     .optional()
 }
@@ -148,6 +151,15 @@ mod tests {
         .unwrap();
         let found = backlogs(&sql, OutboxReaders::Consumers).unwrap();
         assert_eq!(found["t"], backlog(14, 1, Some(109)));
+    }
+
+    #[test]
+    fn what_was_deleted_before_a_new_consumer_came_does_not_wait() {
+        let sql = store(&[("log:new/g", 0, 0), ("log:new/g", 1, 0)]);
+        sql.execute("DELETE FROM outbox WHERE offset < 6", [])
+            .unwrap();
+        let found = backlogs(&sql, OutboxReaders::Consumers).unwrap();
+        assert_eq!(found["t"], backlog(14, 4, Some(106)));
     }
 
     #[test]

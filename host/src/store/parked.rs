@@ -265,30 +265,31 @@ pub fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(String,
 }
 
 /// The message that is parked longest for another attempt: its key, and when it was parked. Messages of quarantined aggregates
-/// are not, and no more are records of which `is_taken` (topic as the participant calls it, event type) says that the rules don't
-/// take them; of those, a bounded number is looked at.
+/// are not, and no more are records that the rules don't take: `taken` has those that they do, by topic (as the participant calls
+/// it) and event type.
 ///
 /// # Errors
 /// What SQLite said.
 pub fn oldest_retried(
     sql: &Connection,
     participant: i64,
-    is_taken: impl Fn(&str, &str) -> bool,
+    taken: &[(&str, &str)],
 ) -> rusqlite::Result<Option<(String, u64)>> {
-    let mut statement = sql.prepare_cached(
-        "SELECT key, time, declared_topic, name FROM parked p WHERE participant = ?1 AND NOT EXISTS (
-             SELECT 1 FROM quarantine q WHERE q.participant = ?1 AND q.key = p.key)
-         ORDER BY id LIMIT 64",
-    )?;
-    let mut rows = statement.query([participant])?;
-    while let Some(row) = rows.next()? {
-        let (topic, name): (Option<String>, String) = (row.get(2)?, row.get(3)?);
-        // A timer has no topic.
-        if topic.is_none_or(|topic| is_taken(&topic, &name)) {
-            return Ok(Some((row.get(0)?, row.get::<_, i64>(1)?.max(0) as u64)));
-        }
-    }
-    Ok(None)
+    // Texts always have a form in JSON.
+    let taken = serde_json::to_string(taken).unwrap_or_default();
+    // A timer has no topic. The `+` has the rows read in the order of their numbers, up to the first that counts; by the index, all
+    // would be read and sorted.
+    sql.prepare_cached(
+        "SELECT key, time FROM parked p WHERE +participant = ?1
+             AND (declared_topic IS NULL
+                 OR (declared_topic, name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2)))
+             AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.participant = ?1 AND q.key = p.key)
+         ORDER BY id LIMIT 1",
+    )?
+    .query_row(params![participant, taken], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0) as u64))
+    })
+    .optional()
 }
 
 /// The first message parked for a key after the one with this number.

@@ -77,3 +77,24 @@ fn a_number_is_not_given_again_when_the_message_that_had_it_is_settled() {
     let behind = next(&sql, 1, "a", first).unwrap();
     assert!(behind.is_some_and(|row| row.id > first));
 }
+
+#[test]
+fn the_oldest_retried_message_is_found_behind_many_that_nobody_takes() {
+    let sql = store();
+    sql.execute_batch(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+         INSERT INTO parked (participant, key, name, declared_topic, bytes, time) SELECT 1, 'k' || i, 'gone', 't', 1, i FROM n;
+         INSERT INTO parked (participant, key, name, declared_topic, bytes, time) VALUES
+             (2, 'foreign', 'e', 't', 1, 200), (1, 'held', 'e', 't', 1, 201), (1, 'k', 'e', 't', 1, 202),
+             (1, 'later', 'e', 't', 1, 203);
+         INSERT INTO quarantine VALUES (1, 'held', 1, '', 0);",
+    )
+    .unwrap();
+    let oldest = |taken: &[_]| oldest_retried(&sql, 1, taken).unwrap();
+    assert_eq!(oldest(&[("u", "x"), ("t", "e")]), Some(("k".into(), 202)));
+    assert_eq!(oldest(&[("u", "e"), ("t", "other")]), None);
+    assert_eq!(oldest(&[]), None);
+    let timer = "INSERT INTO parked (participant, key, name, bytes, time, due) VALUES (1, 'timer', 't', 1, 300, 5)";
+    sql.execute(timer, []).unwrap();
+    assert_eq!(oldest(&[]), Some(("timer".into(), 300)));
+}

@@ -189,14 +189,28 @@ impl Reader {
             .query_row([topic], |row| row.get(0))
     }
 
-    /// Where the partitions of a topic that hold or held records begin, were nothing deleted, and end.
+    /// Where the partitions of a topic that hold or held records begin, were nothing deleted, and end; and the first record that is
+    /// there of those that a consumer has not settled: what was before it was deleted, and never comes.
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn extents(&self, topic: i64) -> rusqlite::Result<Vec<Extent>> {
+    pub fn extents(&self, topic: i64, consumer: &str) -> rusqlite::Result<Vec<Extent>> {
         self.sql
-            .prepare_cached("SELECT partition, next_offset FROM partitions WHERE topic = ?1")?
-            .query_map([topic], |row| Ok(Extent::new(row.get(0)?, 0, row.get(1)?)))?
+            .prepare_cached(
+                "SELECT p.partition, p.next_offset,
+                     (SELECT min(o.offset) FROM outbox o WHERE o.topic = p.topic AND o.partition = p.partition
+                          AND o.offset >= coalesce(f.next_offset, 0))
+                 FROM partitions p LEFT JOIN offsets f
+                     ON f.consumer = ?2 AND f.topic = p.topic AND f.partition = p.partition
+                 WHERE p.topic = ?1",
+            )?
+            .query_map(params![topic, consumer], |row| {
+                let (end, first): (i64, Option<i64>) = (row.get(1)?, row.get(2)?);
+                Ok(Extent {
+                    reached: Some(first.unwrap_or(end)),
+                    ..Extent::new(row.get(0)?, 0, end)
+                })
+            })?
             .collect()
     }
 
@@ -349,16 +363,24 @@ impl Reader {
         Ok((due, next.map(|next| next as u64)))
     }
 
-    /// When the first timer of a participant is or was due that is not parked.
+    /// The first timer of a participant that is not parked, in the order in which they are due: when it is or was due, its key and
+    /// its name.
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn first_due(&self, participant: i64) -> rusqlite::Result<Option<u64>> {
-        let first: Option<i64> = (self.sql)
+    pub fn first_timer(&self, participant: i64) -> rusqlite::Result<Option<(u64, String, String)>> {
+        (self.sql)
             .prepare_cached(
-                "SELECT min(due) FROM timers WHERE participant = ?1 AND parked IS NULL",
+                "SELECT due, key, name FROM timers WHERE participant = ?1 AND parked IS NULL
+                 ORDER BY due, key, name LIMIT 1",
             )?
-            .query_row([participant], |row| row.get(0))?;
-        Ok(first.map(|due| due as u64))
+            .query_row([participant], |row| {
+                Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?))
+            })
+            .optional()
     }
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

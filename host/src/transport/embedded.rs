@@ -93,7 +93,7 @@ impl Transport for EmbeddedLog {
     fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
 
     fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
-        let mut extents = reader.extents(source.topic_row)?;
+        let mut extents = reader.extents(source.topic_row, &source.consumer)?;
         for partition in 0..self.partitions {
             if extents.iter().all(|known| known.partition != partition) {
                 extents.push(Extent::new(partition, 0, 0));

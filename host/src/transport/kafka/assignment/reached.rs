@@ -60,12 +60,13 @@ impl Reached {
             (told.fetchq_cnt == 0 && told.next_offset >= 0).then_some((told.next_offset, expected));
         self.confirmed = seen.filter(|_| self.last == seen);
         self.last = seen;
-        let is_open = told.ls_offset >= 0
-            && told.ls_offset < told.hi_offset
-            && self.confirmed.is_some_and(|(at, _)| at == told.ls_offset);
-        let known = self.transaction.filter(|(at, _)| *at == told.ls_offset);
-        self.transaction =
-            is_open.then(|| known.unwrap_or_else(|| (told.ls_offset, Instant::now())));
+        let is_known = told.ls_offset >= 0 && told.hi_offset >= 0;
+        let is_open = is_known && told.ls_offset < told.hi_offset;
+        // While it is open, a client that reads some records again, as after a broker was away, stands before it all the same.
+        let known =
+            (self.transaction).filter(|(at, _)| !is_known || is_open && *at == told.ls_offset);
+        let stands = is_open && self.confirmed.is_some_and(|(at, _)| at == told.ls_offset);
+        self.transaction = known.or_else(|| stands.then(|| (told.ls_offset, Instant::now())));
     }
 
     /// The offset below which all is settled, where the reading is where it was, and this is stored.
@@ -213,6 +214,31 @@ mod tests {
             reached.note(told(0, next, end, high), Some(5));
             assert_eq!(reached.transaction.is_some(), stands, "{next} {end} {high}");
         }
+    }
+
+    #[test]
+    fn a_transaction_is_remembered_while_the_client_reads_again_what_is_before_it() {
+        let mut reached = Reached::default();
+        reached.note(told(0, 5, 5, 9), Some(5));
+        reached.note(told(0, 5, 5, 9), Some(5));
+        let stands = reached.transaction;
+        assert!(stands.is_some());
+        for again in [
+            told(1, 4, 5, 9),
+            told(0, -1001, 5, 9),
+            told(0, -1001, -1001, -1001),
+            told(0, 5, 5, 9),
+            told(0, 5, 5, 10),
+        ] {
+            reached.note(again, Some(5));
+            assert_eq!(reached.transaction, stands, "{again:?}");
+        }
+        reached.note(told(1, 7, 7, 10), Some(5));
+        assert_eq!(reached.transaction, None, "another one is open");
+        reached.note(told(0, 7, 7, 10), Some(7));
+        reached.note(told(0, 7, 7, 10), Some(7));
+        reached.note(told(1, 8, 10, 10), Some(7));
+        assert_eq!(reached.transaction, None, "none is open");
     }
 
     #[test]
