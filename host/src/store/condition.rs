@@ -130,6 +130,11 @@ impl Condition {
         }
     }
 
+    /// Whether the last commit failed.
+    pub(super) fn is_failing(&self) -> bool {
+        lock(&self.failing).is_some()
+    }
+
     /// Takes in that something was committed.
     pub(super) fn has_committed(&self) {
         if lock(&self.failing).take().is_some() {

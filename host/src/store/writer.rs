@@ -47,6 +47,10 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How often it does so while there is more to be deleted: old rows must go as fast as new ones come.
 const BEHIND: Duration = Duration::from_millis(20);
 
+/// What is written to find out whether a commit goes through: enough to need room in the file and in the log, and nothing that stays.
+const TRIAL: &str = "INSERT INTO log_mark SELECT printf('%.*c', 65536, '-');
+    DELETE FROM log_mark WHERE length(mark) = 65536";
+
 /// How the store behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StoreSettings {
@@ -383,6 +387,7 @@ impl Writer {
             }
             self.guard.tend(&self.connection, is_time);
             if is_time && self.condition.refusal().is_none() {
+                self.try_again();
                 self.write_tallies();
                 pause = if self.prune() { BEHIND } else { IDLE };
                 looked = Instant::now();
@@ -581,6 +586,18 @@ impl Writer {
     }
 
     /// Writes what was counted besides entries. Where that fails it is kept for the next commit.
+    /// After a commit that failed: finds out whether one would go through now, for nobody may send another command to a host that is not
+    /// ready.
+    fn try_again(&mut self) {
+        if !self.condition.is_failing() || self.guard.lacks_room().is_some() {
+            return;
+        }
+        let tried = in_transaction(&self.connection, |sql| sql.execute_batch(TRIAL));
+        if tried.is_ok() {
+            self.condition.has_committed();
+        }
+    }
+
     fn write_tallies(&mut self) {
         if self.uncommitted.is_empty() {
             return;
@@ -676,199 +693,5 @@ fn bound_size(connection: &Connection, max_bytes: u64) -> rusqlite::Result<()> {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
-mod tests {
-    use super::*;
-
-    /// Hands over what shares a commit: the writer is busy until all of it waits.
-    fn together(store: &Store, steps: &[&'static str]) -> Vec<Result<(), StoreFault>> {
-        let (begun, has_begun) = bounded(1);
-        let (go_on, gate) = bounded::<()>(1);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                store.run(move |_| {
-                    begun.send(()).unwrap();
-                    gate.recv().unwrap();
-                    Ok(())
-                })
-            });
-            has_begun.recv().unwrap();
-            let mut results = Vec::new();
-            for (number, sql) in steps.iter().copied().enumerate() {
-                results.push(scope.spawn(move || store.run(move |step| step.execute_batch(sql))));
-                // In this order: the next one is handed over when this one waits.
-                while store.requests.len() <= number {
-                    std::thread::yield_now();
-                }
-            }
-            go_on.send(()).unwrap();
-            results
-                .into_iter()
-                .map(|step| step.join().unwrap())
-                .collect()
-        })
-    }
-
-    #[test]
-    fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
-        use crate::session::{Readings, Session, Source};
-        let data = tempfile::tempdir().unwrap();
-        let file = StoreFile::open(data.path()).unwrap();
-        let store = Store::start(
-            file,
-            StoreSettings::default(),
-            IdempotencySettings::default(),
-            OutboxReaders::Relay,
-            Commits::default(),
-        )
-        .unwrap();
-        let source = Arc::new(Source {
-            consumer: "kafka:order/group".into(),
-            group: "group".into(),
-            topic: "t".into(),
-            declared_topic: "t".into(),
-            topic_row: 1,
-            readings: Readings::default(),
-        });
-        let session = Session::new(source, 0, 7, 10, Signal::default());
-        let (_, share) = session.take(7, 1, None);
-        let entry = Entry {
-            participant: 1,
-            generation: 1,
-            state_version: 1,
-            settlement: None,
-            migrated: None,
-            quarantine: None,
-            tally: None,
-            measured: None,
-            outbox: Vec::new(),
-            generated_key: None,
-            kept_reply: None,
-            taken: Some(crate::store::Taken {
-                session,
-                offset: 7,
-                may_repeat: false,
-                share,
-            }),
-            fired: None,
-            put_aside: None,
-            dead_letter: None,
-            parking: None,
-            unparked: None,
-            parked_timer: None,
-            progress: Arc::default(),
-            ticket: 1,
-            run: 0,
-            done: Box::new(|_| {}),
-        };
-        // Both wait while the writer is busy, and so share a commit.
-        let (begun, has_begun) = bounded(1);
-        let (go_on, gate) = bounded::<()>(1);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                store.run(move |_| {
-                    begun.send(()).unwrap();
-                    gate.recv().unwrap();
-                    Ok(())
-                })
-            });
-            has_begun.recv().unwrap();
-            store.commit(Box::new(entry));
-            let back = scope.spawn(|| {
-                store.run(|sql| crate::store::write_offset(sql, "kafka:order/group", 1, 0, 0))
-            });
-            while store.requests.len() < 2 {
-                std::thread::yield_now();
-            }
-            go_on.send(()).unwrap();
-            back.join().unwrap().unwrap();
-        });
-        let reader = store.reader().unwrap();
-        let stored = reader.offset("kafka:order/group", 1, 0).unwrap();
-        assert_eq!(stored, Some(0), "where to read on was put back");
-    }
-
-    #[test]
-    fn what_waits_for_the_writer_is_known_without_asking_it() {
-        let data = tempfile::tempdir().unwrap();
-        let file = StoreFile::open(data.path()).unwrap();
-        let store = Store::start(
-            file,
-            StoreSettings::default(),
-            IdempotencySettings::default(),
-            OutboxReaders::Consumers,
-            Commits::default(),
-        )
-        .unwrap();
-        let (begun, has_begun) = bounded(1);
-        let (go_on, gate) = bounded::<()>(1);
-        let first = store.hand_in(move |_| {
-            begun.send(()).unwrap();
-            gate.recv().unwrap();
-            Ok(())
-        });
-        has_begun.recv().unwrap();
-        let second = store.hand_in(|_| Ok(()));
-        let (given, over) = store.flow();
-        assert_eq!(given - over, 2, "one is being written, one is queued");
-        go_on.send(()).unwrap();
-        first.recv().unwrap().unwrap();
-        second.recv().unwrap().unwrap();
-        store.close();
-        let (given, over) = store.flow();
-        // The end itself is the one more.
-        assert!(given - over <= 1, "{given} {over}");
-    }
-
-    #[test]
-    fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
-        let data = tempfile::tempdir().unwrap();
-        let settings = StoreSettings {
-            max_bytes: 1 << 20,
-            ..StoreSettings::default()
-        };
-        let file = StoreFile::open(data.path()).unwrap();
-        let store = Store::start(
-            file,
-            settings,
-            IdempotencySettings::default(),
-            OutboxReaders::Consumers,
-            Commits::default(),
-        )
-        .unwrap();
-        store
-            .run(|sql| sql.execute_batch("CREATE TABLE notes (text)"))
-            .unwrap();
-        let results = together(
-            &store,
-            &[
-                "INSERT INTO notes VALUES ('before')",
-                "INSERT INTO notes VALUES (zeroblob(4000000))",
-                "INSERT INTO notes VALUES ('after')",
-            ],
-        );
-        assert!(results.iter().all(Result::is_err), "{results:?}");
-        let notes = |store: &Store| -> i64 {
-            let reader = store.reader().unwrap();
-            let count = "SELECT count(*) FROM notes";
-            (reader.connection().query_row(count, [], |row| row.get(0))).unwrap()
-        };
-        assert_eq!(notes(&store), 0);
-        // A step that is merely wrong costs nobody else anything.
-        let results = together(
-            &store,
-            &[
-                "INSERT INTO notes VALUES ('before')",
-                "INSERT INTO no_such_table VALUES (1)",
-                "INSERT INTO notes VALUES ('after')",
-            ],
-        );
-        assert!(results[0].is_ok() && results[1].is_err() && results[2].is_ok());
-        assert_eq!(notes(&store), 2);
-        store.close();
-    }
-}
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,0 +1,213 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+use super::*;
+
+fn store(directory: &std::path::Path, settings: StoreSettings) -> Store {
+    Store::start(
+        StoreFile::open(directory).unwrap(),
+        settings,
+        IdempotencySettings::default(),
+        OutboxReaders::Consumers,
+        Commits::default(),
+    )
+    .unwrap()
+}
+
+/// Hands over what shares a commit: the writer is busy until all of it waits.
+fn together(store: &Store, steps: &[&'static str]) -> Vec<Result<(), StoreFault>> {
+    let (begun, has_begun) = bounded(1);
+    let (go_on, gate) = bounded::<()>(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            store.run(move |_| {
+                begun.send(()).unwrap();
+                gate.recv().unwrap();
+                Ok(())
+            })
+        });
+        has_begun.recv().unwrap();
+        let mut results = Vec::new();
+        for (number, sql) in steps.iter().copied().enumerate() {
+            results.push(scope.spawn(move || store.run(move |step| step.execute_batch(sql))));
+            // In this order: the next one is handed over when this one waits.
+            while store.requests.len() <= number {
+                std::thread::yield_now();
+            }
+        }
+        go_on.send(()).unwrap();
+        results
+            .into_iter()
+            .map(|step| step.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
+    use crate::session::{Readings, Session, Source};
+    let data = tempfile::tempdir().unwrap();
+    let store = store(data.path(), StoreSettings::default());
+    let source = Arc::new(Source {
+        consumer: "kafka:order/group".into(),
+        group: "group".into(),
+        topic: "t".into(),
+        declared_topic: "t".into(),
+        topic_row: 1,
+        readings: Readings::default(),
+    });
+    let session = Session::new(source, 0, 7, 10, Signal::default());
+    let (_, share) = session.take(7, 1, None);
+    let entry = Entry {
+        participant: 1,
+        generation: 1,
+        state_version: 1,
+        settlement: None,
+        migrated: None,
+        quarantine: None,
+        tally: None,
+        measured: None,
+        outbox: Vec::new(),
+        generated_key: None,
+        kept_reply: None,
+        taken: Some(crate::store::Taken {
+            session,
+            offset: 7,
+            may_repeat: false,
+            share,
+        }),
+        fired: None,
+        put_aside: None,
+        dead_letter: None,
+        parking: None,
+        unparked: None,
+        parked_timer: None,
+        progress: Arc::default(),
+        ticket: 1,
+        run: 0,
+        done: Box::new(|_| {}),
+    };
+    // Both wait while the writer is busy, and so share a commit.
+    let (begun, has_begun) = bounded(1);
+    let (go_on, gate) = bounded::<()>(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            store.run(move |_| {
+                begun.send(()).unwrap();
+                gate.recv().unwrap();
+                Ok(())
+            })
+        });
+        has_begun.recv().unwrap();
+        store.commit(Box::new(entry));
+        let back = scope.spawn(|| {
+            store.run(|sql| crate::store::write_offset(sql, "kafka:order/group", 1, 0, 0))
+        });
+        while store.requests.len() < 2 {
+            std::thread::yield_now();
+        }
+        go_on.send(()).unwrap();
+        back.join().unwrap().unwrap();
+    });
+    let reader = store.reader().unwrap();
+    let stored = reader.offset("kafka:order/group", 1, 0).unwrap();
+    assert_eq!(stored, Some(0), "where to read on was put back");
+}
+
+#[test]
+fn what_waits_for_the_writer_is_known_without_asking_it() {
+    let data = tempfile::tempdir().unwrap();
+    let store = store(data.path(), StoreSettings::default());
+    let (begun, has_begun) = bounded(1);
+    let (go_on, gate) = bounded::<()>(1);
+    let first = store.hand_in(move |_| {
+        begun.send(()).unwrap();
+        gate.recv().unwrap();
+        Ok(())
+    });
+    has_begun.recv().unwrap();
+    let second = store.hand_in(|_| Ok(()));
+    let (given, over) = store.flow();
+    assert_eq!(given - over, 2, "one is being written, one is queued");
+    go_on.send(()).unwrap();
+    first.recv().unwrap().unwrap();
+    second.recv().unwrap().unwrap();
+    store.close();
+    let (given, over) = store.flow();
+    // The end itself is the one more.
+    assert!(given - over <= 1, "{given} {over}");
+}
+
+#[test]
+fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = StoreSettings {
+        max_bytes: 1 << 20,
+        ..StoreSettings::default()
+    };
+    let store = store(data.path(), settings);
+    store
+        .run(|sql| sql.execute_batch("CREATE TABLE notes (text)"))
+        .unwrap();
+    let results = together(
+        &store,
+        &[
+            "INSERT INTO notes VALUES ('before')",
+            "INSERT INTO notes VALUES (zeroblob(4000000))",
+            "INSERT INTO notes VALUES ('after')",
+        ],
+    );
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    let notes = |store: &Store| -> i64 {
+        let reader = store.reader().unwrap();
+        let count = "SELECT count(*) FROM notes";
+        (reader.connection().query_row(count, [], |row| row.get(0))).unwrap()
+    };
+    assert_eq!(notes(&store), 0);
+    // A step that is merely wrong costs nobody else anything.
+    let results = together(
+        &store,
+        &[
+            "INSERT INTO notes VALUES ('before')",
+            "INSERT INTO no_such_table VALUES (1)",
+            "INSERT INTO notes VALUES ('after')",
+        ],
+    );
+    assert!(results[0].is_ok() && results[1].is_err() && results[2].is_ok());
+    assert_eq!(notes(&store), 2);
+    store.close();
+}
+
+#[test]
+fn a_store_that_takes_commits_again_is_found_out_without_a_command() {
+    let data = tempfile::tempdir().unwrap();
+    let store = store(data.path(), StoreSettings::default());
+    let fault = StoreFault::new(FaultKind::Passing, "database is locked");
+    store.condition().commit_failed(&fault);
+    assert!(store.condition().trouble().is_some());
+    let begun = Instant::now();
+    while store.condition().trouble().is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    store.close();
+    // What was written for it is gone.
+    let sql = Connection::open(data.path().join("saga.db")).unwrap();
+    let count = "SELECT count(*), max(length(mark)) FROM log_mark";
+    let left = sql.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    assert_eq!(left, Ok((1_i64, 20_i64)));
+}
+
+#[test]
+fn a_store_without_room_is_not_taken_for_one_that_takes_commits() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = StoreSettings {
+        max_bytes: 1,
+        ..StoreSettings::default()
+    };
+    let store = store(data.path(), settings);
+    assert!(store.run(|sql| sql.execute_batch(TRIAL)).is_err());
+}
