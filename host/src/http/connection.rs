@@ -300,13 +300,19 @@ mod tests {
         for _ in 0..3 {
             connections.look(true);
         }
-        while client.ready().await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-        service.0.add_permits(1);
+        service.0.add_permits(100);
         let other = other.await.unwrap().unwrap().into_body();
         assert_eq!(other.collect().await.unwrap().to_bytes(), "done");
         assert!(!served.is_finished());
+        // Further ones are taken until the client hears that it ends.
+        let mut is_ending = false;
+        for _ in 0..50 {
+            match client.send_request(asked()).await {
+                Ok(answer) => drop(answer.into_body().collect().await),
+                Err(_) => is_ending = true,
+            }
+        }
+        assert!(is_ending);
         // No other is left.
         while !served.is_finished() {
             connections.look(false);

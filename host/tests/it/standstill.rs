@@ -258,12 +258,12 @@ fn another_programs_lock_is_told_with_its_process_and_holds_up_neither_monitors_
     lock.busy_timeout(Duration::from_secs(10)).unwrap();
     lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
     problem(&register(&url, "during"), 503, "outcome-unknown");
-    let reason = until_unready(&host);
     let holder = format!("process {} (", std::process::id());
-    assert!(
-        reason.contains(&holder) && reason.contains("lock"),
-        "{reason}"
-    );
+    // Who holds it is looked for a moment later.
+    until("the lock's holder is named", || {
+        let reason = until_unready(&host);
+        reason.contains(&holder) && reason.contains("lock")
+    });
     for path in ["/livez", "/generations", "/metrics"] {
         assert_eq!(ask(&host, path).status, 200, "{path}");
     }
