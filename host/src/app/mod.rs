@@ -2,7 +2,8 @@
 //!
 //! Start: store → components → transport → addresses → consumer groups → active generations → participants → listeners → consumers and
 //! timers → admin. Drain: stop listening, consumers and timers → answer requests in flight, in half of the time at most → stop
-//! swaps → workers finish → relay → close the store → admin. Each step of the drain needs what comes after it: consumers of Kafka end when workers have settled what is under way.
+//! swaps → workers finish → relay → close the store → admin. Each step of the drain needs what comes after it: consumers of
+//! Kafka end when workers have settled what is in flight.
 //!
 //! # Layout
 //!
