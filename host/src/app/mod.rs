@@ -1,8 +1,9 @@
 //! The only wiring: what is started in which order, and how it drains.
 //!
 //! Start: store → components → transport → addresses → consumer groups → active generations → participants → listeners → consumers and
-//! timers → admin. Drain: stop listening → stop swaps, consumers and timers → workers finish → relay → close the store
-//! → admin. Each step of the drain needs what comes after it: consumers of Kafka end when workers have settled what is under way.
+//! timers → admin. Drain: stop listening, consumers and timers → answer requests in flight, in half of the time at most → stop
+//! swaps → workers finish → relay → close the store → admin. Each step of the drain needs what comes after it: consumers of
+//! Kafka end when workers have settled what is in flight.
 //!
 //! # Layout
 //!
@@ -116,7 +117,7 @@ pub struct Running {
     stop: Stop,
 }
 
-/// What the store has in any case to end with, where clients took all the time of a drain.
+/// What everything but the listeners has in any case to end with.
 const LAST: Duration = Duration::from_secs(2);
 
 /// Asks the watch over the components' files, and its thread.
@@ -311,7 +312,8 @@ impl Running {
         }
     }
 
-    /// Finishes the work under way and closes the store, within this time; where clients took all of it, within [`LAST`] more.
+    /// Finishes the work in flight and closes the store, within this time. Clients have half of it; where the other half is less
+    /// than [`LAST`], the rest has that long.
     ///
     /// # Errors
     /// What it waited for when the time was over. The process is to be ended then: threads of it may be stuck.
@@ -319,6 +321,10 @@ impl Running {
         let began = Instant::now();
         self.reloader.refuse();
         self.stop.listening.cancel();
+        // No request in flight needs what is read from now on: those that waited for a decision have stopped waiting.
+        self.stop.consuming.cancel();
+        self.store.published().ring();
+        self.store.timers().ring();
         for listener in self.listeners {
             if let Err(error) = listener.await {
                 tracing::error!(%error, "a listener broke");
@@ -336,9 +342,6 @@ impl Running {
                 join(thread, "the watch over the components' files");
             }
             at("the consumers");
-            self.stop.consuming.cancel();
-            self.store.published().ring();
-            self.store.timers().ring();
             for hosted in self.reloader.hosted() {
                 hosted.join_consumers();
             }
@@ -426,6 +429,8 @@ fn start_participant(
     )?);
     let bounds = Bounds {
         connections: room::connections(config),
+        // The other half is for what comes after the listeners.
+        drain: Duration::from_secs(config.drain_seconds) / 2,
         ..bounds(config)
     };
     // Where fewer files may be open than connections were wanted, those who wait leave half of what there is to others.

@@ -3,7 +3,6 @@
 //! Each look is bounded: a row for each partition and topic, none for each record or aggregate.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +16,6 @@ use crate::reload::hosted::Hosted;
 use crate::stages::Stages;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
 use crate::transport::{Source, Transport, WHY_MISSED};
-
-/// A store whose writer has been at one commit for so long need not be waited for.
-const STUCK: Duration = Duration::from_millis(500);
 
 /// Quarantined aggregates, and parked timers, that are counted of a participant.
 const QUARANTINED: usize = 10_000;
@@ -59,7 +55,7 @@ impl Observer {
     pub(super) async fn observe(self: &Arc<Self>) -> Observed {
         let own = self.clone();
         let condition = self.store.condition();
-        let seen = (self.looked).see(move || own.look(), || condition.work().lasts() >= STUCK);
+        let seen = (self.looked).see(move || own.look(), || condition.is_stuck());
         let (looked, is_now) = match seen.await {
             Seen::Now(looked) => (looked, true),
             Seen::Before(looked, _) => (looked, false),

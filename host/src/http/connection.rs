@@ -174,7 +174,7 @@ impl<S: Answers> Shared<S> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http_body_util::Empty;
+    use http_body_util::{BodyExt as _, Empty};
     use hyper::body::Incoming;
     use hyper::client::conn::http2;
     use hyper::{Response, StatusCode};
@@ -198,6 +198,10 @@ mod tests {
         }
     }
 
+    fn asked() -> Request<Empty<Bytes>> {
+        Request::new(Empty::new())
+    }
+
     /// A listener with these bounds and one connection: the client's end, the service, and the task that ends with the
     /// connection.
     fn served(
@@ -208,6 +212,22 @@ mod tests {
         TokioIo<tokio::io::DuplexStream>,
         Arc<Patient>,
         tokio::task::JoinHandle<()>,
+    ) {
+        let (client, service, served, connections) = unwatched(idle, stall, bytes);
+        tokio::spawn(async move { connections.look_after().await });
+        (client, service, served)
+    }
+
+    /// The same, where nobody looks after the connection.
+    fn unwatched(
+        idle: Duration,
+        stall: Duration,
+        bytes: usize,
+    ) -> (
+        TokioIo<tokio::io::DuplexStream>,
+        Arc<Patient>,
+        tokio::task::JoinHandle<()>,
+        Arc<Connections>,
     ) {
         let (client, server) = tokio::io::duplex(bytes);
         let service = Arc::new(Patient(Semaphore::new(0)));
@@ -222,8 +242,7 @@ mod tests {
         };
         let served = tokio::spawn(shared.converse(TokioIo::new(server), accepted));
         connections.add(activity, end, served.abort_handle(), false);
-        tokio::spawn(async move { connections.look_after().await });
-        (TokioIo::new(client), service, served)
+        (TokioIo::new(client), service, served, connections)
     }
 
     #[tokio::test]
@@ -240,8 +259,7 @@ mod tests {
             .await
             .unwrap();
         let connection = tokio::spawn(connection);
-        let asked = client.send_request(Request::new(Empty::<Bytes>::new()));
-        let asked = tokio::spawn(asked);
+        let asked = tokio::spawn(client.send_request(asked()));
         tokio::time::sleep(SHORT * 5).await;
         assert!(!served.is_finished() && !asked.is_finished());
         service.0.add_permits(1);
@@ -262,5 +280,45 @@ mod tests {
         assert!(!served.is_finished(), "the answer is not there yet");
         service.0.add_permits(1);
         assert!(served.await.unwrap_err().is_cancelled());
+    }
+    #[tokio::test]
+    async fn who_takes_nothing_on_http2_leaves_others_on_the_connection_time_to_be_answered() {
+        let (client, service, served, connections) = unwatched(LONG, LONG, 1 << 16);
+        let (mut client, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(2)
+            .handshake(client)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        service.0.add_permits(1);
+        // Its body is not taken.
+        let stalled = client.send_request(asked()).await.unwrap();
+        let other = tokio::spawn(client.send_request(asked()));
+        while connections.in_flight() < 2 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..3 {
+            connections.look(true);
+        }
+        service.0.add_permits(100);
+        let other = other.await.unwrap().unwrap().into_body();
+        assert_eq!(other.collect().await.unwrap().to_bytes(), "done");
+        assert!(!served.is_finished());
+        // Further ones are taken until the client hears that it ends.
+        let mut is_ending = false;
+        for _ in 0..50 {
+            match client.send_request(asked()).await {
+                Ok(answer) => drop(answer.into_body().collect().await),
+                Err(_) => is_ending = true,
+            }
+        }
+        assert!(is_ending);
+        // No other is left.
+        while !served.is_finished() {
+            connections.look(false);
+            tokio::task::yield_now().await;
+        }
+        assert!(served.await.unwrap_err().is_cancelled());
+        drop(stalled);
     }
 }

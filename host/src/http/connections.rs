@@ -1,7 +1,8 @@
 //! The open connections of a listener: which of them end, and when.
 //!
 //! One task looks at all of them again and again. A connection ends gracefully when nothing was asked on it for a while, or
-//! when it is idle and its place is wanted; it is cut off when its client takes nothing of an answer for too long.
+//! when it is idle and its place is wanted; it is cut off when its client takes nothing of an answer for too long. Where other
+//! requests are in flight on it then, it is asked to end first, and cut off half that time later.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::progress::{Activity, Clock};
+use super::progress::{Activity, Clock, Stall};
 
 /// Looks in the shortest of the bounds.
 const LOOKS: u32 = 8;
@@ -98,16 +99,17 @@ impl Connections {
         let period = self.looks_in(self.times.stall / 2);
         loop {
             looks.tick().await;
-            self.clock.next_look();
-            let is_new_period = self.clock.look().is_multiple_of(period);
-            if is_new_period {
-                self.clock.next_period();
-            }
-            self.look(is_new_period);
+            let next = self.clock.look().wrapping_add(1);
+            self.look(next.is_multiple_of(period));
         }
     }
 
-    fn look(&self, is_new_period: bool) {
+    /// The next look, which may begin the next period.
+    pub(super) fn look(&self, is_new_period: bool) {
+        self.clock.next_look();
+        if is_new_period {
+            self.clock.next_period();
+        }
         let idle = self.looks_in(self.times.idle);
         let haste = self.looks_in(HASTE);
         let now = self.clock.look();
@@ -116,9 +118,13 @@ impl Connections {
                 return false;
             }
             let rest = connection.activity.idle();
-            if is_new_period && connection.activity.is_stalled() {
+            let stall = connection.activity.stall();
+            if stall == Some(Stall::Lasting) {
                 tracing::debug!("a connection is cut off: its client takes nothing of an answer");
                 connection.task.abort();
+            } else if stall == Some(Stall::BesideOthers) {
+                // On HTTP/2 new requests go to another connection, and those in flight may be answered.
+                connection.ask_to_end(now);
             } else if connection.end.is_some() {
                 if rest.is_some_and(|rest| rest >= idle) {
                     connection.ask_to_end(now);
@@ -169,6 +175,12 @@ impl Connections {
     fn looks_in(&self, time: Duration) -> u32 {
         let looks = time.as_micros() / self.look.as_micros().max(1);
         u32::try_from(looks).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Requests in flight on all connections.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.open().iter().map(|one| one.activity.in_flight()).sum()
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Connection>> {

@@ -13,7 +13,7 @@ use hyper::http::request::Parts;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Answered;
-use super::problem::Problem;
+use super::problem::{Problem, try_later};
 use super::reply::store_failed;
 use super::routes::Route;
 use crate::api::problems::Kind;
@@ -39,7 +39,7 @@ const FULL_RETRY: u32 = 60;
 /// however often they are sent, so theirs means nothing.
 ///
 /// # Errors
-/// The key is none, was used for another request or is in use; no further one is taken; the store failed.
+/// The key is none, was used for another request or is in use; no further one is taken; the store failed or was not read in time.
 pub(super) async fn replied_before(
     participant: &Participant,
     route: &Route,
@@ -60,6 +60,7 @@ pub(super) async fn replied_before(
         }
         Met::Replied(reply, aggregate) => return Ok(Some(Answer::Replied(reply, aggregate))),
         Met::StoreFailed(fault) => return Err(store_failed(&fault)),
+        Met::TryLater(reason) => return Err(try_later(reason)),
         Met::Reused => (
             Kind::IdempotencyKeyReused,
             "this Idempotency-Key was used for a request with another method, path or body; take a new key for a new request"

@@ -127,18 +127,23 @@ impl Lists {
             time: now_ms(),
         };
         let stopping = || try_later("the host is stopping".into());
-        let place = self.places.clone().acquire_owned().await;
-        let place = place.map_err(|_| stopping())?;
-        let pages = self.pages.clone();
-        let choose = move || {
-            let page = pages.page(&wanted, tally);
-            // Not before: a client that breaks off does not end what was begun for it.
-            drop(place);
-            page
+        let choose = async {
+            let place = self.places.clone().acquire_owned().await;
+            let place = place.map_err(|_| stopping())?;
+            let pages = self.pages.clone();
+            let choose = move || {
+                let page = pages.page(&wanted, tally);
+                // Not before: a client that breaks off does not end what was begun for it.
+                drop(place);
+                page
+            };
+            let page = tokio::task::spawn_blocking(choose).await;
+            page.map_err(|_| stopping())?
+                .map_err(|fault| reply::store_failed(&fault))
         };
-        let page = tokio::task::spawn_blocking(choose).await;
-        page.map_err(|_| stopping())?
-            .map_err(|fault| reply::store_failed(&fault))
+        let time = participant.answer_time();
+        let late = |_| try_later(format!("the list was not read within {} s", time.as_secs()));
+        tokio::time::timeout(time, choose).await.map_err(late)?
     }
 }
 

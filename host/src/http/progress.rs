@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 const LEAST: usize = 1 << 10;
 
 /// Periods that are told apart. A mark is looked at before its place is needed again.
-const PERIODS: usize = 4;
+const PERIODS: usize = 8;
+
+/// Periods after which a mark is that of a stall: the one in which it last moved, and two whole ones.
+const STALLED: u32 = 3;
 
 /// The time of a listener, coarsely.
 #[derive(Debug, Default)]
@@ -36,6 +39,15 @@ pub(super) struct Activity {
 /// A request until its answer is written.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
+
+/// An answer, or the connection, makes no progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// Other requests are in flight on the connection, and have one more period.
+    BesideOthers,
+    /// No other request is in flight, or they had their period.
+    Lasting,
+}
 
 /// Something that the client has to take.
 #[derive(Debug)]
@@ -90,10 +102,26 @@ impl Activity {
     }
 
     /// Whether something has not been taken for two whole periods. Has to be asked in each period.
-    pub(super) fn is_stalled(&self) -> bool {
-        let oldest = self.clock.period().wrapping_add(1);
-        self.marks_of(oldest)
-            .is_some_and(|marks| marks.load(Ordering::Relaxed) > 0)
+    pub(super) fn stall(&self) -> Option<Stall> {
+        let period = self.clock.period();
+        let is_marked = |periods| {
+            let marks = self.marks_of(period.wrapping_sub(periods));
+            marks.is_some_and(|marks| marks.load(Ordering::Relaxed) > 0)
+        };
+        if is_marked(STALLED + 1) {
+            return Some(Stall::Lasting);
+        }
+        let has_others = || self.in_flight.load(Ordering::Relaxed) > 1;
+        is_marked(STALLED).then(|| match has_others() {
+            true => Stall::BesideOthers,
+            false => Stall::Lasting,
+        })
+    }
+
+    /// Requests whose answers are not written yet.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     fn marks_of(&self, period: u32) -> Option<&AtomicU32> {
@@ -177,7 +205,7 @@ mod tests {
             let mut mark = Mark::new(&activity);
             let stalled = (1..100).find(|_| {
                 clock.next_period();
-                let is_stalled = activity.is_stalled();
+                let is_stalled = activity.stall().is_some();
                 mark.took(taken);
                 is_stalled
             });
@@ -188,6 +216,26 @@ mod tests {
         assert_eq!(stalled_after(LEAST), None);
         assert_eq!(stalled_after(LEAST / 2), None);
         assert_eq!(stalled_after(1), Some(3));
+    }
+
+    #[test]
+    fn a_stall_beside_other_requests_leaves_them_one_more_period() {
+        let clock = Arc::new(Clock::default());
+        let activity = Activity::new(&clock);
+        let _stalled = InFlight::new(&activity);
+        let other = InFlight::new(&activity);
+        let _mark = Mark::new(&activity);
+        for _ in 0..STALLED {
+            assert_eq!(activity.stall(), None);
+            clock.next_period();
+        }
+        assert_eq!(activity.stall(), Some(Stall::BesideOthers));
+        drop(other);
+        assert_eq!(activity.stall(), Some(Stall::Lasting));
+        let _other = InFlight::new(&activity);
+        assert_eq!(activity.stall(), Some(Stall::BesideOthers));
+        clock.next_period();
+        assert_eq!(activity.stall(), Some(Stall::Lasting));
     }
 
     #[test]

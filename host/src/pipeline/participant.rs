@@ -197,6 +197,12 @@ impl Participant {
         self.passed.begin(topic);
     }
 
+    /// How long a client waits at most for its turn and the commit, and for a read of the store.
+    #[must_use]
+    pub fn answer_time(&self) -> Duration {
+        self.answer_time
+    }
+
     /// Its row in the store.
     #[must_use]
     pub fn row(&self) -> i64 {

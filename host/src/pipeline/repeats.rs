@@ -29,18 +29,20 @@ pub enum Met {
     Full(usize),
     /// The store can't tell.
     StoreFailed(StoreFault),
+    /// The store was not read in time, and nothing was changed; the client may try again. With the reason.
+    TryLater(String),
 }
 
 /// The connections by which replies are looked up.
 pub(super) struct Lookups {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Reader>>>,
 }
 
 impl Default for Lookups {
     fn default() -> Self {
         Self {
-            places: Semaphore::new(LOOKS),
+            places: Arc::new(Semaphore::new(LOOKS)),
             idle: Arc::default(),
         }
     }
@@ -58,12 +60,19 @@ impl Participant {
             Known::Claimed(claim) => Met::First(claim),
             Known::InUse => Met::InUse,
             Known::Full(most) => Met::Full(most),
-            Known::Replied => match self.lookups.look(&shared.store, shared.row, key).await {
-                Ok(Some(first)) => compare(first, &fingerprint),
-                // It was deleted a moment ago, and can be claimed in the next one.
-                Ok(None) => Met::InUse,
-                Err(fault) => Met::StoreFailed(fault),
-            },
+            Known::Replied => {
+                let look = self.lookups.look(&shared.store, shared.row, key);
+                match tokio::time::timeout(self.answer_time(), look).await {
+                    Ok(Ok(Some(first))) => compare(first, &fingerprint),
+                    // It was deleted a moment ago, and can be claimed in the next one.
+                    Ok(Ok(None)) => Met::InUse,
+                    Ok(Err(fault)) => Met::StoreFailed(fault),
+                    Err(_) => Met::TryLater(format!(
+                        "the first reply under this Idempotency-Key was not read within {} s",
+                        self.answer_time().as_secs()
+                    )),
+                }
+            }
         }
     }
 }
@@ -75,10 +84,12 @@ impl Lookups {
         participant: i64,
         key: String,
     ) -> Result<Option<FirstReply>, StoreFault> {
-        let _place = self.places.acquire().await;
+        let place = self.places.clone().acquire_owned().await;
         let condition = store.condition();
         let (store, idle) = (store.clone(), self.idle.clone());
         let look = move || -> rusqlite::Result<_> {
+            // Held until here: a caller that stops waiting does not end the look.
+            let _place = place;
             let known = lock(&idle).pop();
             let reader = match known {
                 Some(reader) => reader,

@@ -51,7 +51,7 @@ pub struct CommandTurn {
     pub generated_key: Option<i64>,
     /// The idempotency key that the client sent, to be released when the turn is over.
     pub claim: Option<Arc<Claim>>,
-    /// Bytes that its body is charged with until the turn is over.
+    /// Bytes that its body is charged with until it is committed or refused.
     pub reserved: Option<Reserved>,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer>,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,9 +32,6 @@ use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
 const WAITING: usize = 8;
-
-/// A store whose writer has been at one commit for so long does not answer within a second.
-const STUCK: Duration = Duration::from_millis(500);
 
 /// A component that is to become the active one.
 pub struct Apply {
@@ -170,9 +167,9 @@ impl Reloader {
             self.inner.of(name)?;
         }
         let inner = self.inner.clone();
-        let work = || self.inner.around.store.condition().work();
+        let condition = self.inner.around.store.condition();
         let seen = (self.inner.seen)
-            .see(move || inner.overview(), || work().lasts() >= STUCK)
+            .see(move || inner.overview(), || condition.is_stuck())
             .await;
         let mut overview = match seen {
             Seen::Now(overview) => overview?,

