@@ -123,7 +123,13 @@ impl Places {
             if let Ok(place) = self.common.clone().try_acquire_owned() {
                 return Some((place, false));
             }
-            self.connections.give_way(false);
+            // Where one gives way, its place is better than one for health alone.
+            if self.connections.give_way(false)
+                && let Ok(place) =
+                    tokio::time::timeout(GIVE_WAY, self.common.clone().acquire_owned()).await
+            {
+                return Some((place.ok()?, false));
+            }
             if let Ok(place) = self.reserve.clone().try_acquire_owned() {
                 return Some((place, true));
             }
