@@ -26,25 +26,50 @@ const FILES: [&str; 7] = [
     "admin.json",
 ];
 
+/// Files by which a directory is known to be the host's.
+const STORE: [&str; 2] = ["saga.db", "saga.lock"];
+
+/// A directory that file systems have at their root.
+const LOST_AND_FOUND: &str = "lost+found";
+
 /// The directory of the components.
 const COMPONENTS: &str = "components";
 
 /// Makes a data directory where there is none, and takes it from others who could read or write it.
 ///
 /// # Errors
-/// What the system said; or that it is a directory for everybody, such as `/tmp`.
+/// What the system said; or that it is a directory for everybody, such as `/tmp`, or one that others use for other things.
 pub(super) fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = fs::metadata(path)?.mode();
-    if mode & STICKY != 0 {
-        return Err(io::Error::other(format!(
-            "it is a directory for all users (mode {:04o}); name one for the host alone, such as {}",
+    let refused = |what: &str| {
+        io::Error::other(format!(
+            "{what} (mode {:04o}); name one for the host alone, such as {}",
             mode & 0o7777,
             path.join("saga-data").display()
-        )));
+        ))
+    };
+    if mode & STICKY != 0 {
+        return Err(refused("it is a directory for all users"));
+    }
+    if mode & OTHERS != 0 && !is_free(path)? {
+        return Err(refused("it holds other things, and other users may use it"));
     }
     take(&fs::canonicalize(path)?);
     Ok(())
+}
+
+/// Whether nobody but a host uses a directory: it has a store, or nothing at all.
+fn is_free(path: &Path) -> io::Result<bool> {
+    if STORE.iter().any(|name| path.join(name).exists()) {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(path)? {
+        if entry?.file_name() != LOST_AND_FOUND {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Takes the files of a data directory from others who could read or write them.
@@ -113,6 +138,38 @@ mod tests {
         assert_eq!(mode(&data), 0o700);
         assert_eq!(mode(&data.join("components")), 0o700);
         assert_eq!(files.map(|path| mode(&path)), [0o600, 0o600, 0o666, 0o666]);
+    }
+
+    #[test]
+    fn a_directory_that_holds_other_things_is_not_taken_from_others() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path();
+        let set = |mode| fs::set_permissions(data, Permissions::from_mode(mode)).unwrap();
+        fs::create_dir(data.join("lost+found")).unwrap();
+        for (other, free) in [
+            ("lost+found/x", true),
+            ("notes.txt", false),
+            ("saga.lock", true),
+        ] {
+            fs::write(data.join(other), "x").unwrap();
+            for others in [0o755, 0o775, 0o711] {
+                set(others);
+                let taken = directory(data).map_err(|error| error.to_string());
+                let says =
+                    |reason: &str| reason.contains("other things") && reason.contains("saga-data");
+                assert!(
+                    taken
+                        .as_ref()
+                        .map_or_else(|reason| !free && says(reason), |()| free),
+                    "{taken:?}"
+                );
+                assert_eq!(mode(data), if free { 0o700 } else { others });
+            }
+        }
+        // One that others can't use anyway may hold what it likes.
+        fs::remove_file(data.join("saga.lock")).unwrap();
+        set(0o700);
+        directory(data).unwrap();
     }
 
     #[test]
