@@ -137,7 +137,7 @@ fn a_directory_that_holds_other_things_is_left_to_its_users() {
     fs::create_dir(&data).unwrap();
     let component = data.join("chameleon.wasm");
     Chameleon::new().write(&component);
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o775)).unwrap();
     let (code, _, said) = call(
         saga()
             .args(["run", "--data"])
@@ -149,5 +149,5 @@ fn a_directory_that_holds_other_things_is_left_to_its_users() {
     assert!(said.contains("it holds other things"), "{said}");
     let left = fs::read_dir(&data).unwrap().count();
     let mode = fs::metadata(&data).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((left, mode), (1, 0o755), "nothing is written to it");
+    assert_eq!((left, mode), (1, 0o775), "nothing is written to it");
 }
