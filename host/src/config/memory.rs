@@ -7,6 +7,9 @@ const SHARE: u64 = 8;
 const LEAST: u64 = 8 << 20;
 const MOST: u64 = 256 << 20;
 
+/// Bytes that compiling a component of Rust rules takes.
+pub(super) const LEAST_TO_COMPILE: u64 = 64 << 20;
+
 /// Where control groups are.
 const GROUPS: &str = "/sys/fs/cgroup";
 
@@ -15,6 +18,16 @@ pub(super) fn share() -> usize {
     let memory = [total(), group()].into_iter().flatten().min();
     let share = memory.map_or(MOST, |memory| memory / SHARE);
     usize::try_from(share.clamp(LEAST, MOST)).unwrap_or(usize::MAX)
+}
+
+/// Bytes that compiling a component may take unless somebody says otherwise: so many, or half of what the control group may have, for
+/// the host is in it too.
+pub(super) fn to_compile(most: u64) -> u64 {
+    at_most_half(most, group())
+}
+
+fn at_most_half(most: u64, group: Option<u64>) -> u64 {
+    group.map_or(most, |group| most.min((group / 2).max(LEAST_TO_COMPILE)))
 }
 
 /// Memory of the machine.
@@ -49,4 +62,19 @@ fn group() -> Option<u64> {
         text.trim().parse().ok()
     });
     limits.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiling_takes_half_of_a_control_group_at_most() {
+        let gib = 1 << 30;
+        assert_eq!(at_most_half(2 * gib, None), 2 * gib);
+        assert_eq!(at_most_half(2 * gib, Some(8 * gib)), 2 * gib);
+        assert_eq!(at_most_half(2 * gib, Some(gib)), gib / 2);
+        assert_eq!(at_most_half(2 * gib, Some(128 << 20)), 64 << 20);
+        assert_eq!(at_most_half(2 * gib, Some(64 << 20)), LEAST_TO_COMPILE);
+    }
 }

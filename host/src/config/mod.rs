@@ -361,8 +361,8 @@ fn read_compile(reader: &mut Reader) -> CompileLimits {
         seconds: reader.get(&["compile", "seconds"], default.seconds, in_range(1, 3_600)),
         memory_bytes: reader.get(
             &["compile", "memory_bytes"],
-            default.memory_bytes,
-            in_range(64 << 20, 1 << 40),
+            memory::to_compile(default.memory_bytes),
+            in_range(memory::LEAST_TO_COMPILE, 1 << 40),
         ),
     }
 }

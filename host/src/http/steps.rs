@@ -9,43 +9,23 @@ use std::collections::BTreeSet;
 
 use jsonschema::paths::Location;
 use jsonschema::{Keyword, ValidationError, ValidationOptions};
-use serde_json::{Map, Value};
+use saga_core::schema::places::{self, INNER, KEPT, REFERENCES, SAME};
+use serde_json::{Map, Value, json};
 
 use crate::panics;
 
 /// The keyword. A schema that has it already says something else by it, which no validator knows.
 const KEYWORD: &str = "x-saga-steps";
 
-/// Keywords whose value is a schema.
-const ONE: [&str; 11] = [
-    "additionalItems",
-    "additionalProperties",
-    "contains",
-    "else",
+/// Keywords whose schemas are tried on a value: that they do not fit does not end the check.
+const TRIED: [&str; 6] = [
+    "anyOf",
     "if",
-    "items",
     "not",
-    "propertyNames",
-    "then",
+    "oneOf",
     "unevaluatedItems",
     "unevaluatedProperties",
 ];
-
-/// Keywords whose value is a list of schemas.
-const LISTS: [&str; 5] = ["allOf", "anyOf", "items", "oneOf", "prefixItems"];
-
-/// Keywords whose value has a schema in each member.
-const MAPS: [&str; 6] = [
-    "$defs",
-    "definitions",
-    "dependencies",
-    "dependentSchemas",
-    "patternProperties",
-    "properties",
-];
-
-/// Keywords by which one schema stands for another.
-const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// Values of an `enum` that are compared within one step.
 const VALUES: usize = 16;
@@ -135,7 +115,9 @@ pub(super) fn counted(mut document: Value, which: Counted) -> Value {
         let Some(Value::Object(schema)) = document.pointer_mut(&pointer) else {
             continue;
         };
-        let parts = parts(schema, &pointer);
+        schema.remove(KEYWORD);
+        let mut parts = SAME.parts(schema, &pointer);
+        parts.extend(INNER.parts(schema, &pointer));
         let values = schema
             .get("enum")
             .and_then(Value::as_array)
@@ -143,43 +125,33 @@ pub(super) fn counted(mut document: Value, which: Counted) -> Value {
             / VALUES;
         let refers = REFERENCES.iter().any(|name| schema.contains_key(*name));
         let is_plain = parts.is_empty() && values == 0 && !refers;
-        if which == Counted::All || !is_plain {
-            let steps = 1 + parts.len() as u64 + values as u64;
-            schema.insert(KEYWORD.to_owned(), steps.into());
-        }
+        open.extend(KEPT.parts(schema, &pointer));
         // A reference may lead to where no keyword does.
         open.extend(
             (REFERENCES.iter())
-                .filter_map(|name| schema.get(*name)?.as_str()?.strip_prefix('#'))
-                .filter(|pointer| pointer.starts_with('/') && !pointer.contains('%'))
-                .map(str::to_owned),
+                .filter_map(|name| places::pointer(schema.get(*name)?.as_str()?))
+                .filter(|pointer| pointer.starts_with('/')),
         );
+        if which == Counted::All || !is_plain {
+            count(schema, 1 + parts.len() as u64 + values as u64);
+        }
         open.extend(parts);
     }
     document
 }
 
-/// Where the schemas in a schema stand.
-fn parts(schema: &Map<String, Value>, pointer: &str) -> Vec<String> {
-    let mut parts = Vec::new();
-    for name in ONE {
-        if schema.get(name).is_some_and(Value::is_object) {
-            parts.push(format!("{pointer}/{name}"));
-        }
+/// Has a schema count so many steps.
+///
+/// The validator comes to a keyword of our own last, and not at all where another one has failed. So a schema that tries others counts
+/// in its `allOf`, which comes before those; at the end of it, for references lead to what is there by number.
+fn count(schema: &mut Map<String, Value>, steps: u64) {
+    if !TRIED.iter().any(|name| schema.contains_key(*name)) {
+        schema.insert(KEYWORD.to_owned(), steps.into());
+        return;
     }
-    for name in LISTS {
-        let listed = schema.get(name).and_then(Value::as_array);
-        let places = 0..listed.map_or(0, Vec::len);
-        parts.extend(places.map(|place| format!("{pointer}/{name}/{place}")));
+    let all = schema.entry("allOf").or_insert_with(|| json!([]));
+    // What else it is, the validator refuses.
+    if let Value::Array(all) = all {
+        all.push(json!({KEYWORD: steps}));
     }
-    for name in MAPS {
-        let members = schema.get(name).and_then(Value::as_object);
-        let names = members.into_iter().flat_map(Map::keys);
-        parts.extend(names.map(|member| format!("{pointer}/{name}/{}", escaped(member))));
-    }
-    parts
-}
-
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

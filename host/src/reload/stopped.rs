@@ -18,7 +18,7 @@ use super::usage;
 use crate::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::store::history::{self, PastBuild};
-use crate::store::{StoreFile, look};
+use crate::store::{StoreFile, look, trusted_now};
 
 /// Whether a data directory has a store on which to go back.
 #[must_use]
@@ -57,7 +57,8 @@ pub fn rollback(
     let build = loader.load(&bytes, &origin).map_err(NotApplied::Refused)?;
     let own = config.participants.get(participant);
     let own = own.cloned().unwrap_or_else(ParticipantConfig::default);
-    let present = (&sql, now_ms());
+    // What was used is not out of use by a clock that leapt.
+    let present = (&sql, trusted_now(&sql, now_ms()).map_err(unusable)?);
     let Replaced { notes, probe, .. } = initial::replace(
         &loader,
         config,

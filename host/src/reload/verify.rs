@@ -23,7 +23,7 @@ use crate::generation::Build;
 use crate::http::routes::Routes;
 use crate::http::schema;
 use crate::plugin::component;
-use crate::store::{self, history, registry};
+use crate::store::{self, history, registry, trusted_now};
 use crate::transport::{Readings, Source};
 
 /// What is to be checked, and against what.
@@ -318,7 +318,7 @@ fn against_store(
         participant: row,
         sources: sources(&sql, config, own, &*active).map_err(reading)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
-        now: now_ms(),
+        now: trusted_now(&sql, now_ms()).map_err(reading)?,
         shapes: Arc::new(others.compared(Some(&*active), candidate)),
     };
     let compared = check::compare(&sql, &present, candidate, flags).map_err(reading)??;

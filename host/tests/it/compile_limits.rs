@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, test_kill_process};
-
 use crate::chameleon::{self, Chameleon, count};
 use crate::components::COMPONENT;
 use crate::expect::until;
@@ -62,18 +60,25 @@ fn start(component: &Path, data: &Path) -> Start {
 /// The compiler of this host, if it compiles.
 fn compiler(host: u32) -> Option<u32> {
     let of_host = |id: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        fields.nth(1).and_then(|parent| parent.parse().ok()) == Some(host)
+        let parent = stat(*id).and_then(|(_, parent)| parent.parse().ok());
+        parent == Some(host)
     };
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     ids.find(of_host)
 }
 
+/// The state of a process and the id of its parent.
+fn stat(id: u32) -> Option<(String, String)> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').map(str::to_owned);
+    Some((fields.next()?, fields.next()?))
+}
+
+/// Whether it runs. One that has ended may be left in the list where nobody asks how it ended.
 fn is_there(id: u32) -> bool {
-    let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-    test_kill_process(id).is_ok()
+    stat(id).is_some_and(|(state, _)| !["Z", "X"].contains(&state.as_str()))
 }
 
 #[test]
@@ -123,6 +128,35 @@ fn invariant_9_what_compiling_may_take_is_bounded() {
             .env("SAGA__COMPILE__MEMORY_BYTES", "1000000000"),
     );
     assert_eq!(code, 0, "{out} {said}");
+}
+
+#[test]
+fn a_compiler_is_bounded_by_the_system_and_ended_before_the_host() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = large(directory.path());
+    let mut child = start(&path, directory.path())
+        .setting("compile.memory_bytes", 1_000_000_000)
+        .program()
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let of = |name: &str| {
+        let id = compiler(child.id()).unwrap_or_default();
+        std::fs::read_to_string(format!("/proc/{id}/{name}")).unwrap_or_default()
+    };
+    until("the compiler is ended first", || {
+        of("oom_score_adj").trim() == "1000"
+    });
+    let limits = of("limits");
+    let data = limits
+        .lines()
+        .find(|line| line.starts_with("Max data size"));
+    let data: Vec<_> = data.unwrap().split_whitespace().skip(3).collect();
+    assert_eq!(data, ["2000000000", "2000000000", "bytes"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

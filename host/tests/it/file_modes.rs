@@ -129,3 +129,25 @@ fn a_directory_for_all_users_is_no_data_directory() {
     let mode = fs::metadata(&data).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o1777);
 }
+
+#[test]
+fn a_directory_that_holds_other_things_is_left_to_its_users() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let component = data.join("chameleon.wasm");
+    Chameleon::new().write(&component);
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o775)).unwrap();
+    let (code, _, said) = call(
+        saga()
+            .args(["run", "--data"])
+            .arg(&data)
+            .arg("--plugin")
+            .arg(format!("chameleon={}", component.display())),
+    );
+    assert_eq!(code, 73, "{said}");
+    assert!(said.contains("it holds other things"), "{said}");
+    let left = fs::read_dir(&data).unwrap().count();
+    let mode = fs::metadata(&data).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((left, mode), (1, 0o775), "nothing is written to it");
+}

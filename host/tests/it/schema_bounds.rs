@@ -117,7 +117,7 @@ fn a_schema_for_which_a_check_has_no_bound_is_named_and_the_check_is_ended() {
     let deep = (0..60).fold(json!({"wrong": 1}), |child, _| json!({"child": child}));
     let refused = host.post("chameleon", "/counters/k", &deep);
     let said = problem(&refused, 422, "invalid-body");
-    assert!(said.contains(" steps to "), "{said}");
+    assert!(said.contains(" steps to say where"), "{said}");
     let taken = host.post("chameleon", "/counters/k", &json!({"child": {"child": {}}}));
     assert_eq!(taken.status, 200, "{}", taken.text());
     assert!(

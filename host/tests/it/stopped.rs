@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::chameleon::{self, Chameleon, count, swap, told_of};
 use crate::operator::{asks, call, fails, json_of};
 use crate::store_file::{execute, rows};
-use crate::support::Start;
+use crate::support::{Start, saga};
 
 fn build(version: &str) -> Chameleon {
     Chameleon::new().version(version)
@@ -109,6 +109,42 @@ fn rules_that_can_not_be_loaded_any_more_are_gone_back_from_or_replaced() {
             "{way}"
         );
         assert!(host.stop().success());
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_puts_nothing_out_of_use_for_a_host_that_is_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let lacking = build("1.0.0").with(json!({"commands": [
+        {"name": "look", "method": "GET", "path": "/counters/{key}", "kind": "read"},
+    ]}));
+    lacking.write(&file(data));
+    let host = start(data).start();
+    let both = build("2.0.0");
+    swap(&host, &both);
+    count(&host, "k");
+    assert!(host.stop().success());
+    // For the next look the clock leapt.
+    let days = 40 * 86_400_000_u64;
+    execute(data, &format!("UPDATE tallies SET last = last - {days}"));
+    execute(
+        data,
+        &format!("UPDATE trusted_time SET time = time - {days}"),
+    );
+    let verify = || {
+        let mut command = saga();
+        command
+            .arg("verify")
+            .arg(file(data))
+            .arg("--data")
+            .arg(data);
+        command
+    };
+    for mut asked in [asks(data, &["rollback", "chameleon"]), verify()] {
+        let (code, said) = fails(&mut asked);
+        assert_eq!(code, 65, "{said}");
+        assert!(said.contains("the last one came "), "{said}");
     }
 }
 

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::places::{self, INNER, KEPT, Keywords, REFERENCES, SAME};
+
 /// Schemas by which one and the same value may be looked at.
 const MOST: u64 = 1_000;
 
@@ -19,32 +21,8 @@ const DEPTH: usize = 32;
 /// Schemas of a document that are looked at, and steps from one to another.
 const STEPS: usize = 50_000;
 
-/// Keywords whose schemas are about the value itself.
-const SAME_ONE: [&str; 4] = ["else", "if", "not", "then"];
-const SAME_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const SAME_MAPS: [&str; 2] = ["dependencies", "dependentSchemas"];
-
-/// Keywords by which one schema stands for another.
-const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
-
 /// Keywords that give a schema a name.
 const NAMES: [&str; 2] = ["$anchor", "$dynamicAnchor"];
-
-/// Keywords whose schemas are about what is in the value.
-const INNER_ONE: [&str; 7] = [
-    "additionalItems",
-    "additionalProperties",
-    "contains",
-    "items",
-    "propertyNames",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-];
-const INNER_LISTS: [&str; 2] = ["items", "prefixItems"];
-const INNER_MAPS: [&str; 2] = ["patternProperties", "properties"];
-
-/// Keywords whose schemas are there to be referred to.
-const KEPT_MAPS: [&str; 2] = ["$defs", "definitions"];
 
 /// Checks that a validator comes to an end of the schemas.
 ///
@@ -103,9 +81,9 @@ impl<'s> Look<'s> {
                     return Err(format!("has more than {STEPS} parts"));
                 }
                 look.name(&place);
-                open.extend(look.parts(&place, &SAME_ONE, &SAME_LISTS, &SAME_MAPS));
+                open.extend(look.parts(&place, &SAME));
                 open.extend(look.inner(&place));
-                open.extend(look.parts(&place, &[], &[], &KEPT_MAPS));
+                open.extend(look.parts(&place, &KEPT));
                 if is_second {
                     open.extend(look.targets(&place)?);
                 }
@@ -209,7 +187,7 @@ impl<'s> Look<'s> {
 
     /// The schemas that look at the same value.
     fn same(&self, place: &str) -> Result<Vec<String>, String> {
-        let mut places = self.parts(place, &SAME_ONE, &SAME_LISTS, &SAME_MAPS);
+        let mut places = self.parts(place, &SAME);
         places.extend(self.targets(place)?);
         Ok(places)
     }
@@ -232,10 +210,9 @@ impl<'s> Look<'s> {
             match self.names.get(reference) {
                 Some(place) => Ok(place.clone()),
                 None => {
-                    let pointer = reference.strip_prefix('#').and_then(decoded);
-                    let pointer =
-                        pointer.filter(|pointer| self.document.pointer(pointer).is_some());
-                    pointer.ok_or_else(unknown)
+                    let pointer = places::pointer(reference);
+                    let is_there = |pointer: &String| self.document.pointer(pointer).is_some();
+                    pointer.filter(is_there).ok_or_else(unknown)
                 }
             }
         };
@@ -244,31 +221,12 @@ impl<'s> Look<'s> {
 
     /// The schemas that look at what is in it.
     fn inner(&self, place: &str) -> Vec<String> {
-        self.parts(place, &INNER_ONE, &INNER_LISTS, &INNER_MAPS)
+        self.parts(place, &INNER)
     }
 
-    fn parts(&self, place: &str, one: &[&str], lists: &[&str], maps: &[&str]) -> Vec<String> {
-        let Some(schema) = self.schema(place) else {
-            return Vec::new();
-        };
-        let mut parts = Vec::new();
-        for name in one {
-            if schema.get(*name).is_some_and(Value::is_object) {
-                parts.push(format!("{place}/{name}"));
-            }
-        }
-        for name in lists {
-            let listed = schema.get(*name).and_then(Value::as_array);
-            let places = 0..listed.map_or(0, Vec::len);
-            parts.extend(places.map(|number| format!("{place}/{name}/{number}")));
-        }
-        for name in maps {
-            let members = schema.get(*name).and_then(Value::as_object);
-            let names = members.into_iter().flat_map(Map::keys);
-            let escaped = |name: &String| name.replace('~', "~0").replace('/', "~1");
-            parts.extend(names.map(|member| format!("{place}/{name}/{}", escaped(member))));
-        }
-        parts
+    fn parts(&self, place: &str, keywords: &Keywords) -> Vec<String> {
+        self.schema(place)
+            .map_or_else(Vec::new, |schema| keywords.parts(schema, place))
     }
 }
 
@@ -277,18 +235,6 @@ fn shown(place: &str) -> String {
         "" => "the whole schema".to_owned(),
         place => format!("the schema at `{place}`"),
     }
-}
-
-/// The pointer in a fragment, percent-decoded.
-fn decoded(fragment: &str) -> Option<String> {
-    let mut parts = fragment.split('%');
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        let (code, rest) = part.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(code, 16).ok()?);
-        bytes.extend(rest.bytes());
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

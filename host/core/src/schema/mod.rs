@@ -23,10 +23,12 @@
 //! - `walk`: the comparison; `scalars` and `members`: of numbers and texts, of objects and arrays
 //! - `value`: whether a schema takes one value
 //! - [`effort`]: whether the effort of checking values has a bound
+//! - [`places`]: the keywords that have schemas in them
 
 pub mod effort;
 mod members;
 mod node;
+pub mod places;
 mod scalars;
 mod value;
 mod walk;

@@ -6,6 +6,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
 
 use super::CompileError;
@@ -30,19 +31,21 @@ const MACHINE: u8 = b'M';
 /// Compiles what comes on standard input, as these arguments say. Ends with 0 if it has answered.
 #[must_use]
 pub fn run(arguments: &[String]) -> ExitCode {
-    let [memory_bytes, reservation, threads] = arguments else {
+    let [memory_bytes, reservation, threads, data_bytes] = arguments else {
         return ExitCode::FAILURE;
     };
-    let (Ok(memory_bytes), Some(reservation), Ok(threads)) = (
+    let (Ok(memory_bytes), Some(reservation), Ok(threads), Ok(data_bytes)) = (
         memory_bytes.parse(),
         Reservation::of_word(reservation),
         threads.parse(),
+        data_bytes.parse(),
     ) else {
         return ExitCode::FAILURE;
     };
     // A host that is killed does not end it, and nobody else would.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    limit_memory(data_bytes);
     let answer = match compile_input(memory_bytes, reservation, threads) {
         Ok(code) => [&[CODE][..], &code].concat(),
         Err(error) => {
@@ -60,6 +63,20 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Limits the memory of this process, and has the system end it before the host where there is none left. As far as the system
+/// allows that: the host looks how much it takes, too.
+fn limit_memory(data_bytes: u64) {
+    let before = getrlimit(Resource::Data);
+    let limit = |old: Option<u64>| Some(old.map_or(data_bytes, |old| old.min(data_bytes)));
+    let limits = Rlimit {
+        current: limit(before.current),
+        maximum: limit(before.maximum),
+    };
+    let _ = setrlimit(Resource::Data, limits);
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
 fn compile_input(

@@ -22,6 +22,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit};
 use schemars::JsonSchema;
 use serde::Serialize;
 use wasmtime::Engine;
@@ -35,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Bytes that are kept of what a compiler says on standard error.
 const SAID: u64 = 4 << 10;
+
+/// Memory for each thread of a compiler at least, in bytes: 32 MiB of it is what the allocator takes for one at once.
+const THREAD: u64 = 64 << 20;
 
 /// This program, also where its file was replaced meanwhile.
 const SELF: &str = "/proc/self/exe";
@@ -50,7 +54,7 @@ pub struct CompileLimits {
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        // A component of Rust rules takes a second and 200 MB; one with an interpreter in it ten times that.
+        // A component of Rust rules takes a second and 60 MB; one with an interpreter in it many times that.
         Self {
             seconds: 120,
             memory_bytes: 2 << 30,
@@ -165,7 +169,7 @@ impl OfItsOwn {
             let said = finish(saying).unwrap_or_default();
             ended?;
             if !status.as_ref().is_ok_and(ExitStatus::success) {
-                return Err(broke(status, &said));
+                return Err(self.broke(status, &said));
             }
             let answer = written.and(answer).map_err(|error| lack(&error))?;
             child::understand(answer)
@@ -197,10 +201,26 @@ impl OfItsOwn {
                 )));
             }
             if process.memory().is_some_and(|bytes| bytes > memory_bytes) {
-                return Err(CompileError::TooMuch(format!(
-                    "compiling it takes more than {memory_bytes} bytes of memory (`compile.memory_bytes`)"
-                )));
+                return Err(self.too_much_memory());
             }
+        }
+    }
+
+    fn too_much_memory(&self) -> CompileError {
+        let memory_bytes = self.limits.memory_bytes;
+        CompileError::TooMuch(format!(
+            "compiling it takes more than {memory_bytes} bytes of memory (`compile.memory_bytes`)"
+        ))
+    }
+
+    /// Why a compiler ended that did not answer.
+    fn broke(&self, status: io::Result<ExitStatus>, said: &str) -> CompileError {
+        // Rust says so, and aborts. Where memory of this process is not limited, the limit was the compiler's own.
+        let has_none = |resource| getrlimit(resource).current.is_none();
+        let is_out = status.is_ok() && said.contains("memory allocation of ");
+        match is_out && has_none(Resource::As) && has_none(Resource::Data) {
+            true => self.too_much_memory(),
+            false => broke(status, said),
         }
     }
 
@@ -211,26 +231,32 @@ impl OfItsOwn {
             .arg(child::COMMAND)
             .arg(self.memory_bytes.to_string())
             .arg(self.reservation.word())
-            .arg(threads().to_string())
+            .arg(self.threads().to_string())
+            // Between two looks it may take as much again, and no more.
+            .arg(self.limits.memory_bytes.saturating_mul(2).to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Ctrl-C is for the host, which ends the compiler.
             .process_group(0)
             // It needs no settings and knows no secrets.
-            .env_clear();
+            .env_clear()
+            // The allocator would take a gigabyte at once, and keep what it has had.
+            .env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1");
         if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
             command.env("LD_LIBRARY_PATH", path);
         }
         command
     }
-}
 
-/// Threads that compile: those of the pool that this is called in, where it is called in one.
-fn threads() -> usize {
-    match rayon::current_thread_index() {
-        Some(_) => rayon::current_num_threads(),
-        None => thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    /// Threads that compile: those of the pool that this is called in, where it is called in one, as far as there is memory for them.
+    fn threads(&self) -> usize {
+        let threads = match rayon::current_thread_index() {
+            Some(_) => rayon::current_num_threads(),
+            None => thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        };
+        let most = usize::try_from(self.limits.memory_bytes / THREAD).unwrap_or(usize::MAX);
+        threads.min(most).max(1)
     }
 }
 
@@ -278,7 +304,6 @@ fn lack(error: &io::Error) -> CompileError {
     )
 }
 
-/// Why a compiler ended that did not answer.
 fn broke(status: io::Result<ExitStatus>, said: &str) -> CompileError {
     use std::os::unix::process::ExitStatusExt as _;
     let status = match status {
