@@ -33,8 +33,14 @@ exit_codes! {
 pub(crate) const SIGNAL: i32 = 128;
 
 const BY_SIGNAL: [(u8, &str); 2] = [
-    (130, "ended at once by a second SIGINT"),
-    (143, "ended at once by a second SIGTERM"),
+    (
+        130,
+        "ended at once by a second SIGINT, or by the first one during a start",
+    ),
+    (
+        143,
+        "ended at once by a second SIGTERM, or by the first one during a start",
+    ),
 ];
 
 /// The table in lines of a code and its meaning.
