@@ -31,6 +31,9 @@ const SEND_BUFFER: u32 = 256 << 10;
 /// Time after which a further connection is asked to give way, while the one that was asked has not ended.
 const GIVE_WAY: Duration = Duration::from_millis(50);
 
+/// Longest wait for the place of a connection that was just asked to end.
+const LEAVE: Duration = Duration::from_millis(500);
+
 /// Who answers the requests of a listener.
 pub trait Answers: Send + Sync + 'static {
     /// Answers one request. Is dropped when the client breaks off.
@@ -126,7 +129,7 @@ impl Places {
             // Where one gives way, its place is better than one for health alone.
             if self.connections.give_way(false)
                 && let Ok(place) =
-                    tokio::time::timeout(GIVE_WAY, self.common.clone().acquire_owned()).await
+                    tokio::time::timeout(LEAVE, self.common.clone().acquire_owned()).await
             {
                 return Some((place.ok()?, false));
             }

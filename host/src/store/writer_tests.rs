@@ -17,19 +17,23 @@ fn store(directory: &std::path::Path, settings: StoreSettings) -> Store {
     .unwrap()
 }
 
-/// Hands over what shares a commit: the writer is busy until all of it waits.
-fn together(store: &Store, steps: &[&'static str]) -> Vec<Result<(), StoreFault>> {
+/// Keeps the writer at one step until the sender is used or dropped.
+fn occupied(store: &Store) -> (Sender<()>, Receiver<Result<(), StoreFault>>) {
     let (begun, has_begun) = bounded(1);
     let (go_on, gate) = bounded::<()>(1);
+    let step = store.hand_in(move |_| {
+        begun.send(()).unwrap();
+        let _ = gate.recv();
+        Ok(())
+    });
+    has_begun.recv().unwrap();
+    (go_on, step)
+}
+
+/// Hands over what shares a commit: the writer is busy until all of it waits.
+fn together(store: &Store, steps: &[&'static str]) -> Vec<Result<(), StoreFault>> {
+    let (go_on, _step) = occupied(store);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            store.run(move |_| {
-                begun.send(()).unwrap();
-                gate.recv().unwrap();
-                Ok(())
-            })
-        });
-        has_begun.recv().unwrap();
         let mut results = Vec::new();
         for (number, sql) in steps.iter().copied().enumerate() {
             results.push(scope.spawn(move || store.run(move |step| step.execute_batch(sql))));
@@ -91,17 +95,8 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
         done: Box::new(|_| {}),
     };
     // Both wait while the writer is busy, and so share a commit.
-    let (begun, has_begun) = bounded(1);
-    let (go_on, gate) = bounded::<()>(1);
+    let (go_on, _step) = occupied(&store);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            store.run(move |_| {
-                begun.send(()).unwrap();
-                gate.recv().unwrap();
-                Ok(())
-            })
-        });
-        has_begun.recv().unwrap();
         store.commit(Box::new(entry));
         let back = scope.spawn(|| {
             store.run(|sql| crate::store::write_offset(sql, "kafka:order/group", 1, 0, 0))
@@ -121,14 +116,7 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
 fn what_waits_for_the_writer_is_known_without_asking_it() {
     let data = tempfile::tempdir().unwrap();
     let store = store(data.path(), StoreSettings::default());
-    let (begun, has_begun) = bounded(1);
-    let (go_on, gate) = bounded::<()>(1);
-    let first = store.hand_in(move |_| {
-        begun.send(()).unwrap();
-        gate.recv().unwrap();
-        Ok(())
-    });
-    has_begun.recv().unwrap();
+    let (go_on, first) = occupied(&store);
     let second = store.hand_in(|_| Ok(()));
     let (given, over) = store.flow();
     assert_eq!(given - over, 2, "one is being written, one is queued");

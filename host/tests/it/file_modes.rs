@@ -106,6 +106,19 @@ fn what_others_could_read_is_taken_from_them_at_the_next_start() {
     assert!(host.stop().success());
 }
 
+/// What a start says that does not take this data directory.
+fn refused(data: &Path, component: &Path) -> String {
+    let (code, _, said) = call(
+        saga()
+            .args(["run", "--data"])
+            .arg(data)
+            .arg("--plugin")
+            .arg(format!("chameleon={}", component.display())),
+    );
+    assert_eq!(code, 73, "{said}");
+    said
+}
+
 #[test]
 fn a_directory_for_all_users_is_no_data_directory() {
     let directory = tempfile::tempdir().unwrap();
@@ -114,14 +127,7 @@ fn a_directory_for_all_users_is_no_data_directory() {
     fs::set_permissions(&data, fs::Permissions::from_mode(0o1777)).unwrap();
     let component = directory.path().join("chameleon.wasm");
     Chameleon::new().write(&component);
-    let (code, _, said) = call(
-        saga()
-            .args(["run", "--data"])
-            .arg(&data)
-            .arg("--plugin")
-            .arg(format!("chameleon={}", component.display())),
-    );
-    assert_eq!(code, 73, "{said}");
+    let said = refused(&data, &component);
     assert!(
         said.contains("a directory for all users (mode 1777)"),
         "{said}"
@@ -138,14 +144,7 @@ fn a_directory_that_holds_other_things_is_left_to_its_users() {
     let component = data.join("chameleon.wasm");
     Chameleon::new().write(&component);
     fs::set_permissions(&data, fs::Permissions::from_mode(0o775)).unwrap();
-    let (code, _, said) = call(
-        saga()
-            .args(["run", "--data"])
-            .arg(&data)
-            .arg("--plugin")
-            .arg(format!("chameleon={}", component.display())),
-    );
-    assert_eq!(code, 73, "{said}");
+    let said = refused(&data, &component);
     assert!(said.contains("it holds other things"), "{said}");
     let left = fs::read_dir(&data).unwrap().count();
     let mode = fs::metadata(&data).unwrap().permissions().mode() & 0o7777;

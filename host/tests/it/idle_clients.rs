@@ -10,6 +10,18 @@ use crate::support::{PATIENCE, Response, Start, request, saga};
 
 const CUSTOMER: &str = r#"{"name":"Ann","creditLimit":{"amount":1000}}"#;
 
+/// A connection in the midst of a command, of which the body is still to come.
+fn half_asked(url: &str) -> TcpStream {
+    let mut stream = connect(url);
+    let head = format!(
+        "POST {}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        path_of(url),
+        CUSTOMER.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
 #[test]
 fn connections_that_are_idle_give_way_the_longest_idle_first() {
     let data = tempfile::tempdir().unwrap();
@@ -27,13 +39,7 @@ fn connections_that_are_idle_give_way_the_longest_idle_first() {
         stream.read(&mut buffer).map(|read| read > 0)
     };
     // One in the midst of a command, and two that have been answered.
-    let mut busy = connect(&url);
-    let head = format!(
-        "POST {}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        path_of(&url),
-        CUSTOMER.len()
-    );
-    busy.write_all(head.as_bytes()).unwrap();
+    let mut busy = half_asked(&url);
     let [mut first, mut second] = [connect(&url), connect(&url)];
     assert!(ask_on(&mut first).unwrap());
     std::thread::sleep(Duration::from_millis(600));
@@ -60,13 +66,7 @@ fn connections_that_are_busy_keep_their_places_and_others_wait() {
         .setting("http.connections", 1)
         .start();
     let url = host.url("customer").to_owned();
-    let mut busy = connect(&url);
-    let head = format!(
-        "POST {}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        path_of(&url),
-        CUSTOMER.len()
-    );
-    busy.write_all(head.as_bytes()).unwrap();
+    let mut busy = half_asked(&url);
     until("it has its place", || {
         scrape(&host).one("saga_http_connections", &[("participant", "customer")]) == 1.0
     });
@@ -147,4 +147,15 @@ fn health_has_room_of_its_own_on_the_admin_listener() {
     until("others are answered again", || {
         ask("/generations").status == 200
     });
+}
+
+#[test]
+fn an_operator_takes_the_place_of_an_idle_connection_with_the_first_request() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["customer"], data.path()).start();
+    let _idle: Vec<_> = (0..64).map(|_| connect(host.admin())).collect();
+    // One that has just come is not idle yet.
+    std::thread::sleep(Duration::from_millis(1_200));
+    let told = request("GET", &format!("{}/generations", host.admin()), &[], b"");
+    assert_eq!(told.status, 200, "{}", told.json());
 }
