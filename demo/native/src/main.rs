@@ -15,8 +15,8 @@ use saga_core::description::Description;
 use saga_core::message::Message;
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_host::app::StartError;
+use saga_host::base::generation::Build;
 use saga_host::config::Config;
-use saga_host::generation::Build;
 use saga_sdk::{Participant, native};
 
 /// The one of the host that it is compared with.
@@ -24,7 +24,7 @@ use saga_sdk::{Participant, native};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    saga_host::program::main(saga_host::app::Rules::CompiledIn(load))
+    saga_host::cli::main(saga_host::app::Rules::CompiledIn(load))
 }
 
 fn load(config: &Config) -> Result<Vec<Arc<dyn Build>>, StartError> {

@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::uri::Authority;
 use sha2::{Digest as _, Sha256};
 
-use crate::api::problems::Kind;
+use crate::apidocs::problems::Kind;
 use crate::http::origin::names_loopback;
 use crate::http::problem::Problem;
 

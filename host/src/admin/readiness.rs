@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::reload::report::{
+use crate::rollout::report::{
     ComponentFile, NotApplied, Overview, ParticipantOverview, RefusedOverview,
 };
 
@@ -183,7 +183,7 @@ fn told(participant: ParticipantOverview) -> ReadyParticipant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reload::report::{
+    use crate::rollout::report::{
         Check, GenerationOverview, ParkedOverview, Quarantine, Refused, Way,
     };
 

@@ -32,9 +32,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::readiness::Readiness;
-use crate::api;
-use crate::api::problems::Kind;
-use crate::budget::Budget;
+use crate::apidocs;
+use crate::apidocs::problems::Kind;
+use crate::base::budget::Budget;
+use crate::base::printable;
 use crate::http::accept::Acceptor;
 use crate::http::answer::{
     Answered, check_encoding, json_response, method_not_allowed, nothing_at, problem_response,
@@ -45,10 +46,9 @@ use crate::http::server::{self, Answers, Bounds, HealthOnly};
 use crate::http::{origin, target};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
-use crate::printable;
-use crate::reload::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
-use crate::reload::report::{Applied, NotApplied, Way};
-use crate::reload::{Apply, Reloader};
+use crate::rollout::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
+use crate::rollout::report::{Applied, NotApplied, Way};
+use crate::rollout::{Apply, Reloader};
 
 /// Connections of the admin listener. It is for people and their scripts.
 const CONNECTIONS: usize = 64;

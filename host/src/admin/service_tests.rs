@@ -1,5 +1,5 @@
 use super::*;
-use crate::reload::report::{Check, Refused};
+use crate::rollout::report::{Check, Refused};
 
 #[test]
 fn only_the_paths_that_are_there_lead_somewhere() {

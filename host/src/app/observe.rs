@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::now_ms;
-use crate::last_look::{LastLook, Seen};
+use crate::base::clock::now_ms;
+use crate::base::last_look::{LastLook, Seen};
+use crate::base::machine::Machine;
 use crate::logging;
-use crate::machine::Machine;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
-use crate::reload::Reloader;
-use crate::reload::hosted::Hosted;
+use crate::rollout::Reloader;
+use crate::rollout::hosted::Hosted;
 use crate::stages::Stages;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
 use crate::transport::{Source, Transport, WHY_MISSED};

@@ -11,23 +11,23 @@ use tokio::sync::oneshot;
 
 use super::StartError;
 use super::room::Room;
-use crate::clock::now_ms;
+use crate::base::clock::now_ms;
+use crate::base::generation::{Build, Generation};
+use crate::base::machine::Machine;
+use crate::base::panics;
 use crate::config::{Config, ParticipantConfig};
-use crate::generation::{Build, Generation};
 use crate::http::server;
 use crate::http::service::Serving;
 use crate::http::tls::{CertificateFiles, Tls, Wrong};
-use crate::machine::Machine;
-use crate::panics;
-use crate::pipeline::Active;
-use crate::reload::fit::{self, FitError, Fitted};
-use crate::reload::flags;
-use crate::reload::initial::{self, Initial};
-use crate::reload::loader::Loader;
-use crate::reload::report::Way;
-use crate::reload::usage;
+use crate::rollout::fit::{self, FitError, Fitted};
+use crate::rollout::flags;
+use crate::rollout::initial::{self, Initial};
+use crate::rollout::loader::Loader;
+use crate::rollout::report::Way;
+use crate::rollout::usage;
 use crate::store::{Index, Store, StoreFault, history, index, registry};
 use crate::transport::Transport;
+use crate::turn::Active;
 
 /// A participant with everything that is known before it starts.
 pub(super) struct Prepared {

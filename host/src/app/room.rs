@@ -4,11 +4,11 @@
 use saga_core::rules::{FaultKind, Rules};
 
 use super::StartError;
+use crate::base::generation::Build;
+use crate::base::machine::{self, Machine};
 use crate::config::Config;
-use crate::generation::Build;
-use crate::machine::{self, Machine};
 use crate::plugin::reservation::HOST;
-use crate::reload::loader::Loader;
+use crate::rollout::loader::Loader;
 
 /// File descriptors of a host beside those of its workers and connections: its store, logs, listeners, clients of Kafka and
 /// what it opens for a moment.

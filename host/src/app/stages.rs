@@ -6,15 +6,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::now_ms;
-use crate::pipeline::Participant;
-use crate::reload::Reloader;
-use crate::reload::hosted::Hosted;
-use crate::session::{Extent, Source};
+use crate::base::clock::now_ms;
+use crate::base::session::{Extent, Source};
+use crate::rollout::Reloader;
+use crate::rollout::hosted::Hosted;
 use crate::stages::age::{Oldest, Places, Still};
 use crate::stages::{Look, ProgressSettings, Stage, Waiting};
 use crate::store::{OutboxReaders, Reader, Store, backlog, parked};
 use crate::transport::Transport;
+use crate::turn::Participant;
 
 /// Time between two looks at the parked messages, of which there may be many.
 const PARKED: Duration = Duration::from_secs(3);

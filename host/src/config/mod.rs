@@ -32,10 +32,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::tls::CertificateFiles;
+use crate::kafka::KafkaSettings;
 use crate::plugin::{CompileLimits, GuestLimits};
 use crate::stages::ProgressSettings;
 use crate::store::{ParkedLimits, StoreSettings};
-use crate::transport::kafka::KafkaSettings;
 pub use http::HttpSettings;
 pub use operator::{AdminSettings, ReloadSettings, Token};
 use reader::{Override, Reader};

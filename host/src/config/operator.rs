@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::reader::Reader;
 use super::{in_range, is_address, not_empty};
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// Fewest characters of a token: with fewer it could be guessed.
 const TOKEN_LEAST: usize = 16;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use toml::{Table, Value};
 
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// A setting from outside the file.
 #[derive(Debug, Clone)]

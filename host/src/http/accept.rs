@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::machine::{self, Machine};
+use crate::base::machine::{self, Machine};
 
 /// Wait after a connection could not be accepted.
 const RETRY: Duration = Duration::from_millis(100);

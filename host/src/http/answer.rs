@@ -13,9 +13,9 @@ use hyper::{Method, Response, StatusCode};
 
 pub use super::body::AnswerBody;
 use super::problem::{self, Problem};
-use crate::api::problems::Kind;
-use crate::api::resource::{Lasting, Resource};
-use crate::budget::{Budget, Reserved};
+use crate::apidocs::problems::Kind;
+use crate::apidocs::resource::{Lasting, Resource};
+use crate::base::budget::{Budget, Reserved};
 
 /// Bytes for which there is room at once where a client announces as many.
 const ROOM: u64 = 64 << 10;

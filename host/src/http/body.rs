@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::progress::{InFlight, Mark};
-use crate::budget::Reserved;
+use crate::base::budget::Reserved;
 
 /// The body of an answer.
 pub struct AnswerBody {

@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
 use super::answer::{Answered, whole};
-use crate::api::resource;
+use crate::apidocs::resource;
 
 /// What tells this body from all others; see [`resource::tag`].
 #[must_use]

@@ -26,7 +26,7 @@ use super::body;
 use super::conditional;
 use super::problem::Problem;
 use super::waiting::{Reading, Seen};
-use crate::budget::{Budget, Reserved};
+use crate::base::budget::{Budget, Reserved};
 
 /// Media type of server-sent events.
 pub const MEDIA_TYPE: &str = "text/event-stream";

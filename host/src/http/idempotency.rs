@@ -16,9 +16,9 @@ use super::answer::Answered;
 use super::problem::{Problem, try_later};
 use super::reply::store_failed;
 use super::routes::Route;
-use crate::api::problems::Kind;
-use crate::pipeline::{Answer, Met, Participant};
+use crate::apidocs::problems::Kind;
 use crate::store::Claim;
+use crate::turn::{Answer, Met, Participant};
 
 /// The request's header.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -24,11 +24,11 @@ use super::conditional;
 use super::paging::{Asked, ListingRoute};
 use super::problem::{Problem, try_later};
 use super::reply;
-use crate::api::problems::Kind;
-use crate::budget::{Budget, Reserved};
-use crate::clock::now_ms;
-use crate::pipeline::{Active, Answer, CommandCall, Participant};
+use crate::apidocs::problems::Kind;
+use crate::base::budget::{Budget, Reserved};
+use crate::base::clock::now_ms;
 use crate::store::{Page, Pages, Store, Tally, Verdict, Wanted};
+use crate::turn::{Active, Answer, CommandCall, Participant};
 
 /// Pages of one participant whose keys are chosen at once. Others wait.
 const READERS: usize = 4;

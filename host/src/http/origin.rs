@@ -13,7 +13,7 @@ use hyper::{Method, Uri, Version};
 
 use super::cors::Cors;
 use super::problem::Problem;
-use crate::api::problems::Kind;
+use crate::apidocs::problems::Kind;
 
 /// Bytes of the path and query of a request.
 const TARGET_BYTES: usize = 16 << 10;

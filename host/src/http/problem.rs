@@ -5,9 +5,9 @@ use saga_core::rules::shorten;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::api::problems::{self, Kind};
-use crate::api::refusal_status;
-use crate::printable::{self, escaped};
+use crate::apidocs::problems::{self, Kind};
+use crate::apidocs::refusal_status;
+use crate::base::printable::{self, escaped};
 
 /// Media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";

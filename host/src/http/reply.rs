@@ -9,9 +9,9 @@ use super::answer::{Answered, json_response};
 use super::conditional;
 use super::problem::{Problem, try_later};
 use super::routes::{self, Route};
-use crate::api::problems::Kind;
-use crate::pipeline::Answer;
+use crate::apidocs::problems::Kind;
 use crate::store::{FaultKind, StoreFault};
+use crate::turn::Answer;
 
 /// The reply and the key of its aggregate, or why there is none.
 pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {

@@ -20,8 +20,8 @@ use super::origin;
 use super::problem::{Place, Problem, try_later};
 use super::routes::Route;
 use super::schema::Wrong;
-use crate::api::problems::Kind;
-use crate::budget::{Budget, Reserved};
+use crate::apidocs::problems::Kind;
+use crate::base::budget::{Budget, Reserved};
 
 /// Longest time that a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ use saga_core::description::{self, Command, CommandKind, Description, KeySource}
 
 use super::paging::ListingRoute;
 use super::schema::Schema;
-use crate::api::problems::percent_encode;
+use crate::apidocs::problems::percent_encode;
 use crate::metrics::requests;
 
 /// The routes of one participant.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::problem::Place;
 use super::steps::{self, Bounded, Counted};
-use crate::printable::escaped;
+use crate::base::printable::escaped;
 
 /// Places that are named in one answer at most.
 const PLACES: usize = 16;

@@ -167,7 +167,7 @@ fn invariant_9_no_check_uses_up_the_stack_of_its_thread() {
     let schema = Schema::compile(&chain(14)).unwrap();
     // As deep as a body may be, on a stack as those of the threads that check.
     let body = (0..126).fold(json!(1.5), |child, _| json!({"child": child}));
-    let thread = std::thread::Builder::new().stack_size(crate::panics::STACK_BYTES);
+    let thread = std::thread::Builder::new().stack_size(crate::base::panics::STACK_BYTES);
     let checked = thread.spawn(move || places(&schema, &body)).unwrap();
     assert!(!checked.join().unwrap().is_empty());
 }

@@ -32,11 +32,11 @@ use super::routes::{self, Found, Route, Routes};
 use super::server::Answers;
 use super::target;
 use super::waiting::{Reading, Waiting};
-use crate::api::problems::Kind;
-use crate::api::{Configured, Documents};
+use crate::apidocs::problems::Kind;
+use crate::apidocs::{Configured, Documents};
 use crate::metrics::requests::{Counted, Open, Requests};
-use crate::pipeline::{Active, Answer, CommandCall, Participant};
 use crate::store::Claim;
+use crate::turn::{Active, Answer, CommandCall, Participant};
 
 /// Longest time that the routes may be behind the rules.
 pub(super) const FOLLOW: Duration = Duration::from_secs(5);

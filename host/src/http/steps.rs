@@ -12,7 +12,7 @@ use jsonschema::{Keyword, ValidationError, ValidationOptions};
 use saga_core::schema::places::{self, INNER, KEPT, REFERENCES, SAME};
 use serde_json::{Map, Value, json};
 
-use crate::panics;
+use crate::base::panics;
 
 /// The keyword. A schema that has it already says something else by it, which no validator knows.
 const KEYWORD: &str = "x-saga-steps";

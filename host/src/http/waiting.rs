@@ -19,8 +19,8 @@ use super::reply::replied;
 use super::request::key;
 use super::routes::Found;
 use super::service::{CHECKS, FOLLOW, Serving};
-use crate::changes::Watch;
-use crate::pipeline::{Answer, CommandCall, Participant};
+use crate::base::changes::Watch;
+use crate::turn::{Answer, CommandCall, Participant};
 
 /// Bounds of what waits on one listener.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::problem::{self, Problem};
 use super::progress::{Activity, Mark};
-use crate::api::problems::Kind;
+use crate::apidocs::problems::Kind;
 
 /// How every answer begins that could be a bare one.
 const BARE: &[u8] = b"HTTP/1.1 4";

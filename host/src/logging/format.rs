@@ -9,7 +9,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-use crate::printable::Escaping;
+use crate::base::printable::Escaping;
 
 /// Writes fields escaped.
 pub(super) struct EscapedFields;

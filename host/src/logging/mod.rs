@@ -23,7 +23,7 @@ use tracing_subscriber::prelude::*;
 
 use self::format::EscapedFields;
 use self::queue::Queue;
-use crate::printable;
+use crate::base::printable;
 
 /// The lines of this process, once its log is started.
 static QUEUE: OnceLock<Queue> = OnceLock::new();

@@ -18,7 +18,7 @@ use wasmtime::component::Component;
 use super::artefact::{self, KEY_BYTES, Key, Origin};
 use super::compiler::{CompileError, Compiler};
 use super::private::{self, Secret};
-use crate::machine;
+use crate::base::machine;
 
 /// Largest file that is taken for compiled code, in bytes: some times what a component may have.
 const CODE_BYTES: u64 = 2 << 30;

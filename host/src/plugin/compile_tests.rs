@@ -5,7 +5,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::*;
-use crate::machine::Machine;
+use crate::base::machine::Machine;
 use crate::plugin::{GuestLimits, Reservation, Runtime};
 
 const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";

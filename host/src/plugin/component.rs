@@ -17,7 +17,7 @@ use super::instance::Instance;
 use super::overflow;
 use super::sandbox::Sandbox;
 use super::world::{self, Misfit};
-use crate::generation::Build;
+use crate::base::generation::Build;
 
 /// Largest file that is taken for a component, in bytes. Components of interpreted languages are
 /// about 20 MB.

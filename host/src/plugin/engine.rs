@@ -13,7 +13,7 @@ use wasmtime::component::Linker;
 
 use super::reservation::Reservation;
 use super::sandbox::{self, Sandbox};
-use crate::machine::Machine;
+use crate::base::machine::Machine;
 
 /// How often the epoch moves: the resolution of the wall-clock backstop.
 const EPOCH_TICK: Duration = Duration::from_millis(10);

@@ -6,7 +6,7 @@ use wasmtime::{Store, Trap};
 
 use super::engine::GuestLimits;
 use super::sandbox::{HANDLES, Sandbox};
-use crate::machine;
+use crate::base::machine;
 
 /// The fault of a call that ended with this error.
 pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &GuestLimits) -> Fault {

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::printable::escaped;
+use crate::base::printable::escaped;
 
 /// Bytes that are kept.
 const KEPT: usize = 1_024;

@@ -5,7 +5,7 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::panics;
+use crate::base::panics;
 
 /// How much lower: at 5, a thread gets about a third of what an ordinary one gets when both want a core. At 10 it would be
 /// a tenth, and on a machine that is busy through and through a new component would take half a minute to compile.

@@ -17,7 +17,7 @@ use wasmtime_wasi::{
 };
 
 use super::last_words::LastWords;
-use crate::machine;
+use crate::base::machine;
 
 /// The WASI version that wasmtime-wasi links; older minor versions are served by it too.
 const WASI_POLL: &str = "wasi:io/poll@0.2.12";

@@ -13,7 +13,7 @@ use super::offsets::write_place;
 use super::parked;
 use super::quarantine;
 use super::tally::Tallies;
-use crate::session::Proof;
+use crate::base::session::Proof;
 
 /// What became of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

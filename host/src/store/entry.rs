@@ -11,8 +11,8 @@ use super::fault::StoreFault;
 use super::idempotency::KeptReply;
 use super::parked::{ParkedTimer, Parking, Unparked};
 use super::tally::Tally;
+use crate::base::session::{Session, Share};
 use crate::metrics::turns::Measured;
-use crate::session::{Session, Share};
 
 /// Everything that one turn writes. It is committed whole or not at all (invariant 2).
 pub struct Entry {

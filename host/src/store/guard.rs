@@ -13,7 +13,7 @@ use super::lock_holders::{self, LockFile};
 use super::log_mark::LogMark;
 use super::presence::{Extent, Found, Presence};
 use super::trusted_time::{STEADY, Said, TrustedTime, last_open};
-use crate::clock::{now_ms, rfc3339};
+use crate::base::clock::{now_ms, rfc3339};
 
 /// How often all names are looked at, at most; those of the store and its log are looked at after each commit.
 const LOOK: Duration = Duration::from_millis(200);

@@ -387,7 +387,7 @@ fn read_mark(sql: &Connection) -> rusqlite::Result<String> {
 }
 
 fn new_mark() -> String {
-    let random = crate::clock::random_tail();
+    let random = crate::base::clock::random_tail();
     random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

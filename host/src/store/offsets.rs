@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::session::Proof;
+use crate::base::session::Proof;
 
 /// Where a consumer reads a partition on.
 #[derive(Debug, Clone, PartialEq, Eq)]

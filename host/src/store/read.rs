@@ -12,7 +12,7 @@ use super::condition::Condition;
 use super::entry::FiredTimer;
 use super::idempotency::{self, FirstReply};
 use super::offsets::{self, StoredPlace};
-use crate::session::Extent;
+use crate::base::session::Extent;
 
 /// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
 const AUTHORS: usize = 64;

@@ -33,9 +33,9 @@ use super::lock_holders::{self, LockFile};
 use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
-use crate::changes::Changes;
+use crate::base::changes::Changes;
+use crate::base::signal::Signal;
 use crate::metrics::Commits;
-use crate::signal::Signal;
 use crate::stages::Flow;
 
 /// Entries that wait for the writer. Beyond it, workers wait (invariant 9).

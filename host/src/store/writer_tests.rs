@@ -52,7 +52,7 @@ fn together(store: &Store, steps: &[&'static str]) -> Vec<Result<(), StoreFault>
 
 #[test]
 fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
-    use crate::session::{Readings, Session, Source};
+    use crate::base::session::{Readings, Session, Source};
     let data = tempfile::tempdir().unwrap();
     let store = store(data.path(), StoreSettings::default());
     let source = Arc::new(Source {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use swap::*;
 
 use super::{Delivery, Readings, Share, Sink, Source, Transport, UNDER_WAY_BYTES, WINDOW};
-use crate::clock::now_ms;
+use crate::base::clock::now_ms;
 use crate::metrics::Commits;
 use crate::store::{
     Entry, IdempotencySettings, OutboxReaders, OutboxRow, Progress, Store, StoreFile,
@@ -627,7 +627,7 @@ pub(super) fn threads_end_promptly(rig: impl Fn(i32) -> Rig) {
 
 mod embedded {
     use super::*;
-    use crate::transport::embedded::EmbeddedLog;
+    use crate::log::EmbeddedLog;
 
     fn rig(partitions: i32) -> Rig {
         Rig::new(

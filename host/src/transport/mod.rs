@@ -3,19 +3,13 @@
 //! # Layout
 //!
 //! - this file: the interface that the pipeline sees
-//! - [`embedded`]: the committed outbox is the log; for one process, with nothing installed
-//! - [`kafka`]: Apache Kafka through librdkafka
-//! - `stop`: how a sleeping thread hears that it is to stop
 //!
 //! Sources and published topics come and go while the rest runs on: each source has a thread, and on Kafka a
 //! member of its group, of its own, so that none notices what becomes of another. Both keep where they read on in the store, in the transaction of the turn (invariant 1). Must not
 //! know: components, HTTP, what a participant is about.
 
 #[cfg(test)]
-mod conformance;
-pub mod embedded;
-pub mod kafka;
-mod stop;
+pub(crate) mod conformance;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,7 +17,7 @@ use std::thread::JoinHandle;
 use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::session::{Extent, Proof, Readings, Session, Share, Source, UNDER_WAY_BYTES};
+pub use crate::base::session::{Extent, Proof, Readings, Session, Share, Source, UNDER_WAY_BYTES};
 use crate::store::Reader;
 
 /// A record on its way to the rules.
@@ -40,7 +34,7 @@ pub struct Delivery {
 
 impl Delivery {
     /// Takes a record that is read in a session; `proof` is what it is known again by, where that is of interest.
-    fn of(session: Arc<Session>, record: Record, proof: Option<Proof>) -> Self {
+    pub(crate) fn of(session: Arc<Session>, record: Record, proof: Option<Proof>) -> Self {
         let (may_repeat, share) = session.take(record.position.offset, weight(&record), proof);
         Self {
             session,

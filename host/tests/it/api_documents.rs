@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use saga_host::api::problems::Kind;
+use saga_host::apidocs::problems::Kind;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon};

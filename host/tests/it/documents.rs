@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use saga_host::api::problems::Kind;
+use saga_host::apidocs::problems::Kind;
 
 use crate::author;
 

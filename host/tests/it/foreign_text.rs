@@ -41,7 +41,7 @@ fn park(host: &Host) {
 
 /// Checks that no character of a text steers: newlines apart, which end lines.
 fn steers_nothing(text: &str) {
-    let steers = |c: &char| saga_host::printable::is_escaped(*c) && *c != '\n';
+    let steers = |c: &char| saga_host::base::printable::is_escaped(*c) && *c != '\n';
     let found: Vec<char> = text.chars().filter(steers).collect();
     assert!(found.is_empty(), "{found:?} in {text:?}");
     let forged = |line: &str| line.starts_with("2026-01-01T00:00:00Z");

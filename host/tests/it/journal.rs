@@ -6,7 +6,7 @@ use std::path::Path;
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, StateChange};
 use saga_core::rules::Rules;
-use saga_host::generation::Build as _;
+use saga_host::base::generation::Build as _;
 use saga_host::plugin::compile::{self, CodeCache};
 use saga_host::plugin::{Component, GuestLimits, Runtime};
 use serde_json::json;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use saga_core::message::{Message, Origin};
 use saga_core::rules::{Renewal, Rules};
-use saga_host::generation::Build as _;
+use saga_host::base::generation::Build as _;
 use saga_host::plugin::{CodeCache, Component, GuestLimits, Runtime, compile};
 use serde_json::{Value, json};
 

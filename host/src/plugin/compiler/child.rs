@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
 
 use super::CompileError;
-use crate::machine;
+use crate::base::machine;
 use crate::plugin::component::COMPONENT_BYTES;
 use crate::plugin::engine;
 use crate::plugin::reservation::Reservation;

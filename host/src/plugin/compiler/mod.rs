@@ -29,7 +29,7 @@ use wasmtime::Engine;
 
 use self::process::Process;
 use super::reservation::Reservation;
-use crate::machine;
+use crate::base::machine;
 
 /// How often a compiler is looked at.
 const LOOK: Duration = Duration::from_millis(20);

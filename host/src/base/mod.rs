@@ -1,0 +1,14 @@
+//! What several rooms of the host share and what knows none of them.
+
+pub mod budget;
+pub mod changes;
+pub mod clock;
+pub mod generation;
+pub mod last_look;
+pub mod machine;
+pub mod panics;
+pub mod printable;
+pub mod secret;
+pub mod session;
+pub mod signal;
+pub mod stop;

@@ -1,0 +1,110 @@
+//! Arguments that several commands of `saga` share: settings, and what a component may do.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::config::reader::Override;
+use crate::config::{Config, ConfigError};
+use crate::rollout::flags::Flags;
+
+/// What a component may do that is refused otherwise.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Allowed {
+    /// Take it even if it lacks subscriptions, routes, timers or events that are in use
+    #[arg(long)]
+    drop_used: bool,
+    /// Take it even if what it reads or writes is not understood (events, requests, replies, timers, states), or if it fails on what
+    /// is recorded, stored or waits
+    #[arg(long)]
+    allow_breaking: bool,
+}
+
+impl Allowed {
+    pub(super) fn flags(self, dry_run: bool) -> Flags {
+        Flags {
+            drop_used: self.drop_used,
+            allow_breaking: self.allow_breaking,
+            dry_run,
+        }
+    }
+}
+
+/// Settings on the command line.
+#[derive(Debug, Args)]
+pub(super) struct Settings {
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A participant and its component; may be repeated
+    #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
+    plugin: Vec<(String, String)>,
+    /// Where a participant listens; may be repeated [default: 127.0.0.1 and the port the component names]
+    #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = pair)]
+    listen: Vec<(String, String)>,
+    /// Directory for the store and compiled code [default: saga-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Kafka bootstrap servers [default: none, the embedded log]
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+}
+
+impl Settings {
+    pub(super) fn load(&self, further: Option<Override>) -> Result<Config, ConfigError> {
+        let arguments = self.overrides().into_iter().chain(further).collect();
+        load(self.config.as_deref(), arguments)
+    }
+
+    fn overrides(&self) -> Vec<Override> {
+        let mut overrides = Vec::new();
+        for (name, path) in &self.plugin {
+            overrides.push(setting(
+                &["participants", name, "component"],
+                path,
+                &format!("--plugin {name}"),
+            ));
+        }
+        for (name, address) in &self.listen {
+            overrides.push(setting(
+                &["participants", name, "listen"],
+                address,
+                &format!("--listen {name}"),
+            ));
+        }
+        overrides.extend(
+            self.data
+                .as_ref()
+                .map(|data| setting(&["data_dir"], data, "--data")),
+        );
+        overrides.extend(
+            self.kafka
+                .as_ref()
+                .map(|kafka| setting(&["kafka", "bootstrap"], kafka, "--kafka")),
+        );
+        overrides
+    }
+}
+
+pub(super) fn load(file: Option<&Path>, arguments: Vec<Override>) -> Result<Config, ConfigError> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(file, arguments, environment)
+}
+
+pub(super) fn setting(path: &[&str], value: &str, origin: &str) -> Override {
+    Override {
+        path: path.iter().map(|part| (*part).to_owned()).collect(),
+        value: value.to_owned(),
+        origin: origin.to_owned(),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("is not of the form NAME=VALUE".into()),
+    }
+}

@@ -1,0 +1,321 @@
+//! What an operator asks of a host that runs: `saga apply`, `saga rollback`, `saga generations`, `saga ready`.
+//!
+//! The host is found by its data directory or asked at a URL; what it answers becomes text or is passed on as
+//! JSON, and an exit code. What went wrong is said on standard error, one line for each reason; with
+//! `--json` standard output has the answer all the same, as problem details.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use serde_json::json;
+
+use super::client::{Client, NoAnswer};
+use super::reply::{Failure, ready, shown, understand};
+use super::terminal::Progress;
+use super::{admin_file, complain, exit, say, stopped, table};
+use crate::base::printable::{self, Lines};
+use crate::config::{Config, Token};
+use crate::rollout;
+use crate::rollout::flags::Flags;
+use crate::rollout::report::{NotApplied, Overview, ParticipantOverview};
+use crate::rollout::stopped::has_store;
+
+/// Longest wait for an answer that takes no work.
+const LOOK_TIME: Duration = Duration::from_secs(30);
+
+/// Longest wait for a swap: compiling is done at low priority, beside the turns.
+const SWAP_TIME: Duration = Duration::from_secs(600);
+
+/// Bytes of a component that are read at most; no host takes more.
+const COMPONENT_BYTES: u64 = 128 << 20;
+
+/// Variable of the environment with the token, the one that the host itself reads.
+pub(crate) const TOKEN_VARIABLE: &str = "SAGA__ADMIN__TOKEN";
+
+/// What is asked, of which host.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) ask: Ask,
+    pub(crate) host: Host,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) json: bool,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Apply {
+        participant: String,
+        path: PathBuf,
+        flags: Flags,
+    },
+    Rollback {
+        participant: String,
+        digest: Option<String>,
+        flags: Flags,
+        /// The settings of the host, for where none runs.
+        stopped: Box<Config>,
+    },
+    Generations {
+        participant: Option<String>,
+    },
+    Ready,
+}
+
+/// How the host is found.
+#[derive(Debug)]
+pub(crate) enum Host {
+    /// By the data directory on which it runs.
+    Data(PathBuf),
+    /// By the URL of its admin interface.
+    Url(String),
+}
+
+/// Asks, says what came of it and gives the exit code.
+pub(crate) fn operate(operation: &Operation) -> u8 {
+    match ask(operation) {
+        Ok(text) => {
+            say(&text);
+            exit::DONE
+        }
+        Err(failure) => {
+            failure.said.iter().for_each(|line| complain(line));
+            failure.code
+        }
+    }
+}
+
+fn ask(operation: &Operation) -> Result<String, Failure> {
+    let token = token(operation.token_file.as_deref())?;
+    let json = operation.json;
+    match &operation.ask {
+        Ask::Apply {
+            participant,
+            path,
+            flags,
+        } => {
+            let bytes = read_component(path)?;
+            let client = find(&operation.host, token)?;
+            // A component is only sent where it will be taken: a host that refuses the token or knows no such
+            // participant answers before it has read it all, and the answer might be lost.
+            let look = format!("/participants/{participant}/generations");
+            let looked = client.ask(Method::GET, &look, Bytes::new(), LOOK_TIME);
+            understand::<ParticipantOverview>(looked, json)?;
+            let path = format!("/participants/{participant}/component{}", query(*flags));
+            let what = format!("{participant}: {} KiB are checked", bytes.len() >> 10);
+            let progress = Progress::of(&what);
+            let reply = client.ask(Method::PUT, &path, bytes, SWAP_TIME);
+            drop(progress);
+            shown(reply, json, table::applied)
+        }
+        Ask::Rollback {
+            participant,
+            digest,
+            flags,
+            stopped,
+        } => {
+            let client = match (find(&operation.host, token), &operation.host) {
+                (Err(failure), Host::Data(data))
+                    if failure.code == exit::UNAVAILABLE && has_store(data) =>
+                {
+                    return stopped::rollback(
+                        stopped,
+                        participant,
+                        digest.as_deref(),
+                        *flags,
+                        json,
+                    );
+                }
+                (found, _) => found?,
+            };
+            let path = format!("/participants/{participant}/rollback{}", query(*flags));
+            let body = match digest {
+                Some(digest) => json!({"digest": digest}).to_string(),
+                None => String::new(),
+            };
+            let progress =
+                Progress::of(&format!("{participant}: an earlier generation is checked"));
+            let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
+            drop(progress);
+            match (reply, &operation.host) {
+                // A crash left the address behind.
+                (Err(NoAnswer::NotReached(..)), Host::Data(_)) => {
+                    stopped::rollback(stopped, participant, digest.as_deref(), *flags, json)
+                }
+                (reply, _) => shown(reply, json, table::applied),
+            }
+        }
+        Ask::Generations { participant } => {
+            generations(&operation.host, token, participant.as_deref(), json)
+        }
+        Ask::Ready => {
+            let client = find(&operation.host, token)?;
+            let reply = client.ask(Method::GET, "/readyz", Bytes::new(), LOOK_TIME);
+            ready(reply, json)
+        }
+    }
+}
+
+/// The flags as the admin interface takes them.
+fn query(flags: Flags) -> String {
+    let flags: Vec<_> = flags.names().map(|name| format!("{name}=true")).collect();
+    if flags.is_empty() {
+        return String::new();
+    }
+    format!("?{}", flags.join("&"))
+}
+
+/// What the host has to tell; where none runs, what its store has.
+fn generations(
+    host: &Host,
+    token: Option<Token>,
+    participant: Option<&str>,
+    json: bool,
+) -> Result<String, Failure> {
+    let client = match (find(host, token), host) {
+        (Err(failure), Host::Data(data)) if failure.code == exit::UNAVAILABLE => {
+            return stored_generations(data, participant, json);
+        }
+        (found, _) => found?,
+    };
+    let path = participant.map_or_else(
+        || "/generations".to_owned(),
+        |name| format!("/participants/{name}/generations"),
+    );
+    let reply = client.ask(Method::GET, &path, Bytes::new(), LOOK_TIME);
+    match (reply, host) {
+        // A crash left the address behind.
+        (Err(NoAnswer::NotReached(..)), Host::Data(data)) => {
+            stored_generations(data, participant, json)
+        }
+        (reply, _) if participant.is_some() => shown(reply, json, of_one),
+        (reply, _) => shown(reply, json, table::overview),
+    }
+}
+
+fn stored_generations(
+    data: &Path,
+    participant: Option<&str>,
+    json: bool,
+) -> Result<String, Failure> {
+    let overview = reload::offline_overview(data, participant).map_err(|error| {
+        let code = match error {
+            NotApplied::UnknownParticipant(..) => exit::USAGE,
+            _ => exit::UNAVAILABLE,
+        };
+        let said = format!("no host can be asked on {}; {error}", data.display());
+        Failure::new(code, said)
+    })?;
+    if !json {
+        let mut lines = Lines::default();
+        lines.add(format_args!(
+            "No host can be asked on {}; this is what is in its store.",
+            data.display()
+        ));
+        lines.space();
+        return Ok(lines.text() + &table::overview(&overview));
+    }
+    let text = match (participant, &overview.participants[..]) {
+        (Some(_), [one]) => serde_json::to_string(one),
+        _ => serde_json::to_string(&overview),
+    };
+    text.map(|text| format!("{}\n", printable::json(text)))
+        .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))
+}
+
+fn of_one(participant: &ParticipantOverview) -> String {
+    table::overview(&Overview {
+        participants: vec![participant.clone()],
+    })
+}
+
+/// The token from the file, else from the environment, if there is one.
+fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
+    let bad = |reason: String| Failure::new(exit::USAGE, reason);
+    match file {
+        Some(path) => Token::read(path)
+            .map(Some)
+            .map_err(|reason| bad(format!("--token-file: {reason}"))),
+        None => std::env::var_os(TOKEN_VARIABLE)
+            .map(|text| Token::new(&text.to_string_lossy()))
+            .transpose()
+            .map_err(|reason| bad(format!("{TOKEN_VARIABLE}: the value {reason}"))),
+    }
+}
+
+/// The component's bytes, from a file or, for `-`, from standard input.
+fn read_component(path: &Path) -> Result<Bytes, Failure> {
+    let refused = |reason: String| {
+        Failure::new(
+            exit::COMPONENT,
+            format!("component {}: {reason}", path.display()),
+        )
+    };
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin()
+            .take(COMPONENT_BYTES + 1)
+            .read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| refused(format!("can't be read: {error}")))?;
+    if bytes.is_empty() {
+        return Err(refused("is empty".into()));
+    }
+    if bytes.len() as u64 > COMPONENT_BYTES {
+        return Err(refused(format!("is larger than {COMPONENT_BYTES} bytes")));
+    }
+    Ok(bytes.into())
+}
+
+/// The host that is to be asked.
+fn find(host: &Host, token: Option<Token>) -> Result<Client, Failure> {
+    let url = match host {
+        Host::Url(url) => url.clone(),
+        Host::Data(directory) => admin_file::read(directory)
+            .map_err(|reason| Failure::new(exit::UNAVAILABLE, reason))?
+            .ok_or_else(|| {
+                Failure::new(
+                    exit::UNAVAILABLE,
+                    format!(
+                        "no host with an admin interface runs on the data directory {}; start one with `saga run`, or say \
+                         where it is with --data DIR or --admin URL",
+                        directory.display()
+                    ),
+                )
+            })?
+            .url,
+    };
+    Client::new(&url, token).map_err(|reason| Failure::new(exit::USAGE, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_that_cannot_be_sent_is_said_before_a_host_is_sought() {
+        let directory = tempfile::tempdir().unwrap();
+        let empty = directory.path().join("empty.wasm");
+        std::fs::write(&empty, "").unwrap();
+        let missing = directory.path().join("none.wasm");
+        for (path, expected) in [
+            (empty.as_path(), "is empty"),
+            (missing.as_path(), "can't be read"),
+            (directory.path(), "can't be read"),
+        ] {
+            let failure = read_component(path).err().unwrap();
+            assert_eq!(failure.code, 65);
+            let said = failure.said.join("\n");
+            assert!(
+                said.contains(expected) && said.contains(path.to_str().unwrap()),
+                "{said}"
+            );
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The command line of `saga`.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::arguments::{Allowed, Settings, load, setting};
+use super::exit;
+use super::operate::{Ask, Host, Operation};
+use super::seek::Seek;
+use crate::config::{Config, ConfigError};
+use crate::rollout::verify::Verify;
+
+/// A native host for choreography-based sagas whose rules are WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(
+    name = "saga",
+    version,
+    after_help = help()
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the participants until SIGINT or SIGTERM; SIGHUP reads their components and certificates again
+    #[command(after_help = "\
+Examples:
+  saga run --plugin customer=customer.wasm --plugin order=order.wasm
+  saga run --config saga.toml
+  saga run --plugin order=order.wasm --listen order=0.0.0.0:8443 --data /var/lib/saga-order
+  saga run --plugin order=order.wasm --kafka broker-1:9092,broker-2:9092
+  SAGA__HTTP__TLS__CERTIFICATE=chain.pem SAGA__HTTP__TLS__KEY=key.pem saga run --config saga.toml")]
+    Run(Run),
+    /// Print the settings in effect, each explained, as a TOML file to start from
+    #[command(after_help = "\
+Examples:
+  saga config > saga.toml
+  saga config --config saga.toml --plugin order=order.wasm
+  SAGA__STORE__RETENTION_HOURS=24 saga config --json")]
+    Config {
+        #[command(flatten)]
+        settings: Settings,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a component the active one of a host that runs
+    #[command(after_help = "\
+Examples:
+  saga apply order order.wasm
+  saga apply order order.wasm --dry-run
+  saga apply order - < order.wasm
+  saga apply order order.wasm --admin http://10.0.0.7:9000 --token-file token")]
+    Apply {
+        /// The participant
+        #[arg(value_name = "NAME", value_parser = participant)]
+        participant: String,
+        /// The component; - for standard input
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        #[command(flatten)]
+        allowed: Allowed,
+        /// Do all checks, print what they show, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Check a component without running it
+    #[command(after_help = "\
+Examples:
+  saga verify order.wasm
+  saga verify order.wasm --participant order --against released/order.wasm --json
+  saga verify order.wasm --with customer.wasm --with shipping.wasm
+  saga verify order.wasm --data /var/lib/saga-order
+  saga verify order.wasm --data /var/lib/saga-order --fail-on-changed=3")]
+    Verify {
+        /// The component
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        /// The participant that it must describe
+        #[arg(long, value_name = "NAME", value_parser = participant)]
+        participant: Option<String>,
+        /// Another build, of which it must lack nothing, and whose messages and states it must go with
+        #[arg(long, value_name = "PATH")]
+        against: Option<PathBuf>,
+        /// Another participant, which must understand its events and be understood; may be repeated
+        #[arg(long, value_name = "PATH")]
+        with: Vec<PathBuf>,
+        /// The data directory of a host: it must lack nothing in use there, go with the participants that are active
+        /// there, and is tried on what is recorded, stored and in flight there
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// End with 65 if it decides otherwise than was recorded on more than N inputs [default of N: 0]
+        #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
+            requires = "data")]
+        fail_on_changed: Option<usize>,
+        #[command(flatten)]
+        allowed: Allowed,
+        /// Settings file (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print everything, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go back to a generation that was active before
+    #[command(after_help = "\
+Where no host runs, the host starts with that generation: the way back from one with which it does not start.
+
+Examples:
+  saga rollback order
+  saga rollback order --data /var/lib/saga-order --config saga.toml
+  saga rollback order --dry-run
+  saga rollback order 3f9c21")]
+    Rollback {
+        /// The participant
+        #[arg(value_name = "NAME", value_parser = participant)]
+        participant: String,
+        /// Digest of the generation, or its beginning [default: the one that the active one replaced]
+        #[arg(value_name = "DIGEST")]
+        digest: Option<String>,
+        #[command(flatten)]
+        allowed: Allowed,
+        /// Do all checks, print what they show, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Settings file (TOML), for a host that is stopped
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show what decides, what has decided and what was refused
+    #[command(after_help = "\
+Examples:
+  saga generations
+  saga generations order --json
+  saga generations --data /var/lib/saga-order")]
+    Generations {
+        /// The participant [default: all]
+        #[arg(value_name = "NAME", value_parser = participant)]
+        participant: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Ask whether a host takes requests, and what there is to know of it
+    #[command(after_help = "\
+It ends with 0 if the host takes requests, with 75 if it does not at the moment, and with 69 if none is there.
+
+Examples:
+  saga ready
+  saga ready --data /var/lib/saga-order --json
+  until saga ready --data /var/lib/saga-order; do sleep 1; done")]
+    Ready {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Choose where a host that is stopped reads a partition on
+    #[command(after_help = "\
+For a partition whose log is not the one that was read: the host says so, with the offsets between which the
+log goes now. What is read again is not applied again where it has a ce_id; without one, records are known
+by their offsets, and --as-new says that they are others.
+
+Examples:
+  saga seek orderTopic 0 1200 --data /var/lib/saga-customer
+  saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
+    Seek(Seek),
+    /// Copy a data directory, beside the host that may be running on it
+    #[command(after_help = "\
+The copy is a data directory: to restore it, stop the host, move its data directory away and put a copy of the backup in its place.
+
+Examples:
+  saga backup /backup/saga-$(date +%F)
+  saga backup --data /var/lib/saga /backup/saga-$(date +%F) --json")]
+    Backup {
+        /// The directory that is made; it must not be there yet
+        #[arg(value_name = "TARGET")]
+        target: PathBuf,
+        /// The data directory
+        #[arg(long, value_name = "DIR", default_value = "saga-data")]
+        data: PathBuf,
+        /// Print what was copied, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what completes command lines of saga in a shell
+    #[command(after_help = "\
+Examples:
+  saga completions bash > ~/.local/share/bash-completion/completions/saga
+  saga completions zsh > ~/.zfunc/_saga        (with fpath+=~/.zfunc before compinit in ~/.zshrc)
+  saga completions fish > ~/.config/fish/completions/saga.fish
+  saga completions elvish >> ~/.config/elvish/rc.elv
+  saga completions powershell >> $PROFILE")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What stands below the list of commands.
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  saga run --plugin customer=customer.wasm --plugin order=order.wasm
+  saga run --config saga.toml
+  saga run --plugin order=order.wasm --kafka broker:9092 --data /var/lib/saga-order
+  saga config > saga.toml
+  saga verify order.wasm
+  saga apply order order.wasm
+  saga generations
+  saga rollback order
+  saga backup /backup/saga
+  saga ready --json
+  saga help apply
+
+Settings can be given as SAGA__SECTION__KEY in the environment too; `saga config` prints and explains
+those in effect.
+
+Exit codes:
+{}",
+        exit::table()
+    )
+}
+
+/// The script that completes command lines in this shell.
+pub(crate) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "saga", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    settings: Settings,
+    /// Take the components at the given paths even where another generation was active before
+    #[arg(long)]
+    apply: bool,
+}
+
+/// Which host is asked, and how it answers.
+#[derive(Debug, Args)]
+struct Target {
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = "saga-data")]
+    data: PathBuf,
+    /// The URL of its admin interface, instead of its data directory
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    admin: Option<String>,
+    /// A file with the token of the admin interface [default: SAGA__ADMIN__TOKEN in the environment]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print everything, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be done.
+pub(crate) enum Action {
+    Run(Box<Config>),
+    PrintConfig {
+        config: Box<Config>,
+        json: bool,
+    },
+    Completions(Shell),
+    Operate(Operation),
+    Seek(Seek),
+    Backup {
+        data: PathBuf,
+        target: PathBuf,
+        json: bool,
+    },
+    Verify {
+        config: Box<Config>,
+        request: Verify,
+        /// Inputs on which it may decide otherwise; none where any number may be.
+        may_change: Option<usize>,
+        json: bool,
+    },
+}
+
+impl Cli {
+    /// What is to be done, and with which settings.
+    pub(crate) fn action(self) -> Result<Action, ConfigError> {
+        Ok(match self.command {
+            Command::Run(Run { settings, apply }) => {
+                let apply =
+                    apply.then(|| setting(&["reload", "apply_at_start"], "true", "--apply"));
+                Action::Run(settings.load(apply)?.into())
+            }
+            Command::Config { settings, json } => Action::PrintConfig {
+                config: settings.load(None)?.into(),
+                json,
+            },
+            Command::Ready { target } => target.operation(Ask::Ready),
+            Command::Seek(request) => Action::Seek(request),
+            Command::Backup { target, data, json } => Action::Backup { data, target, json },
+            Command::Completions { shell } => Action::Completions(shell),
+            Command::Apply {
+                participant,
+                path,
+                allowed,
+                dry_run,
+                target,
+            } => target.operation(Ask::Apply {
+                participant,
+                path,
+                flags: allowed.flags(dry_run),
+            }),
+            Command::Verify {
+                path,
+                participant,
+                against,
+                with,
+                data,
+                fail_on_changed,
+                allowed,
+                config,
+                json,
+            } => Action::Verify {
+                config: load(config.as_deref(), Vec::new())?.into(),
+                request: Verify {
+                    path,
+                    participant,
+                    against,
+                    with,
+                    data,
+                    flags: allowed.flags(false),
+                },
+                may_change: fail_on_changed,
+                json,
+            },
+            Command::Rollback {
+                participant,
+                digest,
+                allowed,
+                dry_run,
+                config,
+                target,
+            } => {
+                let mut config = load(config.as_deref(), Vec::new())?;
+                config.data_dir.clone_from(&target.data);
+                target.operation(Ask::Rollback {
+                    participant,
+                    digest,
+                    flags: allowed.flags(dry_run),
+                    stopped: config.into(),
+                })
+            }
+            Command::Generations {
+                participant,
+                target,
+            } => target.operation(Ask::Generations { participant }),
+        })
+    }
+}
+
+impl Target {
+    fn operation(self, ask: Ask) -> Action {
+        Action::Operate(Operation {
+            ask,
+            host: self.admin.map_or(Host::Data(self.data), Host::Url),
+            token_file: self.token_file,
+            json: self.json,
+        })
+    }
+}
+
+/// A name that a participant can have; it becomes part of a path.
+fn participant(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || !text.chars().all(fits) {
+        return Err("names of participants have lower-case letters, digits and `-`".into());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,225 @@
+//! What a host answered, for people and machines: the value, or what to say and the exit code.
+//!
+//! Must not know: what was asked.
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{NoAnswer, Reply};
+use super::operate::TOKEN_VARIABLE;
+use super::{exit, say, table};
+use crate::admin::readiness::Report;
+use crate::base::printable::{self, escaped};
+use crate::rollout::report::Check;
+
+/// Why it did not come to what was asked: what to say, and the exit code.
+pub(crate) struct Failure {
+    pub(crate) said: Vec<String>,
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, said: impl Into<String>) -> Self {
+        Self {
+            said: vec![said.into()],
+            code,
+        }
+    }
+}
+
+/// What was answered, as it is to be shown.
+pub(crate) fn shown<T: DeserializeOwned>(
+    reply: Result<Reply, NoAnswer>,
+    json: bool,
+    text: impl Fn(&T) -> String,
+) -> Result<String, Failure> {
+    let (value, body) = understand(reply, json)?;
+    Ok(if json {
+        format!("{}\n", printable::json(body))
+    } else {
+        text(&value)
+    })
+}
+
+/// Whether the host takes requests: as text, or as a failure that a script can wait on.
+pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String, Failure> {
+    let (report, body) = match reply {
+        // A host that is not ready answers with the same report as one that is.
+        Ok(reply) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
+            let status = StatusCode::OK;
+            understand::<Report>(Ok(Reply { status, ..reply }), json)?
+        }
+        reply => understand(reply, json)?,
+    };
+    let text = match json {
+        true => format!("{}\n", printable::json(body)),
+        false => table::ready(&report),
+    };
+    if report.status.http() == StatusCode::OK {
+        return Ok(text);
+    }
+    say(&text);
+    let said = "the host takes no requests at the moment";
+    Err(Failure::new(exit::TRY_AGAIN, said))
+}
+
+/// Problem details, as far as they matter here.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(rename = "type")]
+    kind: String,
+    detail: String,
+    check: Option<Check>,
+    #[serde(default)]
+    reasons: Vec<String>,
+    #[serde(default)]
+    allowed_by: Vec<String>,
+}
+
+/// What was answered, as a value and as it came.
+pub(crate) fn understand<T: DeserializeOwned>(
+    reply: Result<Reply, NoAnswer>,
+    json: bool,
+) -> Result<(T, String), Failure> {
+    let reply = reply.map_err(|error| {
+        let advice = match &error {
+            NoAnswer::NotReached(..) => "is it running?",
+            NoAnswer::BrokeOff(..) => "`saga generations` tells what is active",
+        };
+        Failure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
+    })?;
+    let body = String::from_utf8_lossy(&reply.body).into_owned();
+    let stranger = || {
+        let said = "what answers there is not the admin interface of this version of saga";
+        Failure::new(
+            exit::UNAVAILABLE,
+            format!("{said} (status {})", reply.status),
+        )
+    };
+    if reply.status == StatusCode::OK {
+        let value = serde_json::from_str(&body).map_err(|_| stranger())?;
+        return Ok((value, body));
+    }
+    let told: Told = serde_json::from_str(&body).map_err(|_| stranger())?;
+    if json {
+        say(&format!("{}\n", printable::json(body)));
+    }
+    Err(failure(reply.status, told))
+}
+
+fn failure(status: StatusCode, told: Told) -> Failure {
+    let code = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => exit::NO_PERMISSION,
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => exit::COMPONENT,
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => exit::USAGE,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => exit::TRY_AGAIN,
+        _ => exit::INTERNAL,
+    };
+    if let Some(check) = told.check {
+        return Failure {
+            said: refusal(check, &told.reasons, &told.allowed_by),
+            code,
+        };
+    }
+    let advice = match status {
+        StatusCode::UNAUTHORIZED => {
+            format!("; give the host's token with --token-file FILE or {TOKEN_VARIABLE}")
+        }
+        _ => String::new(),
+    };
+    // The last word of the kind is for people who search for it.
+    let word = told.kind.rsplit('/').next().unwrap_or_default();
+    Failure::new(code, escaped(&format!("{}{advice} ({word})", told.detail)))
+}
+
+/// A line for each reason for which a component was refused, and one for the flags with which it would be taken.
+pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -> Vec<String> {
+    let check = check.word();
+    let line = |reason: &str| escaped(&format!("refused ({check}): {reason}")).into_owned();
+    let mut lines: Vec<_> = reasons.iter().map(|reason| line(reason)).collect();
+    if !allowed_by.is_empty() {
+        let flags: Vec<_> = allowed_by.iter().map(|flag| format!("--{flag}")).collect();
+        lines.push(line(&format!("{} takes it all the same", flags.join(" "))));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::report::Applied;
+    use serde_json::json;
+
+    fn reply(status: u16, body: &str) -> Result<Reply, NoAnswer> {
+        Ok(Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: body.to_owned().into(),
+        })
+    }
+
+    fn refused(status: u16, body: &str) -> Failure {
+        understand::<Applied>(reply(status, body), false)
+            .err()
+            .unwrap()
+    }
+
+    #[test]
+    fn what_went_wrong_has_its_exit_code() {
+        for (status, word, code) in [
+            (401, "unauthorized", 77),
+            (403, "foreign-host", 77),
+            (404, "unknown-participant", 64),
+            (404, "unknown-generation", 64),
+            (413, "body-too-large", 65),
+            (408, "body-too-slow", 75),
+            (503, "busy", 75),
+            (500, "swap-failed", 70),
+        ] {
+            let body = json!({"type": format!("/problems/{word}"), "detail": "so it is"});
+            let failure = refused(status, &body.to_string());
+            assert_eq!(failure.code, code, "{word}");
+            let said = failure.said.join("\n");
+            assert!(
+                said.starts_with("so it is") && said.ends_with(&format!("({word})")),
+                "{said}"
+            );
+        }
+        for (status, body) in [(200, "{}"), (404, "<html>"), (500, "")] {
+            assert_eq!(refused(status, body).code, 69, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn each_reason_of_a_refusal_is_a_line_that_steers_no_terminal() {
+        let body = json!({
+            "type": "/problems/component-refused",
+            "detail": "all of it",
+            "check": "world",
+            "reasons": ["no export\nat all", "an \u{1b}[31mimport"],
+        });
+        let failure = refused(422, &body.to_string());
+        assert_eq!(failure.code, 65);
+        assert_eq!(
+            failure.said,
+            [
+                "refused (world): no export\\nat all",
+                "refused (world): an \\u{1b}[31mimport"
+            ]
+        );
+        let body = json!({
+            "type": "/problems/component-refused",
+            "detail": "all of it",
+            "check": "compatibility",
+            "reasons": ["an event"],
+            "allowed_by": ["drop-used", "allow-breaking"],
+        });
+        assert_eq!(
+            refused(422, &body.to_string()).said,
+            [
+                "refused (compatibility): an event",
+                "refused (compatibility): --drop-used --allow-breaking takes it all the same"
+            ]
+        );
+    }
+}

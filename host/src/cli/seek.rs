@@ -1,0 +1,127 @@
+//! `saga seek`: where a host that is stopped reads a partition on when it is started again.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::reply::Failure;
+use super::{complain, exit, say};
+use crate::base::clock::now_ms;
+use crate::base::printable::Lines;
+use crate::store::offsets::{ReadPartition, read_partitions, seek};
+use crate::store::{StoreFile, look};
+
+/// Which partition is to be read on from where.
+#[derive(Debug, Args)]
+pub(crate) struct Seek {
+    /// The topic, as it is called on the broker
+    #[arg(value_name = "TOPIC")]
+    topic: String,
+    /// The partition
+    #[arg(value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
+    partition: i32,
+    /// The offset of the first record that is read
+    #[arg(value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+    offset: i64,
+    /// The consumer group, where several read the topic
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Records without a ce_id are others than those that were read at the same offsets
+    #[arg(long)]
+    as_new: bool,
+    /// The data directory of the host
+    #[arg(long, value_name = "DIR", default_value = "saga-data")]
+    data: PathBuf,
+}
+
+/// Writes it down, says what it means and gives the exit code.
+pub(super) fn run(request: &Seek) -> u8 {
+    match write(request) {
+        Ok(text) => {
+            say(&text);
+            exit::DONE
+        }
+        Err(failure) => {
+            failure.said.iter().for_each(|line| complain(line));
+            failure.code
+        }
+    }
+}
+
+fn write(request: &Seek) -> Result<String, Failure> {
+    let unusable = |error: &dyn std::fmt::Display| Failure::new(exit::STORE, error.to_string());
+    let file = open(&request.data)?;
+    let mut sql = file.writing().map_err(|error| unusable(&error))?;
+    let sql = sql.transaction().map_err(|error| unusable(&error))?;
+    let read = read_partitions(&sql).map_err(|error| unusable(&error))?;
+    let chosen = choose(&read, request)?;
+    let log = request.as_new.then(|| format!("{:x}", now_ms()));
+    seek(&sql, chosen, request.offset, log.as_deref())
+        .and_then(|()| sql.commit())
+        .map_err(|error| unusable(&error))?;
+    let without_id = if request.as_new {
+        "are new ones"
+    } else if request.offset < chosen.next {
+        "pass for those that were read at the same offsets; where they are others, say --as-new"
+    } else {
+        "are known by their offsets"
+    };
+    let mut lines = Lines::default();
+    lines.add(format_args!(
+        "topic {}, partition {}, in group {}: read on from offset {}; it was {}.",
+        chosen.topic, chosen.partition, chosen.group, request.offset, chosen.next
+    ));
+    lines.add(format_args!(
+        "Events that were applied within `[store] retention_hours` are known by their ce_id, and not applied again."
+    ));
+    lines.add(format_args!("Records without a ce_id {without_id}."));
+    Ok(lines.text())
+}
+
+/// The store in a directory that has one, which no host may be using.
+fn open(data: &Path) -> Result<StoreFile, Failure> {
+    // A store of an older schema is an error here, and brought up by opening it.
+    if matches!(look(data), Ok(None)) {
+        let said = format!("there is no store in {}; --data names it", data.display());
+        return Err(Failure::new(exit::USAGE, said));
+    }
+    StoreFile::open(data).map_err(|error| Failure::new(exit::STORE, error.to_string()))
+}
+
+/// The one partition that is meant.
+fn choose<'r>(read: &'r [ReadPartition], request: &Seek) -> Result<&'r ReadPartition, Failure> {
+    let is_meant = |one: &&ReadPartition| {
+        let group = request.group.as_ref();
+        one.topic == request.topic
+            && one.partition == request.partition
+            && group.is_none_or(|group| *group == one.group)
+    };
+    let mut found = read.iter().filter(is_meant);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (one, _) => {
+            let why = match one {
+                Some(_) => "several groups read it: choose one by --group",
+                None => "nothing was read of it over Kafka",
+            };
+            let known = read.iter().map(|one| {
+                let ReadPartition {
+                    topic,
+                    partition,
+                    group,
+                    next,
+                    ..
+                } = one;
+                format!("read is: topic {topic}, partition {partition}, --group {group}, up to offset {next}")
+            });
+            let first = format!(
+                "topic {}, partition {}: {why}",
+                request.topic, request.partition
+            );
+            Err(Failure {
+                said: std::iter::once(first).chain(known).collect(),
+                code: exit::USAGE,
+            })
+        }
+    }
+}

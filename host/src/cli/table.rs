@@ -1,0 +1,588 @@
+//! What is told of generations, for people: a line for a swap, a table for what has decided.
+//!
+//! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to the second.
+
+use super::tried;
+use crate::admin::readiness::{ReadyParticipant, Report};
+use crate::base::printable::{Lines, escaped};
+use crate::rollout::report::{
+    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Quarantine,
+    RefusedOverview, Verified,
+};
+
+/// Characters of a digest that are shown: enough to tell builds apart, and to go back to one.
+const DIGEST: usize = 12;
+
+/// A swap in a line, and a line for each note.
+pub(crate) fn applied(applied: &Applied) -> String {
+    let build = format!(
+        "{} {} {}",
+        applied.participant,
+        applied.version,
+        short(&applied.digest)
+    );
+    let mut text = Lines::default();
+    if applied.dry_run && applied.digest != applied.previous {
+        text.add(format_args!(
+            "{build} would be active, {} is; checked in {}{}",
+            short(&applied.previous),
+            duration(applied.checked_us),
+            tried::summary(&applied.probe)
+        ));
+        text.append(&tried::differences(&applied.probe));
+    } else if applied.changed {
+        text.add(format_args!(
+            "{build} is active, was {}; checked in {}, swapped in {}{}",
+            short(&applied.previous),
+            duration(applied.checked_us),
+            duration(applied.swapped_us),
+            tried::summary(&applied.probe)
+        ));
+    } else {
+        text.add(format_args!("{build} was active already"));
+    }
+    notes(&mut text, &applied.notes);
+    text.text()
+}
+
+/// A component that passed all checks in a line, and a line for each note.
+pub(crate) fn verified(verified: &Verified) -> String {
+    let mut text = Lines::default();
+    text.add(format_args!(
+        "ok {} {} {}{}",
+        verified.participant,
+        verified.version,
+        verified.digest,
+        verified
+            .probe
+            .as_ref()
+            .map(tried::summary)
+            .unwrap_or_default()
+    ));
+    if let Some(probe) = &verified.probe {
+        text.append(&tried::differences(probe));
+    }
+    notes(&mut text, &verified.notes);
+    text.text()
+}
+
+fn notes(text: &mut Lines, notes: &[String]) {
+    for note in notes {
+        text.add(format_args!("note: {note}"));
+    }
+}
+
+/// How a host is, in a word, and what there is to know of it.
+pub(crate) fn ready(report: &Report) -> String {
+    let mut text = Lines::default();
+    text.add(format_args!("{}", report.status.word()));
+    for participant in &report.participants {
+        let ReadyParticipant {
+            name,
+            version,
+            active,
+            ..
+        } = participant;
+        text.add(format_args!("{name} {version} {}", short(active)));
+        if let Some(line) = (participant.file.as_ref()).and_then(|file| differs(file, name)) {
+            text.add(format_args!("  {line}"));
+        }
+        if let Some(refused) = &participant.refused {
+            text.add(format_args!("  {}", refusal(refused)));
+        }
+        if participant.quarantined > 0 {
+            text.add(format_args!(
+                "  {} aggregates are quarantined",
+                participant.quarantined
+            ));
+        }
+        waiting(&mut text, participant.parked, participant.parked_timers);
+    }
+    for reason in report.transport.iter().chain(&report.reason) {
+        text.add(format_args!("{reason}"));
+    }
+    text.text()
+}
+
+/// The generations of all these participants.
+pub(crate) fn overview(overview: &Overview) -> String {
+    let mut text = Lines::default();
+    for (number, one) in overview.participants.iter().enumerate() {
+        if number > 0 {
+            text.space();
+        }
+        participant(&mut text, one);
+    }
+    text.text()
+}
+
+fn participant(text: &mut Lines, participant: &ParticipantOverview) {
+    text.add(format_args!("{}", participant.name));
+    if let Some(seconds) = participant.stale_seconds {
+        text.add(format_args!(
+            "  as of {seconds} s ago: the store does not answer"
+        ));
+    }
+    let headings = [
+        "",
+        "DIGEST",
+        "VERSION",
+        "SINCE",
+        "WAY",
+        "DECISIONS",
+        "REFUSALS",
+        "FAULTS",
+        "COPY",
+    ];
+    let mut rows = vec![headings.map(str::to_owned)];
+    rows.extend(participant.generations.iter().map(row));
+    write_table(text, &rows, &[5, 6, 7]);
+    if let Some(line) = participant
+        .file
+        .as_ref()
+        .and_then(|file| differs(file, &participant.name))
+    {
+        text.add(format_args!("  {line}"));
+    }
+    for refused in &participant.refused {
+        text.add(format_args!("  {}", refusal(refused)));
+    }
+    quarantine(text, &participant.quarantine);
+    let parked = &participant.parked;
+    waiting(text, parked.messages, parked.timers);
+    for timer in &parked.first_timers {
+        text.add(format_args!(
+            "  parked {} timer {} of {}: {} ({})",
+            utc(timer.since),
+            timer.name,
+            timer.key,
+            timer.reason,
+            timer.detail
+        ));
+    }
+}
+
+/// What waits in the store until it can be decided.
+fn waiting(text: &mut Lines, messages: u64, timers: u64) {
+    if messages > 0 {
+        text.add(format_args!("  {messages} messages are parked"));
+    }
+    if timers > 0 {
+        text.add(format_args!("  {timers} timers are parked"));
+    }
+}
+
+fn row(generation: &GenerationOverview) -> [String; 9] {
+    [
+        if generation.is_active { "*" } else { "" }.to_owned(),
+        short(&generation.digest).to_owned(),
+        // As it is shown, or the columns would not stand below each other.
+        escaped(&generation.version).into_owned(),
+        utc(generation.since),
+        generation.way.word().to_owned(),
+        generation.decisions.to_string(),
+        generation.refusals.to_string(),
+        generation.faults.to_string(),
+        if generation.is_kept { "kept" } else { "none" }.to_owned(),
+    ]
+}
+
+/// What there is to say of the file where it is not what decides.
+fn differs(file: &ComponentFile, participant: &str) -> Option<String> {
+    match &file.digest {
+        _ if file.is_active => None,
+        None => Some(format!("file {} can't be read", file.path)),
+        Some(digest) => Some(format!(
+            "file {} ({}) differs from what is active; `saga apply {} {}` takes it",
+            file.path,
+            short(digest),
+            participant,
+            file.path
+        )),
+    }
+}
+
+fn refusal(refused: &RefusedOverview) -> String {
+    let what = refused.refused.digest.as_deref().map_or("", short);
+    format!(
+        "refused {} {what} ({}): {}",
+        utc(refused.time),
+        refused.way.word(),
+        refused.refused
+    )
+}
+
+fn quarantine(text: &mut Lines, quarantine: &Quarantine) {
+    for aggregate in &quarantine.first {
+        text.add(format_args!(
+            "  quarantined {} {}: {}",
+            utc(aggregate.since),
+            aggregate.key,
+            aggregate.reason
+        ));
+    }
+    let more = quarantine
+        .count
+        .saturating_sub(quarantine.first.len() as u64);
+    if more > 0 {
+        text.add(format_args!("  and {more} more are quarantined"));
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..DIGEST).unwrap_or(digest)
+}
+
+/// Writes the columns as wide as they have to be, those of figures flush right.
+fn write_table<const N: usize>(text: &mut Lines, rows: &[[String; N]], figures: &[usize]) {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                if figures.contains(&column) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.add(format_args!("{}", line.trim_end()));
+    }
+}
+
+fn duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
+    }
+}
+
+/// Milliseconds since the epoch as UTC to the second: `2026-01-02T03:04:05Z`.
+fn utc(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Eras of 400 years that begin in March, so that the leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    format!(
+        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
+        era * 400 + year + next_year,
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::printable::is_escaped;
+    use crate::rollout::report::{
+        Check, Difference, ParkedOverview, ParkedTimer, Part, Probe, Quarantined, Refused, Way,
+    };
+
+    fn digest(letter: char) -> String {
+        letter.to_string().repeat(64)
+    }
+
+    #[test]
+    fn times_are_utc_to_the_second() {
+        for (ms, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (1_709_251_199_000, "2024-02-29T23:59:59Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
+            (1_767_323_045_678, "2026-01-02T03:04:05Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(ms), expected);
+        }
+    }
+
+    #[test]
+    fn a_table_shows_what_is_active_what_the_file_is_and_what_was_refused() {
+        let generation = |letter, decisions, is_active| GenerationOverview {
+            digest: digest(letter),
+            version: if is_active { "0.10.0" } else { "0.2.0" }.into(),
+            state_version: 1,
+            is_active,
+            since: 1_767_323_045_678,
+            way: if is_active { Way::Rollback } else { Way::Start },
+            activations: 1,
+            decisions,
+            refusals: 7,
+            faults: 0,
+            is_kept: is_active,
+        };
+        let mut shown = ParticipantOverview {
+            name: "booking".into(),
+            active: digest('a'),
+            file: Some(ComponentFile {
+                path: "rules.wasm".into(),
+                digest: Some(digest('c')),
+                is_active: false,
+            }),
+            stale_seconds: None,
+            generations: vec![generation('a', 123_456, true), generation('b', 5, false)],
+            refused: vec![RefusedOverview {
+                time: 0,
+                way: Way::File,
+                refused: Refused {
+                    check: Check::World,
+                    reasons: vec!["no export".into(), "an import".into()],
+                    digest: Some(digest('d')),
+                    allowed_by: Vec::new(),
+                },
+            }],
+            quarantine: Quarantine {
+                count: 3,
+                first: vec![Quarantined {
+                    key: "17".into(),
+                    reason: "no such shape".into(),
+                    since: 0,
+                }],
+            },
+            parked: ParkedOverview {
+                messages: 4,
+                bytes: 900,
+                timers: 1,
+                first_timers: vec![ParkedTimer {
+                    key: "17".into(),
+                    name: "expires".into(),
+                    since: 0,
+                    reason: "trap".into(),
+                    detail: "division by zero".into(),
+                }],
+            },
+        };
+        let overview_of = |shown: &ParticipantOverview| {
+            overview(&Overview {
+                participants: vec![shown.clone()],
+            })
+        };
+        assert_eq!(
+            overview_of(&shown),
+            "\
+booking
+   DIGEST        VERSION  SINCE                 WAY       DECISIONS  REFUSALS  FAULTS  COPY
+*  aaaaaaaaaaaa  0.10.0   2026-01-02T03:04:05Z  rollback     123456         7       0  kept
+   bbbbbbbbbbbb  0.2.0    2026-01-02T03:04:05Z  start             5         7       0  none
+  file rules.wasm (cccccccccccc) differs from what is active; `saga apply booking rules.wasm` takes it
+  refused 1970-01-01T00:00:00Z dddddddddddd (file): no export; an import
+  quarantined 1970-01-01T00:00:00Z 17: no such shape
+  and 2 more are quarantined
+  4 messages are parked
+  1 timers are parked
+  parked 1970-01-01T00:00:00Z timer expires of 17: trap (division by zero)
+"
+        );
+        let mut stale = shown.clone();
+        stale.stale_seconds = Some(7);
+        let stale = overview_of(&stale);
+        assert!(
+            stale.starts_with("booking\n  as of 7 s ago: the store does not answer\n"),
+            "{stale}"
+        );
+        if let Some(file) = &mut shown.file {
+            file.digest = None;
+        }
+        assert!(overview_of(&shown).contains("  file rules.wasm can't be read\n"));
+        if let Some(file) = &mut shown.file {
+            file.is_active = true;
+        }
+        assert!(!overview_of(&shown).contains("file rules.wasm"));
+    }
+
+    #[test]
+    fn no_foreign_text_begins_a_line_or_steers_the_terminal() {
+        let steers = "1\n*  forged\u{1b}[2J\u{202e}\u{9b}".to_owned();
+        let told = ParticipantOverview {
+            name: "booking".into(),
+            active: digest('a'),
+            file: None,
+            stale_seconds: None,
+            generations: Vec::new(),
+            refused: vec![RefusedOverview {
+                time: 0,
+                way: Way::File,
+                refused: Refused {
+                    check: Check::World,
+                    reasons: vec![steers.clone()],
+                    digest: None,
+                    allowed_by: Vec::new(),
+                },
+            }],
+            quarantine: Quarantine {
+                count: 1,
+                first: vec![Quarantined {
+                    key: steers.clone(),
+                    reason: steers.clone(),
+                    since: 0,
+                }],
+            },
+            parked: ParkedOverview {
+                messages: 0,
+                bytes: 0,
+                timers: 1,
+                first_timers: vec![ParkedTimer {
+                    key: steers.clone(),
+                    name: steers.clone(),
+                    since: 0,
+                    reason: "malformed".into(),
+                    detail: steers.clone(),
+                }],
+            },
+        };
+        let text = overview(&Overview {
+            participants: vec![told],
+        });
+        let differences = vec![Difference {
+            message: steers.clone(),
+            name: steers.clone(),
+            key: steers.clone(),
+            parts: vec![Part {
+                what: "state".into(),
+                pointer: steers.clone(),
+                decided: Some(steers.clone().into()),
+                would_decide: None,
+            }],
+            decided: String::new(),
+            would_decide: String::new(),
+        }];
+        let swap = verified(&Verified {
+            participant: "booking".into(),
+            digest: digest('a'),
+            version: steers.clone(),
+            state_version: 1,
+            probe: Some(Probe {
+                inputs: 1,
+                decided_otherwise: 1,
+                differences,
+                ..Probe::default()
+            }),
+            notes: vec![steers],
+        });
+        for (text, lines) in [(text, 6), (swap, 4)] {
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(!text.replace('\n', "").contains(is_escaped), "{text}");
+            assert!(!text.lines().any(|line| line.starts_with("*  forged")));
+        }
+    }
+
+    #[test]
+    fn a_swap_is_told_in_a_line() {
+        let mut swap = Applied {
+            participant: "booking".into(),
+            digest: digest('a'),
+            version: "0.2.0".into(),
+            previous: digest('b'),
+            changed: true,
+            dry_run: false,
+            probe: Probe {
+                inputs: 64,
+                decided_otherwise: 3,
+                states: 10,
+                states_not_read: 2,
+                ..Probe::default()
+            },
+            notes: vec!["a timer is gone".into()],
+            checked_us: 1_234_567,
+            swapped_us: 890,
+        };
+        assert_eq!(
+            applied(&swap),
+            "booking 0.2.0 aaaaaaaaaaaa is active, was bbbbbbbbbbbb; checked in 1.2 s, swapped in 890 µs; \
+             3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read\nnote: a timer is gone\n"
+        );
+        swap.probe = Probe::default();
+        let line = applied(&swap);
+        assert!(line.contains("swapped in 890 µs\nnote: "), "{line}");
+        swap.dry_run = true;
+        assert_eq!(
+            applied(&swap),
+            "booking 0.2.0 aaaaaaaaaaaa would be active, bbbbbbbbbbbb is; checked in 1.2 s\nnote: a timer is gone\n"
+        );
+        swap.dry_run = false;
+        swap.changed = false;
+        swap.notes.clear();
+        assert_eq!(
+            applied(&swap),
+            "booking 0.2.0 aaaaaaaaaaaa was active already\n"
+        );
+    }
+
+    #[test]
+    fn a_component_that_passed_is_told_in_a_line() {
+        let mut passed = Verified {
+            participant: "booking".into(),
+            digest: digest('a'),
+            version: "0.2.0".into(),
+            state_version: 1,
+            probe: None,
+            notes: Vec::new(),
+        };
+        let line = format!("ok booking 0.2.0 {}", digest('a'));
+        assert_eq!(verified(&passed), format!("{line}\n"));
+        passed.probe = Some(Probe {
+            inputs: 2,
+            ..Probe::default()
+        });
+        assert_eq!(
+            verified(&passed),
+            format!("{line}; 0 of 2 recorded inputs decided otherwise\n")
+        );
+        let differences = vec![Difference {
+            message: "id-1".into(),
+            name: "booked".into(),
+            key: "17".into(),
+            parts: vec![Part {
+                what: "answer".into(),
+                pointer: String::new(),
+                decided: Some("decided".into()),
+                would_decide: Some("malformed: no room".into()),
+            }],
+            decided: "{\"state\":1}".into(),
+            would_decide: "malformed: no room".into(),
+        }];
+        passed.probe = Some(Probe {
+            inputs: 2,
+            decided_otherwise: 1,
+            differences,
+            ..Probe::default()
+        });
+        assert_eq!(
+            verified(&passed),
+            format!(
+                "{line}; 1 of 2 recorded inputs decided otherwise\nbooked for 17 (id-1)\n  answer: \"decided\", would be \
+                 \"malformed: no room\"\n"
+            )
+        );
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(999), "999 µs");
+        assert_eq!(duration(12_345), "12.3 ms");
+        assert_eq!(duration(61_900_000), "61.9 s");
+    }
+}

@@ -1,0 +1,211 @@
+//! What a candidate was tried on, for people: what it can do, and where it decides otherwise.
+//!
+//! Pure: values in, text out. Values are cut to what fits on a terminal; `--json` has everything.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::base::printable::Lines;
+use crate::rollout::report::{Difference, Part, Probe};
+
+/// Messages that are shown at most, and places of each.
+const MESSAGES: usize = 10;
+const PLACES: usize = 6;
+
+/// Characters of a value that are shown.
+const VALUE: usize = 60;
+
+/// What it was tried on, as what follows in a line; nothing where there was nothing.
+pub(super) fn summary(probe: &Probe) -> String {
+    let mut text = String::new();
+    if probe.inputs > 0 {
+        let _ = write!(
+            text,
+            "; {} of {} recorded inputs decided otherwise",
+            probe.decided_otherwise, probe.inputs
+        );
+    }
+    if probe.states > 0 {
+        let read = probe.states - probe.states_not_read.min(probe.states);
+        let _ = write!(text, "; {read} of {} stored states read", probe.states);
+    }
+    if probe.timers + probe.events > 0 {
+        let _ = write!(
+            text,
+            "; tried on {} set timers and {} waiting events",
+            probe.timers, probe.events
+        );
+    }
+    if probe.quarantined > 0 {
+        let _ = write!(
+            text,
+            "; {} of {} quarantined aggregates read",
+            probe.quarantined_read, probe.quarantined
+        );
+    }
+    text
+}
+
+/// What would be decided otherwise: a line for each message, and one for each place that differs.
+pub(super) fn differences(probe: &Probe) -> Lines {
+    let mut text = Lines::default();
+    for difference in probe.differences.iter().take(MESSAGES) {
+        one(&mut text, difference);
+    }
+    let more = probe.decided_otherwise
+        - probe
+            .differences
+            .len()
+            .min(MESSAGES)
+            .min(probe.decided_otherwise);
+    if more > 0 {
+        text.add(format_args!(
+            "and {more} more decided otherwise; --json lists them"
+        ));
+    }
+    text
+}
+
+fn one(text: &mut Lines, difference: &Difference) {
+    let Difference {
+        name,
+        key,
+        message,
+        parts,
+        ..
+    } = difference;
+    text.add(format_args!("{name} for {key} ({message})"));
+    for part in parts.iter().take(PLACES) {
+        text.add(format_args!("  {}", in_words(part)));
+    }
+    let more = parts.len().saturating_sub(PLACES);
+    if more > 0 {
+        text.add(format_args!("  and {more} more places"));
+    }
+}
+
+fn in_words(part: &Part) -> String {
+    let Part {
+        what,
+        pointer,
+        decided,
+        would_decide,
+    } = part;
+    let place = match pointer.as_str() {
+        "" => what.clone(),
+        pointer => format!("{what} {pointer}"),
+    };
+    match (decided, would_decide) {
+        (Some(decided), Some(other)) => {
+            format!("{place}: {}, would be {}", shown(decided), shown(other))
+        }
+        (Some(decided), None) => format!("{place}: {}, would be missing", shown(decided)),
+        (None, Some(other)) => format!("{place}: would be {}", shown(other)),
+        (None, None) => place,
+    }
+}
+
+/// A value in a few characters.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    let mut characters = text.chars();
+    let mut shown: String = characters.by_ref().take(VALUE).collect();
+    if characters.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn part(what: &str, pointer: &str, decided: Option<Value>, would: Option<Value>) -> Part {
+        Part {
+            what: what.into(),
+            pointer: pointer.into(),
+            decided,
+            would_decide: would,
+        }
+    }
+
+    fn difference(parts: Vec<Part>) -> Difference {
+        Difference {
+            message: "id-1".into(),
+            name: "booked".into(),
+            key: "17".into(),
+            parts,
+            decided: String::new(),
+            would_decide: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_place_that_differs_is_a_line() {
+        let parts = vec![
+            part("state", "/seats", Some(json!(3)), Some(json!(4))),
+            part("event 1 `booked`", "", Some(json!({"key": "17"})), None),
+            part("timer `later`", "", None, Some(json!("cancelled"))),
+            part(
+                "reply",
+                "/done",
+                Some("x".repeat(80).into()),
+                Some(Value::Null),
+            ),
+        ];
+        let probe = Probe {
+            inputs: 2,
+            decided_otherwise: 1,
+            differences: vec![difference(parts)],
+            ..Probe::default()
+        };
+        assert_eq!(
+            differences(&probe).text(),
+            format!(
+                "booked for 17 (id-1)\n  state /seats: 3, would be 4\n  event 1 `booked`: {{\"key\":\"17\"}}, would be \
+                 missing\n  timer `later`: would be \"cancelled\"\n  reply /done: \"{}…, would be null\n",
+                "x".repeat(59)
+            )
+        );
+    }
+
+    #[test]
+    fn no_more_is_shown_than_fits() {
+        let parts = vec![part("state", "/a", None, Some(json!(1))); 8];
+        let probe = Probe {
+            inputs: 64,
+            decided_otherwise: 30,
+            differences: vec![difference(parts); 12],
+            ..Probe::default()
+        };
+        let text = differences(&probe).text();
+        assert_eq!(text.matches("  and 2 more places\n").count(), 10, "{text}");
+        assert!(
+            text.ends_with("and 20 more decided otherwise; --json lists them\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_it_was_tried_on_is_told_where_there_was_any() {
+        assert_eq!(summary(&Probe::default()), "");
+        let probe = Probe {
+            inputs: 64,
+            decided_otherwise: 3,
+            states: 10,
+            states_not_read: 2,
+            quarantined: 3,
+            quarantined_read: 1,
+            timers: 5,
+            events: 1,
+            ..Probe::default()
+        };
+        assert_eq!(
+            summary(&probe),
+            "; 3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read; tried on 5 set timers and 1 waiting \
+             events; 1 of 3 quarantined aggregates read"
+        );
+    }
+}

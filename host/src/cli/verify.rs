@@ -1,0 +1,84 @@
+//! `saga verify`: all checks of a component, without a host; for continuous integration.
+
+use serde::Serialize;
+
+use super::reply::refusal;
+use super::terminal::Progress;
+use super::{complain, exit, say, table};
+use crate::base::panics;
+use crate::base::printable;
+use crate::config::Config;
+use crate::rollout::report::Verified;
+use crate::rollout::verify::{self, NotVerified, Verify};
+
+/// Checks, says what came of it and gives the exit code. Of `may_change` decisions that differ, none where any number may, one more
+/// is too many.
+pub(super) fn verify(
+    config: &Config,
+    request: &Verify,
+    may_change: Option<usize>,
+    json: bool,
+) -> u8 {
+    panics::die_on_panic(exit::INTERNAL);
+    let shown = request.path.display();
+    let what = match &request.data {
+        Some(data) => format!(
+            "{shown} is checked, and tried on what is recorded, stored and in flight in {}",
+            data.display()
+        ),
+        None => format!("{shown} is checked"),
+    };
+    let progress = Progress::of(&what);
+    let verified = verify::verify(config, request);
+    drop(progress);
+    match verified {
+        Ok(verified) => {
+            let code = match too_many_changed(&verified, may_change) {
+                Some(reason) => {
+                    complain(&reason);
+                    exit::COMPONENT
+                }
+                None => exit::DONE,
+            };
+            if json {
+                return print(&verified, code);
+            }
+            say(&table::verified(&verified));
+            code
+        }
+        Err(NotVerified::Failed(reason)) => {
+            complain(&reason);
+            exit::STORE
+        }
+        Err(NotVerified::Refused(refused)) => {
+            let lines = refusal(refused.check, &refused.reasons, &refused.allowed_by);
+            lines.iter().for_each(|line| complain(line));
+            if json {
+                return print(&refused, exit::COMPONENT);
+            }
+            exit::COMPONENT
+        }
+    }
+}
+
+fn too_many_changed(verified: &Verified, may_change: Option<usize>) -> Option<String> {
+    let probe = verified.probe.as_ref()?;
+    let most = may_change.filter(|most| probe.decided_otherwise > *most)?;
+    Some(format!(
+        "{} of {} recorded inputs decided otherwise, and --fail-on-changed allows {most}",
+        probe.decided_otherwise, probe.inputs
+    ))
+}
+
+fn print(value: &impl Serialize, code: u8) -> u8 {
+    match serde_json::to_string(value) {
+        Ok(text) => {
+            say(&format!("{}\n", printable::json(text)));
+            code
+        }
+        Err(error) => {
+            complain(&format!("the result can't be printed: {error}"));
+            exit::INTERNAL
+        }
+    }
+}

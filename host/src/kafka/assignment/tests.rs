@@ -1,0 +1,68 @@
+//! What becomes of the readings of an assignment, without a broker.
+
+use std::sync::Arc;
+
+use rdkafka::consumer::Consumer as _;
+
+use super::*;
+use crate::kafka::tests::nobody;
+use crate::transport::Proof;
+
+#[test]
+fn a_reading_that_goes_back_ends_before_the_next_one_begins() {
+    let (rig, parts) = nobody();
+    let assignment = Assignment::new(&parts, rig.source.clone()).unwrap();
+    let mut reading = Reading::Awaits { stored: None };
+    let old = assignment.start(&mut reading, 0, (1_000, None), 1_000);
+    let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
+    (rig.store)
+        .run(move |sql| crate::store::write_offset(sql, &name, row, 0, 1_001))
+        .unwrap();
+
+    assert!(assignment.go_back(&mut reading, 0, 900));
+    assert!(old.is_cancelled(), "what is under way of it is void");
+    assert_eq!(
+        rig.stored(0),
+        Some(900),
+        "a restart goes on where this reading does"
+    );
+    let new = assignment.start(&mut reading, 0, (900, None), 900);
+    assert!(!Arc::ptr_eq(&old, &new) && !new.is_cancelled());
+}
+
+#[test]
+fn a_partition_that_cannot_be_fetched_from_the_last_record_is_said_after_a_while() {
+    let (rig, parts) = nobody();
+    let assignment = Assignment::new(&parts, rig.source.clone()).unwrap();
+    let client: BaseConsumer<Assignment> = parts
+        .settings
+        .consumer_config("group", "member", "store")
+        .create_with_context(assignment)
+        .unwrap();
+    let client = Arc::new(client);
+    let mut log = SameLog::default();
+    log.note(7, Proof { time: 1, print: 1 });
+    assert!(log.doubt());
+    let mut place = Place {
+        queue: client.split_partition_queue("t", 0).unwrap(),
+        reading: Reading::Awaits { stored: Some(8) },
+        earlier: Earlier::default(),
+        log,
+        quiet: Quiet::new(),
+        reached: Reached::default(),
+        is_before_transaction: false,
+        is_failing: false,
+        unsought: None,
+        committed: None,
+    };
+    // Nobody has assigned it.
+    let assignment = client.context();
+    assignment.prepare(&client, 0, &mut place);
+    assert_eq!(place.log.to_seek(), Some(7));
+    assert!(place.unsought.is_some() && parts.troubles.text().is_none());
+    place.unsought = Instant::now().checked_sub(Duration::from_secs(6));
+    assignment.prepare(&client, 0, &mut place);
+    let said = parts.troubles.text().unwrap();
+    assert!(said.contains("can't be fetched from offset 7 on"), "{said}");
+    assert!(place.is_failing, "it is over when records come");
+}

@@ -1,0 +1,232 @@
+//! The embedded log: the committed outbox row is the record.
+//!
+//! For one process with nothing installed. There is no broker and no second copy: a consumer reads the
+//! outbox by topic, partition and offset, and is woken by the commit. It is as durable as the store
+//! is, because it is the store. It is not a network broker: a second process needs Kafka.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::base::signal::Signal;
+use crate::base::stop::RingsAtStop;
+use crate::store::{Reader, Store, StoreFault};
+use crate::transport::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
+
+/// Records read at once.
+const PAGE: usize = 256;
+
+/// Wait after the store failed, before it is read again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Longest sleep: a bell that was missed would be noticed after it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The log in the store.
+pub struct EmbeddedLog {
+    store: Arc<Store>,
+    partitions: i32,
+}
+
+impl EmbeddedLog {
+    /// A log whose topics have so many partitions.
+    #[must_use]
+    pub fn new(store: Arc<Store>, partitions: i32) -> Self {
+        Self {
+            store,
+            partitions: partitions.max(1),
+        }
+    }
+}
+
+impl Transport for EmbeddedLog {
+    fn offset_namespace(&self) -> &'static str {
+        "log"
+    }
+
+    fn partitions(&self, _topic: &str) -> i32 {
+        self.partitions
+    }
+
+    fn claim(&self, _: &[Arc<Source>]) -> Result<(), String> {
+        // The log is in the store, and that has one owner.
+        Ok(())
+    }
+
+    fn consume(
+        &self,
+        source: Arc<Source>,
+        sink: Arc<dyn Sink>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<()>> {
+        let reader = self.store.reader()?;
+        // Fewer may be set than before: what is in the others is read all the same.
+        let partitions = self.partitions.max(reader.partitions(source.topic_row)?);
+        let places = (0..partitions).map(|partition| Place {
+            partition,
+            reading: None,
+        });
+        let consumer = Consumer {
+            reader,
+            store: self.store.clone(),
+            source,
+            sink,
+            partitions: places.collect(),
+        };
+        let name = format!("log-{}", consumer.source.topic);
+        Ok(std::thread::Builder::new()
+            .name(name)
+            .spawn(move || consumer.run(&stop))?)
+    }
+
+    fn publish(
+        &self,
+        _: Vec<(Arc<str>, i64)>,
+        _: CancellationToken,
+    ) -> anyhow::Result<Option<JoinHandle<()>>> {
+        Ok(None)
+    }
+
+    /// What is committed is published.
+    fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
+
+    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
+        let mut extents = reader.extents(source.topic_row, &source.consumer)?;
+        for partition in 0..self.partitions {
+            if extents.iter().all(|known| known.partition != partition) {
+                extents.push(Extent::new(partition, 0, 0));
+            }
+        }
+        Ok(extents)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}
+
+struct Consumer {
+    reader: Reader,
+    store: Arc<Store>,
+    source: Arc<Source>,
+    sink: Arc<dyn Sink>,
+    partitions: Vec<Place>,
+}
+
+/// A partition, and the reading of it that is going on.
+struct Place {
+    partition: i32,
+    reading: Option<(Arc<Session>, i64)>,
+}
+
+impl Consumer {
+    fn run(mut self, stop: &CancellationToken) {
+        let bell = self.store.published().clone();
+        let _rings = RingsAtStop::new(stop, &bell);
+        loop {
+            let seen = bell.rings();
+            if stop.is_cancelled() {
+                break;
+            }
+            match self.round(stop, &bell) {
+                Ok(true) => {}
+                Ok(false) => bell.wait(seen, PATIENCE),
+                Err(error) => {
+                    let condition = self.store.condition();
+                    condition.report("the log can't be read from the store", &fault(&error));
+                    pause(stop, &bell);
+                }
+            }
+        }
+    }
+
+    /// Delivers what is there, until `stop`; says whether anything was.
+    fn round(&mut self, stop: &CancellationToken, bell: &Signal) -> anyhow::Result<bool> {
+        let mut any = false;
+        for place in &mut self.partitions {
+            let (session, position) = match place.reading.take() {
+                Some(reading) if !reading.0.is_cancelled() => reading,
+                ended => {
+                    if ended.is_some() {
+                        // The store has just failed; the next attempt is not to be at once.
+                        pause(stop, bell);
+                    }
+                    begin(&self.reader, &self.store, &self.source, place.partition)?
+                }
+            };
+            let room = self.source.readings.room();
+            let page = session.room().min(PAGE);
+            let topic = (self.source.topic_row, self.source.topic.clone());
+            let (session, next) = place.reading.insert((session, position));
+            let records = match page {
+                0 => Vec::new(),
+                _ => self
+                    .reader
+                    .records_within(&topic, place.partition, position, page, room)?,
+            };
+            for record in records {
+                // The sink may block for each of them.
+                if stop.is_cancelled() {
+                    return Ok(any);
+                }
+                any = true;
+                *next = record.position.offset + 1;
+                self.sink
+                    .deliver(Delivery::of(session.clone(), record, None));
+            }
+        }
+        Ok(any)
+    }
+}
+
+fn fault(error: &anyhow::Error) -> StoreFault {
+    if let Some(fault) = error.downcast_ref::<StoreFault>() {
+        return fault.clone();
+    }
+    match error.downcast_ref::<rusqlite::Error>() {
+        Some(error) => StoreFault::from(error),
+        None => StoreFault(error.to_string().into()),
+    }
+}
+
+/// Waits before the next attempt, but not beyond `stop`, which rings the bell.
+fn pause(stop: &CancellationToken, bell: &Signal) {
+    let until = Instant::now() + RETRY;
+    loop {
+        let seen = bell.rings();
+        let left = until.saturating_duration_since(Instant::now());
+        if stop.is_cancelled() || left.is_zero() {
+            return;
+        }
+        bell.wait(seen, left);
+    }
+}
+
+/// Begins to read a partition where the store says.
+fn begin(
+    reader: &Reader,
+    store: &Store,
+    source: &Arc<Source>,
+    partition: i32,
+) -> anyhow::Result<(Arc<Session>, i64)> {
+    let next = match reader.offset(&source.consumer, source.topic_row, partition)? {
+        Some(next) => next,
+        None => {
+            // Written down, so that nothing is pruned before it was read for the first time.
+            let (consumer, topic) = (source.consumer.clone(), source.topic_row);
+            store
+                .run(move |sql| crate::store::write_offset(sql, &consumer, topic, partition, 0))?;
+            0
+        }
+    };
+    let session = Session::new(
+        source.clone(),
+        partition,
+        next,
+        WINDOW,
+        store.published().clone(),
+    );
+    Ok((session, next))
+}

@@ -1,0 +1,129 @@
+//! What is said of a component when it was applied, refused or only checked: in the log, in the metrics, in the store.
+
+use super::hosted::Hosted;
+use super::reloader::{Apply, Inner};
+use super::report::{Applied, NotApplied, Probe, Way};
+use crate::base::clock::now_ms;
+use crate::base::generation::Build;
+use crate::plugin::compile;
+use crate::store::history;
+
+impl Inner {
+    /// A check alone leaves no trace but in the log.
+    pub(super) fn say_checked(
+        &self,
+        hosted: &Hosted,
+        apply: &Apply,
+        result: &Result<Applied, NotApplied>,
+    ) {
+        let (participant, way, origin) = (
+            hosted.participant.name(),
+            apply.way.word(),
+            apply.origin.as_str(),
+        );
+        let error = result.as_ref().err().map(ToString::to_string);
+        tracing::info!(
+            participant,
+            way,
+            origin,
+            error,
+            "a component was checked only; nothing was changed"
+        );
+        let digest = compile::digest(&apply.bytes);
+        if let Some(loader) = &self.around.loader
+            && digest != hosted.participant.active().digest()
+        {
+            loader.forget(&digest);
+        }
+    }
+
+    /// Says what became of a component in the log, counts it, and puts down in the store that it was refused.
+    pub(super) fn say(&self, hosted: &Hosted, apply: &Apply, result: &Result<Applied, NotApplied>) {
+        let (participant, way, origin) = (
+            hosted.participant.name(),
+            apply.way.word(),
+            apply.origin.as_str(),
+        );
+        (self.around.swaps).count(participant, way, outcome(result));
+        match result {
+            Ok(applied) if applied.changed => tracing::info!(
+                participant, way, origin, digest = %applied.digest, version = %applied.version,
+                previous = %applied.previous, notes = %applied.notes.join("; "), "rules swapped"
+            ),
+            Ok(applied) => tracing::info!(
+                participant, way, origin, digest = %applied.digest, "these rules are active already"
+            ),
+            Err(error) => {
+                let active = hosted.participant.active();
+                let remedy = remedy(participant, apply, error);
+                tracing::warn!(
+                    participant, way, origin, %error, active = active.digest(), remedy,
+                    "the component was not taken; the active generation stays"
+                );
+            }
+        }
+        if let Err(NotApplied::Refused(refused)) = result {
+            if let (Some(loader), Some(digest)) = (&self.around.loader, &refused.digest) {
+                loader.forget(digest);
+            }
+            let text = serde_json::to_string(refused).unwrap_or_default();
+            let (row, way) = (hosted.row, apply.way.word());
+            let noted = self
+                .around
+                .store
+                .run(move |sql| history::add_refused(sql, row, way, &text, now_ms()));
+            if let Err(fault) = noted {
+                tracing::warn!(%fault, "that the component was refused can't be noted in the store");
+            }
+        }
+    }
+}
+
+/// What became of a swap, in a word.
+fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
+    match result {
+        Ok(applied) if applied.changed => "swapped",
+        Ok(_) => "unchanged",
+        Err(NotApplied::Refused(_)) => "refused",
+        Err(NotApplied::Busy(_)) => "busy",
+        Err(_) => "failed",
+    }
+}
+
+/// The command that takes what was refused, where there is one.
+fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String> {
+    let NotApplied::Refused(refused) = error else {
+        return None;
+    };
+    if refused.allowed_by.is_empty() {
+        return None;
+    }
+    let given = apply.flags.names().map(str::to_owned);
+    let flags = given.chain(refused.allowed_by.iter().cloned());
+    let flags: String = flags.map(|flag| format!(" --{flag}")).collect();
+    Some(match apply.way {
+        // By its digest, whatever is active by then.
+        Way::Rollback => {
+            let digest = compile::digest(&apply.bytes);
+            format!("saga rollback{flags} {participant} {digest}")
+        }
+        Way::File | Way::Signal => format!("saga apply{flags} {participant} {}", apply.origin),
+        Way::Apply | Way::Start => format!("saga apply{flags} {participant} PATH"),
+    })
+}
+
+/// What is told of this build as the active one, or as what would be.
+pub(super) fn applied(build: &dyn Build, previous: &str, changed: bool) -> Applied {
+    Applied {
+        participant: build.description().name.clone(),
+        digest: build.digest().to_owned(),
+        version: build.description().version.clone(),
+        dry_run: false,
+        previous: previous.to_owned(),
+        changed,
+        probe: Probe::default(),
+        notes: Vec::new(),
+        checked_us: 0,
+        swapped_us: 0,
+    }
+}

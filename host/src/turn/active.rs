@@ -1,0 +1,43 @@
+//! What decides: a generation, and where its events and dead letters go.
+//!
+//! Made whole before any turn runs on it, and never altered: a swap replaces it (invariant 6).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use saga_core::description::Description;
+
+use crate::base::generation::Generation;
+
+/// A generation that decides.
+pub struct Active {
+    /// The generation.
+    pub generation: Generation,
+    /// Where its events go, by the topic's name in its description.
+    pub topics: HashMap<String, Lane>,
+    /// Where its dead letters go, by the topic that they came from.
+    pub dead_letters: HashMap<Arc<str>, Lane>,
+}
+
+/// A topic of the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    /// Row of the topic.
+    pub topic: i64,
+    /// Partitions of the outbox.
+    pub partitions: i32,
+}
+
+impl Active {
+    /// What the participant says of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        self.generation.description()
+    }
+
+    /// Digest of the build.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.generation.build.digest()
+    }
+}

@@ -1,0 +1,101 @@
+//! Offers the timers that are due.
+//!
+//! A timer that was offered and is not yet settled is not offered again. It is deleted in the
+//! transaction of its turn, so a crash before that leaves it to be offered after the next start. One that can't be decided is
+//! parked: it is offered again at the next start, and when another generation decides.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::participant::Participant;
+use super::turn::Over;
+use crate::base::clock::now_ms;
+use crate::store::{FiredTimer, Reader, Store};
+
+/// Timers under way at once.
+const BOUND: usize = 256;
+
+/// Longest sleep; a clock that was set back is noticed after it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Wait after a timer could not be settled, or the store could not be read.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Starts the thread that offers a participant's timers.
+///
+/// # Errors
+/// When the thread can't be made, or the store can't be read or written.
+pub fn start(
+    participant: Arc<Participant>,
+    store: &Store,
+    stop: CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    // Limits may be others than when they were parked.
+    participant.release_timers()?;
+    let reader = store.reader()?;
+    let bell = store.timers().clone();
+    let name = format!("timers-{}", participant.name());
+    let body = move || {
+        let under_way = Arc::new(Mutex::new(HashSet::new()));
+        while !stop.is_cancelled() {
+            let seen = bell.rings();
+            let wait = round(&participant, &reader, &under_way).unwrap_or_else(|error| {
+                participant.report("timers can't be read from the store", error);
+                RETRY
+            });
+            if !stop.is_cancelled() {
+                bell.wait(seen, wait);
+            }
+        }
+    };
+    Ok(std::thread::Builder::new().name(name).spawn(body)?)
+}
+
+type UnderWay = Arc<Mutex<HashSet<FiredTimer>>>;
+
+/// Offers what is due; gives the time until there may be more.
+fn round(
+    participant: &Participant,
+    reader: &Reader,
+    under_way: &UnderWay,
+) -> rusqlite::Result<Duration> {
+    let now = now_ms();
+    let (due, next) = reader.due_timers(participant.row(), now, BOUND)?;
+    // What is offered now is looked at again soon, for its turn may fail.
+    let held = !due.is_empty();
+    for timer in due {
+        let fired = FiredTimer {
+            key: timer.key.clone(),
+            name: timer.name.clone(),
+            due: timer.due,
+        };
+        let is_new = under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(fired.clone());
+        if is_new {
+            let under_way = under_way.clone();
+            participant.fire(
+                timer,
+                Over::new(move || {
+                    under_way
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&fired);
+                }),
+            );
+        }
+    }
+    let until_next = next.map_or(PATIENCE, |next| {
+        Duration::from_millis(next.saturating_sub(now))
+    });
+    Ok(if held {
+        RETRY.min(until_next)
+    } else {
+        until_next.min(PATIENCE)
+    })
+}
