@@ -55,7 +55,7 @@ const CONNECTIONS: usize = 64;
 
 /// Further connections, on which only health and metrics are answered: whoever watches over the host is answered however many others
 /// are connected.
-const RESERVE: usize = 16;
+const RESERVE: usize = 64;
 
 /// Bytes of answers that clients have not taken. Health is told beyond it too.
 const ANSWER_BYTES: usize = 64 << 20;

@@ -65,16 +65,27 @@ pub fn main(rules: Rules) -> ExitCode {
     if let Some(arguments) = as_compiler() {
         return child::run(&arguments);
     }
+    let code = command(rules);
+    logging::flush();
+    code
+}
+
+/// Runs the command that the arguments name.
+fn command(rules: Rules) -> ExitCode {
     let arguments = match options::Cli::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are asked for and go to standard output.
-            let _ = error.print();
-            return if error.use_stderr() {
-                exit::USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+        Err(error) if error.use_stderr() => {
+            let text = error.render();
+            logging::print(match logging::is_coloured() {
+                true => text.ansi().to_string(),
+                false => text.to_string(),
+            });
+            return exit::USAGE.into();
+        }
+        Err(help) => {
+            // It is asked for and goes to standard output.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     // What is wrong with the settings is said before there is a log to say it in.
@@ -138,7 +149,7 @@ fn print_config(config: &Config, json: bool) -> ExitCode {
     }
 }
 
-/// Runs a host to its end, and gives its last lines the time to be read.
+/// Runs a host to its end.
 fn run(config: &Config, rules: Rules) -> ExitCode {
     // The filter was checked with the other settings.
     let filter = config.log.level.parse().unwrap_or_default();
@@ -149,9 +160,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
         ));
         return exit::INTERNAL.into();
     }
-    let code = run_logged(config, rules);
-    logging::flush();
-    code
+    run_logged(config, rules)
 }
 
 fn run_logged(config: &Config, rules: Rules) -> ExitCode {

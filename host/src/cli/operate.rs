@@ -277,21 +277,27 @@ fn read_component(path: &Path) -> Result<Bytes, Failure> {
 fn find(host: &Host, token: Option<Token>) -> Result<Client, Failure> {
     let url = match host {
         Host::Url(url) => url.clone(),
-        Host::Data(directory) => admin_file::read(directory)
-            .map_err(|reason| Failure::new(exit::UNAVAILABLE, reason))?
-            .ok_or_else(|| {
-                Failure::new(
-                    exit::UNAVAILABLE,
-                    format!(
-                        "no host with an admin interface runs on the data directory {}; start one with `saga run`, or say \
-                         where it is with --data DIR or --admin URL",
-                        directory.display()
-                    ),
-                )
-            })?
-            .url,
+        Host::Data(directory) => {
+            admin_file::read(directory)
+                .and_then(|file| file.ok_or_else(|| no_host(directory)))
+                .map_err(|reason| Failure::new(exit::UNAVAILABLE, reason))?
+                .url
+        }
     };
     Client::new(&url, token).map_err(|reason| Failure::new(exit::USAGE, reason))
+}
+
+fn no_host(directory: &Path) -> String {
+    let data = directory.display();
+    match directory.exists() {
+        true => format!(
+            "no host with an admin interface runs on the data directory {data}; start one with `saga run`, or say where it is \
+             with --data DIR or --admin URL"
+        ),
+        false => format!(
+            "there is no directory {data}; name the host's data directory with --data DIR, or its admin interface with --admin URL"
+        ),
+    }
 }
 
 #[cfg(test)]

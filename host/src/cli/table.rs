@@ -32,10 +32,14 @@ pub(crate) fn applied(applied: &Applied) -> String {
         text.append(&tried::differences(&applied.probe));
     } else if applied.changed {
         text.add(format_args!(
-            "{build} is active, was {}; checked in {}, swapped in {}{}",
+            "{build} is active, was {}; checked in {}{}{}",
             short(&applied.previous),
             duration(applied.checked_us),
-            duration(applied.swapped_us),
+            match applied.swapped_us {
+                // No host runs.
+                0 => String::new(),
+                swapped => format!(", swapped in {}", duration(swapped)),
+            },
             tried::summary(&applied.probe)
         ));
     } else {
@@ -515,6 +519,11 @@ booking
              3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read\nnote: a timer is gone\n"
         );
         swap.probe = Probe::default();
+        let stopped = Applied {
+            swapped_us: 0,
+            ..swap.clone()
+        };
+        assert!(applied(&stopped).contains("checked in 1.2 s\nnote: "));
         let line = applied(&swap);
         assert!(line.contains("swapped in 890 µs\nnote: "), "{line}");
         swap.dry_run = true;

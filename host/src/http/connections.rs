@@ -5,7 +5,7 @@
 //! requests are in flight on it then, it is asked to end first, and cut off half that time later.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -22,8 +22,12 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Time for which a connection must have been idle to give way. What a client sent when it connected has come by then.
 const REST: Duration = Duration::from_millis(500);
 
-/// Time that a connection has to end once it was asked to give way, and that one of the reserve has for all it does.
+/// Time that a connection has to end once it was asked to give way, and that one of the reserve has for an answer.
 const HASTE: Duration = Duration::from_secs(2);
+
+/// Time that a connection of the reserve has to send the head of a request while others wait for its place. What was sent while
+/// it waited to be accepted is there at once.
+pub(super) const RESERVE_HEAD: Duration = Duration::from_millis(50);
 
 /// How long a connection may rest, and an answer make no progress.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,7 @@ struct Connection {
     task: AbortHandle,
     /// The look at which it came, or was asked to end.
     since: u32,
+    opened: Instant,
     is_reserve: bool,
 }
 
@@ -82,6 +87,7 @@ impl Connections {
             end: Some(end),
             task,
             since: self.clock.look(),
+            opened: Instant::now(),
             is_reserve,
         };
         let mut open = self.open();
@@ -136,31 +142,37 @@ impl Connections {
         });
     }
 
-    /// Asks the connection that has been idle for longest to end; false where none is idle. With `in_reserve`, one of the reserve
-    /// is cut off that has been there for a while, whatever it does.
-    pub(super) fn give_way(&self, in_reserve: bool) -> bool {
+    /// Asks the connection that has been idle for longest to end; false where none is idle.
+    pub(super) fn give_way(&self) -> bool {
         let now = self.clock.look();
-        let (rest, haste) = (self.looks_in(REST), self.looks_in(HASTE));
+        let rest = self.looks_in(REST);
         let mut open = self.open();
         let idle = (open.iter_mut())
-            .filter(|one| one.end.is_some() && one.is_reserve == in_reserve)
-            .filter(|one| !one.task.is_finished())
+            .filter(|one| one.end.is_some() && !one.is_reserve && !one.task.is_finished())
             .filter_map(|one| {
                 let rested = one.activity.idle().filter(|looks| *looks >= rest)?;
                 Some((rested, one))
             });
         // Of those that are alike, the first.
         let longest = idle.reduce(|longest, one| if one.0 > longest.0 { one } else { longest });
-        if let Some((_, connection)) = longest {
+        longest.is_some_and(|(_, connection)| {
             connection.ask_to_end(now);
-            return true;
+            true
+        })
+    }
+
+    /// Cuts off all connections of the reserve that have had their time: for a head where none is complete, else for an answer.
+    pub(super) fn clear_reserve(&self) {
+        let now = Instant::now();
+        for one in self.open().iter().filter(|one| one.is_reserve) {
+            let time = match one.activity.idle() {
+                Some(_) => RESERVE_HEAD,
+                None => HASTE,
+            };
+            if now.duration_since(one.opened) >= time {
+                one.task.abort();
+            }
         }
-        let old = (open.iter())
-            .find(|one| one.is_reserve && in_reserve && now.wrapping_sub(one.since) >= haste);
-        if let Some(connection) = old {
-            connection.task.abort();
-        }
-        old.is_some()
     }
 
     /// Asks all of them to end once they have answered.

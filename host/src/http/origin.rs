@@ -36,13 +36,16 @@ impl Hosts {
     #[must_use]
     pub fn new(names: &[String], address: IpAddr) -> Self {
         Self {
-            names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            names: (names.iter())
+                .map(|name| without_root(name).to_ascii_lowercase())
+                .collect(),
             is_on_loopback: address.to_canonical().is_loopback(),
         }
     }
 
     /// Whether a request for this host, without a port, is served. An address is no name that could be rebound.
     fn serves(&self, host: &str) -> bool {
+        let host = without_root(host);
         is_loopback(host)
             || (self.names.iter()).any(|name| name == ANY || host.eq_ignore_ascii_case(name))
             || (!self.is_on_loopback && (self.names.is_empty() || address(host).is_some()))
@@ -142,9 +145,17 @@ fn address(host: &str) -> Option<IpAddr> {
     }
 }
 
-/// Whether a host is `localhost` or an address of loopback. An address can't be rebound.
+/// `shop.example.` is `shop.example`.
+fn without_root(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// Whether a host is `localhost`, a name below it (RFC 6761) or an address of loopback. None of them can be rebound.
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
+    let host = without_root(host).to_ascii_lowercase();
+    let host = host.as_str();
+    host == "localhost"
+        || host.ends_with(".localhost")
         || address(host).is_some_and(|address| address.to_canonical().is_loopback())
 }
 

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::accept::Acceptor;
 use super::answer::Answered;
 use super::connection::{Accepted, HEAD_TIME, Shared};
-use super::connections::{Connections, Times};
+use super::connections::{Connections, RESERVE_HEAD, Times};
 use super::tls::Tls;
 use crate::metrics::requests::Open;
 
@@ -28,11 +28,12 @@ const BACKLOG: u32 = 4_096;
 /// slow client has taken so much that there is room again.
 const SEND_BUFFER: u32 = 256 << 10;
 
-/// Time after which a further connection is asked to give way, while the one that was asked has not ended.
-const GIVE_WAY: Duration = Duration::from_millis(50);
-
 /// Longest wait for the place of a connection that was just asked to end.
 const LEAVE: Duration = Duration::from_millis(500);
+
+/// Time for which nobody waits for such a place after one was not free in time: its client is in the midst of a head, and others
+/// may be too.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// Who answers the requests of a listener.
 pub trait Answers: Send + Sync + 'static {
@@ -117,30 +118,34 @@ struct Places {
     common: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     connections: Arc<Connections>,
+    /// Until then nobody waits for a connection that was asked to end, while there is a reserve.
+    hurry: Option<Instant>,
 }
 
 impl Places {
     /// A place for the next connection, and whether it is one of the reserve. Others give way for it.
-    async fn next(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+    async fn next(&mut self) -> Option<(OwnedSemaphorePermit, bool)> {
         loop {
             if let Ok(place) = self.common.clone().try_acquire_owned() {
                 return Some((place, false));
             }
-            // Where one gives way, its place is better than one for health alone.
-            if self.connections.give_way(false)
-                && let Ok(place) =
-                    tokio::time::timeout(LEAVE, self.common.clone().acquire_owned()).await
-            {
-                return Some((place.ok()?, false));
+            let gives_way = self.connections.give_way();
+            // Its place is better than one for health alone.
+            if gives_way && self.hurry.is_none_or(|until| until <= Instant::now()) {
+                let left = self.common.clone().acquire_owned();
+                match tokio::time::timeout(LEAVE, left).await {
+                    Ok(place) => return Some((place.ok()?, false)),
+                    Err(_) => self.hurry = Some(Instant::now() + HURRY),
+                }
             }
             if let Ok(place) = self.reserve.clone().try_acquire_owned() {
                 return Some((place, true));
             }
-            self.connections.give_way(true);
+            self.connections.clear_reserve();
             tokio::select! {
                 place = self.common.clone().acquire_owned() => return Some((place.ok()?, false)),
                 place = self.reserve.clone().acquire_owned() => return Some((place.ok()?, true)),
-                () = tokio::time::sleep(GIVE_WAY) => {}
+                () = tokio::time::sleep(RESERVE_HEAD) => {}
             }
         }
     }
@@ -164,10 +169,11 @@ pub async fn serve<S: Answers>(
     });
     let watched = connections.clone();
     let watch = tokio::spawn(async move { watched.look_after().await });
-    let places = Places {
+    let mut places = Places {
         common: Arc::new(Semaphore::new(bounds.connections)),
         reserve: Arc::new(Semaphore::new(bounds.reserve)),
         connections: connections.clone(),
+        hurry: None,
     };
     loop {
         let stream = tokio::select! {

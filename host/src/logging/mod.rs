@@ -25,7 +25,7 @@ use self::format::EscapedFields;
 use self::queue::Queue;
 use crate::base::printable;
 
-/// The lines of this process, once its log is started.
+/// The lines of this process, once there is one.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// How long the end of the process waits while nobody takes a line, and in all.
@@ -37,14 +37,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// # Errors
 /// When its thread can't be made.
 pub fn start(filter: Targets, is_json: bool) -> io::Result<()> {
-    let queue = Queue::start(io::stderr(), |dropped| {
-        tracing::warn!(
-            dropped,
-            "lines of the log were dropped, because nobody read standard error"
-        );
-    })?;
-    // Another log of this process would be a mistake of a test; the first one stays.
-    let _ = QUEUE.set(queue);
+    queue()?;
     // A line that can't be written is lost: to complain of it on the same stream would panic.
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(Lines { is_json })
@@ -62,27 +55,46 @@ pub fn start(filter: Targets, is_json: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// The queue of this process, started where it is not.
+fn queue() -> io::Result<&'static Queue> {
+    if let Some(queue) = QUEUE.get() {
+        return Ok(queue);
+    }
+    let queue = Queue::start(io::stderr(), |dropped| {
+        tracing::warn!(
+            dropped,
+            "lines of the log were dropped, because nobody read standard error"
+        );
+    })?;
+    Ok(QUEUE.get_or_init(|| queue))
+}
+
 /// Lines that were dropped since the process began.
 #[must_use]
 pub fn dropped() -> u64 {
     QUEUE.get().map_or(0, Queue::dropped)
 }
 
-/// Says on standard error what is wrong, in the order of the log and never dropped. Where a log runs, this does not wait for its
-/// reader: see [`flush`]. Further lines of the text are indented, so that none passes for another message.
+/// Writes what is wrong to standard error, in the order of the log and never dropped. Does not wait for its reader: see
+/// [`flush`]. Further lines of the text are indented, so that none passes for another message.
 pub fn complain(what: &str) {
-    let mut line = String::from("saga: ");
+    let mut text = String::from("saga: ");
     for (number, part) in what.lines().enumerate() {
         if number > 0 {
-            line.push_str("\n  ");
+            text.push_str("\n  ");
         }
-        line.push_str(&printable::escaped(part));
+        text.push_str(&printable::escaped(part));
     }
-    line.push('\n');
-    match QUEUE.get() {
-        Some(queue) => queue.push_always(line),
-        // Not `eprintln!`, which panics when nobody reads.
-        None => drop(io::stderr().write_all(line.as_bytes())),
+    text.push('\n');
+    print(text);
+}
+
+/// Writes a text of our own to standard error as it is, as [`complain`] does.
+pub fn print(text: String) {
+    match queue() {
+        Ok(queue) => queue.push_always(text),
+        // The machine has no thread for it. Not `eprintln!`, which panics when nobody reads.
+        Err(_) => drop(io::stderr().write_all(text.as_bytes())),
     }
 }
 
@@ -99,7 +111,9 @@ pub fn exit(code: i32) -> ! {
     std::process::exit(code)
 }
 
-fn is_coloured() -> bool {
+/// Whether standard error takes colours.
+#[must_use]
+pub fn is_coloured() -> bool {
     if anstyle_query::no_color() {
         return false;
     }

@@ -17,7 +17,7 @@ use wasmtime::component::Component;
 
 use super::artefact::{self, KEY_BYTES, Key, Origin};
 use super::compiler::{CompileError, Compiler};
-use super::private::{self, Secret};
+use super::private::{self, Place, Secret};
 use crate::base::machine;
 
 /// Largest file that is taken for compiled code, in bytes: some times what a component may have.
@@ -148,7 +148,15 @@ impl OnDisk {
     /// The key, once the places of the cache are found to be safe: made where there is none.
     fn key(&self) -> Result<&Key, String> {
         let at = |path: &Path, reason: String| format!("{}: {reason}", path.display());
-        private::directory(&self.directory).map_err(|reason| at(&self.directory, reason))?;
+        let place =
+            private::directory(&self.directory).map_err(|reason| at(&self.directory, reason))?;
+        if let Place::Exposed(mode) = place {
+            tracing::warn!(
+                path = %self.directory.display(),
+                "other users could write to the compiled code (mode {mode:04o}): it is deleted, and compiled again"
+            );
+            self.empty();
+        }
         if let Some(key) = self.key.get() {
             return Ok(key);
         }
@@ -169,7 +177,7 @@ impl OnDisk {
             Secret::Exposed(mode) => {
                 tracing::warn!(
                     path = %self.key_file.display(),
-                    "others could read or write the key of compiled code (mode {mode:04o}): it is replaced, and all is compiled anew"
+                    "other users could read or write the key of compiled code (mode {mode:04o}): it is replaced, and all is compiled again"
                 );
                 self.empty();
             }

@@ -86,15 +86,24 @@ fn contents(file: File, metadata: &Metadata, most: u64) -> Result<Vec<u8>, Strin
     Ok(bytes)
 }
 
-/// Makes a directory where there is none, and makes sure that only the host's own user can write to it.
+/// A directory of the host's own user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nobody else could write to it.
+    Safe,
+    /// Others could write to it, by this mode, until now: nothing in it can be trusted.
+    Exposed(u32),
+}
+
+/// Makes a directory where there is none, and takes it from others who could read it or write to it.
 ///
 /// # Errors
 /// Why it can't be made, or can't be trusted.
-pub(super) fn directory(path: &Path) -> Result<(), String> {
+pub(super) fn directory(path: &Path) -> Result<Place, String> {
+    let private = || fs::set_permissions(path, Permissions::from_mode(0o700));
     match DirBuilder::new().mode(0o700).create(path) {
         // Whatever the umask took away.
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700))
-            .map_err(|error| error.to_string())?,
+        Ok(()) => private().map_err(|error| error.to_string())?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error.to_string()),
     }
@@ -102,7 +111,21 @@ pub(super) fn directory(path: &Path) -> Result<(), String> {
     if !metadata.is_dir() {
         return Err("it is not a directory".into());
     }
-    only_ours(&metadata)
+    of_our_user(&metadata)?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS_MAY == 0 {
+        return Ok(Place::Safe);
+    }
+    // What a link leads to may be of use to others.
+    if path.is_symlink() {
+        only_ours(&metadata)?;
+        return Ok(Place::Safe);
+    }
+    private().map_err(|error| format!("others may use it (mode {mode:04o}): {error}"))?;
+    Ok(match mode & OTHERS_MAY_WRITE {
+        0 => Place::Safe,
+        _ => Place::Exposed(mode),
+    })
 }
 
 /// Writes a file that only the host's own user can read, whole or not at all, by way of an unfinished one beside it.
@@ -194,12 +217,15 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(unsafe_mode)).unwrap();
             assert!(read(&path, 9).unwrap_err().contains("others may write"));
         }
-        fs::set_permissions(&inner, Permissions::from_mode(0o770)).unwrap();
-        let refused = directory(&inner).unwrap_err();
-        assert!(
-            refused.contains("mode 0770") && refused.contains("chmod"),
-            "{refused}"
-        );
+        for (before, found) in [
+            (0o770, Place::Exposed(0o770)),
+            (0o755, Place::Safe),
+            (0o700, Place::Safe),
+        ] {
+            fs::set_permissions(&inner, Permissions::from_mode(before)).unwrap();
+            assert_eq!(directory(&inner), Ok(found));
+            assert_eq!(mode(&inner), 0o700);
+        }
         assert!(directory(&path).unwrap_err().contains("not a directory"));
         assert!(read(&inner, 9).is_err());
     }

@@ -1,8 +1,8 @@
 //! The modes of a data directory: it is for the host's own user only.
 //!
 //! What the host makes has these modes because the program sets its umask. What was made by an earlier version, by hand or under
-//! another umask is changed when the store is opened. Compiled code and its key are not touched: where others could write
-//! them they are not to be used any more, which is for `plugin` to see.
+//! another umask is changed when the store is opened. Compiled code and its key are left to `plugin`: where others could write
+//! them, it deletes them.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;

@@ -106,6 +106,56 @@ fn what_others_could_read_is_taken_from_them_at_the_next_start() {
     assert!(host.stop().success());
 }
 
+#[test]
+fn compiled_code_that_others_could_write_is_deleted_and_they_can_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let run = || {
+        let host = start(directory.path(), "077");
+        count(&host, "k");
+        let log = host.log();
+        assert!(host.stop().success());
+        log
+    };
+    run();
+    let code = || fs::read_dir(data.join("code")).unwrap().count();
+    assert!(code() > 0);
+    fs::write(data.join("code/of-others.code"), "x").unwrap();
+    for name in ["code", "code.key", "code/of-others.code"] {
+        fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let log = run();
+    assert!(
+        log.contains("other users could write to the compiled code (mode 0777)"),
+        "{log}"
+    );
+    assert!(!data.join("code/of-others.code").exists());
+    assert!(code() > 0, "it is compiled again");
+    assert_eq!(open_to_others(&data), []);
+    assert!(!run().contains("WARN"), "once is enough");
+}
+
+#[test]
+fn compiled_code_that_others_could_read_is_kept_and_they_can_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let run = || {
+        let host = start(directory.path(), "077");
+        count(&host, "k");
+        assert!(host.stop().success());
+        let code = fs::read_dir(data.join("code")).unwrap();
+        let mut made: Vec<_> = code
+            .map(|file| file.unwrap().metadata().unwrap().modified().unwrap())
+            .collect();
+        made.sort();
+        made
+    };
+    let before = run();
+    fs::set_permissions(data.join("code"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(run(), before);
+    assert_eq!(open_to_others(&data), []);
+}
+
 /// What a start says that does not take this data directory.
 fn refused(data: &Path, component: &Path) -> String {
     let (code, _, said) = call(

@@ -159,3 +159,27 @@ fn an_operator_takes_the_place_of_an_idle_connection_with_the_first_request() {
     let told = request("GET", &format!("{}/generations", host.admin()), &[], b"");
     assert_eq!(told.status, 200, "{}", told.json());
 }
+
+#[test]
+fn health_is_told_however_many_wait_with_half_a_request_or_with_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["customer"], data.path()).start();
+    let half = b"GET /livez HTTP/1.1\r\nhost: local";
+    let _waiting: Vec<_> = (0..400)
+        .map(|number| {
+            let mut stream = connect(host.admin());
+            if number % 2 == 0 {
+                stream.write_all(half).unwrap();
+            }
+            stream
+        })
+        .collect();
+    // Whoever asks for health has some seconds. Let in one by one, each for the time of a head, 400 would take 20.
+    let mut asks = connect(host.admin());
+    asks.set_read_timeout(Some(Duration::from_secs(15)))
+        .unwrap();
+    asks.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let answer = rest(asks);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}

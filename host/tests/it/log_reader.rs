@@ -5,13 +5,13 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::expect::until;
-use crate::support::{Host, PATIENCE, Start, request, signal};
+use crate::support::{Host, PATIENCE, Start, request, saga, signal};
 
 /// `O_NONBLOCK` on Linux.
 const DOES_NOT_BLOCK: i32 = 0o4000;
@@ -153,15 +153,40 @@ fn nobody_needs_to_take_what_is_said_on_standard_output() {
         data.path().join("admin.json").exists()
     });
     signal(child.id(), "TERM");
+    assert_eq!(ended(&mut child), Some(0));
+}
+
+/// The exit code of a program that ends in time.
+fn ended(child: &mut Child) -> Option<i32> {
     let asked = Instant::now();
-    let status = loop {
+    loop {
         if let Some(status) = child.try_wait().unwrap() {
-            break status;
+            return status.code();
         }
         if asked.elapsed() > Duration::from_secs(15) {
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(5));
-    };
-    assert_eq!(status.code(), Some(0));
+    }
+}
+
+#[test]
+fn nobody_needs_to_take_what_a_command_says_is_wrong() {
+    let data = tempfile::tempdir().unwrap();
+    let log = Full::new(data.path(), "log");
+    let nowhere = data.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    for (arguments, code) in [
+        (vec!["run", "--nonsense"], 64),
+        (vec!["run", "--plugin", "a=/b", "--set", "x=1"], 64),
+        (vec!["config", "--config", nowhere], 64),
+        (vec!["ready", "--data", nowhere], 69),
+        (vec!["generations", "a", "--data", nowhere], 69),
+        (vec!["verify", nowhere], 65),
+    ] {
+        let mut command = saga();
+        command.args(&arguments).stdout(Stdio::null());
+        let mut child = command.stderr(log.writer()).spawn().unwrap();
+        assert_eq!(ended(&mut child), Some(code), "{arguments:?}");
+    }
 }
