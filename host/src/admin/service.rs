@@ -352,7 +352,7 @@ fn is_on_problems(path: &str) -> bool {
 }
 
 fn problem_page(method: &Method, path: &str) -> Result<Answered, Problem> {
-    let page = api::problem_page(path).ok_or_else(|| nothing_at(path))?;
+    let page = apidocs::problem_page(path).ok_or_else(|| nothing_at(path))?;
     resource_response(Cow::Owned(page), method, path)
 }
 

@@ -201,7 +201,7 @@ fn stored_generations(
     participant: Option<&str>,
     json: bool,
 ) -> Result<String, Failure> {
-    let overview = reload::offline_overview(data, participant).map_err(|error| {
+    let overview = rollout::offline_overview(data, participant).map_err(|error| {
         let code = match error {
             NotApplied::UnknownParticipant(..) => exit::USAGE,
             _ => exit::UNAVAILABLE,

@@ -1,6 +1,6 @@
 //! Requests that wait for what becomes of an aggregate: how many may, for how long, and how they hear of it.
 //!
-//! They hear of commits (see [`crate::changes`]) and of swaps of the rules, and read then; nobody polls. Each
+//! They hear of commits (see [`crate::base::changes`]) and of swaps of the rules, and read then; nobody polls. Each
 //! holds a place, of which there are so many (invariant 9), until it is dropped. When the host is drained they
 //! are all over at once.
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing waits for whoever reads it. A line is handed to a thread that writes; while that can't, lines wait in a bounded queue, and
 //! beyond the bound they are dropped, counted, and said as soon as there is room again. At the end of the process the last
-//! lines are given some time. No text in a line can begin another line or steer a terminal; see [`crate::printable`].
+//! lines are given some time. No text in a line can begin another line or steer a terminal; see [`crate::base::printable`].
 //!
 //! # Layout
 //!

@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use saga_core::record::{Attributes, Position, Record};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use swap::*;
+pub(crate) use swap::*;
 
 use super::{Delivery, Readings, Share, Sink, Source, Transport, UNDER_WAY_BYTES, WINDOW};
 use crate::base::clock::now_ms;
@@ -27,13 +27,13 @@ use crate::store::{
 };
 
 /// By then an event has come, or never will. Kafka's group protocol alone takes seconds.
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A thread ends within this time of its `stop`, where a record is under way that nobody settles, too.
-pub(super) const PROMPTLY: Duration = Duration::from_millis(3_000);
+pub(crate) const PROMPTLY: Duration = Duration::from_millis(3_000);
 
 /// A topic that exists, and is not published from the start.
-pub(super) const LATER: &str = "later";
+pub(crate) const LATER: &str = "later";
 
 /// Makes a test of each case for `$rig`, which makes a [`Rig`] whose topic has so many partitions.
 ///
@@ -69,16 +69,16 @@ macro_rules! suite {
         )+
     };
 }
-pub(super) use suite;
+pub(crate) use suite;
 
 /// A store with a transport on it.
-pub(super) struct Rig {
+pub(crate) struct Rig {
     // Dropped first: its threads use the store.
-    pub(super) transport: Box<dyn Transport>,
-    pub(super) store: Arc<Store>,
-    pub(super) source: Arc<Source>,
+    pub(crate) transport: Box<dyn Transport>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) source: Arc<Source>,
     /// Parent of the tokens of all its threads.
-    pub(super) stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     participant: i64,
     generation: i64,
     _directory: tempfile::TempDir,
@@ -87,18 +87,18 @@ pub(super) struct Rig {
 }
 
 /// A thread of a transport; stopped when it is dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
 /// A consumer, and what it delivers.
-pub(super) struct Consuming {
-    pub(super) deliveries: Receiver<Delivery>,
+pub(crate) struct Consuming {
+    pub(crate) deliveries: Receiver<Delivery>,
     running: Running,
 }
 
-struct Channel(Sender<Delivery>);
+pub(crate) struct Channel(Sender<Delivery>);
 
 impl Sink for Channel {
     fn deliver(&self, delivery: Delivery) {
@@ -109,7 +109,7 @@ impl Sink for Channel {
 
 impl Rig {
     /// A rig with a store of its own.
-    pub(super) fn new(
+    pub(crate) fn new(
         topic: &str,
         readers: OutboxReaders,
         transport: impl FnOnce(Arc<Store>) -> Box<dyn Transport>,
@@ -154,24 +154,24 @@ impl Rig {
     }
 
     /// Starts the relay, where the transport has one.
-    pub(super) fn publishing(&self) -> Running {
+    pub(crate) fn publishing(&self) -> Running {
         self.publishing_to(vec![(self.source.topic.clone(), self.source.topic_row)])
     }
 
     /// The same for other topics, by name and row.
-    pub(super) fn publishing_to(&self, topics: Vec<(Arc<str>, i64)>) -> Running {
+    pub(crate) fn publishing_to(&self, topics: Vec<(Arc<str>, i64)>) -> Running {
         let stop = self.stop.child_token();
         let thread = self.transport.publish(topics, stop.clone()).unwrap();
         Running { stop, thread }
     }
 
     /// Starts a consumer.
-    pub(super) fn consuming(&self) -> Consuming {
+    pub(crate) fn consuming(&self) -> Consuming {
         self.consuming_from(&self.source)
     }
 
     /// Starts a consumer of another source.
-    pub(super) fn consuming_from(&self, source: &Arc<Source>) -> Consuming {
+    pub(crate) fn consuming_from(&self, source: &Arc<Source>) -> Consuming {
         self.consuming_by(source, unbounded())
     }
 
@@ -195,7 +195,7 @@ impl Rig {
     }
 
     /// A topic by name, with its row.
-    pub(super) fn topic(&self, name: &str) -> (Arc<str>, i64) {
+    pub(crate) fn topic(&self, name: &str) -> (Arc<str>, i64) {
         let (topic, for_store): (Arc<str>, _) = (name.into(), name.to_owned());
         let row = self
             .store
@@ -205,17 +205,17 @@ impl Rig {
     }
 
     /// A topic as another group reads it.
-    pub(super) fn source_of(&self, topic: &(Arc<str>, i64), group: &str) -> Arc<Source> {
+    pub(crate) fn source_of(&self, topic: &(Arc<str>, i64), group: &str) -> Arc<Source> {
         source(self.transport.as_ref(), topic, group)
     }
 
     /// Commits records to be published.
-    pub(super) fn publish(&self, rows: Vec<OutboxRow>) {
+    pub(crate) fn publish(&self, rows: Vec<OutboxRow>) {
         self.commit(rows, None);
     }
 
     /// Commits that a record was consumed.
-    pub(super) fn settle(&self, delivery: &Delivery) {
+    pub(crate) fn settle(&self, delivery: &Delivery) {
         let taken = Taken {
             session: delivery.session.clone(),
             offset: delivery.record.position.offset,
@@ -227,7 +227,7 @@ impl Rig {
     }
 
     /// A record of this key.
-    pub(super) fn row(&self, key: &str, value: &str) -> OutboxRow {
+    pub(crate) fn row(&self, key: &str, value: &str) -> OutboxRow {
         let partitions = self.transport.partitions(&self.source.topic) as usize;
         OutboxRow {
             topic: self.source.topic_row,
@@ -245,7 +245,7 @@ impl Rig {
     }
 
     /// Where the consumer reads on, by the store.
-    pub(super) fn stored(&self, partition: i32) -> Option<i64> {
+    pub(crate) fn stored(&self, partition: i32) -> Option<i64> {
         let reader = self.store.reader().unwrap();
         reader
             .offset(&self.source.consumer, self.source.topic_row, partition)
@@ -284,7 +284,7 @@ impl Rig {
 
 impl Running {
     /// Stops it, by its token only; says how long it took.
-    pub(super) fn stop(mut self) -> Duration {
+    pub(crate) fn stop(mut self) -> Duration {
         self.end()
     }
 
@@ -308,24 +308,24 @@ impl Drop for Running {
 
 impl Consuming {
     /// The next delivery.
-    pub(super) fn next(&self) -> Delivery {
+    pub(crate) fn next(&self) -> Delivery {
         self.deliveries
             .recv_timeout(DEADLINE)
             .expect("a record should have arrived")
     }
 
     /// The values of the next deliveries, as text.
-    pub(super) fn values(&self, count: usize) -> Vec<String> {
+    pub(crate) fn values(&self, count: usize) -> Vec<String> {
         (0..count).map(|_| value(&self.next().record)).collect()
     }
 
     /// Stops it; says how long it took.
-    pub(super) fn stop(self) -> Duration {
+    pub(crate) fn stop(self) -> Duration {
         self.running.stop()
     }
 }
 
-fn source(transport: &dyn Transport, topic: &(Arc<str>, i64), group: &str) -> Arc<Source> {
+pub(crate) fn source(transport: &dyn Transport, topic: &(Arc<str>, i64), group: &str) -> Arc<Source> {
     Arc::new(Source {
         readings: Readings::default(),
         consumer: format!("{}:order/{group}", transport.offset_namespace()).into(),
@@ -337,11 +337,11 @@ fn source(transport: &dyn Transport, topic: &(Arc<str>, i64), group: &str) -> Ar
 }
 
 /// The value as text.
-pub(super) fn value(record: &Record) -> String {
+pub(crate) fn value(record: &Record) -> String {
     String::from_utf8(record.value.clone().unwrap()).unwrap()
 }
 
-pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     let consumer = rig.consuming();
@@ -390,7 +390,7 @@ pub(super) fn a_record_arrives_whole(rig: impl Fn(i32) -> Rig) {
     );
 }
 
-pub(super) fn records_of_a_key_arrive_in_order(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn records_of_a_key_arrive_in_order(rig: impl Fn(i32) -> Rig) {
     let rig = rig(4);
     let _relay = rig.publishing();
     let consumer = rig.consuming();
@@ -432,7 +432,7 @@ pub(super) fn records_of_a_key_arrive_in_order(rig: impl Fn(i32) -> Rig) {
     );
 }
 
-pub(super) fn a_record_without_attributes_key_or_value_arrives(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_record_without_attributes_key_or_value_arrives(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     let consumer = rig.consuming();
@@ -458,7 +458,7 @@ pub(super) fn a_record_without_attributes_key_or_value_arrives(rig: impl Fn(i32)
     assert_eq!(empty.value, Some(Vec::new()), "empty is not missing");
 }
 
-pub(super) fn a_restart_goes_on_without_loss(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_restart_goes_on_without_loss(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let relay = rig.publishing();
     rig.publish(
@@ -482,7 +482,7 @@ pub(super) fn a_restart_goes_on_without_loss(rig: impl Fn(i32) -> Rig) {
     assert_eq!(consumer.values(6), ["5", "6", "7", "8", "9", "10"]);
 }
 
-pub(super) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(
@@ -506,7 +506,7 @@ pub(super) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn
     assert_eq!(consumer.values(7), ["3", "4", "5", "6", "7", "8", "9"]);
 }
 
-pub(super) fn a_cancelled_session_reads_again_from_the_stored_offset(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_cancelled_session_reads_again_from_the_stored_offset(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(
@@ -534,7 +534,7 @@ pub(super) fn a_cancelled_session_reads_again_from_the_stored_offset(rig: impl F
     assert_eq!(consumer.values(4), ["2", "3", "4", "5"]);
 }
 
-pub(super) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(
@@ -568,7 +568,7 @@ pub(super) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32)
     assert_eq!(consumer.values(8).last(), Some(&(WINDOW + 9).to_string()));
 }
 
-pub(super) fn invariant_9_no_more_bytes_than_the_bound_are_under_way(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn invariant_9_no_more_bytes_than_the_bound_are_under_way(rig: impl Fn(i32) -> Rig) {
     const BYTES: usize = 900_000;
     let fit = UNDER_WAY_BYTES.div_ceil(BYTES);
     let rig = rig(1);
@@ -605,7 +605,7 @@ pub(super) fn invariant_9_no_more_bytes_than_the_bound_are_under_way(rig: impl F
     assert_eq!(consumer.next().record.position.offset, fit as i64 + 1);
 }
 
-pub(super) fn what_is_published_before_anyone_reads_is_read(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn what_is_published_before_anyone_reads_is_read(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     rig.publish(vec![rig.row("k", "early")]);
     let _relay = rig.publishing();
@@ -615,7 +615,7 @@ pub(super) fn what_is_published_before_anyone_reads_is_read(rig: impl Fn(i32) ->
     assert_eq!(consumer.values(1), ["late"]);
 }
 
-pub(super) fn threads_end_promptly(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn threads_end_promptly(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let relay = rig.publishing();
     let consumer = rig.consuming();

@@ -15,7 +15,7 @@ fn numbers(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| number.to_string()).collect()
 }
 
-pub(in super::super) fn a_topic_added_later_is_published_with_what_the_outbox_held(
+pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(
     rig: impl Fn(i32) -> Rig,
 ) {
     let rig = rig(1);
@@ -46,7 +46,7 @@ pub(in super::super) fn a_topic_added_later_is_published_with_what_the_outbox_he
     assert!(Arc::ptr_eq(&first.session, &last.session));
 }
 
-pub(in super::super) fn topics_may_be_added_before_the_relay_runs_and_after_it_ended(
+pub(crate) fn topics_may_be_added_before_the_relay_runs_and_after_it_ended(
     rig: impl Fn(i32) -> Rig,
 ) {
     let rig = rig(1);
@@ -67,7 +67,7 @@ pub(in super::super) fn topics_may_be_added_before_the_relay_runs_and_after_it_e
     assert_eq!(of_later.values(1), ["3"]);
 }
 
-pub(in super::super) fn a_source_is_stopped_alone_and_another_group_goes_on(
+pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(
     rig: impl Fn(i32) -> Rig,
 ) {
     let rig = rig(1);
@@ -98,7 +98,7 @@ pub(in super::super) fn a_source_is_stopped_alone_and_another_group_goes_on(
     );
 }
 
-pub(in super::super) fn a_stopped_source_delivers_no_further_record(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn a_stopped_source_delivers_no_further_record(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(rows(&rig, rig.source.topic_row, 0..100));
@@ -121,7 +121,7 @@ pub(in super::super) fn a_stopped_source_delivers_no_further_record(rig: impl Fn
     assert_eq!(rig.consuming().values(99), numbers(1..100));
 }
 
-pub(in super::super) fn a_source_started_again_goes_on_from_the_stored_offset(
+pub(crate) fn a_source_started_again_goes_on_from_the_stored_offset(
     rig: impl Fn(i32) -> Rig,
 ) {
     let rig = rig(1);
@@ -155,7 +155,7 @@ pub(in super::super) fn a_source_started_again_goes_on_from_the_stored_offset(
     assert_eq!(consumer.values(1), ["12"], "nothing twice");
 }
 
-pub(in super::super) fn sources_end_with_the_parent_of_their_tokens(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn sources_end_with_the_parent_of_their_tokens(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let consumer = rig.consuming();
     let relay = rig.publishing();
