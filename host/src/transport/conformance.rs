@@ -325,7 +325,11 @@ impl Consuming {
     }
 }
 
-pub(crate) fn source(transport: &dyn Transport, topic: &(Arc<str>, i64), group: &str) -> Arc<Source> {
+pub(crate) fn source(
+    transport: &dyn Transport,
+    topic: &(Arc<str>, i64),
+    group: &str,
+) -> Arc<Source> {
     Arc::new(Source {
         readings: Readings::default(),
         consumer: format!("{}:order/{group}", transport.offset_namespace()).into(),

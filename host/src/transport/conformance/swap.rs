@@ -15,9 +15,7 @@ fn numbers(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| number.to_string()).collect()
 }
 
-pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(
-    rig: impl Fn(i32) -> Rig,
-) {
+pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     let consumer = rig.consuming();
@@ -67,9 +65,7 @@ pub(crate) fn topics_may_be_added_before_the_relay_runs_and_after_it_ended(
     assert_eq!(of_later.values(1), ["3"]);
 }
 
-pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(
-    rig: impl Fn(i32) -> Rig,
-) {
+pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let topic = (rig.source.topic.clone(), rig.source.topic_row);
     let _relay = rig.publishing();
@@ -121,9 +117,7 @@ pub(crate) fn a_stopped_source_delivers_no_further_record(rig: impl Fn(i32) -> R
     assert_eq!(rig.consuming().values(99), numbers(1..100));
 }
 
-pub(crate) fn a_source_started_again_goes_on_from_the_stored_offset(
-    rig: impl Fn(i32) -> Rig,
-) {
+pub(crate) fn a_source_started_again_goes_on_from_the_stored_offset(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(rows(&rig, rig.source.topic_row, 0..10));
