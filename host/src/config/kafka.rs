@@ -8,10 +8,10 @@ use toml::Value;
 use super::reader::{Reader, Setting};
 use super::{in_range, not_empty, one_of};
 use crate::base::secret::Secret;
-use crate::kafka::security::{
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::settings::security::{
     MECHANISMS, PasswordLogin, SaslSettings, TOKEN_MECHANISM, TlsSettings, TokenLogin,
 };
-use crate::kafka::settings::KafkaSettings;
 
 /// What only a login with a password needs, and what only one with a token does.
 const OF_PASSWORDS: [&str; 3] = ["username", "password", "password_file"];

@@ -13,7 +13,7 @@ use rdkafka::error::KafkaError;
 const CLOSING: Duration = Duration::from_millis(600);
 
 /// Passes on a line of librdkafka's log.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     // Each attempt to connect, each second, is one of these. The host itself reports, once, that brokers can't be reached, that a
     // client came to its end, and what was lost where an offset is not there any more. No news either: a property for the other
     // kind of client, and an offset that was not committed because the group was just changing.
@@ -48,7 +48,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 
 /// Ends a client. Where that takes long (a name server that does not answer, a broker that is gone)
 /// it goes on in the background.
-pub(super) fn close<T: Send + 'static>(client: T) {
+pub(crate) fn close<T: Send + 'static>(client: T) {
     let (done, closed) = crossbeam_channel::bounded::<()>(1);
     let closing = std::thread::Builder::new()
         .name("kafka-close".into())
@@ -66,11 +66,11 @@ pub(super) fn close<T: Send + 'static>(client: T) {
 
 /// Remembers the last error of a client that is only asked for metadata.
 #[derive(Default)]
-pub(super) struct LastError(Mutex<Option<String>>);
+pub(crate) struct LastError(Mutex<Option<String>>);
 
 impl LastError {
     /// The error since the last call.
-    pub(super) fn take(&self) -> Option<String> {
+    pub(crate) fn take(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

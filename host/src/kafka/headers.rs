@@ -16,7 +16,7 @@ const JSON: &str = "application/json";
 
 /// What the headers of a record say, and when it was made, in milliseconds since the Unix epoch, if they say that; of a repeated header
 /// the last one counts, as it does for Kafka's own clients.
-pub(super) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64>) {
+pub(crate) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64>) {
     let Some(headers) = headers else {
         return Default::default();
     };
@@ -43,7 +43,7 @@ pub(super) fn read(headers: Option<&BorrowedHeaders>) -> (Attributes, Option<u64
 }
 
 /// The headers of a record that is published.
-pub(super) fn write(record: &Record) -> OwnedHeaders {
+pub(crate) fn write(record: &Record) -> OwnedHeaders {
     let attributes = &record.attributes;
     let mut headers = OwnedHeaders::new_with_capacity(10 + attributes.extra.len());
     let with = |headers: OwnedHeaders, name: &str, value: &str| {

@@ -19,33 +19,15 @@
 //! order), 5 (an unreachable broker is a trouble that is said and tried again, never an error of the
 //! rules), 9 (every queue has a bound). Must not know: components, HTTP, what a participant is about.
 
-mod asker;
-mod assignment;
 mod client;
-mod consumer;
-mod extents;
-mod freshness;
+mod consume;
 mod group;
-mod group_members;
 mod headers;
-mod lane;
-mod missed;
-mod name;
+mod health;
 mod native;
-mod published;
-mod pulse;
-mod recognition;
-mod relay;
-mod remedy;
-mod reports;
-pub mod security;
-mod server;
+mod produce;
 pub mod settings;
-mod topic_id;
-mod topic_settings;
 mod topics;
-mod trouble;
-mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -62,18 +44,18 @@ pub use settings::{KafkaSettings, redact};
 
 use crate::store::{Reader, Store};
 use crate::transport::{Extent, Missed, Sink, Source, Transport};
-use asker::Asker;
-use assignment::reached;
 use client::LastError;
-use consumer::Consumer;
-use extents::Extents;
-use missed::MissedRecords;
-use published::Published;
-use relay::Relay;
-use security::SaslSettings;
+use consume::Consumer;
+use consume::extents::Extents;
+use consume::missed::MissedRecords;
+use consume::position;
+use health::conditions::Troubles;
+use health::probe::Asker;
+use health::supervisor::Watched;
+use produce::Relay;
+use produce::published::Published;
+use settings::security::SaslSettings;
 use topics::Use;
-use trouble::Troubles;
-use watch::Watched;
 
 /// Wait before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -153,7 +135,7 @@ impl Transport for Kafka {
     }
 
     fn name_problem(&self, topic: &str) -> Option<String> {
-        name::problem(topic)
+        topics::name::problem(topic)
     }
 
     fn partitions(&self, _topic: &str) -> i32 {
@@ -222,7 +204,7 @@ impl Transport for Kafka {
     fn obstacle(&self, source: &Source, extent: &Extent) -> Option<String> {
         let at = extent.transaction?;
         let bootstrap = &self.0.settings.bootstrap;
-        Some(reached::transaction(
+        Some(position::transaction(
             &source.topic,
             extent.partition,
             at,

@@ -20,7 +20,7 @@ const MARGIN: Duration = Duration::from_millis(100);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// Nobody answered in time.
     #[error("no broker has answered")]
     Unanswered,
@@ -43,7 +43,7 @@ pub(super) enum NoAnswer {
 /// # Safety
 /// `rk` must be a client that lives until this returns. `request` must hand the options and the queue to one of librdkafka's
 /// admin requests of the kind `operation`, and keep neither.
-pub(super) unsafe fn ask(
+pub(crate) unsafe fn ask(
     rk: *mut native::rd_kafka_t,
     operation: native::rd_kafka_admin_op_t,
     timeout: Duration,
@@ -85,7 +85,7 @@ fn millis(time: Duration) -> c_int {
 
 /// # Errors
 /// What the code says, unless it is that all is well.
-pub(super) fn check(code: RDKafkaRespErr) -> Result<(), NoAnswer> {
+pub(crate) fn check(code: RDKafkaRespErr) -> Result<(), NoAnswer> {
     use RDKafkaRespErr::{
         RD_KAFKA_RESP_ERR__TIMED_OUT, RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR_NO_ERROR,
     };
@@ -101,7 +101,7 @@ pub(super) fn check(code: RDKafkaRespErr) -> Result<(), NoAnswer> {
 ///
 /// # Safety
 /// `text` must be null or point to a text that lives until this returns.
-pub(super) unsafe fn text(text: *const c_char) -> String {
+pub(crate) unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
@@ -112,8 +112,8 @@ pub(super) unsafe fn text(text: *const c_char) -> String {
 }
 
 /// Something that librdkafka has made and that is to be given back.
-pub(super) struct Owned<T> {
-    pub(super) pointer: *mut T,
+pub(crate) struct Owned<T> {
+    pub(crate) pointer: *mut T,
     destroy: unsafe extern "C" fn(*mut T),
 }
 
@@ -123,7 +123,7 @@ impl<T> Owned<T> {
     ///
     /// # Safety
     /// `pointer` must be null, or come from librdkafka with `destroy` as what gives it back, and nobody else may do so.
-    pub(super) unsafe fn new(
+    pub(crate) unsafe fn new(
         pointer: *mut T,
         destroy: unsafe extern "C" fn(*mut T),
     ) -> Result<Self, NoAnswer> {

@@ -96,7 +96,7 @@ fn rig(partitions: i32) -> Rig {
 suite!(rig);
 
 /// A rig whose broker nobody reaches, and its parts.
-pub(super) fn nobody() -> (Rig, Parts) {
+pub(crate) fn nobody() -> (Rig, Parts) {
     let parts = Arc::new(std::sync::Mutex::new(None));
     let kept = parts.clone();
     let make = move |store| -> Box<dyn Transport> {
@@ -300,7 +300,7 @@ fn progress_of_the_relay_is_kept_and_nothing_is_published_twice() {
         rig.store
             .reader()
             .unwrap()
-            .offset(relay::RELAY, rig.source.topic_row, 0)
+            .offset(produce::RELAY, rig.source.topic_row, 0)
             .unwrap()
     };
     until("the first progress is written, for the pruner", || {
@@ -402,7 +402,7 @@ fn a_record_that_kafka_refuses_blocks_its_topic_loudly_and_only_that() {
         rig.store
             .reader()
             .unwrap()
-            .offset(relay::RELAY, row, 0)
+            .offset(produce::RELAY, row, 0)
             .unwrap()
     };
     rig.publish(vec![crate::store::OutboxRow {

@@ -132,7 +132,7 @@ fn a_topic_that_is_added_waits_in_the_outbox_until_then() {
     let later = rig.topic(LATER);
     let progress = |row| {
         let reader = rig.store.reader().unwrap();
-        reader.offset(relay::RELAY, row, 0).unwrap()
+        reader.offset(produce::RELAY, row, 0).unwrap()
     };
     let row = |topic, value: &str| crate::store::OutboxRow {
         topic,

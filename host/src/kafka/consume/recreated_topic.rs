@@ -1,0 +1,123 @@
+//! Which records of a topic were read before it was known to be another one.
+//!
+//! Between two looks (`recognition`), a topic may be deleted and made anew, and records of the new one be delivered as if they
+//! were of the old one. When that is noticed, the new one is read from its beginning, and they come again. A record without an id
+//! of its own is known by its topic and offset; to be known again, these must keep those that they were delivered under. Records
+//! of the old topic that were delivered since the last look have offsets too that come again, as other records. So each
+//! is remembered with a hash of what was in it.
+//!
+//! They are kept in memory: of a host that is killed between the two, such records count twice.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::base::session::Proof;
+
+/// Records of a partition that may be delivered between two looks.
+const PRINTS: usize = 16_384;
+
+/// The records of a partition that need a second look.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier {
+    /// Delivered since the last look.
+    recent: VecDeque<(i64, Proof)>,
+    /// Delivered between the last two looks: the broker that was asked may have heard of a change later than the one that is read.
+    before: VecDeque<(i64, Proof)>,
+    /// Delivered before it was known that the topic is another one; of which it was thought to be.
+    mistaken: HashMap<i64, Proof>,
+    taken_for: Option<Arc<str>>,
+}
+
+impl Earlier {
+    /// Whether there has to be a look before any more are delivered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.recent.len() >= PRINTS
+    }
+
+    /// Whether any were delivered since the last look.
+    pub(crate) fn has_recent(&self) -> bool {
+        !self.recent.is_empty()
+    }
+
+    /// A record is delivered. Beyond the bound, the oldest is forgotten.
+    pub(crate) fn note(&mut self, offset: i64, proof: Proof) {
+        if self.is_full() {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((offset, proof));
+    }
+
+    /// It is the same topic.
+    pub(crate) fn is_same(&mut self) {
+        self.before = std::mem::take(&mut self.recent);
+    }
+
+    /// It is another topic, and may have been when these were delivered, as of the topic `taken_for`.
+    pub(crate) fn is_another(&mut self, taken_for: Option<Arc<str>>) {
+        let before = std::mem::take(&mut self.before);
+        self.mistaken = before.into_iter().chain(self.recent.drain(..)).collect();
+        self.taken_for = taken_for;
+    }
+
+    /// What sets apart the position of a record in the topic `now`.
+    pub(crate) fn incarnation(
+        &self,
+        now: Option<&Arc<str>>,
+        offset: i64,
+        proof: Proof,
+    ) -> Option<Arc<str>> {
+        if self.mistaken.get(&offset) == Some(&proof) {
+            self.taken_for.clone()
+        } else {
+            now.cloned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use saga_core::record::Attributes;
+
+    use super::super::record_proof::proof;
+    use super::*;
+
+    fn of(text: &str) -> Proof {
+        proof(Some(1), None, Some(text.as_bytes()), &Attributes::default())
+    }
+
+    #[test]
+    fn what_was_delivered_before_the_change_was_noticed_keeps_its_name() {
+        let (first, second): (Arc<str>, Arc<str>) = ("first".into(), "second".into());
+        let mut earlier = Earlier::default();
+        earlier.note(2, of("old, and known to be"));
+        earlier.is_same();
+        assert!(!earlier.has_recent());
+        earlier.note(3, of("old, by a broker that may not know"));
+        earlier.is_same();
+        earlier.note(4, of("old"));
+        earlier.note(5, of("new"));
+        earlier.is_another(Some(first.clone()));
+        let incarnation = |offset, text| earlier.incarnation(Some(&second), offset, of(text));
+        assert_eq!(incarnation(5, "new"), Some(first.clone()));
+        assert_eq!(
+            incarnation(3, "old, by a broker that may not know"),
+            Some(first)
+        );
+        // Another record in the place of one of the old topic is no repetition of it.
+        assert_eq!(incarnation(4, "new too"), Some(second.clone()));
+        assert_eq!(incarnation(2, "old, and known to be"), Some(second.clone()));
+        assert_eq!(incarnation(0, "new"), Some(second.clone()));
+    }
+
+    #[test]
+    fn invariant_9_what_is_remembered_is_bounded() {
+        let mut earlier = Earlier::default();
+        for offset in 0..=PRINTS as i64 {
+            earlier.note(offset, of("x"));
+        }
+        assert!(earlier.is_full());
+        earlier.is_another(None);
+        assert_eq!(earlier.mistaken.len(), PRINTS);
+        assert!(!earlier.mistaken.contains_key(&0));
+    }
+}
