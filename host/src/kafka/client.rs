@@ -8,6 +8,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 /// Time that a client gets to close its connections while somebody waits for it.
 const CLOSING: Duration = Duration::from_millis(600);
@@ -64,13 +65,13 @@ pub(crate) fn close<T: Send + 'static>(client: T) {
     }
 }
 
-/// Remembers the last error of a client that is only asked for metadata.
+/// Remembers the last error of a client that only asks.
 #[derive(Default)]
-pub(crate) struct LastError(Mutex<Option<String>>);
+pub(crate) struct LastError(Mutex<Option<(RDKafkaErrorCode, String)>>);
 
 impl LastError {
-    /// The error since the last call.
-    pub(crate) fn take(&self) -> Option<String> {
+    /// The error since the last call: its code, and librdkafka's words.
+    pub(crate) fn take(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -83,8 +84,11 @@ impl ClientContext for LastError {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason, "client error");
         // "1/1 brokers are down" says less than the reason that came before it.
-        if error.rdkafka_error_code() != Some(rdkafka::types::RDKafkaErrorCode::AllBrokersDown) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        if let Some(code) = error.rdkafka_error_code()
+            && code != RDKafkaErrorCode::AllBrokersDown
+        {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((code, reason.to_owned()));
         }
     }
 }

@@ -48,10 +48,11 @@ use client::LastError;
 use consume::Consumer;
 use consume::extents::Extents;
 use consume::missed::MissedRecords;
-use consume::position;
-use health::conditions::Troubles;
-use health::probe::Asker;
-use health::supervisor::Watched;
+use health::advice::open_transaction;
+use health::condition::{Aspect, Condition, Subject};
+use health::conditions::Conditions;
+use health::probe::Probe;
+use health::supervisor::Supervisor;
 use produce::Relay;
 use produce::published::Published;
 use settings::security::SaslSettings;
@@ -63,7 +64,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Partitions of the outbox for each topic: one lane. Kafka's own partitions follow from the keys.
 const OUTBOX_PARTITIONS: i32 = 1;
 
-/// Kafka as a transport. Its watch over brokers and topics goes on as long as it, a consumer or a relay
+/// Kafka as a transport. Its supervisor of brokers and topics runs as long as it, a consumer or a relay
 /// of it does.
 pub struct Kafka(Parts);
 
@@ -72,12 +73,12 @@ pub struct Kafka(Parts);
 struct Parts {
     store: Arc<Store>,
     settings: KafkaSettings,
-    topics: Arc<Watched>,
-    asker: Arc<Asker>,
+    topics: Arc<Supervisor>,
+    probe: Arc<Probe>,
     published: Arc<Published>,
     extents: Arc<Extents>,
     missed: Arc<MissedRecords>,
-    troubles: Arc<Troubles>,
+    conditions: Arc<Conditions>,
     /// Whether, at the start, nobody else was seen in the groups.
     is_claimed: Arc<AtomicBool>,
     /// Wait before something that failed is tried again.
@@ -93,9 +94,10 @@ impl Kafka {
     pub fn new(store: Arc<Store>, settings: KafkaSettings) -> anyhow::Result<Self> {
         let problems = settings.problems();
         anyhow::ensure!(problems.is_empty(), "kafka: {}", problems.join("; "));
-        settings
-            .try_out()
-            .map_err(|error| anyhow::anyhow!("kafka: {}", settings::describe(&error)))?;
+        settings.try_out().map_err(|error| {
+            let check = settings.files_to_check();
+            anyhow::anyhow!("kafka: {}{check}", settings::describe(&error))
+        })?;
         if settings.shows_its_secret() {
             tracing::warn!(
                 "the connection to Kafka is not encrypted, and whoever listens to it learns the password or the token: use \
@@ -112,17 +114,17 @@ impl Kafka {
                  https:// `token_endpoint`"
             );
         }
-        let troubles = Arc::new(Troubles::default());
-        let topics = Watched::start(&settings, store.retention_hours(), troubles.clone())?;
+        let conditions = Arc::new(Conditions::new(settings.clone()));
+        let topics = Supervisor::start(&settings, store.retention_hours(), conditions.clone())?;
         Ok(Self(Parts {
             store,
-            asker: Arc::new(Asker::new(settings.clone())),
+            probe: Arc::new(Probe::new(settings.clone())),
             settings,
             topics,
             published: Arc::default(),
             extents: Arc::default(),
             missed: Arc::default(),
-            troubles,
+            conditions,
             is_claimed: Arc::default(),
             retry: RETRY,
         }))
@@ -148,13 +150,17 @@ impl Transport for Kafka {
             return Ok(());
         }
         let client: BaseConsumer<LastError> = settings
-            .watch_config()
+            .probe_config()
             .create_with_context(LastError::default())
             .map_err(|error| settings::describe(&error))?;
         let patience = settings.group_patience();
         let identity = self.0.store.identity();
         let claimed: Result<bool, String> = sources.iter().try_fold(true, |are_known, source| {
-            let is_known = group::wait_until_own(&client, source, identity, patience)?;
+            let is_known = group::wait_until_own(&client, source, identity, patience);
+            let is_known = is_known.map_err(|others| {
+                let subject = Subject::of(source, Aspect::Client);
+                (self.0.conditions).text_of(&subject, &Condition::GroupShared(others))
+            })?;
             Ok(are_known && is_known)
         });
         client::close(client);
@@ -202,13 +208,13 @@ impl Transport for Kafka {
     }
 
     fn obstacle(&self, source: &Source, extent: &Extent) -> Option<String> {
-        let at = extent.transaction?;
-        let bootstrap = &self.0.settings.bootstrap;
-        Some(position::transaction(
+        let offset = extent.transaction?;
+        let settings = &self.0.settings;
+        Some(open_transaction(
+            settings,
             &source.topic,
             extent.partition,
-            at,
-            bootstrap,
+            offset,
         ))
     }
 
@@ -217,10 +223,10 @@ impl Transport for Kafka {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.0.troubles.text()
+        self.0.conditions.text()
     }
 
     fn halted(&self) -> Option<String> {
-        self.0.troubles.halted()
+        self.0.conditions.halted()
     }
 }

@@ -95,6 +95,28 @@ fn rig(partitions: i32) -> Rig {
 
 suite!(rig);
 
+/// What a participant reads, of which only the names matter.
+pub(super) fn source(topic: &str, group: &str) -> Source {
+    Source {
+        consumer: format!("kafka:order/{group}").into(),
+        group: group.into(),
+        topic: topic.into(),
+        declared_topic: topic.into(),
+        topic_row: 1,
+        readings: crate::transport::Readings::default(),
+    }
+}
+
+/// A login with a password.
+pub(super) fn login(mechanism: &str) -> SaslSettings {
+    SaslSettings::Password(settings::security::PasswordLogin {
+        mechanism: mechanism.into(),
+        username: "ann".into(),
+        password_file: None,
+        password: crate::base::secret::Secret::new("hunter2"),
+    })
+}
+
 /// A rig whose broker nobody reaches, and its parts.
 pub(crate) fn nobody() -> (Rig, Parts) {
     let parts = Arc::new(std::sync::Mutex::new(None));

@@ -1,20 +1,9 @@
-//! The partitions that a consumer has been given, and where each is read.
+//! The partitions that a consumer has been given, and what is known of each.
 //!
 //! A partition starts at the offset in the store; without one, where the group was on Kafka (a Java
 //! service that we replace leaves it there), else at its beginning. The queue of a partition is split off within
 //! the rebalance itself: a moment later its first records would already be in the common queue, and
 //! a slow partition would hold up the others.
-//!
-//! # Layout
-//!
-//! - this file: which partitions there are, and what is known of them
-//! - `place`: where one is read, and what an offset means for that
-//! - `delivery`: records from the queues to the sink
-//! - `earlier`: records that were read before their topic was known to be another one
-//! - `same_log`, `print`: whether the log of a partition is the one that was read, and by what a record is known again
-//! - `quiet`: partitions of which nothing comes
-//! - `reached`: how far the client has come, markers and open transactions included
-//! - `callbacks`, `gaps`: what librdkafka calls; what is said where offsets are missing
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -25,84 +14,106 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::log_identity::SameLog;
+use super::client_position::ClientPosition;
+use super::doubtful_records::DoubtfulRecords;
+use super::log_identity::LogIdentity;
 use super::missed::MissedRecords;
-use super::position::Reached;
-use super::reading::{Reading, Start};
-use super::recreated_topic::Earlier;
-use super::stall::Quiet;
-use super::topic_identity::{Look, Recognition};
+use super::reading::{Reading, StartAt};
+use super::stall::Stall;
+use super::topic_identity::{Look, TopicIdentity};
 use crate::base::signal::Signal;
 use crate::kafka::Parts;
-use crate::kafka::health::conditions::Troubles;
-use crate::kafka::health::supervisor::Watched;
+use crate::kafka::health::condition::{Aspect, Condition, Subject};
+use crate::kafka::health::conditions::Conditions;
+use crate::kafka::health::supervisor::Supervisor;
 use crate::kafka::settings::KafkaSettings;
 use crate::store::topic_ids::known_topic;
 use crate::store::{Reader, Store, StoredPlace};
 use crate::transport::Source;
 
-/// Wait before a partition is read anew: the store has just failed.
+/// Wait before a partition is taken up again after the store has failed.
 pub(super) const RETRY: Duration = Duration::from_millis(500);
 
-/// Longest time that a look at a partition's beginning may take.
+/// Longest time that brokers have to say where a partition begins and ends.
 pub(super) const QUESTION: Duration = Duration::from_millis(300);
 
 /// No partition.
-pub(super) const NOBODY: i32 = -1;
+pub(super) const NO_PARTITION: i32 = -1;
 
 /// The assigned partitions of one consumer.
-pub(crate) struct Assignment {
+pub(super) struct Assignment {
     pub(super) source: Arc<Source>,
     pub(super) store: Arc<Store>,
-    pub(super) reader: Mutex<Reader>,
-    pub(super) places: Mutex<BTreeMap<i32, Place>>,
-    pub(super) client: OnceLock<Weak<BaseConsumer<Self>>>,
-    pub(super) recognition: Mutex<Recognition>,
-    /// What the client before this one has read, by partition, until the partition is assigned.
-    pub(super) earlier: Mutex<BTreeMap<i32, Earlier>>,
-    /// Whether the client has met another topic of this name: it is of no more use.
-    pub(super) is_outdated: AtomicBool,
+    reader: Mutex<Reader>,
+    partitions: Mutex<BTreeMap<i32, Partition>>,
+    client: OnceLock<Weak<BaseConsumer<Self>>>,
+    identity: Mutex<TopicIdentity>,
+    /// Doubtful records of the client before this one, by partition, until the partition is assigned.
+    handed_on: Mutex<BTreeMap<i32, DoubtfulRecords>>,
+    /// Whether the client has met a recreated topic: it is of no more use.
+    is_outdated: AtomicBool,
     /// The partition that has the first turn in the next round.
     pub(super) first: AtomicI32,
-    /// The partition whose queue is being polled: what is complained of then is about it.
+    /// The partition whose queue is being polled: errors that come then are about it.
     pub(super) polled: AtomicI32,
-    /// Whether the client is being closed: what it still complains of is of no interest.
-    pub(super) is_over: AtomicBool,
+    /// Whether the client is being closed: its errors are of no interest any more.
+    pub(super) is_closing: AtomicBool,
     /// Whether Kafka said that this user may not read. It says so once.
     pub(super) lacks_rights: AtomicBool,
-    /// Whether the group has agreed anew on who reads what, and nobody has looked yet who is in it.
-    pub(super) is_new: AtomicBool,
+    /// Whether there was a rebalance, after which nobody has looked yet who is in the group.
+    has_rebalanced: AtomicBool,
     /// Whether brokers could not be reached: what they have now may be another log.
     pub(super) is_log_doubtful: AtomicBool,
-    /// Rings when there may be something to do.
-    pub(super) bell: Signal,
-    /// How often the client itself has rung it: not for a record, but for an event, such as its statistics.
-    pub(super) rung_by_client: AtomicU64,
+    /// Notified when there may be something to do.
+    pub(super) notify: Signal,
+    /// How often the client itself has notified: not of a record, but of an event, such as its statistics.
+    events: AtomicU64,
     /// Whether such an event was an error or a rebalance: what comes after it may be of another topic.
     pub(super) is_disturbed: AtomicBool,
-    pub(super) topics: Arc<Watched>,
+    pub(super) topics: Arc<Supervisor>,
     pub(super) missed: Arc<MissedRecords>,
-    pub(super) troubles: Arc<Troubles>,
+    pub(super) conditions: Arc<Conditions>,
     pub(super) settings: KafkaSettings,
-    pub(super) part: String,
 }
 
 /// An assigned partition.
-pub(super) struct Place {
+pub(super) struct Partition {
     pub(super) queue: PartitionQueue<Assignment>,
+    pub(super) state: PartitionState,
+}
+
+/// What is known of an assigned partition; apart from its queue, because the record at hand is borrowed from that.
+pub(super) struct PartitionState {
     pub(super) reading: Reading,
-    pub(super) earlier: Earlier,
-    pub(super) log: SameLog,
-    pub(super) quiet: Quiet,
-    pub(super) reached: Reached,
-    /// Whether it was said that it stands before an open transaction.
+    pub(super) doubtful: DoubtfulRecords,
+    pub(super) log: LogIdentity,
+    pub(super) stall: Stall,
+    pub(super) position: ClientPosition,
+    /// Whether it was reported that it stands before an open transaction.
     pub(super) is_before_transaction: bool,
-    /// Whether it was said that it can't be read.
+    /// Whether it was reported that it can't be read.
     pub(super) is_failing: bool,
     /// Since when it can't be fetched from the offset that is wanted.
     pub(super) unsought: Option<Instant>,
     /// What Kafka has taken last.
-    pub(super) committed: Option<i64>,
+    committed: Option<i64>,
+}
+
+impl PartitionState {
+    /// Of a partition that is taken up.
+    pub(super) fn new(reading: Reading, doubtful: DoubtfulRecords, log: LogIdentity) -> Self {
+        Self {
+            reading,
+            doubtful,
+            log,
+            stall: Stall::new(),
+            position: ClientPosition::default(),
+            is_before_transaction: false,
+            is_failing: false,
+            unsought: None,
+            committed: None,
+        }
+    }
 }
 
 impl Assignment {
@@ -110,228 +121,210 @@ impl Assignment {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub(crate) fn new(parts: &Parts, source: Arc<Source>) -> rusqlite::Result<Self> {
+    pub(super) fn new(parts: &Parts, source: Arc<Source>) -> rusqlite::Result<Self> {
         let reader = parts.store.reader()?;
         let known = known_topic(reader.connection(), &source.consumer, source.topic_row)?;
         Ok(Self {
-            part: format!("consumer of {} in {}", source.topic, source.group),
             source,
             store: parts.store.clone(),
             reader: Mutex::new(reader),
-            places: Mutex::default(),
+            partitions: Mutex::default(),
             client: OnceLock::new(),
-            recognition: Mutex::new(Recognition::new(known)),
-            earlier: Mutex::default(),
+            identity: Mutex::new(TopicIdentity::new(known)),
+            handed_on: Mutex::default(),
             is_outdated: AtomicBool::new(false),
             first: AtomicI32::new(0),
-            polled: AtomicI32::new(NOBODY),
-            is_over: AtomicBool::new(false),
+            polled: AtomicI32::new(NO_PARTITION),
+            is_closing: AtomicBool::new(false),
             lacks_rights: AtomicBool::new(false),
-            is_new: AtomicBool::new(false),
+            has_rebalanced: AtomicBool::new(false),
             is_log_doubtful: AtomicBool::new(false),
-            bell: Signal::default(),
-            rung_by_client: AtomicU64::new(0),
+            notify: Signal::default(),
+            events: AtomicU64::new(0),
             is_disturbed: AtomicBool::new(false),
             topics: parts.topics.clone(),
             missed: parts.missed.clone(),
-            troubles: parts.troubles.clone(),
+            conditions: parts.conditions.clone(),
             settings: parts.settings.clone(),
         })
     }
 
     /// Makes the client known whose assignment this is. Before its first poll.
-    pub(crate) fn attach(&self, client: &Arc<BaseConsumer<Self>>) {
+    pub(super) fn attach(&self, client: &Arc<BaseConsumer<Self>>) {
         // Only the first call counts, and there is only one.
         let _ = self.client.set(Arc::downgrade(client));
     }
 
-    /// Rings when there may be something to do.
-    pub(crate) fn bell(&self) -> &Signal {
-        &self.bell
-    }
-
     /// The client has an event, which is no record.
-    pub(crate) fn ring_for_event(&self) {
-        self.bell.ring();
-        self.rung_by_client.fetch_add(1, Ordering::Release);
+    pub(super) fn has_event(&self) {
+        self.notify.ring();
+        self.events.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether the client has had an error or a rebalance since the last look at the topic.
-    pub(crate) fn is_disturbed(&self) -> &AtomicBool {
-        &self.is_disturbed
+    /// Notifications of anything else, and all of them. The first are never told too few.
+    pub(super) fn notifications(&self) -> (u64, u64) {
+        let events = self.events.load(Ordering::Acquire);
+        let all = self.notify.rings();
+        (all.saturating_sub(events), all)
     }
 
-    /// How often it rang for anything else, and how often in all. It is never told too few.
-    pub(crate) fn rings(&self) -> (u64, u64) {
-        let by_client = self.rung_by_client.load(Ordering::Acquire);
-        let rings = self.bell.rings();
-        (rings.saturating_sub(by_client), rings)
+    /// What a condition of this aspect is about.
+    pub(super) fn subject(&self, aspect: Aspect) -> Subject {
+        Subject::of(&self.source, aspect)
     }
 
-    /// The name under which its troubles are kept.
-    pub(crate) fn part(&self) -> &str {
-        &self.part
+    pub(super) fn report(&self, aspect: Aspect, condition: Condition) {
+        self.conditions.report(self.subject(aspect), condition);
     }
 
-    /// Whether the group has agreed anew on who reads what, and nobody has looked yet who is in it.
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_new.load(Ordering::Relaxed)
+    /// Whether there was a rebalance, after which nobody has looked yet who is in the group.
+    pub(super) fn has_rebalanced(&self) -> bool {
+        self.has_rebalanced.load(Ordering::Relaxed)
     }
 
     /// Nobody else is in it.
-    pub(crate) fn confirm(&self) {
-        self.is_new.store(false, Ordering::Relaxed);
+    pub(super) fn confirm(&self) {
+        self.has_rebalanced.store(false, Ordering::Relaxed);
     }
 
     /// Brokers can't be reached: the logs that they have afterwards may be other ones.
-    pub(crate) fn doubt_logs(&self) {
+    pub(super) fn doubt_logs(&self) {
         self.is_log_doubtful.store(true, Ordering::Relaxed);
     }
 
     /// What is known of the topic.
-    pub(crate) fn recognition(&self) -> MutexGuard<'_, Recognition> {
-        self.recognition
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn identity(&self) -> MutexGuard<'_, TopicIdentity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is time to look which topic it is. `rang` says whether the bell has since the last look.
-    pub(crate) fn look_is_due(&self, rang: bool) -> bool {
-        let places = self.places();
+    /// Whether it is time to look up the topic's id. `has_come` says whether records, errors or a rebalance have come since the
+    /// last time.
+    pub(super) fn look_is_due(&self, has_come: bool) -> bool {
+        let partitions = self.partitions();
+        let mut states = partitions.values().map(|partition| &partition.state);
         // They may be of another topic; no more of them can be remembered.
-        if places.values().any(|place| place.earlier.is_full()) {
+        if states.clone().any(|state| state.doubtful.is_full()) {
             return true;
         }
-        let is_awaited = |place: &Place| place.earlier.has_recent() || place.log.is_suspect();
-        let flows = rang || places.values().any(is_awaited);
-        self.recognition().is_due(flows)
+        let is_awaited =
+            |state: &PartitionState| state.doubtful.has_recent() || state.log.is_suspect();
+        self.identity().is_due(has_come || states.any(is_awaited))
     }
 
-    /// It was looked which topic it is. What was delivered before was of that one, or can't be told.
-    pub(crate) fn looked(&self, look: Look) {
-        self.recognition().looked(look);
-        if matches!(look, Look::Same | Look::NeverTold) {
-            let mut places = self.places();
-            places
+    /// The topic's id was looked up. What was delivered before was of that one, or can't be told.
+    pub(super) fn looked(&self, look: Look) {
+        self.identity().looked(look);
+        if matches!(look, Look::Same | Look::NotTold) {
+            let mut partitions = self.partitions();
+            partitions
                 .values_mut()
-                .for_each(|place| place.earlier.is_same());
+                .for_each(|partition| partition.state.doubtful.is_same());
         }
     }
 
-    /// It is another topic: its partitions start where the store now says. `before` is what set apart positions until then.
-    pub(crate) fn begin_anew(&self, before: Option<Arc<str>>) {
+    /// The topic was recreated: its partitions start where the store now says. `before` is what set apart positions until then.
+    pub(super) fn is_recreated(&self, before: Option<Arc<str>>) {
         // librdkafka holds what it knows of the first one, and its leaders, against the new one.
         self.is_outdated.store(true, Ordering::Relaxed);
-        let mut unassigned = self.earlier();
-        (unassigned.values_mut()).for_each(|earlier| earlier.is_another(before.clone()));
-        drop(unassigned);
-        for (partition, place) in self.places().iter_mut() {
-            place.earlier.is_another(before.clone());
-            place.log = SameLog::default();
-            self.troubles.forget(&self.log_part(*partition));
-            place.reading = Reading::Begins {
-                at: Instant::now(),
-                fallback: None,
-            };
+        for doubtful in self.handed_on().values_mut() {
+            doubtful.is_another(before.clone());
+        }
+        for (number, Partition { state, .. }) in self.partitions().iter_mut() {
+            state.doubtful.is_another(before.clone());
+            state.log = LogIdentity::default();
+            self.conditions.forget(&self.subject(Aspect::Log(*number)));
+            state.reading = Reading::begins_now(None);
         }
     }
 
-    /// Whether the client has met another topic of this name, and is of no more use.
-    pub(crate) fn is_outdated(&self) -> bool {
+    /// Whether the client has met a recreated topic, and is of no more use.
+    pub(super) fn is_outdated(&self) -> bool {
         self.is_outdated.load(Ordering::Relaxed)
     }
 
-    /// Tells the next client's assignment what was read by this one, which was told to [`forget`](Self::forget).
-    pub(crate) fn hand_on(&self, next: &Self) {
-        *next.earlier() = std::mem::take(&mut *self.earlier());
+    /// Lets go of all partitions, for their queues hold the client, and reports no more conditions.
+    pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        for (number, Partition { state, .. }) in self.partitions().iter_mut() {
+            self.handed_on()
+                .insert(*number, std::mem::take(&mut state.doubtful));
+        }
+        self.release();
     }
 
-    pub(super) fn earlier(&self) -> MutexGuard<'_, BTreeMap<i32, Earlier>> {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tells the next client's assignment what was read by this one, which was closed.
+    pub(super) fn hand_on(&self, next: &Self) {
+        *next.handed_on() = std::mem::take(&mut *self.handed_on());
     }
 
-    pub(super) fn lacks_rights(&self) -> bool {
-        self.lacks_rights.load(Ordering::Relaxed)
+    fn handed_on(&self) -> MutexGuard<'_, BTreeMap<i32, DoubtfulRecords>> {
+        self.handed_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The user may read, whatever was said before.
     pub(super) fn has_rights(&self) {
         if self.lacks_rights.swap(false, Ordering::Relaxed) {
-            self.troubles.clear(&self.rights_part());
+            self.conditions.clear(&self.subject(Aspect::Rights));
         }
     }
 
-    pub(super) fn rights_part(&self) -> String {
-        format!("{}, rights", self.part)
+    /// The consumer is gone, and its conditions with it.
+    pub(super) fn forget_conditions(&self) {
+        self.conditions.forget_consumer(&self.source);
     }
 
-    /// The name under which it is kept that a partition can't be read.
-    pub(super) fn part_of(&self, partition: i32) -> String {
-        format!("{}, reading partition {partition}", self.part)
-    }
-
-    /// Lets go of all partitions, for their queues hold the client, and says no more of troubles.
-    pub(crate) fn forget(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        for (partition, place) in self.places().iter_mut() {
-            self.earlier()
-                .insert(*partition, std::mem::take(&mut place.earlier));
-        }
-        self.release();
-    }
-
-    /// What stood in the way of reading, or was lost by it, is of no interest any more.
-    pub(crate) fn forget_troubles(&self) {
-        self.troubles.forget_all_of(&self.part);
-    }
-
-    /// Troubles of which nothing was seen for so long are over, unless there may be records that don't come.
-    pub(crate) fn clear_troubles_after(&self, silence: Duration) {
-        if !self.is_all_read() {
+    /// Conditions that were not reported for so long are over, unless there may be records that don't come.
+    pub(super) fn clear_conditions_after(&self, silence: Duration) {
+        let partitions = self.partitions();
+        if !partitions
+            .values()
+            .all(|partition| partition.state.stall.is_fine())
+        {
             return;
         }
-        self.troubles.clear_after(&self.part, silence);
-        for (partition, place) in self.places().iter() {
-            if place.is_failing {
-                self.troubles
-                    .clear_after(&self.part_of(*partition), silence);
+        self.conditions
+            .clear_after(&self.subject(Aspect::Client), silence);
+        for (number, partition) in partitions.iter() {
+            if partition.state.is_failing {
+                self.conditions
+                    .clear_after(&self.subject(Aspect::Reading(*number)), silence);
             }
         }
     }
 
     /// Lets go of all partitions.
-    pub(crate) fn release(&self) {
-        let places = std::mem::take(&mut *self.places());
-        self.say_revoked(&places.into_keys().collect::<Vec<_>>());
+    pub(super) fn release(&self) {
+        let partitions = std::mem::take(&mut *self.partitions());
+        self.are_revoked(&partitions.into_keys().collect::<Vec<_>>());
     }
 
     /// The partitions that are read now, each with the first record that came of it, if one did.
-    pub(crate) fn partitions(&self) -> Vec<(i32, Option<i64>)> {
-        let first = |place: &Place| match &place.reading {
-            Reading::Runs { start, .. } => Some(*start),
-            Reading::Begins { fallback, .. } => *fallback,
-            Reading::Awaits { stored } => *stored,
+    pub(super) fn firsts(&self) -> Vec<(i32, Option<i64>)> {
+        let first = |(number, partition): (&i32, &Partition)| {
+            let first = match &partition.state.reading {
+                Reading::Runs { start, .. } => Some(*start),
+                Reading::Begins { fallback, .. } => *fallback,
+                Reading::Awaits { stored } => *stored,
+            };
+            (*number, first)
         };
-        let places = self.places();
-        let places = places.iter();
-        places.map(|(at, place)| (*at, first(place))).collect()
+        self.partitions().iter().map(first).collect()
     }
 
     /// How far the store is, where Kafka has not taken that yet.
-    pub(crate) fn offsets_to_commit(&self) -> TopicPartitionList {
+    pub(super) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
-        for (partition, place) in self.places().iter() {
-            let Ok(Some(stored)) = self.stored(*partition) else {
+        for (number, Partition { state, .. }) in self.partitions().iter() {
+            let Ok(Some(stored)) = self.stored(*number) else {
                 continue;
             };
-            let next = place.settled(stored.next);
-            if place.committed != Some(next) {
+            let next = state.settled(stored.next);
+            if state.committed != Some(next) {
+                let next = Offset::Offset(next);
                 // Only a partition's own number could be refused, and that came from the client.
-                let _ = offsets.add_partition_offset(
-                    &self.source.topic,
-                    *partition,
-                    Offset::Offset(next),
-                );
+                let _ = offsets.add_partition_offset(&self.source.topic, *number, next);
             }
         }
         offsets
@@ -339,17 +332,17 @@ impl Assignment {
 
     /// Kafka has taken these offsets, but for those with an error.
     pub(super) fn committed(&self, offsets: &TopicPartitionList) {
-        let mut places = self.places();
+        let mut partitions = self.partitions();
         for element in offsets.elements() {
             if element.error().is_ok()
                 && let Offset::Offset(offset) = element.offset()
-                && let Some(place) = places.get_mut(&element.partition())
+                && let Some(partition) = partitions.get_mut(&element.partition())
             {
-                place.committed = Some(offset);
+                partition.state.committed = Some(offset);
             }
         }
-        drop(places);
-        self.bell.ring();
+        drop(partitions);
+        self.notify.ring();
     }
 
     pub(super) fn stored(&self, partition: i32) -> rusqlite::Result<Option<StoredPlace>> {
@@ -357,76 +350,80 @@ impl Assignment {
         reader.place(&self.source.consumer, self.source.topic_row, partition)
     }
 
-    pub(super) fn places(&self) -> MutexGuard<'_, BTreeMap<i32, Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn partitions(&self) -> MutexGuard<'_, BTreeMap<i32, Partition>> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes up partitions: where each is to start goes into the list. That is said even where none is new, for
-    /// it shows that the group has agreed anew on who reads what.
+    /// Takes up partitions: where each is to start goes into the list. That is logged even where none is new, for
+    /// it shows that there was a rebalance.
     pub(super) fn assigned(&self, list: &mut TopicPartitionList) {
         let Some(client) = self.client.get().and_then(Weak::upgrade) else {
             return;
         };
         tracing::info!(
-            group = %self.source.group, topic = %self.source.topic, partitions = ?partitions(list),
+            group = %self.source.group, topic = %self.source.topic, partitions = ?numbers(list),
             "partitions assigned"
         );
-        self.is_new.store(true, Ordering::Relaxed);
-        self.recognition().doubt();
+        self.has_rebalanced.store(true, Ordering::Relaxed);
+        self.identity().doubt();
         if list.count() > 0 {
             self.has_rights();
         }
         for mut element in list.elements() {
-            let partition = element.partition();
-            let mut log = SameLog::default();
-            let reading = match self.stored(partition) {
+            let number = element.partition();
+            let mut log = LogIdentity::default();
+            let reading = match self.stored(number) {
                 Ok(stored) => {
-                    log = SameLog::of(stored.as_ref());
+                    log = LogIdentity::of(stored.as_ref());
                     let next = stored.map(|place| place.next);
-                    let start = Start::of(next, None, self.recognition().is_known());
-                    // Only a partition's own number could be refused, and that came from the client.
-                    let _ = match start {
-                        Start::At(next) => element.set_offset(Offset::Offset(log.fetch_from(next))),
-                        Start::Beginning => element.set_offset(Offset::Beginning),
-                        Start::Group => Ok(()),
-                    };
+                    let start = StartAt::of(next, None, self.identity().is_known());
+                    if let Some(offset) = start.fetched_from(&log) {
+                        // Only a partition's own number could be refused, and that came from the client.
+                        let _ = element.set_offset(offset);
+                    }
                     start.awaits()
                 }
                 Err(error) => {
-                    tracing::error!(topic = %self.source.topic, partition, %error, "the store can't be read; it is tried again");
-                    Reading::Begins {
-                        at: Instant::now() + RETRY,
-                        fallback: None,
-                    }
+                    tracing::error!(topic = %self.source.topic, partition = number, %error, "the store can't be read; it is tried again");
+                    Reading::begins_later(RETRY, None)
                 }
             };
-            let Some(mut queue) = client.split_partition_queue(&self.source.topic, partition)
-            else {
+            let Some(mut queue) = client.split_partition_queue(&self.source.topic, number) else {
                 continue;
             };
-            let bell = self.bell.clone();
-            queue.set_nonempty_callback(move || bell.ring());
-            let earlier = self.earlier().remove(&partition).unwrap_or_default();
-            self.places().insert(
-                partition,
-                Place {
-                    queue,
-                    reading,
-                    earlier,
-                    log,
-                    quiet: Quiet::new(),
-                    reached: Reached::default(),
-                    is_before_transaction: false,
-                    is_failing: false,
-                    unsought: None,
-                    committed: None,
-                },
+            let notify = self.notify.clone();
+            queue.set_nonempty_callback(move || notify.ring());
+            let doubtful = self.handed_on().remove(&number).unwrap_or_default();
+            let state = PartitionState::new(reading, doubtful, log);
+            self.partitions().insert(number, Partition { queue, state });
+        }
+    }
+
+    /// Lets partitions go. What is in flight may still settle.
+    pub(super) fn revoked(&self, list: &TopicPartitionList) {
+        let mut gone = numbers(list);
+        gone.retain(|number| self.partitions().remove(number).is_some());
+        self.are_revoked(&gone);
+    }
+
+    fn are_revoked(&self, partitions: &[i32]) {
+        for number in partitions {
+            for aspect in [Aspect::Reading, Aspect::Log, Aspect::Transaction] {
+                self.conditions.forget(&self.subject(aspect(*number)));
+            }
+        }
+        if !partitions.is_empty() {
+            tracing::info!(
+                group = %self.source.group, topic = %self.source.topic, ?partitions,
+                "partitions revoked"
             );
         }
     }
 }
 
-pub(super) fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+fn numbers(list: &TopicPartitionList) -> Vec<i32> {
     let elements = list.elements();
     elements.iter().map(|element| element.partition()).collect()
 }

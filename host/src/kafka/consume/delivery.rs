@@ -1,5 +1,5 @@
-//! Records from the queues of the partitions to the sink: in turn, as far as there is room, and never for long, for the client's
-//! events wait meanwhile.
+//! Delivers records from the queues of the partitions to the sink: in turn, as far as there is room, and never for long, because the
+//! client's events wait meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +11,12 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use saga_core::record::{Position, Record};
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, NOBODY, Place, QUESTION, RETRY};
-use super::log_identity::{Contradiction, SameLog, Verdict};
-use super::reading::{Reading, Start, Step};
+use super::assignment::{Assignment, NO_PARTITION, Partition, PartitionState, QUESTION, RETRY};
+use super::log_identity::{LogIdentity, Verdict};
+use super::reading::{OffsetStep, Reading, StartAt};
 use super::record_proof::proof;
-use super::recreated_topic::Earlier;
 use crate::kafka::headers;
+use crate::kafka::health::condition::{Aspect, Condition, LogChange};
 use crate::store::write_offset;
 use crate::transport::{Delivery, Proof, Session, Sink, WINDOW};
 
@@ -29,23 +29,16 @@ const ROUND: Duration = Duration::from_millis(200);
 /// How often it is asked, at most, why offsets of a partition are missing.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Time in which a partition can't be fetched from another offset before it is said.
+/// Time in which a partition can't be fetched from another offset before it is reported.
 const UNSOUGHT: Duration = Duration::from_secs(5);
 
-/// To whom, until when, and of which topic records are delivered in one round.
+/// One round of deliveries: the sink, its end, and what sets apart the topic.
 struct Round<'r> {
     client: &'r BaseConsumer<Assignment>,
     sink: &'r dyn Sink,
     stop: &'r CancellationToken,
     until: Instant,
     incarnation: Option<Arc<str>>,
-}
-
-/// Where a partition is, and what is known of its records.
-struct Progress<'p> {
-    reading: &'p mut Reading,
-    earlier: &'p mut Earlier,
-    log: &'p mut SameLog,
 }
 
 impl Round<'_> {
@@ -56,7 +49,7 @@ impl Round<'_> {
 
 impl Assignment {
     /// Delivers what is there, as far as there is room, until `stop`, and not for long; says whether anything was.
-    pub(crate) fn deliver(
+    pub(super) fn deliver(
         &self,
         client: &BaseConsumer<Self>,
         sink: &dyn Sink,
@@ -67,38 +60,38 @@ impl Assignment {
             sink,
             stop,
             until: Instant::now() + ROUND,
-            incarnation: self.recognition().incarnation(),
+            incarnation: self.identity().incarnation(),
         };
         let mut any = false;
-        let mut places = self.places();
+        let mut partitions = self.partitions();
         if self.is_log_doubtful.swap(false, Ordering::Relaxed) {
-            for place in places.values_mut() {
-                place.log.doubt();
-                place.quiet.is_doubtful();
+            for Partition { state, .. } in partitions.values_mut() {
+                state.log.doubt();
+                state.stall.is_doubtful();
             }
         }
         // The one that had no turn the last time is the first.
         let first = self.first.load(Ordering::Relaxed);
-        let turns = places.range(first..).chain(places.range(..first));
+        let turns = partitions.range(first..).chain(partitions.range(..first));
         let turns: Vec<i32> = turns.map(|(partition, _)| *partition).collect();
         for partition in turns {
-            if round.is_over() || self.recognition().is_doubtful() {
+            if round.is_over() || self.identity().is_doubtful() {
                 self.first.store(partition, Ordering::Relaxed);
                 // There may be more.
                 return true;
             }
-            if let Some(place) = places.get_mut(&partition)
-                && !place.log.is_held()
+            if let Some(assigned) = partitions.get_mut(&partition)
+                && !assigned.state.log.is_held()
             {
-                self.prepare(client, partition, place);
-                any |= self.deliver_page(&round, partition, place);
+                self.prepare(client, partition, &mut assigned.state);
+                any |= self.deliver_page(&round, partition, assigned);
             }
         }
         any
     }
 
     /// Delivers a record that came by the common queue. None should; if one does it must not be lost.
-    pub(crate) fn deliver_stray(
+    pub(super) fn deliver_stray(
         &self,
         client: &BaseConsumer<Self>,
         message: &BorrowedMessage<'_>,
@@ -109,41 +102,39 @@ impl Assignment {
             sink,
             stop: &CancellationToken::new(),
             until: Instant::now(),
-            incarnation: self.recognition().incarnation(),
+            incarnation: self.identity().incarnation(),
         };
-        if let Some(place) = self.places().get_mut(&message.partition()) {
-            let progress = Progress {
-                reading: &mut place.reading,
-                earlier: &mut place.earlier,
-                log: &mut place.log,
-            };
-            self.hand_over(&round, progress, message);
+        if let Some(Partition { state, .. }) = self.partitions().get_mut(&message.partition()) {
+            self.hand_over(&round, state, message);
         }
     }
 
     /// Sees to it that a partition is read, if it is time.
-    pub(crate) fn prepare(&self, client: &BaseConsumer<Self>, partition: i32, place: &mut Place) {
-        if let Reading::Runs { session, start, .. } = &place.reading
+    pub(super) fn prepare(
+        &self,
+        client: &BaseConsumer<Self>,
+        partition: i32,
+        state: &mut PartitionState,
+    ) {
+        if let Reading::Runs { session, start, .. } = &state.reading
             && session.is_cancelled()
         {
-            place.reading = Reading::Begins {
-                at: Instant::now() + RETRY,
-                fallback: Some(*start),
-            };
+            state.reading = Reading::begins_later(RETRY, Some(*start));
         }
-        if let Reading::Begins { at, fallback } = place.reading
+        if let Reading::Begins { at, fallback } = state.reading
             && Instant::now() >= at
         {
-            place.reading = self.begin(client, partition, fallback, place);
-        } else if let Some(offset) = place.log.to_seek()
-            && self.seek(client, partition, Offset::Offset(offset), place)
+            state.reading = self.begin(client, partition, fallback, state);
+        } else if let Some(offset) = state.log.to_seek()
+            && self.seek(client, partition, Offset::Offset(offset), state)
         {
-            place.log.sought();
+            state.log.sought();
         }
     }
 
-    fn deliver_page(&self, round: &Round<'_>, partition: i32, place: &mut Place) -> bool {
-        let room = match &place.reading {
+    fn deliver_page(&self, round: &Round<'_>, partition: i32, assigned: &mut Partition) -> bool {
+        let Partition { queue, state } = assigned;
+        let room = match &state.reading {
             Reading::Begins { .. } => 0,
             Reading::Awaits { .. } => PAGE,
             Reading::Runs { session, .. } => session.room().min(PAGE),
@@ -151,67 +142,68 @@ impl Assignment {
         let mut any = false;
         for _ in 0..room {
             // The sink may block for each record.
-            let is_cancelled = (place.reading.session()).is_some_and(|one| one.is_cancelled());
-            let has_room = self.source.readings.room() > 0 && !place.earlier.is_full();
-            if round.is_over() || is_cancelled || !has_room || place.log.is_held() {
+            let is_cancelled = (state.reading.session()).is_some_and(|one| one.is_cancelled());
+            let has_room = self.source.readings.room() > 0 && !state.doubtful.is_full();
+            if round.is_over() || is_cancelled || !has_room || state.log.is_held() {
                 break;
             }
             self.polled.store(partition, Ordering::Relaxed);
-            let polled = place.queue.poll(Duration::ZERO);
-            self.polled.store(NOBODY, Ordering::Relaxed);
+            let polled = queue.poll(Duration::ZERO);
+            self.polled.store(NO_PARTITION, Ordering::Relaxed);
             match polled {
                 Some(Ok(message)) => {
                     any = true;
-                    let progress = Progress {
-                        reading: &mut place.reading,
-                        earlier: &mut place.earlier,
-                        log: &mut place.log,
-                    };
-                    self.hand_over(round, progress, &message);
+                    self.hand_over(round, state, &message);
                 }
                 // Was told to `error`.
                 Some(Err(error)) => {
-                    place.is_failing = true;
+                    state.is_failing = true;
                     tracing::debug!(topic = %self.source.topic, partition, %error, "partition error");
                 }
                 None => break,
             }
         }
         // What came from where it was before is dropped, and says nothing.
-        if any && place.log.to_seek().is_none() {
-            self.is_readable(partition, place);
+        if any && state.log.to_seek().is_none() {
+            self.is_readable(partition, state);
         }
         any
     }
 
     /// Records of a partition have come: what stood in the way is over.
-    fn is_readable(&self, partition: i32, place: &mut Place) {
-        place.quiet.is_broken();
-        if std::mem::take(&mut place.is_failing) {
-            self.troubles.clear(&self.part_of(partition));
+    fn is_readable(&self, partition: i32, state: &mut PartitionState) {
+        state.stall.is_over();
+        if std::mem::take(&mut state.is_failing) {
+            self.conditions
+                .clear(&self.subject(Aspect::Reading(partition)));
         }
-        self.troubles.clear(&self.part);
+        self.conditions.clear(&self.subject(Aspect::Client));
         self.has_rights();
     }
 
-    fn hand_over(&self, round: &Round<'_>, at: Progress<'_>, message: &BorrowedMessage<'_>) {
+    fn hand_over(
+        &self,
+        round: &Round<'_>,
+        state: &mut PartitionState,
+        message: &BorrowedMessage<'_>,
+    ) {
         let (partition, offset) = (message.partition(), message.offset());
-        let step = at.reading.next(offset);
-        if step == Step::Ignore {
+        let step = state.reading.next(offset);
+        if step == OffsetStep::Ignore {
             return;
         }
         let (attributes, made_at) = headers::read(message.headers());
         let millis = message.timestamp().to_millis();
         let proof = proof(millis, message.key(), message.payload(), &attributes);
-        match at.log.judge(offset, proof) {
+        match state.log.judge(offset, proof) {
             Verdict::Read => {}
             Verdict::Ignore => return,
             // It may be another topic. That is looked up first.
-            Verdict::Contradicts => return self.recognition().doubt(),
+            Verdict::Contradicts => return self.identity().doubt(),
         }
-        let session = match (step, at.reading) {
+        let session = match (step, &mut state.reading) {
             (
-                Step::Deliver | Step::Gap { .. },
+                OffsetStep::Deliver | OffsetStep::Gap { .. },
                 Reading::Runs {
                     session,
                     last,
@@ -221,37 +213,37 @@ impl Assignment {
             ) => {
                 *last = offset;
                 let session = session.clone();
-                if let Step::Gap { expected } = step {
+                if let OffsetStep::Gap { expected } = step {
                     // Offsets may have gaps that are no loss, and each look is a question to a broker.
                     if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
                         *looked = Some(Instant::now());
-                        self.starts_elsewhere(round.client, partition, expected, offset);
+                        self.goes_on_elsewhere(round.client, partition, expected, offset);
                     }
                 }
                 session
             }
-            (Step::Begin { next }, reading) => {
+            (OffsetStep::Begin { next }, reading) => {
                 if matches!(reading, Reading::Awaits { stored: None }) {
                     self.begins_at(round.client, partition, offset);
                 }
                 if next != offset {
-                    self.starts_elsewhere(round.client, partition, next, offset);
+                    self.goes_on_elsewhere(round.client, partition, next, offset);
                 }
-                self.start(reading, partition, (next, at.log.proof()), offset)
+                self.start(reading, partition, (next, state.log.proof()), offset)
             }
-            (Step::Back { expected }, reading) => {
-                return self.goes_back(round, reading, at.log, partition, (expected, offset));
+            (OffsetStep::Back { expected }, _) => {
+                return self.goes_back(round, state, partition, (expected, offset));
             }
             // Only what runs goes on.
-            (Step::Ignore | Step::Deliver | Step::Gap { .. }, _) => return,
+            (OffsetStep::Ignore | OffsetStep::Deliver | OffsetStep::Gap { .. }, _) => return,
         };
-        let incarnation = (at.earlier).incarnation(round.incarnation.as_ref(), offset, proof);
-        at.earlier.note(offset, proof);
-        at.log.note(offset, proof);
+        let incarnation = (state.doubtful).incarnation(round.incarnation.as_ref(), offset, proof);
+        state.doubtful.note(offset, proof);
+        state.log.note(offset, proof);
         let record = Record {
             position: Position {
                 topic: self.source.topic.clone(),
-                incarnation: at.log.incarnation(incarnation),
+                incarnation: state.log.incarnation(incarnation),
                 partition,
                 offset,
             },
@@ -271,31 +263,27 @@ impl Assignment {
     fn goes_back(
         &self,
         round: &Round<'_>,
-        reading: &mut Reading,
-        log: &mut SameLog,
+        state: &mut PartitionState,
         partition: i32,
         (expected, offset): (i64, i64),
     ) {
         // It may be the first one of another topic, and would pass for the one that had its place. That is looked up first.
-        self.recognition().doubt();
-        if log.doubt() {
+        self.identity().doubt();
+        if state.log.doubt() {
             return;
         }
-        if self.recognition().was_known() {
-            return log.contradict(Contradiction::Short { expected });
+        if self.identity().was_known() {
+            return state.log.contradict(LogChange::Short { expected });
         }
-        self.starts_elsewhere(round.client, partition, expected, offset);
-        if self.go_back(reading, partition, offset) {
-            *reading = Reading::Begins {
-                at: Instant::now(),
-                fallback: Some(offset),
-            };
+        self.goes_on_elsewhere(round.client, partition, expected, offset);
+        if self.go_back(&mut state.reading, partition, offset) {
+            state.reading = Reading::begins_now(Some(offset));
         }
     }
 
-    /// Ends a reading whose offsets have gone back, and writes down where it goes on: what is still under way of it must not store a
-    /// higher one, from which a restart would go on. Says whether that is done; if not, the partition begins anew.
-    pub(crate) fn go_back(&self, reading: &mut Reading, partition: i32, offset: i64) -> bool {
+    /// Ends a reading whose offsets have gone back, and writes down where it goes on: what is still in flight of it must not store a
+    /// higher one, from which a restart would go on. Says whether that is done; if not, the partition begins again later.
+    pub(super) fn go_back(&self, reading: &mut Reading, partition: i32, offset: i64) -> bool {
         if let Some(session) = reading.session() {
             session.cancel();
         }
@@ -304,17 +292,14 @@ impl Assignment {
             (self.store).run(move |sql| write_offset(sql, &consumer, row, partition, offset));
         if let Err(error) = &written {
             tracing::error!(topic = %self.source.topic, partition, offset, %error, "where to read on can't be stored; it is tried again");
-            *reading = Reading::Begins {
-                at: Instant::now() + RETRY,
-                fallback: Some(offset),
-            };
+            *reading = Reading::begins_later(RETRY, Some(offset));
         }
         written.is_ok()
     }
 
     /// A new session that begins with the record `first`. Until it has settled that, it may store the offset `after` which it comes, with what
     /// the record before that was.
-    pub(crate) fn start(
+    pub(super) fn start(
         &self,
         reading: &mut Reading,
         partition: i32,
@@ -326,7 +311,7 @@ impl Assignment {
             partition,
             after,
             WINDOW,
-            self.bell.clone(),
+            self.notify.clone(),
         );
         *reading = Reading::Runs {
             session: session.clone(),
@@ -343,12 +328,9 @@ impl Assignment {
         client: &BaseConsumer<Self>,
         partition: i32,
         fallback: Option<i64>,
-        place: &mut Place,
+        state: &mut PartitionState,
     ) -> Reading {
-        let again = Reading::Begins {
-            at: Instant::now() + RETRY,
-            fallback,
-        };
+        let again = Reading::begins_later(RETRY, fallback);
         let stored = match self.stored(partition) {
             Ok(stored) => stored,
             Err(error) => {
@@ -360,16 +342,14 @@ impl Assignment {
                 return again;
             }
         };
-        place.log = SameLog::of(stored.as_ref());
+        state.log = LogIdentity::of(stored.as_ref());
         let next = stored.map(|place| place.next);
-        let start = Start::of(next, fallback, self.recognition().is_known());
-        let offset = match start {
-            Start::At(next) => Offset::Offset(place.log.fetch_from(next)),
-            Start::Beginning => Offset::Beginning,
+        let start = StartAt::of(next, fallback, self.identity().is_known());
+        let Some(offset) = start.fetched_from(&state.log) else {
             // It was assigned there, and nothing was taken since.
-            Start::Group => return start.awaits(),
+            return start.awaits();
         };
-        if self.seek(client, partition, offset, place) {
+        if self.seek(client, partition, offset, state) {
             start.awaits()
         } else {
             again
@@ -382,27 +362,25 @@ impl Assignment {
         client: &BaseConsumer<Self>,
         partition: i32,
         offset: Offset,
-        place: &mut Place,
+        state: &mut PartitionState,
     ) -> bool {
-        let (topic, group) = (&self.source.topic, &self.source.group);
+        let topic = &self.source.topic;
         let Err(error) = client.seek(topic, partition, offset, QUESTION) else {
-            place.unsought = None;
+            state.unsought = None;
             return true;
         };
         tracing::debug!(%topic, partition, ?offset, %error, "the partition can't be sought; it is tried again");
-        let since = *place.unsought.get_or_insert_with(Instant::now);
+        let since = *state.unsought.get_or_insert_with(Instant::now);
         if since.elapsed() >= UNSOUGHT {
-            place.is_failing = true;
+            state.is_failing = true;
             let from = match offset {
-                Offset::Offset(offset) => format!("offset {offset}"),
-                _ => "its beginning".into(),
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
             };
-            self.troubles.warn(
-                &self.part_of(partition),
-                format!(
-                    "topic {topic}, partition {partition}, can't be fetched from {from} on in group {group}: {error}; nothing \
-                     of it is read until it can be, and it is tried again"
-                ),
+            let reason = error.to_string();
+            self.report(
+                Aspect::Reading(partition),
+                Condition::Unseekable { from, reason },
             );
         }
         false

@@ -8,12 +8,13 @@
 //!
 //! No record in its place says nothing: retention or compaction may have taken it, or it is a gap.
 //!
-//! Pure, but for the clock: must not know librdkafka, the store, or who takes the records.
+//! Pure, but for the clock: must not know librdkafka, the store, or the sink.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::session::Proof;
+use crate::kafka::health::condition::LogChange;
 use crate::store::StoredPlace;
 
 /// Time in which brokers have to find out that it is another topic altogether, before a log is held to be another one.
@@ -21,23 +22,14 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// A record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) offset: i64,
-    pub(crate) proof: Proof,
-}
-
-/// What shows that it is another log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Contradiction {
-    /// In the place of the last record that was read is one of this time.
-    Replaced { seen: Seen, time: i64 },
-    /// It ends before the offset from which it is to be read on.
-    Short { expected: i64 },
+struct LastRead {
+    offset: i64,
+    proof: Proof,
 }
 
 /// What is to be done with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(super) enum Verdict {
     /// It was not read yet.
     Read,
     /// It was read before, or comes again.
@@ -48,7 +40,7 @@ pub(crate) enum Verdict {
 
 /// Whether the last record that was read is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Question {
+enum Reread {
     #[default]
     None,
     /// It has to be sought.
@@ -59,41 +51,41 @@ enum Question {
 
 /// What is known of the log of a partition.
 #[derive(Debug, Default)]
-pub(crate) struct SameLog {
-    seen: Option<Seen>,
-    question: Question,
-    contradiction: Option<(Contradiction, Instant)>,
-    is_said: bool,
+pub(super) struct LogIdentity {
+    seen: Option<LastRead>,
+    reread: Reread,
+    change: Option<(LogChange, Instant)>,
+    is_reported: bool,
     /// Whether it was found to end too early once: one that leads anew may not know yet how far its log is certain.
     was_short: bool,
     name: Option<Arc<str>>,
 }
 
-impl SameLog {
+impl LogIdentity {
     /// Of a partition that is taken up where the store says.
-    pub(crate) fn of(stored: Option<&StoredPlace>) -> Self {
+    pub(super) fn of(stored: Option<&StoredPlace>) -> Self {
         let seen = stored.and_then(|place| {
             let offset = place.next - 1;
-            place.last.map(|proof| Seen { offset, proof })
+            place.last.map(|proof| LastRead { offset, proof })
         });
         Self {
             seen,
-            question: seen.map_or(Question::None, |_| Question::Asked),
+            reread: seen.map_or(Reread::None, |_| Reread::Asked),
             name: stored.and_then(|place| place.log.as_deref().map(Arc::from)),
             ..Self::default()
         }
     }
 
     /// From where a partition has to be fetched that is read on from `next`.
-    pub(crate) fn fetch_from(&self, next: i64) -> i64 {
-        match (self.question, self.seen) {
-            (Question::Asked, Some(seen)) => seen.offset,
+    pub(super) fn fetch_from(&self, next: i64) -> i64 {
+        match (self.reread, self.seen) {
+            (Reread::Asked, Some(seen)) => seen.offset,
             _ => next,
         }
     }
 
     /// What sets apart positions in it, given what sets apart those in its topic.
-    pub(crate) fn incarnation(&self, topic: Option<Arc<str>>) -> Option<Arc<str>> {
+    pub(super) fn incarnation(&self, topic: Option<Arc<str>>) -> Option<Arc<str>> {
         match (&self.name, topic) {
             (None, topic) => topic,
             (Some(name), None) => Some(name.clone()),
@@ -102,99 +94,102 @@ impl SameLog {
     }
 
     /// A record was read.
-    pub(crate) fn note(&mut self, offset: i64, proof: Proof) {
-        self.seen = Some(Seen { offset, proof });
+    pub(super) fn note(&mut self, offset: i64, proof: Proof) {
+        self.seen = Some(LastRead { offset, proof });
         self.was_short = false;
     }
 
     /// Whether it is known what the last record was.
-    pub(crate) fn has_seen(&self) -> bool {
+    pub(super) fn has_seen(&self) -> bool {
         self.seen.is_some()
     }
 
     /// What the last record was, if that is known.
-    pub(crate) fn proof(&self) -> Option<Proof> {
+    pub(super) fn proof(&self) -> Option<Proof> {
         self.seen.map(|seen| seen.proof)
     }
 
     /// It may be another one by now. Says whether that can be found out by what was read.
-    pub(crate) fn doubt(&mut self) -> bool {
-        if self.question == Question::None && self.seen.is_some() {
-            self.question = Question::Due;
+    pub(super) fn doubt(&mut self) -> bool {
+        if self.reread == Reread::None && self.seen.is_some() {
+            self.reread = Reread::Due;
         }
         self.seen.is_some()
     }
 
     /// The offset that has to be sought before anything is read, if one has.
-    pub(crate) fn to_seek(&self) -> Option<i64> {
-        let seen = self.seen.filter(|_| self.question == Question::Due);
+    pub(super) fn to_seek(&self) -> Option<i64> {
+        let seen = self.seen.filter(|_| self.reread == Reread::Due);
         seen.map(|seen| seen.offset)
     }
 
     /// That was sought.
-    pub(crate) fn sought(&mut self) {
-        self.question = Question::Asked;
+    pub(super) fn sought(&mut self) {
+        self.reread = Reread::Asked;
     }
 
     /// What is to be done with a record.
-    pub(crate) fn judge(&mut self, offset: i64, proof: Proof) -> Verdict {
-        let seen = match (self.question, self.seen) {
-            _ if self.contradiction.is_some() => return Verdict::Ignore,
-            (Question::Due, _) => return Verdict::Ignore,
-            (Question::None, _) | (Question::Asked, None) => return Verdict::Read,
-            (Question::Asked, Some(seen)) => seen,
+    pub(super) fn judge(&mut self, offset: i64, proof: Proof) -> Verdict {
+        let seen = match (self.reread, self.seen) {
+            _ if self.change.is_some() => return Verdict::Ignore,
+            (Reread::Due, _) => return Verdict::Ignore,
+            (Reread::None, _) | (Reread::Asked, None) => return Verdict::Read,
+            (Reread::Asked, Some(seen)) => seen,
         };
-        let contradiction = if offset < seen.offset {
-            Contradiction::Short {
+        let change = if offset < seen.offset {
+            LogChange::Short {
                 expected: seen.offset + 1,
             }
         } else if offset == seen.offset && proof != seen.proof {
-            let time = proof.time;
-            Contradiction::Replaced { seen, time }
+            LogChange::Replaced {
+                offset,
+                found: proof.time,
+                read: seen.proof.time,
+            }
         } else {
-            self.question = Question::None;
+            self.reread = Reread::None;
             return if offset == seen.offset {
                 Verdict::Ignore
             } else {
                 Verdict::Read
             };
         };
-        self.contradict(contradiction);
+        self.contradict(change);
         Verdict::Contradicts
     }
 
     /// It is another one, unless the topic is.
-    pub(crate) fn contradict(&mut self, contradiction: Contradiction) {
-        (self.contradiction).get_or_insert((contradiction, Instant::now()));
+    pub(super) fn contradict(&mut self, change: LogChange) {
+        (self.change).get_or_insert((change, Instant::now()));
     }
 
     /// It ends before `expected`. Says whether it did so before.
-    pub(crate) fn is_short(&mut self, expected: i64) -> bool {
+    pub(super) fn is_short(&mut self, expected: i64) -> bool {
         if std::mem::replace(&mut self.was_short, true) {
-            self.contradict(Contradiction::Short { expected });
+            self.contradict(LogChange::Short { expected });
             return true;
         }
         false
     }
 
     /// Whether nothing is read of it.
-    pub(crate) fn is_held(&self) -> bool {
-        self.contradiction.is_some()
+    pub(super) fn is_held(&self) -> bool {
+        self.change.is_some()
     }
 
     /// Whether it may turn out that the topic is another one.
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.is_held() && !self.is_said
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_held() && !self.is_reported
     }
 
-    /// The topic is the same. Gives what is to be said, once.
-    pub(crate) fn confirmed(&mut self) -> Option<Contradiction> {
-        let (contradiction, since) = self.contradiction?;
-        if self.is_said || since.elapsed() < SETTLED {
+    /// The topic is the same. Gives what is to be reported, once.
+    pub(super) fn confirmed(&mut self) -> Option<LogChange> {
+        let (change, since) = self.change?;
+        if self.is_reported || since.elapsed() < SETTLED {
             return None;
         }
-        self.is_said = true;
-        Some(contradiction)
+        self.is_reported = true;
+        Some(change)
     }
 }
 
@@ -216,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_last_record_that_was_read_is_read_again_and_not_delivered() {
-        let mut log = SameLog::of(Some(&stored(Some(proof(9)))));
+        let mut log = LogIdentity::of(Some(&stored(Some(proof(9)))));
         assert_eq!(log.fetch_from(100), 99);
         assert_eq!(log.judge(99, proof(9)), Verdict::Ignore);
         assert_eq!(log.judge(100, proof(10)), Verdict::Read);
@@ -226,31 +221,32 @@ mod tests {
     #[test]
     fn another_record_in_its_place_and_a_log_that_ends_before_it_contradict() {
         let later = Proof { time: 6, print: 9 };
-        let seen = Seen {
+        let replaced = |found| LogChange::Replaced {
             offset: 99,
-            proof: proof(9),
+            found,
+            read: 5,
         };
         for (offset, found, expected) in [
-            (99, proof(8), Contradiction::Replaced { seen, time: 5 }),
-            (99, later, Contradiction::Replaced { seen, time: 6 }),
-            (0, proof(0), Contradiction::Short { expected: 100 }),
+            (99, proof(8), replaced(5)),
+            (99, later, replaced(6)),
+            (0, proof(0), LogChange::Short { expected: 100 }),
         ] {
-            let mut log = SameLog::of(Some(&stored(Some(proof(9)))));
+            let mut log = LogIdentity::of(Some(&stored(Some(proof(9)))));
             assert_eq!(log.judge(offset, found), Verdict::Contradicts);
             assert!(log.is_held() && log.is_suspect());
             assert_eq!(log.judge(100, proof(10)), Verdict::Ignore);
             assert_eq!(log.confirmed(), None, "the topic may be another one");
-            let (_, since) = log.contradiction.as_mut().unwrap();
+            let (_, since) = log.change.as_mut().unwrap();
             *since -= SETTLED;
             assert_eq!(log.confirmed(), Some(expected));
-            assert_eq!(log.confirmed(), None, "it is said once");
+            assert_eq!(log.confirmed(), None, "it is reported once");
             assert!(log.is_held() && !log.is_suspect());
         }
     }
 
     #[test]
     fn what_is_not_there_any_more_says_nothing() {
-        let mut log = SameLog::of(Some(&stored(Some(proof(9)))));
+        let mut log = LogIdentity::of(Some(&stored(Some(proof(9)))));
         assert_eq!(log.judge(120, proof(1)), Verdict::Read);
         assert_eq!(log.judge(121, proof(2)), Verdict::Read);
     }
@@ -258,7 +254,7 @@ mod tests {
     #[test]
     fn of_what_was_not_read_nothing_is_known() {
         for place in [None, Some(stored(None))] {
-            let mut log = SameLog::of(place.as_ref());
+            let mut log = LogIdentity::of(place.as_ref());
             assert_eq!(log.fetch_from(100), 100);
             assert!(!log.doubt() && log.to_seek().is_none());
             assert_eq!(log.judge(100, proof(1)), Verdict::Read);
@@ -267,7 +263,7 @@ mod tests {
 
     #[test]
     fn after_a_doubt_nothing_is_read_before_the_last_record_was_read_again() {
-        let mut log = SameLog::of(None);
+        let mut log = LogIdentity::of(None);
         log.note(7, proof(7));
         assert!(log.doubt());
         assert_eq!(log.to_seek(), Some(7));
@@ -280,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_log_that_ends_too_early_is_looked_at_twice() {
-        let mut log = SameLog::of(None);
+        let mut log = LogIdentity::of(None);
         assert!(!log.is_short(100) && !log.is_held());
         log.note(100, proof(1));
         assert!(!log.is_short(101), "it went on in between");
@@ -289,9 +285,9 @@ mod tests {
 
     #[test]
     fn positions_are_set_apart_by_the_topic_and_by_the_log() {
-        let log = |name: Option<&str>| SameLog {
+        let log = |name: Option<&str>| LogIdentity {
             name: name.map(Arc::from),
-            ..SameLog::default()
+            ..LogIdentity::default()
         };
         for (name, topic, expected) in [
             (None, None, None),

@@ -1,22 +1,33 @@
-//! The consumer of one source: a thread that takes records from Kafka and delivers them.
+//! Consumers: each source has a thread that takes records from Kafka and delivers them.
 //!
-//! Where a partition is read from is in [`assignment`]. The thread never stops polling while the
+//! The thread never stops polling while the
 //! rules are slow: each partition has a queue of its own, which is simply not emptied while its
 //! window is full, so the group keeps its member and the broker's other partitions flow on.
-//! Offsets are committed to Kafka now and then for lag monitors, and before the group is left for who takes it over; nothing here
+//! Offsets are committed to Kafka now and then for lag monitors, and before the group is left for whoever takes it over; nothing here
 //! ever reads them back if the store has one (invariant 1).
+//!
+//! # Layout
+//!
+//! - this file: the thread; `sole_reader`: it reads only while no other store does in its group
+//! - `assignment`: the partitions; `callbacks`: what librdkafka calls
+//! - `reading`, `delivery`: where a partition is read; records from the queues to the sink
+//! - `topic_identity`, `doubtful_records`: recreated topics, and records that may be of one
+//! - `log_identity`, `record_proof`: logs that lost their end and grew again
+//! - `stall`, `offset_gaps`: partitions of which nothing comes, or not the next record
+//! - `client_position`, `extents`, `missed`: how far a client is, where partitions begin and end, what this host never got
 
 mod assignment;
 mod callbacks;
+pub(crate) mod client_position;
 mod delivery;
+mod doubtful_records;
 pub(crate) mod extents;
 mod log_identity;
 pub(crate) mod missed;
 mod offset_gaps;
-pub(crate) mod position;
 mod reading;
 mod record_proof;
-mod recreated_topic;
+
 mod sole_reader;
 mod stall;
 mod topic_identity;
@@ -35,9 +46,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::assignment::Assignment;
 use self::extents::heard;
-use self::topic_identity::recognise;
+use self::topic_identity::check_topic;
 use super::{Parts, client};
-use crate::kafka::health::liveness::Pulse;
+use crate::kafka::health::condition::{Aspect, Condition};
+use crate::kafka::health::liveness::Liveness;
 use crate::kafka::settings::describe;
 use crate::kafka::topics::Use;
 use crate::transport::{Sink, Source};
@@ -48,17 +60,17 @@ const COMMIT: Duration = Duration::from_secs(5);
 /// How often it is noted how far the partitions reach. It costs a call for each that asks nobody.
 const NOTE: Duration = Duration::from_secs(1);
 
-/// Longest sleep: a bell that was missed is noticed after it, and so is `stop`.
+/// Longest sleep: a notification that was missed is noticed after it, and so is `stop`.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Silence after which an error that Kafka reported counts as over.
 const OVER: Duration = Duration::from_secs(90);
 
-/// Time without any progress after which what is under way is left to itself when the group is left. Records that wait for another
+/// Time without any progress after which what is in flight is left to itself when the group is left. Records that wait for another
 /// attempt may take hours.
 const STALLED: Duration = Duration::from_millis(750);
 
-/// Longest time for which what is under way is waited for then.
+/// Longest time for which what is in flight is waited for then.
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// Longest time that Kafka has then to take the offsets.
@@ -68,10 +80,10 @@ const TOLD: Duration = Duration::from_millis(500);
 enum Ended {
     /// Its last words.
     Fatal(KafkaError),
-    /// It has met another topic under the same name.
-    AnotherTopic,
+    /// It has met a recreated topic.
+    RecreatedTopic,
     /// It does not hear of records that there are.
-    Stuck,
+    Stalled,
 }
 
 impl From<KafkaError> for Ended {
@@ -112,16 +124,17 @@ impl Consumer {
             let mut ended: Option<Instant> = None;
             while let Err(end) = self.read_alone(stop) {
                 let pause = match end {
-                    // That was said, and can't come again unless the topic changes again.
-                    Ended::AnotherTopic => Duration::ZERO,
-                    Ended::Stuck => {
-                        self.say_stuck();
+                    // That was reported, and can't come again unless the topic changes again.
+                    Ended::RecreatedTopic => Duration::ZERO,
+                    Ended::Stalled => {
+                        let assignment = self.client.context();
+                        assignment.report(Aspect::Client, Condition::ConsumerStalled);
                         Duration::ZERO
                     }
                     Ended::Fatal(error) => {
                         let is_once = ended.is_none_or(|ended| ended.elapsed() >= OVER);
                         ended = Some(Instant::now());
-                        self.say_end(&error, is_once)
+                        self.report_end(&error, is_once)
                     }
                 };
                 if !self.begin_again(pause, stop) {
@@ -129,45 +142,28 @@ impl Consumer {
                 }
             }
         }
-        self.client.context().forget();
+        self.client.context().close();
         self.note_extents();
-        // What a source that is gone had to complain of must not last.
-        self.client.context().forget_troubles();
+        // The conditions of a source that is gone must not last.
+        self.client.context().forget_conditions();
         self.parts
             .topics
-            .read_no_more(&self.source.topic, &self.parts.troubles);
+            .read_no_more(&self.source.topic, &self.parts.conditions);
         client::close(self.client);
     }
 
-    /// Says that the client came to its end; gives how long to wait before the next one.
-    fn say_end(&self, error: &KafkaError, is_once: bool) -> Duration {
-        let told = format!(
-            "the consumer of topic {} in group {} came to its end ({}); it starts again",
-            self.source.topic,
-            self.source.group,
-            describe(error)
-        );
+    /// Reports that the client came to its end; gives how long to wait before the next one.
+    fn report_end(&self, error: &KafkaError, is_once: bool) -> Duration {
         // Once may be a broker that came back and mistook what the client had sent before for somebody else's.
         // Again may be a process that was given the same `group.instance.id`, and the two would go on like this.
+        let ended = Condition::ConsumerEnded(describe(error));
         if is_once {
-            tracing::warn!("{told}");
+            let subject = self.client.context().subject(Aspect::Client);
+            tracing::warn!("{}", self.parts.conditions.text_of(&subject, &ended));
             return Duration::ZERO;
         }
-        self.parts
-            .troubles
-            .error(self.client.context().part(), told);
+        self.client.context().report(Aspect::Client, ended);
         self.parts.retry
-    }
-
-    /// Says that records don't come though there are some. Over when they come.
-    fn say_stuck(&self) {
-        self.parts.troubles.warn(
-            self.client.context().part(),
-            format!(
-                "topic {} holds records that don't come in group {}; its consumer starts again",
-                self.source.topic, self.source.group
-            ),
-        );
     }
 
     /// Waits until the topic is there; false where `stop` came first.
@@ -188,7 +184,7 @@ impl Consumer {
     /// Reads whenever nobody else does, until `stop`, or until the client can't be used any more.
     fn read_alone(&self, stop: &CancellationToken) -> Result<(), Ended> {
         while self.wait_until_alone(stop)? {
-            self.recognise()?;
+            self.check_topic()?;
             self.read(stop)?;
             // Others have come, and go first.
             self.client.unsubscribe();
@@ -219,30 +215,31 @@ impl Consumer {
         self.client.subscribe(&[&self.source.topic])?;
         let mut committed = Instant::now();
         let mut noted = Instant::now();
-        let mut pulse = Pulse::new();
-        let mut rung = None;
+        let mut liveness = Liveness::new();
+        let mut looked_at = None;
         while !stop.is_cancelled() {
-            let (flow, seen) = assignment.rings();
+            let (flow, seen) = assignment.notifications();
             self.serve_events()?;
-            if !pulse.beats(self.client.client(), &self.source.topic, &self.parts.topics) {
+            if !liveness.check(self.client.client(), &self.source.topic, &self.parts.topics) {
                 let lost = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
                 return Err(Ended::Fatal(lost));
             }
             if self.parts.topics.is_unreachable() {
                 assignment.doubt_logs();
             }
-            if assignment.is_new() {
+            if assignment.has_rebalanced() {
                 if !self.may_go_on() {
                     break;
                 }
                 assignment.confirm();
             }
-            // Before what has rung is delivered: what came after a while may be of another topic.
-            let has_come = assignment.is_disturbed().load(Ordering::Relaxed) || rung != Some(flow);
+            // Before what has come is delivered: after a while it may be of another topic.
+            let has_come =
+                assignment.is_disturbed.load(Ordering::Relaxed) || looked_at != Some(flow);
             if assignment.look_is_due(has_come) {
-                assignment.is_disturbed().store(false, Ordering::Relaxed);
-                self.recognise()?;
-                rung = Some(flow);
+                assignment.is_disturbed.store(false, Ordering::Relaxed);
+                self.check_topic()?;
+                looked_at = Some(flow);
             }
             if noted.elapsed() >= NOTE {
                 noted = Instant::now();
@@ -250,33 +247,31 @@ impl Consumer {
             }
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
-                self.recognise()?;
+                self.check_topic()?;
                 self.commit();
-                if !assignment.recognition().is_doubtful()
-                    && assignment.look_into_silence(&self.client)
-                {
-                    return Err(Ended::Stuck);
+                if !assignment.identity().is_doubtful() && assignment.detect_stall(&self.client) {
+                    return Err(Ended::Stalled);
                 }
-                assignment.clear_troubles_after(OVER);
+                assignment.clear_conditions_after(OVER);
             }
-            let may_deliver = !assignment.recognition().is_doubtful();
+            let may_deliver = !assignment.identity().is_doubtful();
             if !(may_deliver && assignment.deliver(&self.client, &*self.sink, stop)) {
-                assignment.bell().wait(seen, PATIENCE);
+                assignment.notify.wait(seen, PATIENCE);
             }
         }
         Ok(self.finish()?)
     }
 
-    /// Waits until what is under way is settled, as long as that goes on, and tells Kafka how far the store is: who reads in the group next
+    /// Waits until what is in flight is settled, as long as that goes on, and tells Kafka how far the store is: who reads in the group next
     /// may know no other word for it. Delivers nothing.
     fn finish(&self) -> KafkaResult<()> {
-        let bell = self.client.context().bell();
+        let notify = self.client.context().notify.clone();
         let readings = &self.source.readings;
         readings.ring_at_the_end();
         let (begun, mut moved) = (Instant::now(), Instant::now());
         let mut before = readings.bytes();
         loop {
-            let seen = bell.rings();
+            let seen = notify.rings();
             let left = readings.bytes();
             if left == 0 {
                 break;
@@ -292,22 +287,22 @@ impl Consumer {
                 break;
             }
             self.serve_events()?;
-            bell.wait(seen, PATIENCE);
+            notify.wait(seen, PATIENCE);
         }
         let begun = Instant::now();
         while begun.elapsed() < TOLD && self.commit() {
-            let seen = bell.rings();
+            let seen = notify.rings();
             self.serve_events()?;
-            bell.wait(seen, PATIENCE);
+            notify.wait(seen, PATIENCE);
             self.serve_events()?;
         }
         Ok(())
     }
 
-    fn recognise(&self) -> Result<(), Ended> {
-        recognise(&self.client, &self.parts, &self.source);
+    fn check_topic(&self) -> Result<(), Ended> {
+        check_topic(&self.client, &self.parts, &self.source);
         if self.client.context().is_outdated() {
-            return Err(Ended::AnotherTopic);
+            return Err(Ended::RecreatedTopic);
         }
         self.client.context().stop_at_other_logs(&self.client);
         Ok(())
@@ -315,9 +310,9 @@ impl Consumer {
 
     /// Notes how far the partitions reach that are read now.
     fn note_extents(&self) {
-        let partitions = self.client.context().partitions();
+        let partitions = self.client.context().firsts();
         let mut heard = heard(self.client.client(), &self.source.topic, &partitions);
-        self.client.context().add_reached(&mut heard);
+        self.client.context().add_positions(&mut heard);
         self.parts.extents.note(&self.source, heard);
     }
 
@@ -343,7 +338,7 @@ impl Consumer {
 
     /// Makes a new client after a pause; false where `stop` came first.
     fn begin_again(&mut self, mut pause: Duration, stop: &CancellationToken) -> bool {
-        self.client.context().forget();
+        self.client.context().close();
         self.note_extents();
         loop {
             let until = Instant::now() + pause;
@@ -352,8 +347,8 @@ impl Consumer {
                 if stop.is_cancelled() {
                     return false;
                 }
-                let bell = self.client.context().bell();
-                bell.wait(bell.rings(), PATIENCE);
+                let notify = self.client.context().notify.clone();
+                notify.wait(notify.rings(), PATIENCE);
             }
             match connect(&self.parts, &self.source) {
                 Ok(client) => {
@@ -386,7 +381,7 @@ fn connect(parts: &Parts, source: &Arc<Source>) -> anyhow::Result<Arc<BaseConsum
     let assignment = Arc::downgrade(client.context());
     client.set_nonempty_callback(move || {
         if let Some(assignment) = assignment.upgrade() {
-            assignment.ring_for_event();
+            assignment.has_event();
         }
     });
     let client = Arc::new(client);

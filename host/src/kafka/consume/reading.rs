@@ -1,14 +1,17 @@
 //! Where a partition is read, and what the offset of a record means for that.
 //!
-//! Pure: must not know librdkafka, the store, or who takes the records.
+//! Pure: must not know librdkafka's clients, the store, or the sink.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
+
+use super::log_identity::LogIdentity;
 use crate::transport::Session;
 
 /// Where a partition is read.
-pub(crate) enum Reading {
+pub(super) enum Reading {
     /// From the stored offset, but not before `at`; where there is none, from `fallback`.
     Begins { at: Instant, fallback: Option<i64> },
     /// Its first record is awaited; `stored` says which that should be.
@@ -25,7 +28,7 @@ pub(crate) enum Reading {
 
 /// What a record means for the reading of its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(super) enum OffsetStep {
     /// It comes again when the partition is read.
     Ignore,
     /// It is the first of a reading, which may store `next`.
@@ -39,25 +42,36 @@ pub(crate) enum Step {
 }
 
 impl Reading {
+    /// From the stored offset, or from `fallback`, at once.
+    pub(super) fn begins_now(fallback: Option<i64>) -> Self {
+        Self::begins_later(Duration::ZERO, fallback)
+    }
+
+    /// The same, after a wait.
+    pub(super) fn begins_later(wait: Duration, fallback: Option<i64>) -> Self {
+        let at = Instant::now() + wait;
+        Self::Begins { at, fallback }
+    }
+
     /// What a record with this offset means.
-    pub(crate) fn next(&self, offset: i64) -> Step {
+    pub(super) fn next(&self, offset: i64) -> OffsetStep {
         match self {
-            Self::Begins { .. } => Step::Ignore,
-            Self::Awaits { stored: None } => Step::Begin { next: offset },
+            Self::Begins { .. } => OffsetStep::Ignore,
+            Self::Awaits { stored: None } => OffsetStep::Begin { next: offset },
             Self::Awaits { stored: Some(next) } => match *next {
-                expected if offset < expected => Step::Back { expected },
-                next => Step::Begin { next },
+                expected if offset < expected => OffsetStep::Back { expected },
+                next => OffsetStep::Begin { next },
             },
             Self::Runs { last, .. } => match last + 1 {
-                expected if offset < expected => Step::Back { expected },
-                expected if offset > expected => Step::Gap { expected },
-                _ => Step::Deliver,
+                expected if offset < expected => OffsetStep::Back { expected },
+                expected if offset > expected => OffsetStep::Gap { expected },
+                _ => OffsetStep::Deliver,
             },
         }
     }
 
     /// The next offset that it should get, where that is known.
-    pub(crate) fn expected(&self) -> Option<i64> {
+    pub(super) fn expected(&self) -> Option<i64> {
         match self {
             Self::Begins { .. } => None,
             Self::Awaits { stored } => *stored,
@@ -66,7 +80,7 @@ impl Reading {
     }
 
     /// The reading that goes on, if one does.
-    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+    pub(super) fn session(&self) -> Option<&Arc<Session>> {
         match self {
             Self::Runs { session, .. } => Some(session),
             Self::Begins { .. } | Self::Awaits { .. } => None,
@@ -76,7 +90,7 @@ impl Reading {
 
 /// Where a partition begins to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(super) enum StartAt {
     /// At this offset.
     At(i64),
     /// Where it begins.
@@ -85,10 +99,10 @@ pub(crate) enum Start {
     Group,
 }
 
-impl Start {
+impl StartAt {
     /// By the store, else by the first record that was read; in a topic that is known, a partition of which nothing is stored was
     /// not there when the others were written down, or is that of another topic.
-    pub(crate) fn of(stored: Option<i64>, fallback: Option<i64>, is_topic_known: bool) -> Self {
+    pub(super) fn of(stored: Option<i64>, fallback: Option<i64>, is_topic_known: bool) -> Self {
         match stored.or(fallback) {
             Some(offset) => Self::At(offset),
             None if is_topic_known => Self::Beginning,
@@ -96,8 +110,17 @@ impl Start {
         }
     }
 
+    /// From where it is fetched; none where the client does so by itself.
+    pub(super) fn fetched_from(self, log: &LogIdentity) -> Option<Offset> {
+        match self {
+            Self::At(next) => Some(Offset::Offset(log.fetch_from(next))),
+            Self::Beginning => Some(Offset::Beginning),
+            Self::Group => None,
+        }
+    }
+
     /// What is awaited from there.
-    pub(crate) fn awaits(self) -> Reading {
+    pub(super) fn awaits(self) -> Reading {
         let stored = match self {
             Self::At(offset) => Some(offset),
             Self::Beginning | Self::Group => None,
@@ -110,17 +133,10 @@ impl Start {
 mod tests {
     use super::*;
     use crate::base::signal::Signal;
-    use crate::transport::{Readings, Source, WINDOW};
+    use crate::transport::WINDOW;
 
     fn runs(last: i64) -> Reading {
-        let source = Source {
-            consumer: "kafka:order/group".into(),
-            group: "group".into(),
-            topic: "t".into(),
-            declared_topic: "t".into(),
-            topic_row: 1,
-            readings: Readings::default(),
-        };
+        let source = crate::kafka::tests::source("t", "group");
         Reading::Runs {
             session: Session::new(Arc::new(source), 0, 0, WINDOW, Signal::default()),
             start: 0,
@@ -137,15 +153,15 @@ mod tests {
         };
         let awaits = |stored| Reading::Awaits { stored };
         let table = [
-            (&begins, 5, Step::Ignore),
-            (&awaits(None), 5, Step::Begin { next: 5 }),
-            (&awaits(Some(5)), 5, Step::Begin { next: 5 }),
-            (&awaits(Some(5)), 9, Step::Begin { next: 5 }),
-            (&awaits(Some(5)), 0, Step::Back { expected: 5 }),
-            (&runs(4), 5, Step::Deliver),
-            (&runs(4), 9, Step::Gap { expected: 5 }),
-            (&runs(4), 4, Step::Back { expected: 5 }),
-            (&runs(4), 0, Step::Back { expected: 5 }),
+            (&begins, 5, OffsetStep::Ignore),
+            (&awaits(None), 5, OffsetStep::Begin { next: 5 }),
+            (&awaits(Some(5)), 5, OffsetStep::Begin { next: 5 }),
+            (&awaits(Some(5)), 9, OffsetStep::Begin { next: 5 }),
+            (&awaits(Some(5)), 0, OffsetStep::Back { expected: 5 }),
+            (&runs(4), 5, OffsetStep::Deliver),
+            (&runs(4), 9, OffsetStep::Gap { expected: 5 }),
+            (&runs(4), 4, OffsetStep::Back { expected: 5 }),
+            (&runs(4), 0, OffsetStep::Back { expected: 5 }),
         ];
         for (reading, offset, expected) in table {
             assert_eq!(reading.next(offset), expected);
@@ -155,13 +171,13 @@ mod tests {
     #[test]
     fn a_partition_begins_where_the_store_says_and_in_a_known_topic_never_where_the_group_is() {
         for (stored, fallback, is_known, expected) in [
-            (Some(7), Some(3), true, Start::At(7)),
-            (Some(7), None, false, Start::At(7)),
-            (None, Some(3), true, Start::At(3)),
-            (None, None, true, Start::Beginning),
-            (None, None, false, Start::Group),
+            (Some(7), Some(3), true, StartAt::At(7)),
+            (Some(7), None, false, StartAt::At(7)),
+            (None, Some(3), true, StartAt::At(3)),
+            (None, None, true, StartAt::Beginning),
+            (None, None, false, StartAt::Group),
         ] {
-            assert_eq!(Start::of(stored, fallback, is_known), expected);
+            assert_eq!(StartAt::of(stored, fallback, is_known), expected);
         }
     }
 }

@@ -11,7 +11,7 @@ use twox_hash::XxHash64;
 use crate::base::session::Proof;
 
 /// What a record of this time and content is known by.
-pub(crate) fn proof(
+pub(super) fn proof(
     millis: Option<i64>,
     key: Option<&[u8]>,
     value: Option<&[u8]>,

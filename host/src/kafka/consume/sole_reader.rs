@@ -1,5 +1,5 @@
-//! Whether nobody with another store reads in the group: a consumer waits for that before it reads, and looks again whenever the
-//! group has shared its partitions out anew.
+//! A consumer reads only while nobody with another store reads in its group: it waits for that before it reads, and looks again
+//! after each rebalance.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Consumer, PATIENCE};
 use crate::kafka::group::{self, Readers};
+use crate::kafka::health::condition::{Aspect, Condition};
 
 /// How often the brokers are asked in vain who reads in the group.
 const UNANSWERED: u32 = 3;
 
 impl Consumer {
     /// Waits until nobody with another store reads in the group; false where `stop` came first.
-    pub(crate) fn wait_until_alone(&self, stop: &CancellationToken) -> KafkaResult<bool> {
+    pub(super) fn wait_until_alone(&self, stop: &CancellationToken) -> KafkaResult<bool> {
         let assignment = self.client.context();
         let mut unanswered = 0;
         // Who has read here before may just have lost the brokers for as long as this host did, and comes back within so long.
@@ -42,7 +43,9 @@ impl Consumer {
                         );
                     }
                     if empty_since.get_or_insert_with(Instant::now).elapsed() >= patience {
-                        self.parts.troubles.clear(assignment.part());
+                        self.parts
+                            .conditions
+                            .clear(&assignment.subject(Aspect::Client));
                         return Ok(true);
                     }
                     group::AGAIN
@@ -55,17 +58,15 @@ impl Consumer {
                 // One broker of several that is away is enough for it. Records are not held back for that.
                 Readers::Unknown(_) => return Ok(true),
                 Readers::Others(others) => {
-                    let refusal = group::refusal(&self.source.group, &others);
-                    self.parts.troubles.error(assignment.part(), refusal);
+                    assignment.report(Aspect::Client, Condition::GroupShared(others));
                     self.parts.retry
                 }
             };
             let until = Instant::now() + pause;
             while !stop.is_cancelled() && Instant::now() < until {
                 self.serve_events()?;
-                assignment
-                    .bell()
-                    .wait(assignment.bell().rings(), PATIENCE.min(pause));
+                let notify = &assignment.notify;
+                notify.wait(notify.rings(), PATIENCE.min(pause));
             }
         }
         Ok(false)
@@ -75,7 +76,7 @@ impl Consumer {
     fn is_newcomer(&self) -> bool {
         !self.parts.is_claimed.load(Ordering::Relaxed)
             && !self.parts.settings.allow_split_state
-            && !self.client.context().recognition().is_known()
+            && !self.client.context().identity().is_known()
     }
 
     fn readers(&self) -> Readers {
@@ -86,8 +87,8 @@ impl Consumer {
         group::readers(&self.client, &self.source, identity)
     }
 
-    /// Whether this host may go on in a group that has just shared its partitions out anew.
-    pub(crate) fn may_go_on(&self) -> bool {
+    /// Whether this host may go on after a rebalance.
+    pub(super) fn may_go_on(&self) -> bool {
         match self.readers() {
             Readers::OwnOnly | Readers::NotTold | Readers::Unknown(_) => true,
             Readers::Others(others) => group::stays(self.parts.store.identity(), &others),

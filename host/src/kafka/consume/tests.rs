@@ -1,10 +1,14 @@
 //! What becomes of the readings of an assignment, without a broker.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::*;
+use super::assignment::*;
+use super::doubtful_records::DoubtfulRecords;
+use super::log_identity::LogIdentity;
+use super::reading::Reading;
 use crate::kafka::tests::nobody;
 use crate::transport::Proof;
 
@@ -20,7 +24,7 @@ fn a_reading_that_goes_back_ends_before_the_next_one_begins() {
         .unwrap();
 
     assert!(assignment.go_back(&mut reading, 0, 900));
-    assert!(old.is_cancelled(), "what is under way of it is void");
+    assert!(old.is_cancelled(), "what is in flight of it is void");
     assert_eq!(
         rig.stored(0),
         Some(900),
@@ -31,7 +35,7 @@ fn a_reading_that_goes_back_ends_before_the_next_one_begins() {
 }
 
 #[test]
-fn a_partition_that_cannot_be_fetched_from_the_last_record_is_said_after_a_while() {
+fn a_partition_that_cannot_be_fetched_from_the_last_record_is_reported_after_a_while() {
     let (rig, parts) = nobody();
     let assignment = Assignment::new(&parts, rig.source.clone()).unwrap();
     let client: BaseConsumer<Assignment> = parts
@@ -40,29 +44,19 @@ fn a_partition_that_cannot_be_fetched_from_the_last_record_is_said_after_a_while
         .create_with_context(assignment)
         .unwrap();
     let client = Arc::new(client);
-    let mut log = SameLog::default();
+    let mut log = LogIdentity::default();
     log.note(7, Proof { time: 1, print: 1 });
     assert!(log.doubt());
-    let mut place = Place {
-        queue: client.split_partition_queue("t", 0).unwrap(),
-        reading: Reading::Awaits { stored: Some(8) },
-        earlier: Earlier::default(),
-        log,
-        quiet: Quiet::new(),
-        reached: Reached::default(),
-        is_before_transaction: false,
-        is_failing: false,
-        unsought: None,
-        committed: None,
-    };
+    let reading = Reading::Awaits { stored: Some(8) };
+    let mut state = PartitionState::new(reading, DoubtfulRecords::default(), log);
     // Nobody has assigned it.
     let assignment = client.context();
-    assignment.prepare(&client, 0, &mut place);
-    assert_eq!(place.log.to_seek(), Some(7));
-    assert!(place.unsought.is_some() && parts.troubles.text().is_none());
-    place.unsought = Instant::now().checked_sub(Duration::from_secs(6));
-    assignment.prepare(&client, 0, &mut place);
-    let said = parts.troubles.text().unwrap();
+    assignment.prepare(&client, 0, &mut state);
+    assert_eq!(state.log.to_seek(), Some(7));
+    assert!(state.unsought.is_some() && parts.conditions.text().is_none());
+    state.unsought = Instant::now().checked_sub(Duration::from_secs(6));
+    assignment.prepare(&client, 0, &mut state);
+    let said = parts.conditions.text().unwrap();
     assert!(said.contains("can't be fetched from offset 7 on"), "{said}");
-    assert!(place.is_failing, "it is over when records come");
+    assert!(state.is_failing, "it is over when records come");
 }

@@ -1,9 +1,9 @@
-//! Which topic a consumer reads, and from where for the first time.
+//! The identity of the topic that a consumer reads, and where it is read from for the first time.
 //!
-//! A topic that was deleted and made anew is another one (see `topic_id`): what is stored of the first is put aside, and it is
-//! read from its beginning. librdkafka goes over to it without a word, at the offset where it was. So brokers are asked before
-//! anything is delivered, and every second while records flow; what they don't answer leaves a doubt, in which nothing is
-//! delivered. What came between two looks may be of either topic, which `earlier` sorts out.
+//! A topic that was deleted and created again is another one, with another id: what is stored of the first is put aside, and the new
+//! one is read from its beginning. librdkafka goes over to it without a sign, at the offset where it was. So the id is looked up at
+//! the assignment, whenever an offset or an error is doubtful, and every second while records flow; what brokers don't answer leaves
+//! a doubt, in which nothing is delivered. What came between two look-ups may be of either topic, which `doubtful_records` sorts out.
 //!
 //! Where the group was when this host first read, or where the partitions began, is written down then, for each of them. So
 //! a store that is restored from a backup never takes an offset from the broker that is ahead of it, and a
@@ -19,6 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::assignment::Assignment;
 use crate::kafka::Parts;
+use crate::kafka::health::condition::{Aspect, Condition};
 use crate::kafka::native::NoAnswer;
 use crate::kafka::topics::id::topic_id;
 use crate::store::topic_ids::{KnownTopic, first_topic, next_topic};
@@ -44,19 +45,19 @@ const LATER: Duration = Duration::from_secs(60);
 
 /// What came of a look at which topic it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(super) enum Look {
     /// It is the one that was read before.
     Same,
-    /// It is another one. Its partitions begin anew.
-    Changed,
+    /// It is another one. Its partitions begin at its beginning.
+    Recreated,
     /// The brokers don't say that, and won't soon.
-    NeverTold,
+    NotTold,
     /// Nobody knows for now.
     Unknown,
 }
 
 /// What is known of the topic that is read.
-pub(crate) struct Recognition {
+pub(super) struct TopicIdentity {
     known: Option<KnownTopic>,
     /// Whether it was known before this client looked.
     was_known: bool,
@@ -77,13 +78,13 @@ enum Judgement {
     Same,
     First,
     Another,
-    NeverTold,
+    NotTold,
     Unknown,
 }
 
-impl Recognition {
+impl TopicIdentity {
     /// Of a topic of which the store knows this much.
-    pub(crate) fn new(known: Option<KnownTopic>) -> Self {
+    pub(super) fn new(known: Option<KnownTopic>) -> Self {
         let now = Instant::now();
         let mut new = Self {
             known: None,
@@ -101,27 +102,27 @@ impl Recognition {
     }
 
     /// Whether it is known which topic it was.
-    pub(crate) fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.known.is_some()
     }
 
     /// Whether that was known before this client looked: what is stored is of this topic.
-    pub(crate) fn was_known(&self) -> bool {
+    pub(super) fn was_known(&self) -> bool {
         self.was_known
     }
 
     /// What sets apart positions in it from those in the first topic of its name; none in that one.
-    pub(crate) fn incarnation(&self) -> Option<Arc<str>> {
+    pub(super) fn incarnation(&self) -> Option<Arc<str>> {
         self.incarnation.clone()
     }
 
     /// Whether it may be another one by now.
-    pub(crate) fn is_doubtful(&self) -> bool {
+    pub(super) fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
 
     /// It may be another one by now.
-    pub(crate) fn doubt(&mut self) {
+    pub(super) fn doubt(&mut self) {
         if !self.is_doubtful {
             self.is_doubtful = true;
             self.next = Instant::now();
@@ -129,12 +130,12 @@ impl Recognition {
     }
 
     /// Whether it is time for a look. `flows` says whether anything has come since the last one.
-    pub(crate) fn is_due(&self, flows: bool) -> bool {
+    pub(super) fn is_due(&self, flows: bool) -> bool {
         (flows || self.is_doubtful) && Instant::now() >= self.next
     }
 
     /// A look came to this.
-    pub(crate) fn looked(&mut self, look: Look) {
+    pub(super) fn looked(&mut self, look: Look) {
         self.is_doubtful = look == Look::Unknown;
         self.next = Instant::now() + if self.is_doubtful { SOON } else { OFTEN };
     }
@@ -161,7 +162,7 @@ impl Recognition {
             }
             Err(NoAnswer::NoneGiven | NoAnswer::Said(RDKafkaErrorCode::UnsupportedFeature)) => {
                 self.ask_later();
-                Judgement::NeverTold
+                Judgement::NotTold
             }
             // A topic that is gone may be back, as another one, at the next question.
             Err(NoAnswer::Said(
@@ -170,7 +171,7 @@ impl Recognition {
                 | RDKafkaErrorCode::UnknownTopicId,
             )) => Judgement::Unknown,
             // Where brokers answer others, it is this question that they don't answer, and each costs time.
-            Err(_) if is_heard && self.has_failed_too_often() => Judgement::NeverTold,
+            Err(_) if is_heard && self.has_failed_too_often() => Judgement::NotTold,
             Err(_) => Judgement::Unknown,
         }
     }
@@ -192,17 +193,17 @@ impl Recognition {
 }
 
 /// Makes sure that the topic is the one that was read before. Where that is not known, nothing is delivered.
-pub(crate) fn recognise(client: &BaseConsumer<Assignment>, parts: &Parts, source: &Source) {
+pub(super) fn check_topic(client: &BaseConsumer<Assignment>, parts: &Parts, source: &Source) {
     let look = look(client, parts, source);
     client.context().looked(look);
 }
 
 fn look(client: &BaseConsumer<Assignment>, parts: &Parts, source: &Source) -> Look {
     let assignment = client.context();
-    if !assignment.recognition().may_ask() {
-        return Look::NeverTold;
+    if !assignment.identity().may_ask() {
+        return Look::NotTold;
     }
-    let answer = match parts.asker.topic_id(&source.topic, QUESTION) {
+    let answer = match (parts.probe).ask(|client| topic_id(client, &source.topic, QUESTION)) {
         Err(NoAnswer::Unanswered) => topic_id(client.client(), &source.topic, QUESTION),
         answer => answer,
     };
@@ -214,36 +215,36 @@ fn look(client: &BaseConsumer<Assignment>, parts: &Parts, source: &Source) -> Lo
                 && client.fetch_metadata(Some(&source.topic), QUESTION).is_ok()
         }
     };
-    let judgement = (assignment.recognition()).judge(answer.as_deref(), is_heard);
+    let judgement = (assignment.identity()).judge(answer.as_deref(), is_heard);
     let noted = match (judgement, answer) {
         (Judgement::First, Ok(id)) => note_first(client, parts, source, id),
         (Judgement::Another, Ok(id)) => note_next(parts, source, id),
         (Judgement::Same, _) => return Look::Same,
-        (Judgement::NeverTold, _) => return Look::NeverTold,
+        (Judgement::NotTold, _) => return Look::NotTold,
         _ => return Look::Unknown,
     };
     match noted {
         Ok(topic) => {
             let is_first = topic.is_first;
             let before = {
-                let mut recognition = assignment.recognition();
-                let before = recognition.incarnation();
-                recognition.know(topic);
+                let mut identity = assignment.identity();
+                let before = identity.incarnation();
+                identity.know(topic);
                 before
             };
             if is_first {
                 return Look::Same;
             }
-            assignment.begin_anew(before);
-            say(assignment, parts, source);
-            Look::Changed
+            assignment.is_recreated(before);
+            assignment.report(Aspect::Recreated, Condition::TopicRecreated);
+            Look::Recreated
         }
         Err(reason) => {
             tracing::warn!(topic = %source.topic, reason, "which topic is read can't be written down; it is tried again");
             // Of another topic, nothing can be read before that. Of the first one, the store's offsets hold, or the group's.
             let is_first = judgement == Judgement::First;
-            if is_first && assignment.recognition().has_failed_too_often() {
-                Look::NeverTold
+            if is_first && assignment.identity().has_failed_too_often() {
+                Look::NotTold
             } else {
                 Look::Unknown
             }
@@ -270,7 +271,7 @@ fn note_first(
     for (partition, first) in starts {
         if first.offset > 0 {
             let is_group = Some(first.is_group);
-            (client.context()).say_begins_late(client, partition, first.offset, is_group);
+            (client.context()).begins_late(client, partition, first.offset, is_group);
         }
     }
     Ok(KnownTopic { id, is_first: true })
@@ -334,93 +335,81 @@ fn start(
     Ok(First { offset, is_group })
 }
 
-fn say(assignment: &Assignment, parts: &Parts, source: &Source) {
-    parts.troubles.error(
-        &format!("{}, another topic", assignment.part()),
-        format!(
-            "topic {} is another one than the one that was read before in group {}: it was deleted and made anew, or \
-             this is another cluster. It is read from its beginning; events that were applied are known by their ids \
-             and not applied again. What was in the first and had not been read is gone: find out who waits for it",
-            source.topic, source.group
-        ),
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(id: &str, is_first: bool) -> Recognition {
+    fn of(id: &str, is_first: bool) -> TopicIdentity {
         let id = id.to_owned();
-        Recognition::new(Some(KnownTopic { id, is_first }))
+        TopicIdentity::new(Some(KnownTopic { id, is_first }))
     }
 
     #[test]
     fn an_id_says_which_topic_it_is() {
-        let mut recognition = Recognition::new(None);
-        assert_eq!(recognition.judge(Ok("a"), true), Judgement::First);
-        let mut recognition = of("a", true);
-        assert_eq!(recognition.judge(Ok("a"), true), Judgement::Same);
-        assert_eq!(recognition.judge(Ok("b"), true), Judgement::Another);
-        assert_eq!(recognition.incarnation(), None);
+        let mut identity = TopicIdentity::new(None);
+        assert_eq!(identity.judge(Ok("a"), true), Judgement::First);
+        let mut identity = of("a", true);
+        assert_eq!(identity.judge(Ok("a"), true), Judgement::Same);
+        assert_eq!(identity.judge(Ok("b"), true), Judgement::Another);
+        assert_eq!(identity.incarnation(), None);
         assert_eq!(of("b", false).incarnation().as_deref(), Some("b"));
     }
 
     #[test]
     fn nothing_is_delivered_before_it_is_known_which_topic_it_is() {
-        let mut recognition = of("a", true);
-        assert!(recognition.is_doubtful() && recognition.is_due(false));
-        recognition.looked(Look::Unknown);
-        assert!(recognition.is_doubtful());
-        for look in [Look::Same, Look::Changed, Look::NeverTold] {
-            recognition.doubt();
-            recognition.looked(look);
+        let mut identity = of("a", true);
+        assert!(identity.is_doubtful() && identity.is_due(false));
+        identity.looked(Look::Unknown);
+        assert!(identity.is_doubtful());
+        for look in [Look::Same, Look::Recreated, Look::NotTold] {
+            identity.doubt();
+            identity.looked(look);
             // Not held up by the look of a moment ago.
-            recognition.doubt();
-            assert!(recognition.is_due(false), "{look:?}");
-            recognition.looked(look);
-            assert!(!recognition.is_doubtful(), "{look:?}");
-            assert!(!recognition.is_due(true), "a moment ago");
+            identity.doubt();
+            assert!(identity.is_due(false), "{look:?}");
+            identity.looked(look);
+            assert!(!identity.is_doubtful(), "{look:?}");
+            assert!(!identity.is_due(true), "a moment ago");
         }
     }
 
     #[test]
     fn a_topic_that_is_gone_and_brokers_that_are_silent_are_waited_for() {
-        let mut recognition = of("a", true);
+        let mut identity = of("a", true);
         let gone = NoAnswer::Said(RDKafkaErrorCode::UnknownTopicOrPartition);
         for _ in 0..10 * TRIES {
-            assert_eq!(recognition.judge(Err(&gone), true), Judgement::Unknown);
-            let silent = recognition.judge(Err(&NoAnswer::Unanswered), false);
+            assert_eq!(identity.judge(Err(&gone), true), Judgement::Unknown);
+            let silent = identity.judge(Err(&NoAnswer::Unanswered), false);
             assert_eq!(silent, Judgement::Unknown);
         }
-        assert!(recognition.may_ask());
+        assert!(identity.may_ask());
     }
 
     #[test]
     fn a_question_that_is_never_answered_holds_records_back_for_a_few_tries_only() {
         let said = NoAnswer::Said(RDKafkaErrorCode::TopicAuthorizationFailed);
         for reason in [NoAnswer::Unanswered, said, NoAnswer::NotAsked("why")] {
-            let mut recognition = of("a", true);
+            let mut identity = of("a", true);
             for _ in 1..TRIES {
-                let judgement = recognition.judge(Err(&reason), true);
+                let judgement = identity.judge(Err(&reason), true);
                 assert_eq!(judgement, Judgement::Unknown, "{reason}");
             }
-            // An answer between them begins the count anew.
-            assert_eq!(recognition.judge(Ok("a"), true), Judgement::Same);
+            // An answer between them begins the count again.
+            assert_eq!(identity.judge(Ok("a"), true), Judgement::Same);
             for _ in 1..TRIES {
-                let judgement = recognition.judge(Err(&reason), true);
+                let judgement = identity.judge(Err(&reason), true);
                 assert_eq!(judgement, Judgement::Unknown, "{reason}");
             }
-            let judgement = recognition.judge(Err(&reason), true);
-            assert_eq!(judgement, Judgement::NeverTold, "{reason}");
-            assert!(!recognition.may_ask());
+            let judgement = identity.judge(Err(&reason), true);
+            assert_eq!(judgement, Judgement::NotTold, "{reason}");
+            assert!(!identity.may_ask());
         }
         for reason in [
             NoAnswer::NoneGiven,
             NoAnswer::Said(RDKafkaErrorCode::UnsupportedFeature),
         ] {
             let judgement = of("a", true).judge(Err(&reason), true);
-            assert_eq!(judgement, Judgement::NeverTold, "{reason}");
+            assert_eq!(judgement, Judgement::NotTold, "{reason}");
         }
     }
 

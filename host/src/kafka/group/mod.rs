@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use self::members::{Group, Member, group};
+pub(crate) use self::members::Member;
+use self::members::{Group, group};
 use crate::kafka::native::NoAnswer;
+
 use crate::transport::Source;
 
 /// Longest time that the brokers have for an answer.
@@ -56,23 +58,10 @@ pub(crate) fn readers<C: ConsumerContext>(
     sort_out(group(client.client(), &source.group, QUESTION), identity)
 }
 
-/// What is said of a group that others read in, and what to do.
-pub(crate) fn refusal(group: &str, others: &[Member]) -> String {
-    format!(
-        "another process reads in consumer group {group}: {}. With a store of its own it would know only of what it has \
-         read itself, and the state of the participant would be split between the two. Stop the other one; or, to move \
-         the participant, start it on the other one's data directory; or give this one another group \
-         (`[participants.NAME.groups]`) if it is to hear of everything too. `allow_split_state = true` in `[kafka]` shares \
-         the group all the same",
-        names(others)
-    )
-}
-
-fn names(others: &[Member]) -> String {
-    let names: Vec<_> = (others.iter())
-        .map(|other| format!("client `{}` at {}", other.client, other.host))
-        .collect();
-    names.join(", ")
+/// The members of a group, as they are shown.
+pub(crate) fn names(members: &[Member]) -> String {
+    let name = |member: &Member| format!("client `{}` at {}", member.client, member.host);
+    members.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether this host goes on where others read too. Of two hosts one does, and both agree which: that with the older store, for it
@@ -87,13 +76,13 @@ pub(crate) fn stays(identity: &str, others: &[Member]) -> bool {
 /// no error.
 ///
 /// # Errors
-/// What is said of the group.
+/// Those that still are in it.
 pub(crate) fn wait_until_own<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     source: &Source,
     identity: &str,
     patience: Duration,
-) -> Result<bool, String> {
+) -> Result<bool, Vec<Member>> {
     let group = &*source.group;
     let until = Instant::now() + patience;
     let mut is_said = false;
@@ -107,7 +96,7 @@ pub(crate) fn wait_until_own<C: ConsumerContext>(
             Readers::Others(others) => others,
         };
         if Instant::now() >= until {
-            return Err(refusal(group, &others));
+            return Err(others);
         }
         if !is_said {
             tracing::warn!(
@@ -218,17 +207,5 @@ mod tests {
         assert!(stays("a", &[host("b"), host("c")]));
         assert!(!stays("b", &[host("a")]));
         assert!(!stays("a", &[member("consumer-order-1")]));
-    }
-
-    #[test]
-    fn the_refusal_names_who_and_what_to_do() {
-        let said = refusal("order", &[seen("consumer-order-1")]);
-        for expected in [
-            "consumer group order",
-            "`consumer-order-1` at 10.0.0.7",
-            "allow_split_state",
-        ] {
-            assert!(said.contains(expected), "{said}");
-        }
     }
 }

@@ -20,18 +20,18 @@ const SOON: Duration = Duration::from_millis(250);
 /// Longest time that one question may take.
 const QUESTION: Duration = Duration::from_millis(700);
 
-/// Questions in a row without an answer, while the watch got its own answered, after which a client is given up.
+/// Questions in a row without an answer, while the supervisor got its own answered, after which a client is given up.
 const UNANSWERED: u32 = 3;
 
-/// The pulse of one client.
-pub(crate) struct Pulse {
+/// The liveness of one client.
+pub(crate) struct Liveness {
     next: Instant,
     unanswered: u32,
-    /// How many answers the watch had got by the last question.
+    /// How many answers the supervisor had got by the last question.
     answers: u64,
 }
 
-impl Pulse {
+impl Liveness {
     /// Of a client that was just made.
     pub(crate) fn new() -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Pulse {
     }
 
     /// Asks again, if it is time; false where the client hears nobody any more, though there is somebody.
-    pub(crate) fn beats<C: ClientContext>(
+    pub(crate) fn check<C: ClientContext>(
         &mut self,
         client: &Client<C>,
         topic: &str,
@@ -55,7 +55,7 @@ impl Pulse {
         let answers = topics.answers();
         self.note(answered, answers);
         if !answered {
-            topics.doubt();
+            topics.ask_now();
         }
         self.unanswered < UNANSWERED
     }
@@ -66,7 +66,7 @@ impl Pulse {
             return;
         }
         self.next = Instant::now() + SOON;
-        // Only what was asked while the watch got answers counts.
+        // Only what was asked while the supervisor got answers counts.
         if self.unanswered == 0 || answers > self.answers {
             self.unanswered += 1;
         }
@@ -80,12 +80,12 @@ mod tests {
 
     #[test]
     fn silence_counts_only_while_others_are_answered() {
-        let mut pulse = Pulse::new();
+        let mut liveness = Liveness::new();
         for (answers, unanswered) in [(7, 1), (7, 1), (7, 1), (8, 2), (8, 2), (9, 3)] {
-            pulse.note(false, answers);
-            assert_eq!(pulse.unanswered, unanswered);
+            liveness.note(false, answers);
+            assert_eq!(liveness.unanswered, unanswered);
         }
-        pulse.note(true, 10);
-        assert_eq!(pulse.unanswered, 0);
+        liveness.note(true, 10);
+        assert_eq!(liveness.unanswered, 0);
     }
 }

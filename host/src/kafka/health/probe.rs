@@ -1,70 +1,101 @@
-//! Which topic it is, asked on connections of their own.
+//! A client that only asks, on connections of its own.
 //!
-//! A broker answers the requests of a connection one after the other. Behind a fetch that waits for records a question would
-//! wait as long, and with it the records that it is asked for. Every call may come from any thread.
+//! A broker answers the requests of a connection one after the other: behind a fetch that waits for records a question would wait as
+//! long. Every call may come from any thread.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
+use std::time::Duration;
 
 use crate::kafka::client::{self, LastError};
 use crate::kafka::native::NoAnswer;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::topics::id::topic_id;
 
-/// A client that only asks.
-pub(crate) struct Asker {
+/// Questions in a row without an answer after which the client is replaced again.
+const GIVEN_UP: u32 = 6;
+
+/// A client that asks, made when it is first needed, and again when it is not answered: it may be the client that hears no broker
+/// (see `liveness`).
+pub(crate) struct Probe {
     settings: KafkaSettings,
-    /// Made when it is first needed.
-    client: Mutex<Option<BaseConsumer<LastError>>>,
+    asking: Mutex<Asking>,
 }
 
-impl Asker {
+#[derive(Default)]
+struct Asking {
+    client: Option<BaseConsumer<LastError>>,
+    unanswered: u32,
+    reason: Option<(RDKafkaErrorCode, String)>,
+}
+
+impl Probe {
     pub(crate) fn new(settings: KafkaSettings) -> Self {
         Self {
             settings,
-            client: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
-    /// Asks the brokers for the id of a topic. Takes little longer than `timeout`, and as long again where somebody else
-    /// asks in vain.
+    /// Asks. Takes as long as the question, and as long again for each that others ask in vain.
     ///
     /// # Errors
-    /// Why it is not known.
-    pub(crate) fn topic_id(&self, topic: &str, timeout: Duration) -> Result<String, NoAnswer> {
-        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let asking = match kept.take() {
-            Some(asking) => asking,
-            None => (self.settings.watch_config())
+    /// Why there is no answer.
+    pub(crate) fn ask<T>(
+        &self,
+        question: impl FnOnce(&Client<LastError>) -> Result<T, NoAnswer>,
+    ) -> Result<T, NoAnswer> {
+        let mut asking = self.lock();
+        let client = match asking.client.take() {
+            Some(client) => client,
+            None => (self.settings.probe_config())
                 .create_with_context(LastError::default())
                 .map_err(|_| NoAnswer::NotAsked("a client to ask with can't be made"))?,
         };
-        let answer = topic_id(asking.client(), topic, timeout);
+        let answer = question(client.client());
         // Serves log lines and errors; there is nothing else to come.
         for _ in 0..self.settings.events_at_once() {
-            drop(asking.poll(Duration::ZERO));
+            drop(client.poll(Duration::ZERO));
         }
-        if answer == Err(NoAnswer::Unanswered) {
-            // It may be the client that hears nobody (see `pulse`): the next question is another one's.
-            drop(kept);
-            client::close(asking);
+        // After an answer it is over, and not why brokers are lost the next time.
+        asking.reason = client.context().take();
+        let is_answered = !matches!(answer, Err(NoAnswer::Unanswered));
+        asking.unanswered = if is_answered {
+            0
         } else {
-            *kept = Some(asking);
+            asking.unanswered.saturating_add(1)
+        };
+        if asking.unanswered == 1
+            || asking.unanswered > 0 && asking.unanswered.is_multiple_of(GIVEN_UP)
+        {
+            drop(asking);
+            client::close(client);
+        } else {
+            asking.client = Some(client);
         }
         answer
     }
+
+    /// Why the last question was not answered, in librdkafka's words, where it said so.
+    pub(crate) fn reason(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.lock().reason.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asking> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Asker {
+impl Drop for Probe {
     fn drop(&mut self) {
-        let kept = self
-            .client
+        let asking = self
+            .asking
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(asking) = kept.take() {
-            client::close(asking);
+        if let Some(client) = asking.client.take() {
+            client::close(client);
         }
     }
 }

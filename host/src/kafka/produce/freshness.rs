@@ -1,7 +1,7 @@
 //! How long records wait in the relay's client.
 //!
 //! A record is sent with the time at which the client was given it. While brokers are away it waits there, and what waited for longer
-//! than its topic keeps records would be deleted as soon as it is written. So what waits for too long is given to a client anew.
+//! than its topic keeps records would be deleted as soon as it is written. So what waits for too long is given to a client again.
 
 use std::time::{Duration, Instant};
 

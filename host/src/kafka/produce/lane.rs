@@ -13,14 +13,13 @@ use super::RELAY;
 use super::freshness::Freshness;
 use super::reports::{Reports, Ticket};
 use crate::kafka::headers;
-use crate::kafka::health::advice::allow;
-use crate::kafka::health::conditions::Troubles;
-use crate::kafka::settings::KafkaSettings;
+use crate::kafka::health::condition::{Condition, Refusing, Subject};
+use crate::kafka::health::conditions::Conditions;
 use crate::store::{Reader, Store};
 
-/// Records of a lane that are under way at most (invariant 9): several requests' worth, so that the next one is full when one
+/// Records of a lane that are in flight at most (invariant 9): several requests' worth, so that the next one is full when one
 /// is answered. Their bytes are bounded for all lanes together, by the producer.
-const UNDER_WAY: usize = 16_384;
+const IN_FLIGHT: usize = 16_384;
 
 /// Records read from the outbox at once.
 const PAGE: usize = 512;
@@ -36,7 +35,7 @@ pub(crate) struct Lane {
     progress: i64,
     /// What the store says of `progress`.
     written: i64,
-    under_way: Window,
+    in_flight: Window,
     freshness: Freshness,
     /// Whether the last look found nothing more to send.
     is_at_end: bool,
@@ -46,22 +45,13 @@ pub(crate) struct Lane {
     careful_until: i64,
     /// Wait before a refused record is tried again.
     retry: Duration,
-    part: String,
+    subject: Subject,
 }
 
 /// A record that Kafka refuses.
 struct Blocked {
     offset: i64,
     until: Instant,
-}
-
-/// Who refuses a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refuses<'s> {
-    /// The client, before it is sent.
-    Client,
-    /// The broker that these settings lead to.
-    Broker(&'s KafkaSettings),
 }
 
 /// What a lane sent.
@@ -77,25 +67,25 @@ pub(crate) enum Sent {
 
 impl Lane {
     pub(crate) fn new(topic: (i64, Arc<str>), partition: i32, retry: Duration) -> Self {
-        let part = part(&topic.1);
+        let subject = Subject::Outbox(topic.1.clone());
         Self {
             topic,
             partition,
             next: None,
             progress: 0,
             written: 0,
-            under_way: Window::new(0, UNDER_WAY),
+            in_flight: Window::new(0, IN_FLIGHT),
             freshness: Freshness::new(),
             is_at_end: false,
             blocked: None,
             careful_until: 0,
             retry,
-            part,
+            subject,
         }
     }
 
     /// The topic's name.
-    pub(crate) fn topic(&self) -> &str {
+    pub(crate) fn topic(&self) -> &Arc<str> {
         &self.topic.1
     }
 
@@ -106,7 +96,12 @@ impl Lane {
 
     /// Reads its progress. The first one is written down, so that nothing is pruned before it was
     /// published. False where the store fails: it is tried again.
-    pub(crate) fn begin(&mut self, reader: &Reader, store: &Store, troubles: &Troubles) -> bool {
+    pub(crate) fn begin(
+        &mut self,
+        reader: &Reader,
+        store: &Store,
+        conditions: &Conditions,
+    ) -> bool {
         let (row, partition) = (self.topic.0, self.partition);
         let stored = reader
             .offset(RELAY, row, partition)
@@ -126,20 +121,20 @@ impl Lane {
                 self.progress = progress;
                 self.written = progress;
                 self.start_again();
-                troubles.clear(&self.part);
+                conditions.clear(&self.subject);
                 true
             }
             Err(error) => {
-                store_fails(self.topic(), &error, troubles);
+                store_fails(self.topic(), &error, conditions);
                 false
             }
         }
     }
 
-    /// Forgets what is under way: it is sent again.
+    /// Forgets what is in flight: it is sent again.
     pub(crate) fn start_again(&mut self) {
         self.next = Some(self.progress);
-        self.under_way = Window::new(self.progress, UNDER_WAY);
+        self.in_flight = Window::new(self.progress, IN_FLIGHT);
         self.freshness.restart();
         self.is_at_end = false;
     }
@@ -150,12 +145,12 @@ impl Lane {
         index: usize,
         reader: &Reader,
         producer: &ThreadedProducer<Reports>,
-        troubles: &Troubles,
+        conditions: &Conditions,
     ) -> Sent {
         let room = if self.progress < self.careful_until {
-            usize::from(self.under_way.is_empty())
+            usize::from(self.in_flight.is_empty())
         } else {
-            self.under_way.room().min(PAGE)
+            self.in_flight.room().min(PAGE)
         };
         let is_held = self
             .blocked
@@ -168,13 +163,7 @@ impl Lane {
             Ok(records) => records,
             Err(error) => {
                 reader.report("the outbox can't be read from the store", &error);
-                let topic = self.topic();
-                troubles.error(
-                    &self.part,
-                    format!(
-                        "the outbox of topic {topic} can't be read ({error}); it is tried again"
-                    ),
-                );
+                store_fails(self.topic(), &error.to_string(), conditions);
                 return Sent::Nothing;
             }
         };
@@ -184,7 +173,7 @@ impl Lane {
             let offset = record.position.offset;
             match produce(producer, &record, Box::new((index, offset))) {
                 Ok(()) => {
-                    self.under_way.take(offset);
+                    self.in_flight.take(offset);
                     self.next = Some(offset + 1);
                     sent = Sent::Some;
                 }
@@ -192,7 +181,7 @@ impl Lane {
                 Err(RDKafkaErrorCode::QueueFull) if producer.in_flight_count() > 0 => break,
                 Err(RDKafkaErrorCode::Fatal) => return Sent::ProducerBroken,
                 Err(code) => {
-                    self.block(offset, code, Refuses::Client, troubles);
+                    self.block(offset, code, Refusing::Client, conditions);
                     break;
                 }
             }
@@ -201,9 +190,9 @@ impl Lane {
     }
 
     /// Kafka has a record.
-    pub(crate) fn delivered(&mut self, offset: i64, troubles: &Troubles) {
+    pub(crate) fn delivered(&mut self, offset: i64, conditions: &Conditions) {
         let before = self.progress;
-        self.progress = self.under_way.settle(offset);
+        self.progress = self.in_flight.settle(offset);
         if self.progress > before {
             self.freshness.progress();
         }
@@ -213,7 +202,7 @@ impl Lane {
             .is_some_and(|blocked| blocked.offset < self.progress)
         {
             self.blocked = None;
-            troubles.clear(&self.part);
+            conditions.clear(&self.subject);
         }
     }
 
@@ -222,49 +211,11 @@ impl Lane {
         &mut self,
         offset: i64,
         code: RDKafkaErrorCode,
-        who: Refuses<'_>,
-        troubles: &Troubles,
+        by: Refusing,
+        conditions: &Conditions,
     ) {
-        let topic = self.topic();
-        let allowed;
-        let remedy = match code {
-            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize
-                if who != Refuses::Client =>
-            {
-                "it is too large for the topic: raise `max.message.bytes` of the topic on the broker; it then goes \
-                 through by itself"
-            }
-            RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidMessageSize
-            | RDKafkaErrorCode::QueueFull => {
-                "it is too large: raise the property `message.max.bytes` here and `max.message.bytes` of the topic on \
-                 the broker, and start this process again"
-            }
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-                allowed = match who {
-                    Refuses::Broker(settings) => allow(settings, &["Write"], "topic", topic),
-                    Refuses::Client => String::new(),
-                };
-                &allowed
-            }
-            RDKafkaErrorCode::InvalidTimestamp => {
-                "its time, which is that of sending, is not one that the topic takes: set the clocks of this machine and of \
-                 the broker's right, or raise `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` of \
-                 the topic; it then goes through by itself"
-            }
-            code if is_unknown(code) => {
-                "the topic was deleted: it is created anew, if this user may do that"
-            }
-            _ => "see what the broker says",
-        };
-        troubles.error(
-            &self.part,
-            format!(
-                "Kafka does not take the record at offset {offset} of the outbox of topic {topic}: {code}; {remedy}. \
-                 Nothing after it is published on this topic until it goes through, and nothing is lost; it is tried again"
-            ),
-        );
+        let refused = Condition::RecordRefused { offset, code, by };
+        conditions.report(self.subject.clone(), refused);
         self.careful_until = self.careful_until.max(self.next.unwrap_or(0));
         self.blocked = Some(Blocked {
             offset,
@@ -287,9 +238,9 @@ impl Lane {
         }
     }
 
-    /// Whether records are under way.
+    /// Whether records are in flight.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.under_way.is_empty()
+        !self.in_flight.is_empty()
     }
 
     /// Whether the client has had a record for so long that its time is an old one. To be asked now and then.
@@ -300,30 +251,14 @@ impl Lane {
 
     /// Whether Kafka has everything that it would take.
     pub(crate) fn is_drained(&self) -> bool {
-        (self.is_at_end || self.blocked.is_some()) && self.under_way.is_empty()
+        (self.is_at_end || self.blocked.is_some()) && self.in_flight.is_empty()
     }
 }
 
-/// Whether an error says that there is no such topic.
-pub(crate) fn is_unknown(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition
-    )
-}
-
-/// Says that the store fails; a lane that begins is out of that trouble.
-pub(crate) fn store_fails(topic: &str, error: &str, troubles: &Troubles) {
-    troubles.error(
-        &part(topic),
-        format!("the relay of topic {topic} can't use the store ({error}); it is tried again"),
-    );
-}
-
-fn part(topic: &str) -> String {
-    format!("relay of {topic}")
+/// Reports that the store fails; over when the lane begins, or a record goes through.
+pub(crate) fn store_fails(topic: &Arc<str>, reason: &str, conditions: &Conditions) {
+    let subject = Subject::Outbox(topic.clone());
+    conditions.report(subject, Condition::OutboxFails(reason.to_owned()));
 }
 
 fn produce(

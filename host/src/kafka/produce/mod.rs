@@ -1,6 +1,6 @@
 //! The relay: publishes what the outbox holds, in its order.
 //!
-//! Each partition of the outbox is a lane. Many records are under way at once; what is acknowledged
+//! Each partition of the outbox is a lane. Many records are in flight at once; what is acknowledged
 //! without a gap is the lane's progress, kept in the store. A crash, or an end of the producer, starts
 //! again from it, so a record may be published twice, with the same `ce_id`, but never passed over.
 //! A record that Kafka refuses for good blocks its lane, loudly, until an operator acts: leaving it out would
@@ -19,9 +19,10 @@ use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio_util::sync::CancellationToken;
 
 use self::freshness::Hold;
-use self::lane::{Lane, Refuses, Sent, is_unknown};
+use self::lane::{Lane, Sent};
 use self::reports::{Reports, refusal};
-use crate::kafka::health::liveness::Pulse;
+use crate::kafka::health::condition::{Condition, Refusing, Subject, is_unknown_topic};
+use crate::kafka::health::liveness::Liveness;
 use crate::kafka::settings::describe;
 use crate::kafka::{OUTBOX_PARTITIONS, Parts, client};
 use crate::store::{Reader, StoreFault};
@@ -30,14 +31,11 @@ use crate::store::{Reader, StoreFault};
 /// being pruned.
 pub(crate) const RELAY: &str = "log:relay";
 
-/// The part that is in trouble when Kafka ends the producer.
-const PRODUCER: &str = "the relay's producer";
-
 /// How often progress is written to the store. More often would cost the rules commits; what a crash
 /// repeats is known to consumers by its id.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// Longest sleep: a bell that was missed is noticed after it, and so is `stop`.
+/// Longest sleep: a notification that was missed is noticed after it, and so is `stop`.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Longest wait for the report of the record that ended a producer; it comes a moment after the end itself.
@@ -106,17 +104,14 @@ impl Relay {
     /// Publishes until `stop`.
     pub(crate) fn run(mut self, stop: &CancellationToken) {
         loop {
-            let made_anew = self.parts.topics.made_anew();
+            let recreations = self.parts.topics.recreations();
             let producer = match self.producer.take() {
                 Some(producer) => producer,
                 None => match connect(&self.parts) {
                     Ok(producer) => producer,
                     Err(error) => {
-                        let text = format!(
-                            "the relay's producer can't start: {}; it is tried again",
-                            describe(&error)
-                        );
-                        self.parts.troubles.error(RELAY, text);
+                        let fails = Condition::ProducerFails(describe(&error));
+                        self.parts.conditions.report(Subject::Relay, fails);
                         if !self.pause(stop) {
                             return;
                         }
@@ -124,7 +119,7 @@ impl Relay {
                     }
                 },
             };
-            let end = self.publish(&producer, made_anew, stop);
+            let end = self.publish(&producer, recreations, stop);
             client::close(producer);
             match end {
                 End::Stopped => return,
@@ -133,21 +128,21 @@ impl Relay {
         }
     }
 
-    /// Publishes by a producer that was made when topics had been made anew so often.
+    /// Publishes by a producer that was made when topics had been recreated so often.
     fn publish(
         &mut self,
         producer: &ThreadedProducer<Reports>,
-        made_anew: u64,
+        recreations: u64,
         stop: &CancellationToken,
     ) -> End {
-        let bell = self.parts.store.published().clone();
+        let notify = self.parts.store.published().clone();
         let mut written = Instant::now();
-        let mut pulse = Pulse::new();
+        let mut liveness = Liveness::new();
         let mut drain_until = None;
         loop {
-            let seen = bell.rings();
+            let seen = notify.rings();
             let stopping = stop.is_cancelled();
-            if !self.has_pulse(producer, &mut pulse) {
+            if !self.is_alive(producer, &mut liveness) {
                 tracing::warn!(
                     "the relay's producer hears no broker any more, though there are some; it starts again"
                 );
@@ -159,13 +154,13 @@ impl Relay {
                 Reported::TheEnd(_) => return self.ended(producer, stop),
             }
             // librdkafka holds what it knows of the first one, and its leaders, against the new one.
-            if self.parts.topics.made_anew() != made_anew {
-                tracing::info!("a topic was made anew; the relay's producer starts again with it");
+            if self.parts.topics.recreations() != recreations {
+                tracing::info!("a topic was recreated; the relay's producer starts again with it");
                 return End::Broken;
             }
             if self.is_stale() {
                 tracing::debug!(
-                    "records wait for long; they are sent anew, with the time of sending"
+                    "records wait for long; they are sent again, with the time of sending"
                 );
                 return End::Broken;
             }
@@ -174,12 +169,12 @@ impl Relay {
             let mut any = false;
             for (index, lane) in self.lanes.iter_mut().enumerate() {
                 if !lane.is_ready()
-                    && !lane.begin(&self.reader, &self.parts.store, &self.parts.troubles)
+                    && !lane.begin(&self.reader, &self.parts.store, &self.parts.conditions)
                 {
                     continue;
                 }
                 if !is_held && self.parts.topics.exists(lane.topic()) {
-                    match lane.send(index, &self.reader, producer, &self.parts.troubles) {
+                    match lane.send(index, &self.reader, producer, &self.parts.conditions) {
                         Sent::Some => any = true,
                         Sent::Nothing => {}
                         Sent::ProducerBroken => return self.ended(producer, stop),
@@ -204,20 +199,20 @@ impl Relay {
             }
             if !any {
                 if self.is_drained() {
-                    self.parts.troubles.clear(PRODUCER);
+                    self.parts.conditions.clear(&Subject::Producer);
                 }
-                bell.wait(seen, PATIENCE);
+                notify.wait(seen, PATIENCE);
             }
         }
     }
 
     /// Whether the producer hears its brokers; asked only where something waits for them.
-    fn has_pulse(&self, producer: &ThreadedProducer<Reports>, pulse: &mut Pulse) -> bool {
+    fn is_alive(&self, producer: &ThreadedProducer<Reports>, liveness: &mut Liveness) -> bool {
         let waiting = self.lanes.iter().find(|lane| lane.is_waiting());
         match waiting {
-            Some(lane) => pulse.beats(producer.client(), lane.topic(), &self.parts.topics),
+            Some(lane) => liveness.check(producer.client(), lane.topic(), &self.parts.topics),
             None => {
-                *pulse = Pulse::new();
+                *liveness = Liveness::new();
                 true
             }
         }
@@ -242,7 +237,7 @@ impl Relay {
             let partitions = match self.reader.partitions(row) {
                 Ok(stored) => stored.max(OUTBOX_PARTITIONS),
                 Err(error) => {
-                    lane::store_fails(&name, &error.to_string(), &self.parts.troubles);
+                    lane::store_fails(&name, &error.to_string(), &self.parts.conditions);
                     return;
                 }
             };
@@ -258,20 +253,19 @@ impl Relay {
     fn collect(&mut self, producer: &ThreadedProducer<Reports>) -> Reported {
         let (reports, fatal) = Reports::take(producer);
         if reports.iter().any(|report| report.failure.is_none()) {
-            self.parts.troubles.clear(PRODUCER);
+            self.parts.conditions.clear(&Subject::Producer);
         }
         for report in reports.iter().filter(|report| report.failure.is_none()) {
             if let Some(lane) = self.lanes.get_mut(report.lane) {
-                lane.delivered(report.offset, &self.parts.troubles);
+                lane.delivered(report.offset, &self.parts.conditions);
             }
         }
         let refusal = refusal(&reports);
         if let Some((lane, offset, code)) = refusal
             && let Some(lane) = self.lanes.get_mut(lane)
         {
-            let who = Refuses::Broker(&self.parts.settings);
-            lane.block(offset, code, who, &self.parts.troubles);
-            if is_unknown(code) {
+            lane.block(offset, code, Refusing::Broker, &self.parts.conditions);
+            if is_unknown_topic(code) {
                 self.parts.topics.doubt_topic(lane.topic());
             }
         }
@@ -286,10 +280,10 @@ impl Relay {
     /// itself is all there is to say.
     fn ended(&mut self, producer: &ThreadedProducer<Reports>, stop: &CancellationToken) -> End {
         let until = Instant::now() + LAST_REPORT;
-        let bell = self.parts.store.published().clone();
+        let notify = self.parts.store.published().clone();
         let mut last_words = String::from("it takes no more records");
         loop {
-            let seen = bell.rings();
+            let seen = notify.rings();
             match self.collect(producer) {
                 Reported::Refusal => return End::Broken,
                 Reported::TheEnd(reason) => last_words = reason,
@@ -299,12 +293,10 @@ impl Relay {
             if left.is_zero() || stop.is_cancelled() {
                 break;
             }
-            bell.wait(seen, left);
+            notify.wait(seen, left);
         }
-        self.parts.troubles.error(
-            PRODUCER,
-            format!("the relay's producer was ended by Kafka ({last_words}); it starts again"),
-        );
+        let ended = Condition::ProducerEnded(last_words);
+        self.parts.conditions.report(Subject::Producer, ended);
         if self.pause(stop) {
             End::Broken
         } else {
@@ -349,14 +341,12 @@ impl Relay {
                 for lane in &mut self.lanes {
                     lane.written(&given.progress);
                 }
-                self.parts.troubles.clear(RELAY);
+                self.parts.conditions.clear(&Subject::Relay);
             }
             // Publishing goes on: what is repeated after a crash is known by its id.
             Ok(Err(error)) => {
-                self.parts.troubles.warn(
-                    RELAY,
-                    format!("the relay's progress can't be stored ({error}); it is tried again"),
-                );
+                let fails = Condition::ProgressNotStored(error.to_string());
+                self.parts.conditions.report(Subject::Relay, fails);
             }
             Err(is_still_written) => {
                 self.being_written = Some(given).filter(|_| is_still_written);
@@ -384,7 +374,7 @@ impl Relay {
     fn say_what_is_left(&self) {
         for lane in self.lanes.iter().filter(|lane| !lane.is_drained()) {
             tracing::warn!(
-                topic = lane.topic(),
+                topic = %lane.topic(),
                 "not all events were published before the end; they are kept and go out at the next start"
             );
         }
@@ -393,20 +383,20 @@ impl Relay {
     /// Waits before the next attempt; false where `stop` came first.
     fn pause(&self, stop: &CancellationToken) -> bool {
         let until = Instant::now() + self.parts.retry;
-        let bell = self.parts.store.published();
+        let notify = self.parts.store.published();
         while !stop.is_cancelled() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
             }
-            bell.wait(bell.rings(), left.min(PATIENCE));
+            notify.wait(notify.rings(), left.min(PATIENCE));
         }
         false
     }
 }
 
 fn connect(parts: &Parts) -> KafkaResult<ThreadedProducer<Reports>> {
-    // The relay sleeps on the bell of the store's commits; Kafka's reports wake it by the same.
+    // The relay waits for the notification of the store's commits; Kafka's reports wake it by the same.
     let reports = Reports::new(parts.store.published().clone(), parts.topics.clone());
     parts
         .settings

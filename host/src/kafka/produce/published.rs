@@ -5,15 +5,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Name of a topic, and its row in the store.
-pub(crate) type Topic = (Arc<str>, i64);
+pub(crate) type PublishedTopic = (Arc<str>, i64);
 
 /// The topics that are published, in the order in which they came.
 #[derive(Default)]
-pub(crate) struct Published(Mutex<Vec<Topic>>);
+pub(crate) struct Published(Mutex<Vec<PublishedTopic>>);
 
 impl Published {
     /// Adds topics; gives the names of those that are new.
-    pub(crate) fn add(&self, topics: Vec<Topic>) -> Vec<Arc<str>> {
+    pub(crate) fn add(&self, topics: Vec<PublishedTopic>) -> Vec<Arc<str>> {
         let mut published = self.lock();
         let mut new = Vec::new();
         for (name, row) in topics {
@@ -26,11 +26,11 @@ impl Published {
     }
 
     /// Those that came after the first `known`.
-    pub(crate) fn after(&self, known: usize) -> Vec<Topic> {
+    pub(crate) fn after(&self, known: usize) -> Vec<PublishedTopic> {
         self.lock().iter().skip(known).cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Topic>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PublishedTopic>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn what_is_there_keeps_its_place() {
         let published = Published::default();
-        let topics = |rows: &[i64]| -> Vec<Topic> {
+        let topics = |rows: &[i64]| -> Vec<PublishedTopic> {
             let topic = |row: &i64| (format!("t{row}").into(), *row);
             rows.iter().map(topic).collect()
         };

@@ -11,13 +11,13 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::base::signal::Signal;
 use crate::kafka::client;
-use crate::kafka::health::supervisor::Watched;
+use crate::kafka::health::supervisor::Supervisor;
 
 /// The reports of one producer.
 pub(crate) struct Reports {
     inner: Mutex<Inner>,
-    bell: Signal,
-    topics: Arc<Watched>,
+    notify: Signal,
+    topics: Arc<Supervisor>,
 }
 
 #[derive(Default)]
@@ -41,11 +41,11 @@ pub(crate) struct Report {
 pub(crate) type Ticket = Box<(usize, i64)>;
 
 impl Reports {
-    /// Reports that ring `bell`.
-    pub(crate) fn new(bell: Signal, topics: Arc<Watched>) -> Self {
+    /// Reports of which `notify` is notified.
+    pub(crate) fn new(notify: Signal, topics: Arc<Supervisor>) -> Self {
         Self {
             inner: Mutex::default(),
-            bell,
+            notify,
             topics,
         }
     }
@@ -86,9 +86,9 @@ impl ClientContext for Reports {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal) => {
                 self.lock().fatal.get_or_insert_with(|| reason.to_owned());
-                self.bell.ring();
+                self.notify.ring();
             }
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.doubt(),
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.ask_now(),
             _ => {}
         }
     }
@@ -113,9 +113,9 @@ impl ProducerContext for Reports {
             });
             inner.reports.len() == 1
         };
-        // Reports come in batches; one ring wakes the relay for all of them.
+        // Reports come in batches; one notification wakes the relay for all of them.
         if first {
-            self.bell.ring();
+            self.notify.ring();
         }
     }
 }

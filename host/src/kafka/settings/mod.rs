@@ -20,8 +20,6 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use self::security::{SaslSettings, TlsSettings};
-use crate::kafka::consume::position::TELLS;
-use crate::kafka::health::advice;
 use crate::kafka::{client, group};
 
 /// What stands in the place of a secret.
@@ -278,12 +276,23 @@ impl KafkaSettings {
         Ok(())
     }
 
+    /// What to check where no client can be made with these settings, by what they name.
+    pub(crate) fn files_to_check(&self) -> &'static str {
+        match &self.tls {
+            Some(tls) if tls.enabled => {
+                "; check that `ca_file`, `certificate_file` and `key_file` in `[kafka.tls]` hold what they should (PEM), that \
+                 the key is that of the certificate, and its password"
+            }
+            _ => "",
+        }
+    }
+
     fn secured(&self) -> Vec<(&'static str, String)> {
         security::properties(self.tls.as_ref(), self.sasl.as_ref())
     }
 
-    /// For the client that asks whether brokers and topics are there, and creates topics.
-    pub(crate) fn watch_config(&self) -> ClientConfig {
+    /// For clients that ask whether brokers and topics are there, and create topics.
+    pub(crate) fn probe_config(&self) -> ClientConfig {
         self.config(&[], &[])
     }
 
@@ -308,7 +317,8 @@ impl KafkaSettings {
                 // Who takes over with another store waits so long after a crash.
                 (SESSION_TIMEOUT, "10000"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
-                ("statistics.interval.ms", TELLS),
+                // How far the client is in its partitions (`consume/client_position.rs`).
+                ("statistics.interval.ms", "1000"),
                 (PROPAGATION, PROPAGATES),
             ],
             &[
@@ -431,13 +441,7 @@ pub(crate) fn describe(error: &KafkaError) -> String {
             };
             format!("`{name}` = `{value}`: {reason}")
         }
-        other => {
-            let text = other.to_string();
-            match advice::of_files(&text) {
-                Some(remedy) => format!("{text}; {remedy}"),
-                None => text,
-            }
-        }
+        other => other.to_string(),
     }
 }
 

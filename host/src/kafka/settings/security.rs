@@ -195,15 +195,7 @@ fn text(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn password(mechanism: &str) -> SaslSettings {
-        SaslSettings::Password(PasswordLogin {
-            mechanism: mechanism.into(),
-            username: "ann".into(),
-            password_file: None,
-            password: Secret::new("hunter2"),
-        })
-    }
+    use crate::kafka::tests::login;
 
     fn tls() -> TlsSettings {
         TlsSettings {
@@ -221,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_protocol_follows_from_what_is_there() {
-        let login = password("PLAIN");
+        let login = login("PLAIN");
         for (tls, sasl, protocol) in [
             (None, None, None),
             (Some(TlsSettings::default()), None, None),
@@ -259,13 +251,13 @@ mod tests {
 
     #[test]
     fn only_scram_keeps_the_secret_from_who_listens() {
-        assert!(password("PLAIN").is_open());
-        assert!(!password("SCRAM-SHA-256").is_open() && !password("SCRAM-SHA-512").is_open());
+        assert!(login("PLAIN").is_open());
+        assert!(!login("SCRAM-SHA-256").is_open() && !login("SCRAM-SHA-512").is_open());
     }
 
     #[test]
     fn secrets_are_neither_printed_nor_serialized() {
-        let sasl = password("PLAIN");
+        let sasl = login("PLAIN");
         let tls = TlsSettings {
             key_password: Some(Secret::new("hunter2")),
             ..tls()

@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// What is of interest of a topic's settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct TopicSettings {
+pub(crate) struct TopicConfig {
     /// Whether later records of a key replace earlier ones.
     pub(crate) is_compacted: bool,
     /// How long records are kept, in milliseconds; none for ever, or where it is not known.
@@ -25,7 +25,7 @@ pub(crate) struct TopicSettings {
     is_kept_for_ever: bool,
 }
 
-impl TopicSettings {
+impl TopicConfig {
     fn take(&mut self, name: &str, value: &str) {
         match name {
             "cleanup.policy" => {
@@ -88,14 +88,14 @@ impl TopicSettings {
 ///
 /// # Errors
 /// Why they are not known; brokers tell them who has the right `DescribeConfigs` on the topic.
-pub(crate) fn topic_settings<C: ClientContext>(
+pub(crate) fn topic_config<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,
-) -> Result<TopicSettings, NoAnswer> {
+) -> Result<TopicConfig, NoAnswer> {
     let name = CString::new(topic).map_err(|_| NoAnswer::NotAsked("a name with a zero in it"))?;
     let rk = client.native_ptr();
-    let mut settings = TopicSettings::default();
+    let mut settings = TopicConfig::default();
     // SAFETY: `rk` lives as long as `client`. The resource is kept by `Owned` until the end of this block. What is read of the
     // answer belongs to `event`, and is copied before that is destroyed; the arrays have as many elements as librdkafka says.
     unsafe {
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn problems(settings: &[(&str, &str)], is_read: bool) -> Vec<String> {
-        let mut known = TopicSettings::default();
+        let mut known = TopicConfig::default();
         for (name, value) in settings {
             known.take(name, value);
         }

@@ -1,25 +1,28 @@
 //! The topics that are needed, and what is known of them.
 //!
 //! Consumers and the relay wait until their topic is known to exist: by asking for it themselves they could
-//! have it created with the broker's defaults instead of the configured ones. [`super::health::supervisor`] finds it out.
+//! have it created with the broker's defaults instead of the configured ones. The supervisor of `health` finds it out.
 
 pub(crate) mod config;
+pub(crate) mod create;
 pub(crate) mod id;
 pub(crate) mod name;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::config::TopicSettings;
+use self::config::TopicConfig;
+use super::health::condition::{Condition, Subject};
+use super::health::conditions::Conditions;
 use crate::base::signal::Signal;
-use crate::kafka::health::conditions::Troubles;
 
-/// What is known of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// Nothing yet.
-    Nothing,
+/// The state of a topic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing is known yet.
+    #[default]
+    Unknown,
     /// It exists.
     Exists,
     /// It can't be used or created at the moment.
@@ -27,28 +30,19 @@ pub(crate) enum Known {
 }
 
 /// A topic that is needed.
-pub(crate) struct Need {
-    pub(crate) known: Known,
+#[derive(Default)]
+struct Topic {
+    state: State,
     /// Whether it was there already.
-    pub(crate) was_there: bool,
+    was_there: bool,
     /// How many consumers read it.
     readers: usize,
     /// Whether the relay writes it.
     is_written: bool,
-    /// Which topic it is, where brokers have said so.
+    /// Its id, where brokers have told it.
     id: Option<String>,
-    /// How brokers keep it, where they have said so.
-    settings: TopicSettings,
-    /// Whether brokers were asked how they keep it, and have answered.
-    is_looked_at: bool,
-}
-
-impl Need {
-    /// The topic is another one from now on.
-    pub(crate) fn forget_settings(&mut self) {
-        self.settings = TopicSettings::default();
-        self.is_looked_at = false;
-    }
+    /// How brokers keep it, once they were asked; the default where they don't tell.
+    config: Option<TopicConfig>,
 }
 
 /// What a topic is needed for.
@@ -63,168 +57,205 @@ pub(crate) enum Use {
 /// What is known of the topics that are needed.
 #[derive(Default)]
 pub(crate) struct Topics {
-    needed: Mutex<BTreeMap<Arc<str>, Need>>,
-    /// Rings when there is a reason to ask now, and when the watch is to end.
+    needed: Mutex<BTreeMap<Arc<str>, Topic>>,
+    /// Notified when there is a reason to ask now, and when the supervisor is to end.
     pub(crate) asked: Signal,
-    /// Rings when a topic is known to exist.
-    pub(crate) found: Signal,
-    pub(crate) unreachable: AtomicBool,
-    /// How many of the watch's questions were answered.
-    pub(crate) answers: AtomicU64,
+    /// Notified when a topic is known to exist.
+    found: Signal,
+    is_unreachable: AtomicBool,
+    /// How many of the supervisor's questions were answered.
+    answers: AtomicU64,
     /// How often a topic that is written was found to be another one than before.
-    made_anew: AtomicU64,
+    recreations: AtomicU64,
 }
 
 impl Topics {
     /// A topic is needed, by one more.
     pub(crate) fn need(&self, topic: &Arc<str>, what_for: Use) {
-        let unknown = || Need {
-            known: Known::Nothing,
-            was_there: false,
-            readers: 0,
-            is_written: false,
-            id: None,
-            settings: TopicSettings::default(),
-            is_looked_at: false,
-        };
         {
             let mut needed = self.lock();
-            let need = needed.entry(topic.clone()).or_insert_with(unknown);
+            let topic = needed.entry(topic.clone()).or_default();
             match what_for {
-                Use::Read => need.readers += 1,
-                Use::Write => need.is_written = true,
+                Use::Read => topic.readers += 1,
+                Use::Write => topic.is_written = true,
             }
         }
-        self.asked.ring();
+        self.ask_now();
     }
 
-    /// One who read a topic is gone; with the last one who needed it goes what was in its way.
-    pub(crate) fn read_no_more(&self, topic: &str, troubles: &Troubles) {
+    /// A reader of a topic is gone; with the last one that needed the topic goes what was in its way.
+    pub(crate) fn read_no_more(&self, name: &Arc<str>, conditions: &Conditions) {
         let mut needed = self.lock();
-        if let Some(need) = needed.get_mut(topic) {
-            need.readers -= 1;
-            if need.readers == 0 && !need.is_written {
-                needed.remove(topic);
-                troubles.forget(&part(topic));
+        if let Some(topic) = needed.get_mut(name) {
+            topic.readers -= 1;
+            if topic.readers == 0 && !topic.is_written {
+                needed.remove(name);
+                conditions.forget(&Subject::Topic(name.clone()));
             }
         }
     }
 
-    /// A broker does not know a topic that was there: it was deleted, or the broker is behind. The watch asks at once.
-    pub(crate) fn doubt_topic(&self, topic: &str) {
-        if let Some(need) = self.lock().get_mut(topic) {
-            need.known = Known::Nothing;
-        }
+    /// There is a reason for the supervisor to ask at once: a client has lost its brokers.
+    pub(crate) fn ask_now(&self) {
         self.asked.ring();
+    }
+
+    /// A broker does not know a topic that was there: it was deleted, or the broker is behind. The supervisor asks at once.
+    pub(crate) fn doubt_topic(&self, topic: &str) {
+        if let Some(topic) = self.lock().get_mut(topic) {
+            topic.state = State::Unknown;
+        }
+        self.ask_now();
+    }
+
+    /// Keeps what was found out of a topic, if it is still needed.
+    pub(crate) fn note(
+        &self,
+        name: &Arc<str>,
+        found: Result<State, Condition>,
+        conditions: &Conditions,
+    ) {
+        // Held until it is reported: the condition of a topic must not outlast the need for it.
+        let mut needed = self.lock();
+        let Some(topic) = needed.get_mut(name) else {
+            return;
+        };
+        match found {
+            Ok(state) => {
+                topic.state = state;
+                if state == State::Exists {
+                    topic.was_there = true;
+                    conditions.clear(&Subject::Topic(name.clone()));
+                    self.found.ring();
+                }
+            }
+            Err(condition) => {
+                topic.state = State::Failing;
+                conditions.report(Subject::Topic(name.clone()), condition);
+            }
+        }
+    }
+
+    /// A topic was created. Gives whether it was there before: it is another one from now on.
+    pub(crate) fn was_deleted(&self, topic: &str) -> bool {
+        let mut needed = self.lock();
+        let Some(topic) = needed.get_mut(topic).filter(|topic| topic.was_there) else {
+            return false;
+        };
+        topic.was_there = false;
+        topic.config = None;
+        true
     }
 
     /// Whether a topic is known to exist.
     pub(crate) fn exists(&self, topic: &str) -> bool {
-        self.is_known(topic, Known::Exists)
+        self.is(topic, |topic| topic.state == State::Exists)
     }
 
     /// Whether a topic can't be used or created at the moment.
     pub(crate) fn is_failing(&self, topic: &str) -> bool {
-        self.is_known(topic, Known::Failing)
-    }
-
-    /// The rights that are needed on a topic, as Kafka calls them.
-    pub(crate) fn rights(&self, topic: &str) -> Vec<&'static str> {
-        let needed = self.lock();
-        let Some(need) = needed.get(topic) else {
-            return Vec::new();
-        };
-        let rights = [(need.readers > 0, "Read"), (need.is_written, "Write")];
-        let wanted = rights.into_iter().filter(|(is_wanted, _)| *is_wanted);
-        wanted.map(|(_, right)| right).collect()
-    }
-
-    fn is_known(&self, topic: &str, known: Known) -> bool {
-        self.lock()
-            .get(topic)
-            .is_some_and(|need| need.known == known)
-    }
-
-    /// Rings when a topic is known to exist.
-    pub(crate) fn found(&self) -> &Signal {
-        &self.found
-    }
-
-    /// A client has lost its brokers: the watch asks at once.
-    pub(crate) fn doubt(&self) {
-        self.asked.ring();
-    }
-
-    /// How many of the watch's questions were answered.
-    pub(crate) fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
+        self.is(topic, |topic| topic.state == State::Failing)
     }
 
     /// Whether the relay writes a topic.
     pub(crate) fn is_written(&self, topic: &str) -> bool {
-        self.lock().get(topic).is_some_and(|need| need.is_written)
+        self.is(topic, |topic| topic.is_written)
     }
 
-    /// Whether brokers have yet to be asked how they keep a topic that is there.
-    pub(crate) fn is_to_be_looked_at(&self, topic: &str) -> bool {
-        (self.lock().get(topic)).is_some_and(|need| !need.is_looked_at)
-    }
-
-    /// Brokers were asked how they keep a topic, and said so, or will not. Gives whether it is read.
-    pub(crate) fn is_kept(&self, topic: &str, settings: Option<TopicSettings>) -> bool {
-        let mut needed = self.lock();
-        let Some(need) = needed.get_mut(topic) else {
-            return false;
-        };
-        need.is_looked_at = true;
-        need.settings = settings.unwrap_or_default();
-        need.readers > 0
+    /// Whether brokers were asked how they keep a topic, and have answered, or it is not needed any more.
+    pub(crate) fn is_config_known(&self, topic: &str) -> bool {
+        !self.is(topic, |topic| topic.config.is_none())
     }
 
     /// Whether a topic is known to be compacted.
     pub(crate) fn is_compacted(&self, topic: &str) -> bool {
-        (self.lock().get(topic)).is_some_and(|need| need.settings.is_compacted)
+        self.is(topic, |topic| {
+            topic.config.is_some_and(|config| config.is_compacted)
+        })
     }
 
-    /// Brokers say which topic it is that has this name.
-    pub(crate) fn is_called(&self, topic: &str, id: String) {
-        let mut needed = self.lock();
-        let Some(need) = needed.get_mut(topic) else {
-            return;
+    fn is(&self, topic: &str, so: impl FnOnce(&Topic) -> bool) -> bool {
+        self.lock().get(topic).is_some_and(so)
+    }
+
+    /// The rights that are needed on a topic, as Kafka calls them.
+    pub(crate) fn rights(&self, topic: &str) -> Vec<&'static str> {
+        let rights = |topic: &Topic| {
+            let rights = [(topic.readers > 0, "Read"), (topic.is_written, "Write")];
+            let needed = rights.into_iter().filter(|(is_needed, _)| *is_needed);
+            needed.map(|(_, right)| right).collect()
         };
-        if need.id.as_ref().is_some_and(|before| *before != id) {
-            self.made_anew.fetch_add(1, Ordering::Relaxed);
+        self.lock().get(topic).map(rights).unwrap_or_default()
+    }
+
+    /// Notified when a topic is known to exist.
+    pub(crate) fn found(&self) -> &Signal {
+        &self.found
+    }
+
+    /// Brokers have told how they keep a topic, or will not. Gives whether it is read.
+    pub(crate) fn has_config(&self, topic: &str, config: Option<TopicConfig>) -> bool {
+        let mut needed = self.lock();
+        let Some(topic) = needed.get_mut(topic) else {
+            return false;
+        };
+        topic.config = Some(config.unwrap_or_default());
+        topic.readers > 0
+    }
+
+    /// Brokers have told the id of a topic.
+    pub(crate) fn has_id(&self, topic: &str, id: String) {
+        if let Some(topic) = self.lock().get_mut(topic) {
+            if topic.id.as_ref().is_some_and(|before| *before != id) {
+                self.recreations.fetch_add(1, Ordering::Relaxed);
+            }
+            topic.id = Some(id);
         }
-        need.id = Some(id);
     }
 
     /// How often a topic that is written was found to be another one than before.
-    pub(crate) fn made_anew(&self) -> u64 {
-        self.made_anew.load(Ordering::Relaxed)
+    pub(crate) fn recreations(&self) -> u64 {
+        self.recreations.load(Ordering::Relaxed)
     }
 
-    /// Whether brokers have not answered for a while.
+    /// A question of the supervisor was answered.
+    pub(crate) fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.is_unreachable.store(false, Ordering::Relaxed);
+    }
+
+    /// How many were.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Brokers have not answered the supervisor for a while.
+    pub(crate) fn unanswered(&self) {
+        self.is_unreachable.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so.
     pub(crate) fn is_unreachable(&self) -> bool {
-        self.unreachable.load(Ordering::Relaxed)
+        self.is_unreachable.load(Ordering::Relaxed)
+    }
+
+    /// All that are needed.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.lock().keys().cloned().collect()
     }
 
     /// Those that are not known to exist.
     pub(crate) fn missing(&self) -> Vec<Arc<str>> {
-        self.lock()
+        let needed = self.lock();
+        let missing = needed
             .iter()
-            .filter(|(_, need)| need.known != Known::Exists)
-            .map(|(topic, _)| topic.clone())
-            .collect()
+            .filter(|(_, topic)| topic.state != State::Exists);
+        missing.map(|(name, _)| name.clone()).collect()
     }
 
-    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Need>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Topic>> {
         self.needed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The part of the transport that is in trouble while a topic can't be used.
-pub(crate) fn part(topic: &str) -> String {
-    format!("topic {topic}")
 }
 
 #[cfg(test)]
@@ -235,11 +266,11 @@ mod tests {
     fn another_id_under_the_same_name_is_another_topic() {
         let topics = Topics::default();
         let name = Arc::from("t");
-        topics.is_called("t", "a".into());
+        topics.has_id("t", "a".into());
         topics.need(&name, Use::Write);
-        for (id, made_anew) in [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("a", 2)] {
-            topics.is_called("t", id.into());
-            assert_eq!(topics.made_anew(), made_anew, "{id}");
+        for (id, recreations) in [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("a", 2)] {
+            topics.has_id("t", id.into());
+            assert_eq!(topics.recreations(), recreations, "{id}");
         }
     }
 }

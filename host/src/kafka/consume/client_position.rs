@@ -1,4 +1,4 @@
-//! How far a client has come in its partitions, by what librdkafka says of itself once a second (`statistics.interval.ms`).
+//! The position of a client in its partitions, by what librdkafka says of itself once a second (`statistics.interval.ms` in `settings`).
 //!
 //! A client also passes what it gives to nobody: markers of transactions, records that were taken back, offsets that
 //! compaction has removed. Only librdkafka knows that, so without it a partition that ends with a marker would have a lag
@@ -9,12 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::assignment::{Assignment, Place};
+use super::assignment::{Assignment, Partition, PartitionState};
 use super::reading::Reading;
 use crate::base::session::Extent;
-
-/// How often librdkafka tells, in milliseconds.
-pub(crate) const TELLS: &str = "1000";
+use crate::kafka::health::condition::{Aspect, Condition};
 
 /// Time before an open transaction that stands still is reported. Writers end theirs within 60 s, if they leave the time-out as
 /// it is.
@@ -22,17 +20,17 @@ const OPEN: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 struct Statistics {
-    topics: HashMap<String, Topic>,
+    topics: HashMap<String, TopicStatistics>,
 }
 
 #[derive(Deserialize)]
-struct Topic {
-    partitions: HashMap<String, Partition>,
+struct TopicStatistics {
+    partitions: HashMap<String, PartitionStatistics>,
 }
 
 /// What librdkafka says of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-struct Partition {
+struct PartitionStatistics {
     partition: i32,
     /// Records that were fetched and not taken yet.
     fetchq_cnt: i64,
@@ -45,7 +43,7 @@ struct Partition {
 
 /// How far the client has come in one partition.
 #[derive(Debug, Default)]
-pub(crate) struct Reached {
+pub(super) struct ClientPosition {
     /// The next offset of the client when it had nothing left to be taken, and the one after the last record that was taken.
     last: Option<(i64, Option<i64>)>,
     /// The same, if it was so twice in a row: what is told may be of before the partition was assigned or sought.
@@ -54,8 +52,8 @@ pub(crate) struct Reached {
     transaction: Option<(i64, Instant)>,
 }
 
-impl Reached {
-    fn note(&mut self, told: Partition, expected: Option<i64>) {
+impl ClientPosition {
+    fn note(&mut self, told: PartitionStatistics, expected: Option<i64>) {
         let seen =
             (told.fetchq_cnt == 0 && told.next_offset >= 0).then_some((told.next_offset, expected));
         self.confirmed = seen.filter(|_| self.last == seen);
@@ -78,43 +76,43 @@ impl Reached {
     }
 }
 
-impl Place {
+impl PartitionState {
     /// The offset below which all is settled, where this is stored.
-    pub(crate) fn settled(&self, stored: i64) -> i64 {
+    pub(super) fn settled(&self, stored: i64) -> i64 {
         let is_read = matches!(self.reading, Reading::Awaits { .. } | Reading::Runs { .. });
-        let beyond = (self.reached).beyond(self.reading.expected(), Some(stored));
+        let beyond = (self.position).beyond(self.reading.expected(), Some(stored));
         beyond.filter(|_| is_read).unwrap_or(stored).max(stored)
     }
 }
 
 impl Assignment {
     /// Takes in what librdkafka tells of itself.
-    pub(crate) fn told(&self, statistics: &[u8]) {
+    pub(super) fn told(&self, statistics: &[u8]) {
         let Ok(mut told) = serde_json::from_slice::<Statistics>(statistics) else {
             return;
         };
         let Some(topic) = told.topics.remove(&*self.source.topic) else {
             return;
         };
-        let mut places = self.places();
+        let mut partitions = self.partitions();
         for told in topic.partitions.into_values() {
-            if let Some(place) = places.get_mut(&told.partition) {
-                let expected = place.reading.expected();
-                place.reached.note(told, expected);
-                self.tell_transaction(told.partition, place);
+            if let Some(Partition { state, .. }) = partitions.get_mut(&told.partition) {
+                let expected = state.reading.expected();
+                state.position.note(told, expected);
+                self.tell_transaction(told.partition, state);
             }
         }
     }
 
     /// Adds to what is known of the partitions how far the client has come.
-    pub(crate) fn add_reached(&self, extents: &mut [Extent]) {
-        let places = self.places();
+    pub(super) fn add_positions(&self, extents: &mut [Extent]) {
+        let partitions = self.partitions();
         for extent in extents {
-            let Some(place) = places.get(&extent.partition) else {
+            let Some(Partition { state, .. }) = partitions.get(&extent.partition) else {
                 continue;
             };
-            extent.transaction = place.reached.transaction.map(|(at, _)| at);
-            let Some((at, expected)) = place.reached.confirmed else {
+            extent.transaction = state.position.transaction.map(|(at, _)| at);
+            let Some((at, expected)) = state.position.confirmed else {
                 continue;
             };
             // Only where it says more than what is stored is that looked up.
@@ -123,54 +121,38 @@ impl Assignment {
             }
             if let Ok(stored) = self.stored(extent.partition) {
                 let stored = stored.map_or(extent.begin, |stored| stored.next);
-                extent.reached = Some(place.settled(stored));
+                extent.reached = Some(state.settled(stored));
             }
         }
     }
 
-    fn tell_transaction(&self, partition: i32, place: &mut Place) {
-        let part = self.transaction_part(partition);
-        match place.reached.transaction {
-            Some((at, since)) if since.elapsed() >= OPEN => {
-                place.is_before_transaction = true;
-                let (topic, group) = (&self.source.topic, &self.source.group);
-                self.troubles.error(
-                    &part,
-                    format!(
-                        "topic {topic}, partition {partition}, is not read on in group {group}: {}",
-                        transaction(topic, partition, at, &self.settings.bootstrap)
-                    ),
-                );
+    fn tell_transaction(&self, partition: i32, state: &mut PartitionState) {
+        match state.position.transaction {
+            Some((offset, since)) if since.elapsed() >= OPEN => {
+                state.is_before_transaction = true;
+                let condition = Condition::TransactionOpen { offset };
+                self.report(Aspect::Transaction(partition), condition);
             }
-            Some(_) => {}
-            None if std::mem::take(&mut place.is_before_transaction) => self.troubles.clear(&part),
-            None => {}
+            None if std::mem::take(&mut state.is_before_transaction) => {
+                self.conditions
+                    .clear(&self.subject(Aspect::Transaction(partition)));
+            }
+            Some(_) | None => {}
         }
     }
-
-    /// The name under which it is kept that a partition stands before an open transaction.
-    pub(crate) fn transaction_part(&self, partition: i32) -> String {
-        format!("{}, transaction in partition {partition}", self.part)
-    }
-}
-
-/// What an open transaction at this offset does, and what to do.
-pub(crate) fn transaction(topic: &str, partition: i32, offset: i64, bootstrap: &str) -> String {
-    format!(
-        "a transaction of a writer is open from offset {offset} on, and nothing from there on is given to readers until it is \
-         committed or aborted. The broker aborts it after the writer's transaction.timeout.ms. If that writer is gone: \
-         `kafka-transactions.sh --bootstrap-server {bootstrap} describe-producers --topic {topic} --partition {partition}` names it, \
-         `kafka-transactions.sh --bootstrap-server {bootstrap} abort --topic {topic} --partition {partition} --start-offset {offset}` \
-         aborts it"
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(fetchq_cnt: i64, next_offset: i64, ls_offset: i64, hi_offset: i64) -> Partition {
-        Partition {
+    fn told(
+        fetchq_cnt: i64,
+        next_offset: i64,
+        ls_offset: i64,
+        hi_offset: i64,
+    ) -> PartitionStatistics {
+        PartitionStatistics {
             partition: 0,
             fetchq_cnt,
             next_offset,
@@ -181,24 +163,28 @@ mod tests {
 
     #[test]
     fn what_is_passed_without_a_record_counts_when_it_is_told_twice_and_all_before_is_stored() {
-        let mut reached = Reached::default();
-        reached.note(told(0, 6, 6, 6), Some(5));
-        assert_eq!(reached.beyond(Some(5), Some(5)), None, "told once");
-        reached.note(told(0, 6, 6, 6), Some(5));
-        assert_eq!(reached.beyond(Some(5), Some(5)), Some(6));
-        assert_eq!(reached.beyond(Some(5), Some(4)), None, "one is in flight");
-        assert_eq!(reached.beyond(Some(6), Some(6)), None, "one has come since");
-        reached.note(told(1, 7, 7, 7), Some(5));
-        assert_eq!(reached.beyond(Some(5), Some(5)), None, "one is fetched");
+        let mut position = ClientPosition::default();
+        position.note(told(0, 6, 6, 6), Some(5));
+        assert_eq!(position.beyond(Some(5), Some(5)), None, "told once");
+        position.note(told(0, 6, 6, 6), Some(5));
+        assert_eq!(position.beyond(Some(5), Some(5)), Some(6));
+        assert_eq!(position.beyond(Some(5), Some(4)), None, "one is in flight");
+        assert_eq!(
+            position.beyond(Some(6), Some(6)),
+            None,
+            "one has come since"
+        );
+        position.note(told(1, 7, 7, 7), Some(5));
+        assert_eq!(position.beyond(Some(5), Some(5)), None, "one is fetched");
         // Of a partition of which no record has ever come.
-        reached.note(told(0, 11, 11, 11), None);
-        reached.note(told(0, 11, 11, 11), None);
-        assert_eq!(reached.beyond(None, None), Some(11));
+        position.note(told(0, 11, 11, 11), None);
+        position.note(told(0, 11, 11, 11), None);
+        assert_eq!(position.beyond(None, None), Some(11));
     }
 
     #[test]
     fn a_partition_stands_before_a_transaction_while_there_is_more_than_is_given_out() {
-        let mut reached = Reached::default();
+        let mut position = ClientPosition::default();
         for (next, end, high, stands) in [
             (5, 5, 9, false),
             (5, 5, 9, true),
@@ -206,17 +192,21 @@ mod tests {
             (9, 12, 12, false),
             (12, 12, 12, false),
         ] {
-            reached.note(told(0, next, end, high), Some(5));
-            assert_eq!(reached.transaction.is_some(), stands, "{next} {end} {high}");
+            position.note(told(0, next, end, high), Some(5));
+            assert_eq!(
+                position.transaction.is_some(),
+                stands,
+                "{next} {end} {high}"
+            );
         }
     }
 
     #[test]
     fn a_transaction_is_remembered_while_the_client_reads_again_what_is_before_it() {
-        let mut reached = Reached::default();
-        reached.note(told(0, 5, 5, 9), Some(5));
-        reached.note(told(0, 5, 5, 9), Some(5));
-        let stands = reached.transaction;
+        let mut position = ClientPosition::default();
+        position.note(told(0, 5, 5, 9), Some(5));
+        position.note(told(0, 5, 5, 9), Some(5));
+        let stands = position.transaction;
         assert!(stands.is_some());
         for again in [
             told(1, 4, 5, 9),
@@ -225,15 +215,15 @@ mod tests {
             told(0, 5, 5, 9),
             told(0, 5, 5, 10),
         ] {
-            reached.note(again, Some(5));
-            assert_eq!(reached.transaction, stands, "{again:?}");
+            position.note(again, Some(5));
+            assert_eq!(position.transaction, stands, "{again:?}");
         }
-        reached.note(told(1, 7, 7, 10), Some(5));
-        assert_eq!(reached.transaction, None, "another one is open");
-        reached.note(told(0, 7, 7, 10), Some(7));
-        reached.note(told(0, 7, 7, 10), Some(7));
-        reached.note(told(1, 8, 10, 10), Some(7));
-        assert_eq!(reached.transaction, None, "none is open");
+        position.note(told(1, 7, 7, 10), Some(5));
+        assert_eq!(position.transaction, None, "another one is open");
+        position.note(told(0, 7, 7, 10), Some(7));
+        position.note(told(0, 7, 7, 10), Some(7));
+        position.note(told(1, 8, 10, 10), Some(7));
+        assert_eq!(position.transaction, None, "none is open");
     }
 
     #[test]

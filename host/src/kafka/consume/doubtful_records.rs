@@ -18,7 +18,7 @@ const PRINTS: usize = 16_384;
 
 /// The records of a partition that need a second look.
 #[derive(Debug, Default)]
-pub(crate) struct Earlier {
+pub(super) struct DoubtfulRecords {
     /// Delivered since the last look.
     recent: VecDeque<(i64, Proof)>,
     /// Delivered between the last two looks: the broker that was asked may have heard of a change later than the one that is read.
@@ -28,19 +28,19 @@ pub(crate) struct Earlier {
     taken_for: Option<Arc<str>>,
 }
 
-impl Earlier {
+impl DoubtfulRecords {
     /// Whether there has to be a look before any more are delivered.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.recent.len() >= PRINTS
     }
 
     /// Whether any were delivered since the last look.
-    pub(crate) fn has_recent(&self) -> bool {
+    pub(super) fn has_recent(&self) -> bool {
         !self.recent.is_empty()
     }
 
     /// A record is delivered. Beyond the bound, the oldest is forgotten.
-    pub(crate) fn note(&mut self, offset: i64, proof: Proof) {
+    pub(super) fn note(&mut self, offset: i64, proof: Proof) {
         if self.is_full() {
             self.recent.pop_front();
         }
@@ -48,19 +48,19 @@ impl Earlier {
     }
 
     /// It is the same topic.
-    pub(crate) fn is_same(&mut self) {
+    pub(super) fn is_same(&mut self) {
         self.before = std::mem::take(&mut self.recent);
     }
 
     /// It is another topic, and may have been when these were delivered, as of the topic `taken_for`.
-    pub(crate) fn is_another(&mut self, taken_for: Option<Arc<str>>) {
+    pub(super) fn is_another(&mut self, taken_for: Option<Arc<str>>) {
         let before = std::mem::take(&mut self.before);
         self.mistaken = before.into_iter().chain(self.recent.drain(..)).collect();
         self.taken_for = taken_for;
     }
 
     /// What sets apart the position of a record in the topic `now`.
-    pub(crate) fn incarnation(
+    pub(super) fn incarnation(
         &self,
         now: Option<&Arc<str>>,
         offset: i64,
@@ -88,16 +88,16 @@ mod tests {
     #[test]
     fn what_was_delivered_before_the_change_was_noticed_keeps_its_name() {
         let (first, second): (Arc<str>, Arc<str>) = ("first".into(), "second".into());
-        let mut earlier = Earlier::default();
-        earlier.note(2, of("old, and known to be"));
-        earlier.is_same();
-        assert!(!earlier.has_recent());
-        earlier.note(3, of("old, by a broker that may not know"));
-        earlier.is_same();
-        earlier.note(4, of("old"));
-        earlier.note(5, of("new"));
-        earlier.is_another(Some(first.clone()));
-        let incarnation = |offset, text| earlier.incarnation(Some(&second), offset, of(text));
+        let mut doubtful = DoubtfulRecords::default();
+        doubtful.note(2, of("old, and known to be"));
+        doubtful.is_same();
+        assert!(!doubtful.has_recent());
+        doubtful.note(3, of("old, by a broker that may not know"));
+        doubtful.is_same();
+        doubtful.note(4, of("old"));
+        doubtful.note(5, of("new"));
+        doubtful.is_another(Some(first.clone()));
+        let incarnation = |offset, text| doubtful.incarnation(Some(&second), offset, of(text));
         assert_eq!(incarnation(5, "new"), Some(first.clone()));
         assert_eq!(
             incarnation(3, "old, by a broker that may not know"),
@@ -111,13 +111,13 @@ mod tests {
 
     #[test]
     fn invariant_9_what_is_remembered_is_bounded() {
-        let mut earlier = Earlier::default();
+        let mut doubtful = DoubtfulRecords::default();
         for offset in 0..=PRINTS as i64 {
-            earlier.note(offset, of("x"));
+            doubtful.note(offset, of("x"));
         }
-        assert!(earlier.is_full());
-        earlier.is_another(None);
-        assert_eq!(earlier.mistaken.len(), PRINTS);
-        assert!(!earlier.mistaken.contains_key(&0));
+        assert!(doubtful.is_full());
+        doubtful.is_another(None);
+        assert_eq!(doubtful.mistaken.len(), PRINTS);
+        assert!(!doubtful.mistaken.contains_key(&0));
     }
 }
