@@ -323,8 +323,8 @@ impl Running {
         self.stop.listening.cancel();
         // No request in flight needs what is read from now on: those that waited for a decision have stopped waiting.
         self.stop.consuming.cancel();
-        self.store.published().ring();
-        self.store.timers().ring();
+        self.store.published().notify();
+        self.store.timers().notify();
         for listener in self.listeners {
             if let Err(error) = listener.await {
                 tracing::error!(%error, "a listener broke");
@@ -359,7 +359,7 @@ impl Running {
             self.store.settle_up();
             at("the relay");
             self.stop.publishing.cancel();
-            self.store.published().ring();
+            self.store.published().notify();
             if let Some(relay) = self.relay {
                 join(relay, "the relay");
             }

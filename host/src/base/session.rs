@@ -1,7 +1,7 @@
 //! What is read, and one reading of it.
 //!
 //! Transports make sessions and deliver records in them; the store settles records in them. Neither
-//! knows the other's side. How many records of a partition, and how many bytes of a source, are under way is bounded
+//! knows the other's side. How many records of a partition, and how many bytes of a source, are in flight is bounded
 //! here (invariant 9).
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use saga_core::window::Window;
 
-use crate::base::signal::Signal;
+use crate::base::notify::Notify;
 
 /// What a participant reads: one topic in one consumer group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,9 +29,9 @@ pub struct Source {
     pub readings: Readings,
 }
 
-/// Bytes of records of one source that may be under way at once, before no further one is delivered: 64 MiB. Records may have 1 MiB
+/// Bytes of records of one source that may be in flight at once, before no further one is delivered: 64 MiB. Records may have 1 MiB
 /// each, and a partition a thousand of them.
-pub const UNDER_WAY_BYTES: usize = 64 << 20;
+pub const IN_FLIGHT_BYTES: usize = 64 << 20;
 
 /// Where a partition begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,19 +83,19 @@ pub struct Proof {
 #[derive(Debug, Clone, Default)]
 pub struct Readings {
     sessions: Arc<Mutex<Vec<Weak<Session>>>>,
-    under_way: Arc<UnderWay>,
+    in_flight: Arc<InFlight>,
 }
 
-/// What is under way of a source, in all its readings.
+/// What is in flight of a source, in all its readings.
 #[derive(Debug, Default)]
-struct UnderWay {
+struct InFlight {
     bytes: AtomicUsize,
     /// Whether somebody waits until nothing is.
     is_end_awaited: AtomicBool,
 }
 
 impl Readings {
-    /// Ends all of them: what is under way is void, and comes again when the source is read on from the stored
+    /// Ends all of them: what is in flight is void, and comes again when the source is read on from the stored
     /// offsets.
     pub fn cancel(&self) {
         let readings = std::mem::take(&mut *self.lock());
@@ -105,24 +105,24 @@ impl Readings {
     /// How many more bytes may be delivered. A record may have more than that, as long as it is not 0.
     #[must_use]
     pub fn room(&self) -> usize {
-        UNDER_WAY_BYTES.saturating_sub(self.bytes())
+        IN_FLIGHT_BYTES.saturating_sub(self.bytes())
     }
 
-    /// Bytes under way: delivered, and neither committed nor void.
+    /// Bytes in flight: delivered, and neither committed nor void.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.under_way.bytes.load(Ordering::Acquire)
+        self.in_flight.bytes.load(Ordering::Acquire)
     }
 
-    /// From now on, the bell of the last record under way is rung when it is committed or void. Whoever asks for it delivers no
+    /// From now on, there is a notification when the last record in flight is committed or void. Whoever asks for it delivers no
     /// more.
-    pub fn ring_at_the_end(&self) {
-        self.under_way.is_end_awaited.store(true, Ordering::Release);
+    pub fn notify_at_the_end(&self) {
+        self.in_flight.is_end_awaited.store(true, Ordering::Release);
     }
 
     fn add(&self, session: &Arc<Session>) {
         // It delivers again.
-        self.under_way
+        self.in_flight
             .is_end_awaited
             .store(false, Ordering::Release);
         let mut readings = self.lock();
@@ -147,27 +147,27 @@ impl std::hash::Hash for Readings {
     fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
-/// A record's share of the bytes that may be under way. It is given back when it is dropped, whatever became of the record.
+/// A record's share of the bytes that may be in flight. It is given back when it is dropped, whatever became of the record.
 #[derive(Debug, Default)]
 pub struct Share {
-    of: Arc<UnderWay>,
+    of: Arc<InFlight>,
     bytes: usize,
-    changed: Signal,
+    changed: Notify,
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         let before = self.of.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         let left = before.saturating_sub(self.bytes);
-        let has_room_again = before >= UNDER_WAY_BYTES && left < UNDER_WAY_BYTES;
+        let has_room_again = before >= IN_FLIGHT_BYTES && left < IN_FLIGHT_BYTES;
         let is_end = left == 0 && self.of.is_end_awaited.load(Ordering::Acquire);
         if has_room_again || is_end {
-            self.changed.ring();
+            self.changed.notify();
         }
     }
 }
 
-/// The records of one reading that are under way.
+/// The records of one reading that are in flight.
 #[derive(Debug)]
 struct InOrder {
     window: Window,
@@ -185,16 +185,16 @@ pub struct Session {
     pub source: Arc<Source>,
     /// Partition.
     pub partition: i32,
-    under_way: Mutex<InOrder>,
+    in_flight: Mutex<InOrder>,
     /// Records that may have been settled in an earlier reading, above the offset that was stored:
-    /// as many as can be under way at once.
+    /// as many as can be in flight at once.
     to_come_again: AtomicUsize,
     cancelled: AtomicBool,
-    changed: Signal,
+    changed: Notify,
 }
 
 impl Session {
-    /// A reading that starts at `next` and has at most `bound` records under way. `changed` is rung when
+    /// A reading that starts at `next` and has at most `bound` records in flight. `changed` is notified when
     /// there is room again or when it is cancelled.
     #[must_use]
     pub fn new(
@@ -202,7 +202,7 @@ impl Session {
         partition: i32,
         next: i64,
         bound: usize,
-        changed: Signal,
+        changed: Notify,
     ) -> Arc<Self> {
         Self::after(source, partition, (next, None), bound, changed)
     }
@@ -214,12 +214,12 @@ impl Session {
         partition: i32,
         (next, last): (i64, Option<Proof>),
         bound: usize,
-        changed: Signal,
+        changed: Notify,
     ) -> Arc<Self> {
         let session = Arc::new(Self {
             source,
             partition,
-            under_way: Mutex::new(InOrder {
+            in_flight: Mutex::new(InOrder {
                 window: Window::new(next, bound),
                 proofs: VecDeque::new(),
                 last,
@@ -235,22 +235,22 @@ impl Session {
     /// How many more records may be delivered.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.under_way().window.room()
+        self.in_flight().window.room()
     }
 
     /// Notes that a record of so many bytes is about to be delivered, and what it is; says whether an earlier reading may have settled
     /// it. What is given is to be kept until it is committed or void.
     pub fn take(&self, offset: i64, bytes: usize, proof: Option<Proof>) -> (bool, Share) {
-        let mut under_way = self.under_way();
-        under_way.window.take(offset);
-        (under_way.proofs).extend(proof.map(|proof| (offset, proof)));
-        drop(under_way);
+        let mut in_flight = self.in_flight();
+        in_flight.window.take(offset);
+        (in_flight.proofs).extend(proof.map(|proof| (offset, proof)));
+        drop(in_flight);
         let left = |left: usize| left.checked_sub(1);
         let may_repeat = self
             .to_come_again
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left)
             .is_ok();
-        let of = self.source.readings.under_way.clone();
+        let of = self.source.readings.in_flight.clone();
         of.bytes.fetch_add(bytes, Ordering::AcqRel);
         let changed = self.changed.clone();
         (may_repeat, Share { of, bytes, changed })
@@ -259,22 +259,22 @@ impl Session {
     /// Notes that a record is being committed; gives the offset that may be stored with it, and what the last record before that was.
     #[must_use]
     pub fn settle(&self, offset: i64) -> (i64, Option<Proof>) {
-        let mut under_way = self.under_way();
-        let had_room = under_way.window.has_room();
-        let next = under_way.window.settle(offset);
-        while under_way.proofs.front().is_some_and(|(at, _)| *at < next) {
-            under_way.last = under_way.proofs.pop_front().map(|(_, proof)| proof);
+        let mut in_flight = self.in_flight();
+        let had_room = in_flight.window.has_room();
+        let next = in_flight.window.settle(offset);
+        while in_flight.proofs.front().is_some_and(|(at, _)| *at < next) {
+            in_flight.last = in_flight.proofs.pop_front().map(|(_, proof)| proof);
         }
-        if !had_room && under_way.window.has_room() {
-            self.changed.ring();
+        if !had_room && in_flight.window.has_room() {
+            self.changed.notify();
         }
-        (next, under_way.last)
+        (next, in_flight.last)
     }
 
-    /// Ends the reading: what is under way is void, and everything from the stored offset on comes again.
+    /// Ends the reading: what is in flight is void, and everything from the stored offset on comes again.
     pub fn cancel(&self) {
         if !self.cancelled.swap(true, Ordering::AcqRel) {
-            self.changed.ring();
+            self.changed.notify();
         }
     }
 
@@ -284,8 +284,8 @@ impl Session {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    fn under_way(&self) -> std::sync::MutexGuard<'_, InOrder> {
-        self.under_way
+    fn in_flight(&self) -> std::sync::MutexGuard<'_, InOrder> {
+        self.in_flight
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -295,7 +295,7 @@ impl Session {
 mod tests {
     use super::*;
 
-    fn session(bell: &Signal) -> Arc<Session> {
+    fn session(notify: &Notify) -> Arc<Session> {
         let source = Source {
             consumer: "kafka:order/group".into(),
             group: "group".into(),
@@ -304,48 +304,48 @@ mod tests {
             topic_row: 1,
             readings: Readings::default(),
         };
-        Session::new(Arc::new(source), 0, 0, 10, bell.clone())
+        Session::new(Arc::new(source), 0, 0, 10, notify.clone())
     }
 
     #[test]
     fn invariant_9_the_bytes_of_a_source_are_bounded_over_all_its_readings() {
-        let bell = Signal::default();
-        let first = session(&bell);
-        let second = Session::new(first.source.clone(), 1, 0, 10, bell.clone());
+        let notify = Notify::default();
+        let first = session(&notify);
+        let second = Session::new(first.source.clone(), 1, 0, 10, notify.clone());
         let readings = &first.source.readings;
-        let (_, half) = first.take(0, UNDER_WAY_BYTES / 2, None);
-        assert_eq!(readings.room(), UNDER_WAY_BYTES / 2);
-        let (_, more) = second.take(0, UNDER_WAY_BYTES, None);
+        let (_, half) = first.take(0, IN_FLIGHT_BYTES / 2, None);
+        assert_eq!(readings.room(), IN_FLIGHT_BYTES / 2);
+        let (_, more) = second.take(0, IN_FLIGHT_BYTES, None);
         assert_eq!(readings.room(), 0);
-        let seen = bell.rings();
+        let seen = notify.count();
         drop(half);
-        assert_eq!((readings.room(), bell.rings()), (0, seen), "still full");
+        assert_eq!((readings.room(), notify.count()), (0, seen), "still full");
         drop(more);
-        assert_eq!(readings.room(), UNDER_WAY_BYTES);
-        assert_eq!(bell.rings(), seen + 1, "there is room again");
+        assert_eq!(readings.room(), IN_FLIGHT_BYTES);
+        assert_eq!(notify.count(), seen + 1, "there is room again");
     }
 
     #[test]
-    fn the_end_of_what_is_under_way_rings_only_where_it_is_awaited() {
-        let bell = Signal::default();
-        let session = session(&bell);
+    fn the_end_of_what_is_in_flight_notifies_only_where_it_is_awaited() {
+        let notify = Notify::default();
+        let session = session(&notify);
         let take = |offset| session.take(offset, 1, None).1;
-        let seen = bell.rings();
+        let seen = notify.count();
         drop(take(0));
-        assert_eq!(bell.rings(), seen);
+        assert_eq!(notify.count(), seen);
         let (first, last) = (take(1), take(2));
-        session.source.readings.ring_at_the_end();
+        session.source.readings.notify_at_the_end();
         drop(last);
-        assert_eq!(bell.rings(), seen, "one is under way");
+        assert_eq!(notify.count(), seen, "one is in flight");
         drop(first);
-        assert_eq!(bell.rings(), seen + 1);
+        assert_eq!(notify.count(), seen + 1);
     }
 
     #[test]
     fn an_offset_is_stored_with_what_the_last_record_before_it_was() {
-        let source = session(&Signal::default()).source.clone();
+        let source = session(&Notify::default()).source.clone();
         let proof = |print| Proof { time: 5, print };
-        let session = Session::after(source, 0, (7, Some(proof(6))), 10, Signal::default());
+        let session = Session::after(source, 0, (7, Some(proof(6))), 10, Notify::default());
         for offset in [7, 8, 11] {
             let _ = session.take(offset, 1, Some(proof(offset as u64)));
         }
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(
             settled(8),
             (7, Some(proof(6))),
-            "an earlier one is under way"
+            "an earlier one is in flight"
         );
         assert_eq!(settled(7), (9, Some(proof(8))));
         assert_eq!(settled(11), (12, Some(proof(11))));

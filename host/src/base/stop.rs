@@ -1,7 +1,7 @@
-//! A thread that sleeps on a bell hears when it is told to stop.
+//! Notifies a thread when it is told to stop.
 //!
-//! Whoever cancels a token, or a parent of it, need not know what the thread sleeps on: the cancellation itself
-//! rings. Needs no async runtime. Must not know: what the thread does.
+//! Whoever cancels a token, or a parent of it, need not know what the thread waits for: the cancellation itself
+//! notifies. Needs no async runtime. Must not know: what the thread does.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -10,20 +10,20 @@ use std::task::{Context, Wake, Waker};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::base::signal::Signal;
+use crate::base::notify::Notify;
 
-/// Rings a bell when a token is cancelled, for as long as it is kept.
-pub(crate) struct RingsAtStop {
+/// Notifies when a token is cancelled, for as long as it is kept.
+pub(crate) struct NotifiedAtStop {
     // Dropped, it would take the waker with it.
     _cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl RingsAtStop {
-    /// From now on, the cancellation of `stop` rings `bell`. If it was cancelled before, nothing rings: the
+impl NotifiedAtStop {
+    /// From now on, the cancellation of `stop` notifies `notify`. If it was cancelled before, nothing does: the
     /// thread looks at the token before it sleeps.
-    pub(crate) fn new(stop: &CancellationToken, bell: &Signal) -> Self {
+    pub(crate) fn new(stop: &CancellationToken, notify: &Notify) -> Self {
         let mut cancelled = Box::pin(stop.clone().cancelled_owned());
-        let waker = Waker::from(Arc::new(Ring(bell.clone())));
+        let waker = Waker::from(Arc::new(WakeUp(notify.clone())));
         // Registers the waker; what it says of now is no news.
         let _ = cancelled.as_mut().poll(&mut Context::from_waker(&waker));
         Self {
@@ -32,11 +32,11 @@ impl RingsAtStop {
     }
 }
 
-struct Ring(Signal);
+struct WakeUp(Notify);
 
-impl Wake for Ring {
+impl Wake for WakeUp {
     fn wake(self: Arc<Self>) {
-        self.0.ring();
+        self.0.notify();
     }
 }
 
@@ -46,12 +46,12 @@ mod tests {
 
     #[test]
     fn the_end_of_a_parent_rings_too_and_a_dropped_one_rings_no_more() {
-        let (parent, bell) = (CancellationToken::new(), Signal::default());
-        let kept = RingsAtStop::new(&parent.child_token(), &bell);
-        drop(RingsAtStop::new(&parent.child_token(), &bell));
-        assert_eq!(bell.rings(), 0);
+        let (parent, notify) = (CancellationToken::new(), Notify::default());
+        let kept = NotifiedAtStop::new(&parent.child_token(), &notify);
+        drop(NotifiedAtStop::new(&parent.child_token(), &notify));
+        assert_eq!(notify.count(), 0);
         parent.cancel();
-        assert_eq!(bell.rings(), 1);
+        assert_eq!(notify.count(), 1);
         drop(kept);
     }
 }

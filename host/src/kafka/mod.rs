@@ -2,21 +2,16 @@
 //!
 //! # Layout
 //!
-//! - [`settings`], [`security`]: our settings and the librdkafka properties that follow from them
-//! - `consumer`, `assignment`: a source's thread; its partitions and where each is read
-//! - `extents`: where the partitions that are read begin and end
-//! - `group`, `group_members`: who else reads in a consumer group
-//! - `relay`, `published`, `lane`, `freshness`, `reports`: the outbox on its way to Kafka
-//! - `topics`, `watch`: whether brokers answer and topics exist; missing topics are created
-//! - `recognition`, `topic_id`, `asker`: whether a topic is still the same; `pulse`: whether a client still hears its brokers
-//! - `topic_settings`: how brokers keep a topic, compared with what the host relies on; `missed`: records that it never got
-//! - `name`: what can be the name of a topic
-//! - `native`: questions that librdkafka can ask and its Rust binding can't
-//! - `headers`: record headers to attributes and back
-//! - `trouble`, `remedy`, `client`: what is said of failures, and what to do; what all clients have in common
+//! - `settings`: our settings and the librdkafka properties that follow from them
+//! - `consume`: a source's thread, its partitions, and where each is read
+//! - `produce`: the outbox on its way to Kafka
+//! - `topics`: the topics that are needed, their names, ids and settings
+//! - `group`: the members of a consumer group
+//! - `health`: the supervisor of brokers, topics and clients; conditions and advice
+//! - `headers`, `client`, `native`: record headers; what all clients have in common; questions that librdkafka's binding has no call for
 //!
 //! Invariants that live here: 1 (a partition is read on from where the store says), 4 (the relay keeps the
-//! order), 5 (an unreachable broker is a trouble that is said and tried again, never an error of the
+//! order), 5 (an unreachable broker is a condition that is reported and retried, never an error of the
 //! rules), 9 (every queue has a bound). Must not know: components, HTTP, what a participant is about.
 
 mod client;
@@ -86,8 +81,8 @@ struct Parts {
 }
 
 impl Kafka {
-    /// Starts to look for the brokers. That they can't be reached is no error: it is said
-    /// ([`Transport::trouble`]) and tried again.
+    /// Starts to look for the brokers. That they can't be reached is no error: it is reported
+    /// ([`Transport::trouble`]) and retried.
     ///
     /// # Errors
     /// When the settings are wrong; all problems at once.
@@ -200,7 +195,7 @@ impl Transport for Kafka {
             self.0.topics.need(&name, Use::Write);
         }
         // The relay sleeps on it.
-        self.0.store.published().ring();
+        self.0.store.published().notify();
     }
 
     fn extents(&self, _: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {

@@ -97,6 +97,33 @@ pub(crate) fn check(code: RDKafkaRespErr) -> Result<(), NoAnswer> {
     }
 }
 
+/// The first element of a list in an answer.
+///
+/// # Errors
+/// When there is none.
+///
+/// # Safety
+/// `result` must be null or point to an answer that lives until this returns, and `elements` be librdkafka's list of it.
+pub(crate) unsafe fn first<R, T>(
+    result: *const R,
+    elements: unsafe extern "C" fn(*const R, *mut usize) -> *mut *const T,
+) -> Result<*const T, NoAnswer> {
+    if result.is_null() {
+        return Err(NoAnswer::NotAsked(
+            "librdkafka has answered another question",
+        ));
+    }
+    let mut count = 0;
+    // SAFETY: by the caller's word; the list has as many elements as librdkafka says.
+    unsafe {
+        let found = elements(result, &raw mut count);
+        if count == 0 || found.is_null() {
+            return Err(NoAnswer::NotAsked("the brokers said nothing of it"));
+        }
+        Ok(*found)
+    }
+}
+
 /// A text of librdkafka's, empty where there is none. What is not UTF-8 in it, which others chose, is replaced.
 ///
 /// # Safety

@@ -291,7 +291,7 @@ fn what_is_settled_after_the_stop_is_told_to_kafka() {
 }
 
 #[test]
-fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
+fn a_recreated_topic_is_read_from_its_beginning() {
     let cluster = cluster("t", 1);
     let rig = rig_on(&cluster, "t");
     let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
@@ -447,7 +447,7 @@ fn invariant_4_a_refusal_by_the_broker_is_not_passed_by_what_follows() {
     let consumer = rig.consuming();
     rig.publish(vec![rig.row("k", "0")]);
     assert_eq!(consumer.values(1), ["0"]);
-    // Many requests are under way when one of them is refused for good.
+    // Many requests are in flight when one of them is refused for good.
     cluster.mock().request_errors(
         RDKafkaApiKey::Produce,
         &[

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::base::signal::Signal;
-use crate::base::stop::RingsAtStop;
+use crate::base::notify::Notify;
+use crate::base::stop::NotifiedAtStop;
 use crate::store::{Reader, Store, StoreFault};
 use crate::transport::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 
@@ -21,7 +21,7 @@ const PAGE: usize = 256;
 /// Wait after the store failed, before it is read again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Longest sleep: a bell that was missed would be noticed after it.
+/// Longest sleep: a notification that was missed would be noticed after it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The log in the store.
@@ -123,27 +123,27 @@ struct Place {
 
 impl Consumer {
     fn run(mut self, stop: &CancellationToken) {
-        let bell = self.store.published().clone();
-        let _rings = RingsAtStop::new(stop, &bell);
+        let notify = self.store.published().clone();
+        let _rings = NotifiedAtStop::new(stop, &notify);
         loop {
-            let seen = bell.rings();
+            let seen = notify.count();
             if stop.is_cancelled() {
                 break;
             }
-            match self.round(stop, &bell) {
+            match self.round(stop, &notify) {
                 Ok(true) => {}
-                Ok(false) => bell.wait(seen, PATIENCE),
+                Ok(false) => notify.wait(seen, PATIENCE),
                 Err(error) => {
                     let condition = self.store.condition();
                     condition.report("the log can't be read from the store", &fault(&error));
-                    pause(stop, &bell);
+                    pause(stop, &notify);
                 }
             }
         }
     }
 
     /// Delivers what is there, until `stop`; says whether anything was.
-    fn round(&mut self, stop: &CancellationToken, bell: &Signal) -> anyhow::Result<bool> {
+    fn round(&mut self, stop: &CancellationToken, notify: &Notify) -> anyhow::Result<bool> {
         let mut any = false;
         for place in &mut self.partitions {
             let (session, position) = match place.reading.take() {
@@ -151,7 +151,7 @@ impl Consumer {
                 ended => {
                     if ended.is_some() {
                         // The store has just failed; the next attempt is not to be at once.
-                        pause(stop, bell);
+                        pause(stop, notify);
                     }
                     begin(&self.reader, &self.store, &self.source, place.partition)?
                 }
@@ -191,16 +191,16 @@ fn fault(error: &anyhow::Error) -> StoreFault {
     }
 }
 
-/// Waits before the next attempt, but not beyond `stop`, which rings the bell.
-fn pause(stop: &CancellationToken, bell: &Signal) {
+/// Waits before the next attempt, but not beyond `stop`, which notifies.
+fn pause(stop: &CancellationToken, notify: &Notify) {
     let until = Instant::now() + RETRY;
     loop {
-        let seen = bell.rings();
+        let seen = notify.count();
         let left = until.saturating_duration_since(Instant::now());
         if stop.is_cancelled() || left.is_zero() {
             return;
         }
-        bell.wait(seen, left);
+        notify.wait(seen, left);
     }
 }
 

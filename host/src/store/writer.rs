@@ -34,7 +34,7 @@ use super::prune::{OutboxReaders, Pruner};
 use super::read::Reader;
 use super::tally::{Tallies, Tally};
 use crate::base::changes::Changes;
-use crate::base::signal::Signal;
+use crate::base::notify::Notify;
 use crate::metrics::Commits;
 use crate::stages::Flow;
 
@@ -99,10 +99,10 @@ pub struct Store {
     index: LockFile,
     requests: Sender<Request>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
-    /// Rings after every commit that published something.
-    published: Signal,
-    /// Rings after every commit that set a timer.
-    timers: Signal,
+    /// Notified after every commit that published something.
+    published: Notify,
+    /// Notified after every commit that set a timer.
+    timers: Notify,
     /// Tells after every commit which aggregates it changed.
     changes: Changes,
     condition: Arc<Condition>,
@@ -131,8 +131,8 @@ impl Store {
         let known_keys = KnownKeys::load(&connection, idempotency)?;
         let file = Arc::new(file);
         let (requests, queue) = bounded(QUEUE);
-        let published = Signal::default();
-        let timers = Signal::default();
+        let published = Notify::default();
+        let timers = Notify::default();
         let changes = Changes::default();
         let bound = Duration::from_secs(settings.standstill_seconds);
         let condition = Arc::new(Condition::new(bound));
@@ -307,15 +307,15 @@ impl Store {
         Ok(Reader::new(connection, self.condition.clone()))
     }
 
-    /// Rings after every commit that published something.
+    /// Notified after every commit that published something.
     #[must_use]
-    pub fn published(&self) -> &Signal {
+    pub fn published(&self) -> &Notify {
         &self.published
     }
 
-    /// Rings after every commit that set a timer.
+    /// Notified after every commit that set a timer.
     #[must_use]
-    pub fn timers(&self) -> &Signal {
+    pub fn timers(&self) -> &Notify {
         &self.timers
     }
 
@@ -340,8 +340,8 @@ impl Store {
 struct Writer {
     connection: Connection,
     queue: Receiver<Request>,
-    published: Signal,
-    timers: Signal,
+    published: Notify,
+    timers: Notify,
     changes: Changes,
     condition: Arc<Condition>,
     guard: Guard,
@@ -521,11 +521,11 @@ impl Writer {
         if batch.iter().any(has_written) {
             self.condition.has_committed();
         }
-        let mut rings = Rings::default();
+        let mut notified = Notified::default();
         for item in batch {
             match item {
                 Applying::Entry(entry, fate @ (Fate::Written | Fate::Duplicate)) => {
-                    rings.add(&entry);
+                    notified.add(&entry);
                     entry.progress.set_committed(entry.ticket);
                     if fate == Fate::Written {
                         entry
@@ -553,11 +553,11 @@ impl Writer {
                 Applying::Run(done) => done(Ok(())),
             }
         }
-        if rings.published {
-            self.published.ring();
+        if notified.published {
+            self.published.notify();
         }
-        if rings.timers {
-            self.timers.ring();
+        if notified.timers {
+            self.timers.notify();
         }
     }
 
@@ -636,12 +636,12 @@ fn untried(batch: Vec<Item>) -> Vec<Applying> {
 
 /// Who is to be woken after a commit.
 #[derive(Default)]
-struct Rings {
+struct Notified {
     published: bool,
     timers: bool,
 }
 
-impl Rings {
+impl Notified {
     fn add(&mut self, entry: &Entry) {
         self.published |= !entry.outbox.is_empty();
         // After one that fired there may be the next.

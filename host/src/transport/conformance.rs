@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use swap::*;
 
-use super::{Delivery, Readings, Share, Sink, Source, Transport, UNDER_WAY_BYTES, WINDOW};
+use super::{Delivery, IN_FLIGHT_BYTES, Readings, Share, Sink, Source, Transport, WINDOW};
 use crate::base::clock::now_ms;
 use crate::metrics::Commits;
 use crate::store::{
@@ -29,7 +29,7 @@ use crate::store::{
 /// By then an event has come, or never will. Kafka's group protocol alone takes seconds.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A thread ends within this time of its `stop`, where a record is under way that nobody settles, too.
+/// A thread ends within this time of its `stop`, where a record is in flight that nobody settles, too.
 pub(crate) const PROMPTLY: Duration = Duration::from_millis(3_000);
 
 /// A topic that exists, and is not published from the start.
@@ -48,8 +48,8 @@ macro_rules! suite {
             a_restart_goes_on_without_loss,
             invariant_1_the_stored_offset_is_where_reading_starts,
             a_cancelled_session_reads_again_from_the_stored_offset,
-            invariant_9_no_more_than_the_window_is_under_way,
-            invariant_9_no_more_bytes_than_the_bound_are_under_way,
+            invariant_9_no_more_than_the_window_is_in_flight,
+            invariant_9_no_more_bytes_than_the_bound_are_in_flight,
             what_is_published_before_anyone_reads_is_read,
             threads_end_promptly,
             a_topic_added_later_is_published_with_what_the_outbox_held,
@@ -538,7 +538,7 @@ pub(crate) fn a_cancelled_session_reads_again_from_the_stored_offset(rig: impl F
     assert_eq!(consumer.values(4), ["2", "3", "4", "5"]);
 }
 
-pub(crate) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn invariant_9_no_more_than_the_window_is_in_flight(rig: impl Fn(i32) -> Rig) {
     let rig = rig(1);
     let _relay = rig.publishing();
     rig.publish(
@@ -572,9 +572,9 @@ pub(crate) fn invariant_9_no_more_than_the_window_is_under_way(rig: impl Fn(i32)
     assert_eq!(consumer.values(8).last(), Some(&(WINDOW + 9).to_string()));
 }
 
-pub(crate) fn invariant_9_no_more_bytes_than_the_bound_are_under_way(rig: impl Fn(i32) -> Rig) {
+pub(crate) fn invariant_9_no_more_bytes_than_the_bound_are_in_flight(rig: impl Fn(i32) -> Rig) {
     const BYTES: usize = 900_000;
-    let fit = UNDER_WAY_BYTES.div_ceil(BYTES);
+    let fit = IN_FLIGHT_BYTES.div_ceil(BYTES);
     let rig = rig(1);
     let _relay = rig.publishing();
     let large = "x".repeat(BYTES);

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::base::session::{Extent, Proof, Readings, Session, Share, Source, UNDER_WAY_BYTES};
+pub use crate::base::session::{Extent, IN_FLIGHT_BYTES, Proof, Readings, Session, Share, Source};
 use crate::store::Reader;
 
 /// A record on its way to the rules.
@@ -26,7 +26,7 @@ pub struct Delivery {
     pub session: Arc<Session>,
     /// Whether an earlier reading may have settled it.
     pub may_repeat: bool,
-    /// Its share of what may be under way: to be kept until it is committed or void.
+    /// Its share of what may be in flight: to be kept until it is committed or void.
     pub share: Share,
     /// The record.
     pub record: Record,
@@ -45,7 +45,7 @@ impl Delivery {
     }
 }
 
-/// Bytes that a record counts for while it is under way.
+/// Bytes that a record counts for while it is in flight.
 fn weight(record: &Record) -> usize {
     let attributes = &record.attributes;
     let texts = [
@@ -92,13 +92,13 @@ pub trait Transport: Send + Sync {
     fn claim(&self, sources: &[Arc<Source>]) -> Result<(), String>;
 
     /// Begins to read a source, on a thread of its own, until `stop` or a parent of it is cancelled; nobody
-    /// has to ring for that. The thread then delivers nothing beyond the record that it is at, and lets its partitions go: on
-    /// Kafka when what is under way is settled, as long as that goes on, so that who takes the group over is told of it. What was
+    /// has to notify anybody. The thread then delivers nothing beyond the record that it is at, and lets its partitions go: on
+    /// Kafka when what is in flight is settled, as long as that goes on, so that who takes the group over is told of it. What was
     /// delivered may still be settled afterwards. The same source may be read again later, and goes on
     /// from the offset in the store; what was not settled by then comes again.
     ///
     /// Readings of other sources are not disturbed. On Kafka, though, sources of one *group* are members of one
-    /// group, whatever their topics: one that comes or goes has the others agree anew on who reads what.
+    /// group, whatever their topics: one that comes or goes causes a rebalance for the others.
     ///
     /// # Errors
     /// When the thread or the client can't be made. A broker that can't be reached is no error: it
@@ -168,7 +168,7 @@ pub struct Missed {
     pub records: u64,
 }
 
-/// Records of one partition that may be under way at once.
+/// Records of one partition that may be in flight at once.
 pub const WINDOW: usize = 1_024;
 
 /// Bytes that a record counts for besides what is in it.

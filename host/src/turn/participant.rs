@@ -223,7 +223,7 @@ impl Participant {
         let row = self.shared.row;
         let released = (self.shared.store).run(move |sql| parked::release_timers(sql, row))?;
         if released > 0 {
-            self.shared.store.timers().ring();
+            self.shared.store.timers().notify();
         }
         Ok(())
     }

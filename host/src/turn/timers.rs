@@ -37,18 +37,18 @@ pub fn start(
     // Limits may be others than when they were parked.
     participant.release_timers()?;
     let reader = store.reader()?;
-    let bell = store.timers().clone();
+    let notify = store.timers().clone();
     let name = format!("timers-{}", participant.name());
     let body = move || {
         let under_way = Arc::new(Mutex::new(HashSet::new()));
         while !stop.is_cancelled() {
-            let seen = bell.rings();
+            let seen = notify.count();
             let wait = round(&participant, &reader, &under_way).unwrap_or_else(|error| {
                 participant.report("timers can't be read from the store", error);
                 RETRY
             });
             if !stop.is_cancelled() {
-                bell.wait(seen, wait);
+                notify.wait(seen, wait);
             }
         }
     };

@@ -94,8 +94,8 @@ impl Cluster {
         }
     }
 
-    /// Deletes a topic and creates it anew at once, as one program may, and before its readers hear of it.
-    pub fn make_anew(&self, topic: &str, partitions: i32) {
+    /// Deletes a topic and creates it again at once, as one program may, and before its readers hear of it.
+    pub fn recreate(&self, topic: &str, partitions: i32) {
         let (admin, options) = (self.admin(), AdminOptions::new());
         block_on(admin.delete_topics(&[topic], &options)).unwrap()[0]
             .as_ref()

@@ -7,14 +7,14 @@
 use saga_broker::Broker;
 use serde_json::json;
 
+use crate::broker_faults::broker;
 use crate::cluster::Cluster;
 use crate::expect::until;
-use crate::faults_broker::broker;
 use crate::harness::{Test, tests};
 use crate::health::{until_ready, until_unavailable};
 use crate::peer::Speaker;
+use crate::readiness_and_log::lines;
 use crate::saga::{Saga, back_up, left, register};
-use crate::said::lines;
 use crate::store_file::number;
 use crate::support::{Host, saga as program};
 

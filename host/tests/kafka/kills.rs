@@ -3,7 +3,7 @@
 //! A hundred times a host is killed at a random moment, either one, and started again at once, at the same address and on
 //! the same data; now and then already while it starts. The broker is killed too now and then, and hosts die while it is
 //! down. The load generator (`saga-demo load --retry`) waits for who is away, and tells of every order that is lost, decided
-//! wrongly or twice, and of every cent. It is started anew when it has placed all of its orders, so that every kill is under load.
+//! wrongly or twice, and of every cent. It is started again when it has placed all of its orders, so that every kill is under load.
 //!
 //! `SAGA_KILL_ROUNDS` sets how often, `SAGA_KILL_SEED` repeats the choices of a run; the moments are still the machine's.
 
@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::broker_faults::broker;
 use crate::cluster::Cluster;
-use crate::faults_broker::broker;
 use crate::harness::{Test, tests};
 use crate::load::{Random, decided_once};
 use crate::saga::Saga;

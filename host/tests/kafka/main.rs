@@ -13,7 +13,7 @@
 //! - `harness`: what a test needs, and how its failure is shown
 //! - `cluster`: where the broker is
 //! - `saga`: the two services over it; `peer`: a program that is none of ours
-//! - `secure`: a broker that asks who comes
+//! - `secured_broker`: a broker that asks who comes
 //! - `health`: what a host says of itself; `load`: orders while something happens, and the books
 //! - the rest: tests, each file with what it proves
 
@@ -52,23 +52,23 @@ mod saga;
 
 mod health;
 mod load;
-mod said;
-mod secure;
+mod readiness_and_log;
+mod secured_broker;
 
-mod anew;
-mod authorized;
+mod authorization;
+mod broker_faults;
 mod cut_logs;
-mod faults_broker;
-mod faults_log;
-mod faults_size;
-mod groups;
-mod kept;
+mod group_members;
+mod group_offsets;
 mod kills;
 mod late_records;
-mod one_host;
 mod partitions;
-mod secured;
+mod record_sizes;
+mod recreated_topics;
 mod swap;
+mod tls_and_sasl;
+mod topic_faults;
+mod topic_settings;
 mod transactions;
 mod wire;
 
@@ -94,24 +94,24 @@ fn main() -> ExitCode {
     // The longest first, so that none is left alone at the end.
     let tests = [
         kills::tests(),
-        faults_broker::tests(),
+        broker_faults::tests(),
         swap::tests(),
-        faults_log::tests(),
-        faults_size::tests(),
+        topic_faults::tests(),
+        record_sizes::tests(),
         late_records::tests(),
         cut_logs::tests(),
-        kept::tests(),
+        topic_settings::tests(),
         transactions::tests(),
         wire::tests(),
-        groups::tests(),
+        group_offsets::tests(),
         partitions::tests(),
-        anew::tests(),
-        one_host::tests(),
-        secured::tests(),
-        authorized::tests(),
+        recreated_topics::tests(),
+        group_members::tests(),
+        tls_and_sasl::tests(),
+        authorization::tests(),
     ];
     let conclusion = harness::run(&arguments, tests.into_iter().flatten());
-    secure::end();
+    secured_broker::end();
     cluster::end();
     conclusion.exit_code()
 }

@@ -11,22 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client_position::ClientPosition;
 use super::doubtful_records::DoubtfulRecords;
 use super::log_identity::LogIdentity;
 use super::missed::MissedRecords;
+use super::partition::{Partition, PartitionState};
 use super::reading::{Reading, StartAt};
-use super::stall::Stall;
 use super::topic_identity::{Look, TopicIdentity};
-use crate::base::signal::Signal;
+use crate::base::notify::Notify;
 use crate::kafka::Parts;
 use crate::kafka::health::condition::{Aspect, Condition, Subject};
 use crate::kafka::health::conditions::Conditions;
 use crate::kafka::health::supervisor::Supervisor;
-use crate::kafka::settings::KafkaSettings;
 use crate::store::topic_ids::known_topic;
 use crate::store::{Reader, Store, StoredPlace};
 use crate::transport::Source;
@@ -51,7 +48,7 @@ pub(super) struct Assignment {
     /// Doubtful records of the client before this one, by partition, until the partition is assigned.
     handed_on: Mutex<BTreeMap<i32, DoubtfulRecords>>,
     /// Whether the client has met a recreated topic: it is of no more use.
-    is_outdated: AtomicBool,
+    pub(super) is_outdated: AtomicBool,
     /// The partition that has the first turn in the next round.
     pub(super) first: AtomicI32,
     /// The partition whose queue is being polled: errors that come then are about it.
@@ -61,11 +58,11 @@ pub(super) struct Assignment {
     /// Whether Kafka said that this user may not read. It says so once.
     pub(super) lacks_rights: AtomicBool,
     /// Whether there was a rebalance, after which nobody has looked yet who is in the group.
-    has_rebalanced: AtomicBool,
+    pub(super) has_rebalanced: AtomicBool,
     /// Whether brokers could not be reached: what they have now may be another log.
     pub(super) is_log_doubtful: AtomicBool,
     /// Notified when there may be something to do.
-    pub(super) notify: Signal,
+    pub(super) notify: Notify,
     /// How often the client itself has notified: not of a record, but of an event, such as its statistics.
     events: AtomicU64,
     /// Whether such an event was an error or a rebalance: what comes after it may be of another topic.
@@ -73,47 +70,6 @@ pub(super) struct Assignment {
     pub(super) topics: Arc<Supervisor>,
     pub(super) missed: Arc<MissedRecords>,
     pub(super) conditions: Arc<Conditions>,
-    pub(super) settings: KafkaSettings,
-}
-
-/// An assigned partition.
-pub(super) struct Partition {
-    pub(super) queue: PartitionQueue<Assignment>,
-    pub(super) state: PartitionState,
-}
-
-/// What is known of an assigned partition; apart from its queue, because the record at hand is borrowed from that.
-pub(super) struct PartitionState {
-    pub(super) reading: Reading,
-    pub(super) doubtful: DoubtfulRecords,
-    pub(super) log: LogIdentity,
-    pub(super) stall: Stall,
-    pub(super) position: ClientPosition,
-    /// Whether it was reported that it stands before an open transaction.
-    pub(super) is_before_transaction: bool,
-    /// Whether it was reported that it can't be read.
-    pub(super) is_failing: bool,
-    /// Since when it can't be fetched from the offset that is wanted.
-    pub(super) unsought: Option<Instant>,
-    /// What Kafka has taken last.
-    committed: Option<i64>,
-}
-
-impl PartitionState {
-    /// Of a partition that is taken up.
-    pub(super) fn new(reading: Reading, doubtful: DoubtfulRecords, log: LogIdentity) -> Self {
-        Self {
-            reading,
-            doubtful,
-            log,
-            stall: Stall::new(),
-            position: ClientPosition::default(),
-            is_before_transaction: false,
-            is_failing: false,
-            unsought: None,
-            committed: None,
-        }
-    }
 }
 
 impl Assignment {
@@ -139,13 +95,12 @@ impl Assignment {
             lacks_rights: AtomicBool::new(false),
             has_rebalanced: AtomicBool::new(false),
             is_log_doubtful: AtomicBool::new(false),
-            notify: Signal::default(),
+            notify: Notify::default(),
             events: AtomicU64::new(0),
             is_disturbed: AtomicBool::new(false),
             topics: parts.topics.clone(),
             missed: parts.missed.clone(),
             conditions: parts.conditions.clone(),
-            settings: parts.settings.clone(),
         })
     }
 
@@ -157,14 +112,14 @@ impl Assignment {
 
     /// The client has an event, which is no record.
     pub(super) fn has_event(&self) {
-        self.notify.ring();
+        self.notify.notify();
         self.events.fetch_add(1, Ordering::Release);
     }
 
     /// Notifications of anything else, and all of them. The first are never told too few.
     pub(super) fn notifications(&self) -> (u64, u64) {
         let events = self.events.load(Ordering::Acquire);
-        let all = self.notify.rings();
+        let all = self.notify.count();
         (all.saturating_sub(events), all)
     }
 
@@ -175,16 +130,6 @@ impl Assignment {
 
     pub(super) fn report(&self, aspect: Aspect, condition: Condition) {
         self.conditions.report(self.subject(aspect), condition);
-    }
-
-    /// Whether there was a rebalance, after which nobody has looked yet who is in the group.
-    pub(super) fn has_rebalanced(&self) -> bool {
-        self.has_rebalanced.load(Ordering::Relaxed)
-    }
-
-    /// Nobody else is in it.
-    pub(super) fn confirm(&self) {
-        self.has_rebalanced.store(false, Ordering::Relaxed);
     }
 
     /// Brokers can't be reached: the logs that they have afterwards may be other ones.
@@ -235,11 +180,6 @@ impl Assignment {
             self.conditions.forget(&self.subject(Aspect::Log(*number)));
             state.reading = Reading::begins_now(None);
         }
-    }
-
-    /// Whether the client has met a recreated topic, and is of no more use.
-    pub(super) fn is_outdated(&self) -> bool {
-        self.is_outdated.load(Ordering::Relaxed)
     }
 
     /// Lets go of all partitions, for their queues hold the client, and reports no more conditions.
@@ -342,7 +282,7 @@ impl Assignment {
             }
         }
         drop(partitions);
-        self.notify.ring();
+        self.notify.notify();
     }
 
     pub(super) fn stored(&self, partition: i32) -> rusqlite::Result<Option<StoredPlace>> {
@@ -394,7 +334,7 @@ impl Assignment {
                 continue;
             };
             let notify = self.notify.clone();
-            queue.set_nonempty_callback(move || notify.ring());
+            queue.set_nonempty_callback(move || notify.notify());
             let doubtful = self.handed_on().remove(&number).unwrap_or_default();
             let state = PartitionState::new(reading, doubtful, log);
             self.partitions().insert(number, Partition { queue, state });

@@ -100,7 +100,7 @@ impl ConsumerContext for Assignment {
         if let Err(error) = answer {
             tracing::error!(topic = %self.source.topic, %error, "Kafka's assignment of partitions could not be followed");
         }
-        self.notify.ring();
+        self.notify.notify();
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {

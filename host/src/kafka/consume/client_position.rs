@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::assignment::{Assignment, Partition, PartitionState};
+use super::assignment::Assignment;
+use super::partition::{Partition, PartitionState};
 use super::reading::Reading;
 use crate::base::session::Extent;
 use crate::kafka::health::condition::{Aspect, Condition};

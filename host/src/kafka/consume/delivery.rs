@@ -11,8 +11,9 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use saga_core::record::{Position, Record};
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, NO_PARTITION, Partition, PartitionState, QUESTION, RETRY};
+use super::assignment::{Assignment, NO_PARTITION, QUESTION, RETRY};
 use super::log_identity::{LogIdentity, Verdict};
+use super::partition::{Partition, PartitionState};
 use super::reading::{OffsetStep, Reading, StartAt};
 use super::record_proof::proof;
 use crate::kafka::headers;

@@ -1,6 +1,6 @@
 //! Which records of a topic were read before it was known to be another one.
 //!
-//! Between two looks (`recognition`), a topic may be deleted and made anew, and records of the new one be delivered as if they
+//! Between two look-ups of the id (`topic_identity`), a topic may be deleted and created again, and records of the new one be delivered as if they
 //! were of the old one. When that is noticed, the new one is read from its beginning, and they come again. A record without an id
 //! of its own is known by its topic and offset; to be known again, these must keep those that they were delivered under. Records
 //! of the old topic that were delivered since the last look have offsets too that come again, as other records. So each

@@ -56,7 +56,7 @@ pub(super) struct LogIdentity {
     reread: Reread,
     change: Option<(LogChange, Instant)>,
     is_reported: bool,
-    /// Whether it was found to end too early once: one that leads anew may not know yet how far its log is certain.
+    /// Whether it was found to end too early once: a new leader may not know yet how far its log is certain.
     was_short: bool,
     name: Option<Arc<str>>,
 }

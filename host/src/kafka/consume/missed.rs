@@ -3,57 +3,41 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::transport::Missed;
+use crate::transport::{Missed, WHY_MISSED};
 
-/// Why records were never given to the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Why {
-    /// The broker deleted them before they were read: retention, or by hand.
-    Deleted,
-    /// Their offsets are missing in a compacted topic.
-    Compacted,
-    /// They were before the offset at which the group read for the first time.
-    BeforeFirst,
-}
+/// The broker deleted them before they were read: retention, or by hand.
+pub(super) const DELETED: &str = WHY_MISSED[0];
+/// Their offsets are missing in a compacted topic.
+pub(super) const COMPACTED: &str = WHY_MISSED[1];
+/// They were before the offset at which the group read for the first time.
+pub(super) const BEFORE_FIRST: &str = WHY_MISSED[2];
 
-impl Why {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Compacted => "compacted",
-            Self::BeforeFirst => "before-first",
-        }
-    }
-}
-
-/// How many there were. Their number is that of the sources.
+/// Their numbers, by topic, group and reason. There are as many as sources, three times.
 #[derive(Debug, Default)]
-pub(crate) struct MissedRecords(Mutex<BTreeMap<Place, u64>>);
-
-/// Topic, group and reason.
-type Place = (Arc<str>, Arc<str>, Why);
+pub(crate) struct MissedRecords(Mutex<BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>>);
 
 impl MissedRecords {
     /// So many were never given to the host.
-    pub(crate) fn add(&self, topic: &Arc<str>, group: &Arc<str>, why: Why, records: i64) {
-        let records = u64::try_from(records).unwrap_or(0);
+    pub(super) fn add(&self, topic: &Arc<str>, group: &Arc<str>, why: &'static str, records: i64) {
         let mut missed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *missed
+        let known = missed
             .entry((topic.clone(), group.clone(), why))
-            .or_default() += records;
+            .or_default();
+        *known += u64::try_from(records).unwrap_or(0);
     }
 
     /// All of them since the start.
     pub(crate) fn all(&self) -> Vec<Missed> {
         let missed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let missed = missed.iter();
-        missed
-            .map(|((topic, group, why), records)| Missed {
-                topic: topic.clone(),
-                group: group.clone(),
-                why: why.word(),
+        let each = missed.iter().map(|((topic, group, why), records)| {
+            let (topic, group) = (topic.clone(), group.clone());
+            Missed {
+                topic,
+                group,
+                why,
                 records: *records,
-            })
-            .collect()
+            }
+        });
+        each.collect()
     }
 }

@@ -9,7 +9,7 @@
 //! # Layout
 //!
 //! - this file: the thread; `sole_reader`: it reads only while no other store does in its group
-//! - `assignment`: the partitions; `callbacks`: what librdkafka calls
+//! - `assignment`, `partition`: the partitions, and what is known of each; `callbacks`: what librdkafka calls
 //! - `reading`, `delivery`: where a partition is read; records from the queues to the sink
 //! - `topic_identity`, `doubtful_records`: recreated topics, and records that may be of one
 //! - `log_identity`, `record_proof`: logs that lost their end and grew again
@@ -25,6 +25,7 @@ pub(crate) mod extents;
 mod log_identity;
 pub(crate) mod missed;
 mod offset_gaps;
+mod partition;
 mod reading;
 mod record_proof;
 
@@ -170,7 +171,7 @@ impl Consumer {
     fn wait_for_topic(&self, stop: &CancellationToken) -> bool {
         let found = self.parts.topics.found();
         while !stop.is_cancelled() {
-            let seen = found.rings();
+            let seen = found.count();
             if self.parts.topics.exists(&self.source.topic) {
                 return true;
             }
@@ -227,11 +228,11 @@ impl Consumer {
             if self.parts.topics.is_unreachable() {
                 assignment.doubt_logs();
             }
-            if assignment.has_rebalanced() {
+            if assignment.has_rebalanced.load(Ordering::Relaxed) {
                 if !self.may_go_on() {
                     break;
                 }
-                assignment.confirm();
+                assignment.has_rebalanced.store(false, Ordering::Relaxed);
             }
             // Before what has come is delivered: after a while it may be of another topic.
             let has_come =
@@ -267,11 +268,11 @@ impl Consumer {
     fn finish(&self) -> KafkaResult<()> {
         let notify = self.client.context().notify.clone();
         let readings = &self.source.readings;
-        readings.ring_at_the_end();
+        readings.notify_at_the_end();
         let (begun, mut moved) = (Instant::now(), Instant::now());
         let mut before = readings.bytes();
         loop {
-            let seen = notify.rings();
+            let seen = notify.count();
             let left = readings.bytes();
             if left == 0 {
                 break;
@@ -291,7 +292,7 @@ impl Consumer {
         }
         let begun = Instant::now();
         while begun.elapsed() < TOLD && self.commit() {
-            let seen = notify.rings();
+            let seen = notify.count();
             self.serve_events()?;
             notify.wait(seen, PATIENCE);
             self.serve_events()?;
@@ -301,7 +302,7 @@ impl Consumer {
 
     fn check_topic(&self) -> Result<(), Ended> {
         check_topic(&self.client, &self.parts, &self.source);
-        if self.client.context().is_outdated() {
+        if self.client.context().is_outdated.load(Ordering::Relaxed) {
             return Err(Ended::RecreatedTopic);
         }
         self.client.context().stop_at_other_logs(&self.client);
@@ -348,7 +349,7 @@ impl Consumer {
                     return false;
                 }
                 let notify = self.client.context().notify.clone();
-                notify.wait(notify.rings(), PATIENCE);
+                notify.wait(notify.count(), PATIENCE);
             }
             match connect(&self.parts, &self.source) {
                 Ok(client) => {

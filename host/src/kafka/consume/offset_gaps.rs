@@ -3,8 +3,9 @@
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::assignment::{Assignment, PartitionState, QUESTION};
-use super::missed::Why;
+use super::assignment::{Assignment, QUESTION};
+use super::missed::{BEFORE_FIRST, COMPACTED, DELETED};
+use super::partition::PartitionState;
 use crate::kafka::health::condition::{Aspect, Condition};
 
 impl Assignment {
@@ -39,7 +40,7 @@ impl Assignment {
 
     /// The records from `from` up to `to` were deleted unread.
     pub(super) fn are_deleted(&self, partition: i32, from: i64, to: i64) {
-        self.miss(Why::Deleted, to - from);
+        self.miss(DELETED, to - from);
         // It is over, and not made good: reported until somebody who can has started the host again.
         self.report(
             Aspect::Deleted(partition),
@@ -50,14 +51,14 @@ impl Assignment {
     /// Offsets are missing: where the topic is compacted, of records. In any other they were markers, or taken back.
     fn are_compacted(&self, partition: i32, from: i64, to: i64) {
         if self.topics.is_compacted(&self.source.topic) {
-            self.miss(Why::Compacted, to - from);
+            self.miss(COMPACTED, to - from);
             let subject = self.subject(Aspect::Compacted(partition));
             (self.conditions).report_first(subject, Condition::RecordsCompacted { from, to });
         }
     }
 
     /// Counts records that were never given to this host.
-    fn miss(&self, why: Why, records: i64) {
+    fn miss(&self, why: &'static str, records: i64) {
         self.missed
             .add(&self.source.topic, &self.source.group, why, records);
     }
@@ -91,7 +92,7 @@ impl Assignment {
         let begin = client.fetch_watermarks(topic, partition, QUESTION);
         let begin = begin.map_or(0, |(begin, _)| begin);
         if is_group != Some(false) && begin < first {
-            self.miss(Why::BeforeFirst, first - begin);
+            self.miss(BEFORE_FIRST, first - begin);
             tracing::warn!(
                 "topic {topic}, partition {partition}, is read by this host for the first time, from offset {first} on, because group {group} \
                  was there: {} record(s) from offset {begin} on are not read. If no other program has decided them, stop this host, and \
@@ -99,7 +100,7 @@ impl Assignment {
                 first - begin
             );
         } else {
-            self.miss(Why::BeforeFirst, first);
+            self.miss(BEFORE_FIRST, first);
             tracing::warn!(
                 "topic {topic}, partition {partition}, begins at offset {first}: what was before was deleted (retention, or a deletion by \
                  hand) before group {group} read there for the first time. If that was meant for this host, have it sent again"

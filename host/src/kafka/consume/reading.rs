@@ -132,13 +132,13 @@ impl StartAt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::signal::Signal;
+    use crate::base::notify::Notify;
     use crate::transport::WINDOW;
 
     fn runs(last: i64) -> Reading {
         let source = crate::kafka::tests::source("t", "group");
         Reading::Runs {
-            session: Session::new(Arc::new(source), 0, 0, WINDOW, Signal::default()),
+            session: Session::new(Arc::new(source), 0, 0, WINDOW, Notify::default()),
             start: 0,
             last,
             looked: None,

@@ -66,7 +66,7 @@ impl Consumer {
             while !stop.is_cancelled() && Instant::now() < until {
                 self.serve_events()?;
                 let notify = &assignment.notify;
-                notify.wait(notify.rings(), PATIENCE.min(pause));
+                notify.wait(notify.count(), PATIENCE.min(pause));
             }
         }
         Ok(false)

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::assignment::{Assignment, Partition, PartitionState, QUESTION};
+use super::assignment::{Assignment, QUESTION};
 use super::extents::heard;
+use super::partition::{Partition, PartitionState};
 use super::reading::Reading;
 use crate::transport::WINDOW;
 

@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use super::assignment::*;
 use super::doubtful_records::DoubtfulRecords;
 use super::log_identity::LogIdentity;
+use super::partition::PartitionState;
 use super::reading::Reading;
 use crate::kafka::tests::nobody;
 use crate::transport::Proof;

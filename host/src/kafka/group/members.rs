@@ -13,7 +13,7 @@ use rdkafka::bindings as native;
 use rdkafka::bindings::rd_kafka_consumer_group_state_t as NativeState;
 use rdkafka::client::Client;
 
-use crate::kafka::native::{NoAnswer, ask, check, text};
+use crate::kafka::native::{NoAnswer, ask, check, first, text};
 
 /// A consumer group, by what its coordinator says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,17 +59,10 @@ pub(crate) fn group<C: ClientContext>(
             );
         })?;
         let result = native::rd_kafka_event_DescribeConsumerGroups_result(event.pointer);
-        if result.is_null() {
-            return Err(NoAnswer::NotAsked(
-                "librdkafka has answered another question",
-            ));
-        }
-        let mut count = 0;
-        let found = native::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
-        if count == 0 || found.is_null() {
-            return Err(NoAnswer::NotAsked("the brokers said nothing of it"));
-        }
-        let description = *found;
+        let description = first(
+            result,
+            native::rd_kafka_DescribeConsumerGroups_result_groups,
+        )?;
         check(native::rd_kafka_error_code(
             native::rd_kafka_ConsumerGroupDescription_error(description),
         ))?;

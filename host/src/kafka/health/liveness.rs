@@ -2,7 +2,7 @@
 //!
 //! librdkafka forgets a broker that is not in the cluster's list, and the list of a cluster whose only broker has just been
 //! stopped for a while is empty for a moment. Who asks in that moment has no broker left to ask again, for ever. So what a client
-//! can't do while another one can is held against it, and it is made anew; all that it knows is in the store.
+//! can't do while another one can is held against it, and it is created again; all that it knows is in the store.
 
 use std::time::{Duration, Instant};
 

@@ -110,7 +110,7 @@ impl Asking {
     /// Asks until `stop`.
     fn run(mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let seen = self.topics.asked.rings();
+            let seen = self.topics.asked.count();
             let missing = self.topics.missing();
             let pause = if missing.is_empty() {
                 self.ask_for_all()

@@ -38,7 +38,7 @@ impl Freshness {
         *self = Self::new();
     }
 
-    /// The client is given everything anew.
+    /// The client is given everything again.
     pub(crate) fn restart(&mut self) {
         self.since = None;
     }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_for_long_is_given_to_a_client_anew_as_often_as_nothing_was_sent() {
+    fn what_waits_for_long_is_given_to_a_client_again_as_often_as_nothing_was_sent() {
         let mut freshness = Freshness::new();
         let mut now = Instant::now();
         for _ in 0..100 {

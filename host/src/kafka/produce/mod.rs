@@ -8,24 +8,25 @@
 
 mod freshness;
 mod lane;
+mod progress;
 pub(crate) mod published;
 mod reports;
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio_util::sync::CancellationToken;
 
 use self::freshness::Hold;
 use self::lane::{Lane, Sent};
+use self::progress::BeingWritten;
 use self::reports::{Reports, refusal};
 use crate::kafka::health::condition::{Condition, Refusing, Subject, is_unknown_topic};
 use crate::kafka::health::liveness::Liveness;
 use crate::kafka::settings::describe;
 use crate::kafka::{OUTBOX_PARTITIONS, Parts, client};
-use crate::store::{Reader, StoreFault};
+use crate::store::Reader;
 
 /// The relay's name among the consumers of the outbox. The prefix keeps what it has not read from
 /// being pruned.
@@ -56,12 +57,6 @@ pub(crate) struct Relay {
     hold: Hold,
     /// Progress that the store was given and has not written yet.
     being_written: Option<BeingWritten>,
-}
-
-/// Progress of lanes on its way to the store: row of the topic, partition, offset.
-struct BeingWritten {
-    progress: Vec<(i64, i32, i64)>,
-    result: Receiver<Result<(), StoreFault>>,
 }
 
 /// How a producer's life ended.
@@ -140,7 +135,7 @@ impl Relay {
         let mut liveness = Liveness::new();
         let mut drain_until = None;
         loop {
-            let seen = notify.rings();
+            let seen = notify.count();
             let stopping = stop.is_cancelled();
             if !self.is_alive(producer, &mut liveness) {
                 tracing::warn!(
@@ -283,7 +278,7 @@ impl Relay {
         let notify = self.parts.store.published().clone();
         let mut last_words = String::from("it takes no more records");
         loop {
-            let seen = notify.rings();
+            let seen = notify.count();
             match self.collect(producer) {
                 Reported::Refusal => return End::Broken,
                 Reported::TheEnd(reason) => last_words = reason,
@@ -302,64 +297,6 @@ impl Relay {
         } else {
             End::Stopped
         }
-    }
-
-    /// Gives the store the progress that it does not know, unless it is still busy with what it was given before.
-    fn write_progress(&mut self) {
-        if self.being_written.is_some() {
-            return;
-        }
-        let progress: Vec<_> = self.lanes.iter().filter_map(Lane::unwritten).collect();
-        if progress.is_empty() {
-            return;
-        }
-        let rows = progress.clone();
-        let result = self.parts.store.hand_in(move |sql| {
-            for (topic, partition, next) in rows {
-                crate::store::write_offset(sql, RELAY, topic, partition, next)?;
-            }
-            Ok(())
-        });
-        self.being_written = Some(BeingWritten { progress, result });
-    }
-
-    /// Takes in what became of the progress that the store was given; with `patience`, waits for it.
-    fn note_written(&mut self, patience: Option<Duration>) {
-        let Some(given) = self.being_written.take() else {
-            return;
-        };
-        let result = match patience {
-            None => given
-                .result
-                .try_recv()
-                .map_err(|error| error == TryRecvError::Empty),
-            Some(patience) => (given.result.recv_timeout(patience))
-                .map_err(|error| error == RecvTimeoutError::Timeout),
-        };
-        match result {
-            Ok(Ok(())) => {
-                for lane in &mut self.lanes {
-                    lane.written(&given.progress);
-                }
-                self.parts.conditions.clear(&Subject::Relay);
-            }
-            // Publishing goes on: what is repeated after a crash is known by its id.
-            Ok(Err(error)) => {
-                let fails = Condition::ProgressNotStored(error.to_string());
-                self.parts.conditions.report(Subject::Relay, fails);
-            }
-            Err(is_still_written) => {
-                self.being_written = Some(given).filter(|_| is_still_written);
-            }
-        }
-    }
-
-    /// Has all progress written before the end.
-    fn write_all_progress(&mut self) {
-        // What is on its way first: only then is the rest given.
-        self.note_written(Some(DRAIN));
-        self.write_progress();
-        self.note_written(Some(DRAIN));
     }
 
     /// Whether nothing is left that could be published now.
@@ -389,7 +326,7 @@ impl Relay {
             if left.is_zero() {
                 return true;
             }
-            notify.wait(notify.rings(), left.min(PATIENCE));
+            notify.wait(notify.count(), left.min(PATIENCE));
         }
         false
     }

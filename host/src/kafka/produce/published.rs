@@ -1,6 +1,6 @@
 //! The topics whose outbox goes to Kafka. Their number only grows: what the outbox holds for a topic goes out even if
 //! the rules that published it are gone. The relay takes up what is new; its lanes keep their numbers, by which
-//! records under way are known. Must not know: the store, librdkafka.
+//! records in flight are known. Must not know: the store, librdkafka.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

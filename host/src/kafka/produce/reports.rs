@@ -9,14 +9,14 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::base::signal::Signal;
+use crate::base::notify::Notify;
 use crate::kafka::client;
 use crate::kafka::health::supervisor::Supervisor;
 
 /// The reports of one producer.
 pub(crate) struct Reports {
     inner: Mutex<Inner>,
-    notify: Signal,
+    notify: Notify,
     topics: Arc<Supervisor>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) type Ticket = Box<(usize, i64)>;
 
 impl Reports {
     /// Reports of which `notify` is notified.
-    pub(crate) fn new(notify: Signal, topics: Arc<Supervisor>) -> Self {
+    pub(crate) fn new(notify: Notify, topics: Arc<Supervisor>) -> Self {
         Self {
             inner: Mutex::default(),
             notify,
@@ -86,7 +86,7 @@ impl ClientContext for Reports {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal) => {
                 self.lock().fatal.get_or_insert_with(|| reason.to_owned());
-                self.notify.ring();
+                self.notify.notify();
             }
             Some(RDKafkaErrorCode::AllBrokersDown) => self.topics.ask_now(),
             _ => {}
@@ -115,7 +115,7 @@ impl ProducerContext for Reports {
         };
         // Reports come in batches; one notification wakes the relay for all of them.
         if first {
-            self.notify.ring();
+            self.notify.notify();
         }
     }
 }

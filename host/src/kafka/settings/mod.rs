@@ -5,6 +5,7 @@
 //! Everything else of librdkafka can be set by its own name. Values that may be secrets are never
 //! printed.
 
+mod reserved;
 pub mod security;
 mod server;
 
@@ -36,89 +37,10 @@ const SESSION_TIMEOUT: &str = "session.timeout.ms";
 /// Time that a broker takes to notice that a session is over.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// So long, a client takes a topic that a broker does not know for one that it does not know yet. Clients come when the watch
+/// So long, a client takes a topic that a broker does not know for one that it does not know yet. Clients come when the supervisor
 /// has seen the topic, so this is for clusters whose brokers learn of it one after the other.
 const PROPAGATION: &str = "topic.metadata.propagation.max.ms";
 const PROPAGATES: &str = "5000";
-
-/// Properties that can't be set from outside, and why.
-const RESERVED: [(&str, &str); 23] = [
-    ("bootstrap.servers", "use `bootstrap`"),
-    ("metadata.broker.list", "use `bootstrap`"),
-    (
-        "group.id",
-        "the group comes from the participant's subscription",
-    ),
-    (
-        "enable.auto.commit",
-        "where to read on is kept in the store",
-    ),
-    (
-        "enable.auto.offset.store",
-        "where to read on is kept in the store",
-    ),
-    (
-        "enable.idempotence",
-        "the relay publishes each event once and in order",
-    ),
-    (
-        "enable.gapless.guarantee",
-        "the relay publishes each event once and in order",
-    ),
-    (
-        "acks",
-        "an event is published when all replicas in sync have it",
-    ),
-    (
-        "request.required.acks",
-        "an event is published when all replicas in sync have it",
-    ),
-    ("message.timeout.ms", "the relay never gives an event up"),
-    ("delivery.timeout.ms", "the relay never gives an event up"),
-    ("transactional.id", "the relay uses no transactions"),
-    ("log.queue", "log lines go through the host's log"),
-    (
-        "auto.offset.reset",
-        "a group that is new reads from the beginning, and nothing is ever passed over",
-    ),
-    (
-        "allow.auto.create.topics",
-        "topics are created with `partitions` and `replication`",
-    ),
-    (
-        "group.protocol",
-        "who reads in a group is looked up by the classic protocol",
-    ),
-    (
-        "isolation.level",
-        "what a transaction has taken back is not read",
-    ),
-    (
-        "delivery.report.only.error",
-        "the relay goes on by what is reported as delivered",
-    ),
-    ("retries", "the relay never gives an event up"),
-    (
-        "message.send.max.retries",
-        "the relay never gives an event up",
-    ),
-    (
-        "test.mock.num.brokers",
-        "events would go to brokers in memory",
-    ),
-    (IN_FLIGHT, ONE_REQUEST),
-    ("max.in.flight", ONE_REQUEST),
-];
-
-/// Values of properties that can't be set, and why.
-const REFUSED: [(&str, &str, &str); 1] = [(
-    "partitioner",
-    "random",
-    "events of one key would be in several partitions, and their order lost",
-)];
-
-const IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
-const ONE_REQUEST: &str = "with more than one request under way the order of events could be lost";
 
 /// Other names of properties that have a default here. Under both names at once it would be chance which counts.
 const ALIASES: [(&str, &str); 1] = [("queue.buffering.max.ms", "linger.ms")];
@@ -133,7 +55,7 @@ pub struct KafkaSettings {
     /// Replication factor of topics that have to be created; -1 for the broker's default.
     pub replication: i32,
     /// Milliseconds that the relay lets events gather into one request. Commits come in batches already, and
-    /// more gathers while a request is under way, so that 1 is enough to keep requests few under load.
+    /// more gathers while a request is in flight, so that 1 is enough to keep requests few under load.
     pub relay_linger_ms: u64,
     /// Whether other processes, with stores of their own, may read in the same groups. Each then knows only of the
     /// aggregates whose partitions it happened to have.
@@ -245,15 +167,8 @@ impl KafkaSettings {
                     "properties.{name}: is what `saga config` prints for a secret; put the secret itself there"
                 ));
             }
-            if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
-                problems.push(format!("properties: `{name}` can't be set: {reason}"));
-                continue;
-            }
-            let refused = REFUSED
-                .iter()
-                .find(|(refused, of, _)| refused == name && of == value);
-            if let Some((_, _, reason)) = refused {
-                problems.push(format!("properties: `{name}` can't be `{value}`: {reason}"));
+            if let Some(reason) = reserved::problem(name, value) {
+                problems.push(format!("properties: {reason}"));
                 continue;
             }
             let alone = ClientConfig::new().set(name, value).create_native_config();
@@ -373,7 +288,7 @@ impl KafkaSettings {
                 ("linger.ms", &linger),
                 // The same key goes to the same partition as from a Java producer.
                 ("partitioner", "murmur2_random"),
-                // What is under way is bounded (invariant 9): 64 MiB.
+                // What is in flight is bounded (invariant 9): 64 MiB.
                 ("queue.buffering.max.kbytes", "65536"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
                 (PROPAGATION, PROPAGATES),
@@ -388,7 +303,7 @@ impl KafkaSettings {
                 // One request at a time for each broker: a broker that does not know a producer yet takes its second
                 // request even though it refused the first, and order would be lost (invariant 4). Whatever gathers
                 // meanwhile goes into the next request, so that this costs latency under load, not throughput.
-                (IN_FLIGHT, "1"),
+                ("max.in.flight.requests.per.connection", "1"),
             ],
         )
     }
@@ -421,7 +336,7 @@ impl KafkaSettings {
         for (name, value) in fixed {
             config.set(*name, *value);
         }
-        // A producer too would otherwise create a topic anew, with the broker's defaults, by asking where it is.
+        // A producer too would otherwise create a topic again, with the broker's defaults, by asking where it is.
         config.set("allow.auto.create.topics", "false");
         config.set("bootstrap.servers", &self.bootstrap);
         config

@@ -179,7 +179,7 @@ fn the_troubles_of_a_source_end_with_it() {
     another.stop();
     assert_eq!(rig.transport.trouble(), None);
 
-    // The watch goes on for others.
+    // The supervisor goes on for others.
     let consumer = rig.consuming();
     let _relay = rig.publishing();
     rig.publish(vec![rig.row("k", "0")]);

@@ -10,7 +10,7 @@ use rdkafka::ClientContext;
 use rdkafka::bindings as native;
 use rdkafka::client::Client;
 
-use crate::kafka::native::{NoAnswer, Owned, ask, check, text};
+use crate::kafka::native::{NoAnswer, Owned, ask, check, first, text};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -118,17 +118,7 @@ pub(crate) fn topic_config<C: ClientContext>(
             );
         })?;
         let result = native::rd_kafka_event_DescribeConfigs_result(event.pointer);
-        if result.is_null() {
-            return Err(NoAnswer::NotAsked(
-                "librdkafka has answered another question",
-            ));
-        }
-        let mut count = 0;
-        let found = native::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
-        if count == 0 || found.is_null() {
-            return Err(NoAnswer::NotAsked("the brokers said nothing of it"));
-        }
-        let found = *found;
+        let found = first(result, native::rd_kafka_DescribeConfigs_result_resources)?;
         check(native::rd_kafka_ConfigResource_error(found))?;
         let mut count = 0;
         let entries = native::rd_kafka_ConfigResource_configs(found, &raw mut count);

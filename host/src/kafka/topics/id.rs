@@ -1,4 +1,4 @@
-//! Which topic it is that has a name: Kafka gives each topic an id, so one that was deleted and made anew is another one,
+//! Which topic it is that has a name: Kafka gives each topic an id, so one that was deleted and created again is another one,
 //! whose offsets mean nothing to who has read the first.
 
 #![allow(unsafe_code, reason = "the binding has no safe call for it")]
@@ -10,7 +10,7 @@ use rdkafka::ClientContext;
 use rdkafka::bindings as native;
 use rdkafka::client::Client;
 
-use crate::kafka::native::{NoAnswer, Owned, ask, check, text};
+use crate::kafka::native::{NoAnswer, Owned, ask, check, first, text};
 
 /// Asks the brokers for the id of a topic. Takes little longer than `timeout`.
 ///
@@ -36,17 +36,7 @@ pub(crate) fn topic_id<C: ClientContext>(
             native::rd_kafka_DescribeTopics(rk, topics.pointer, options, queue);
         })?;
         let result = native::rd_kafka_event_DescribeTopics_result(event.pointer);
-        if result.is_null() {
-            return Err(NoAnswer::NotAsked(
-                "librdkafka has answered another question",
-            ));
-        }
-        let mut count = 0;
-        let found = native::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        if count == 0 || found.is_null() {
-            return Err(NoAnswer::NotAsked("the brokers said nothing of it"));
-        }
-        let description = *found;
+        let description = first(result, native::rd_kafka_DescribeTopics_result_topics)?;
         check(native::rd_kafka_error_code(
             native::rd_kafka_TopicDescription_error(description),
         ))?;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::config::TopicConfig;
 use super::health::condition::{Condition, Subject};
 use super::health::conditions::Conditions;
-use crate::base::signal::Signal;
+use crate::base::notify::Notify;
 
 /// The state of a topic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,9 +59,9 @@ pub(crate) enum Use {
 pub(crate) struct Topics {
     needed: Mutex<BTreeMap<Arc<str>, Topic>>,
     /// Notified when there is a reason to ask now, and when the supervisor is to end.
-    pub(crate) asked: Signal,
+    pub(crate) asked: Notify,
     /// Notified when a topic is known to exist.
-    found: Signal,
+    found: Notify,
     is_unreachable: AtomicBool,
     /// How many of the supervisor's questions were answered.
     answers: AtomicU64,
@@ -97,7 +97,7 @@ impl Topics {
 
     /// There is a reason for the supervisor to ask at once: a client has lost its brokers.
     pub(crate) fn ask_now(&self) {
-        self.asked.ring();
+        self.asked.notify();
     }
 
     /// A broker does not know a topic that was there: it was deleted, or the broker is behind. The supervisor asks at once.
@@ -126,7 +126,7 @@ impl Topics {
                 if state == State::Exists {
                     topic.was_there = true;
                     conditions.clear(&Subject::Topic(name.clone()));
-                    self.found.ring();
+                    self.found.notify();
                 }
             }
             Err(condition) => {
@@ -189,7 +189,7 @@ impl Topics {
     }
 
     /// Notified when a topic is known to exist.
-    pub(crate) fn found(&self) -> &Signal {
+    pub(crate) fn found(&self) -> &Notify {
         &self.found
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn a_topic_added_later_is_published_with_what_the_outbox_held(rig: im
     rig.publish(rows(&rig, rig.source.topic_row, 0..1));
     let first = consumer.next();
 
-    // While records of the other topic are under way.
+    // While records of the other topic are in flight.
     rig.publish(rows(&rig, rig.source.topic_row, 1..500));
     rig.transport.publish_too(vec![later.clone()]);
     rig.publish(rows(&rig, later.1, 100..150));
@@ -75,14 +75,14 @@ pub(crate) fn a_source_is_stopped_alone_and_another_group_goes_on(rig: impl Fn(i
     let before = staying.next();
     rig.settle(&before);
     rig.settle(&staying.next());
-    let under_way = (leaving.next(), leaving.next());
-    rig.settle(&under_way.0);
+    let in_flight = (leaving.next(), leaving.next());
+    rig.settle(&in_flight.0);
 
     let took = leaving.stop();
     assert!(took < PROMPTLY, "{took:?}");
     assert!(!rig.stop.is_cancelled());
-    // What was under way may still be settled.
-    rig.settle(&under_way.1);
+    // What was in flight may still be settled.
+    rig.settle(&in_flight.1);
     assert_eq!(rig.stored(0), Some(2));
 
     rig.publish(vec![rig.row("k", "2")]);

@@ -19,9 +19,9 @@ use crate::cluster::Cluster;
 use crate::expect::until;
 use crate::harness::{Test, tests};
 use crate::health::until_ready;
+use crate::readiness_and_log::{lines, until_said};
 use crate::saga::{Saga, decided, place, register, state};
-use crate::said::{lines, until_said};
-use crate::secure::{
+use crate::secured_broker::{
     ANN, CERTIFIED, CLIENT_SECRET, LIFETIME_S, PASSWORD, Secured, Way, shared, tls,
 };
 use crate::support::{self, Host, request};

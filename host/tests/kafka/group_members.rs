@@ -24,8 +24,8 @@ use crate::cluster::Cluster;
 use crate::expect::until;
 use crate::harness::{Test, tests};
 use crate::health::{health, until_ready};
+use crate::readiness_and_log::{lines, until_said};
 use crate::saga::{Saga, decided, left, place, register};
-use crate::said::{lines, until_said};
 use crate::store_file::rows;
 use crate::support::{Host, PATIENCE, Start, output, signal};
 

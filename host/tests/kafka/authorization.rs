@@ -21,9 +21,9 @@ use crate::expect::until;
 use crate::harness::{Test, tests};
 use crate::health::{health, until_ready};
 use crate::peer::{Listener, Speaker};
+use crate::readiness_and_log::{lines, until_said};
 use crate::saga::{Saga, decided, place, register, state};
-use crate::said::{lines, until_said};
-use crate::secure::{Secured, password, shared};
+use crate::secured_broker::{Secured, password, shared};
 use crate::support::Host;
 
 pub fn tests() -> Vec<Test> {

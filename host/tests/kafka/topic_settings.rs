@@ -14,8 +14,8 @@ use crate::expect::until;
 use crate::harness::{Test, tests};
 use crate::health::{figure, health};
 use crate::peer::{Listener, Speaker};
+use crate::readiness_and_log::lines;
 use crate::saga::{Saga, left, register};
-use crate::said::lines;
 use crate::support::PATIENCE;
 
 const LIMIT: u64 = 1_000;

@@ -1,4 +1,4 @@
-//! What is wrong with a topic: records that were deleted before they were read, a topic that is deleted, made anew, missing,
+//! What is wrong with a topic: records that were deleted before they were read, a topic that is deleted, recreated, missing,
 //! that takes no record of this size, or can't be created.
 //!
 //! Each is said in `/readyz` and the log, with what is lost if anything is, and what to do. Orders are taken meanwhile. What can
@@ -12,8 +12,8 @@ use crate::harness::{Test, tests};
 use crate::health::{Since, health, until_degraded, until_ready};
 use crate::load::decided_once;
 use crate::peer::{Heard, Listener};
+use crate::readiness_and_log::lines;
 use crate::saga::{Saga, decided, left, place, register, state};
-use crate::said::lines;
 use crate::support::Host;
 
 /// What each customer may spend, and what each order is for.
@@ -30,8 +30,8 @@ pub fn tests() -> Vec<Test> {
         tools: records_deleted_before_they_were_read_are_said_and_the_rest_is_read,
             records_that_were_all_deleted_are_said_before_the_next_one_comes,
             records_that_were_deleted_before_anything_was_read_are_said_once,
-            a_topic_that_is_deleted_is_created_anew,
-            a_topic_made_anew_while_its_reader_was_away_is_read_from_its_beginning,
+            a_topic_that_is_deleted_is_created_again,
+            a_topic_recreated_while_its_reader_was_away_is_read_from_its_beginning,
     ]
 }
 
@@ -208,7 +208,7 @@ fn delete(cluster: &Cluster, topic: &str) {
     cluster.tool("kafka-topics", &["--delete", "--topic", topic], "");
 }
 
-fn a_topic_that_is_deleted_is_created_anew(cluster: &Cluster) {
+fn a_topic_that_is_deleted_is_created_again(cluster: &Cluster) {
     let saga = Saga::without_topics(cluster);
     let start = |name| saga.service(name).setting("kafka.partitions", 2).start();
     let [customers, orders] = ["customer", "order"].map(start);
@@ -227,7 +227,7 @@ fn a_topic_that_is_deleted_is_created_anew(cluster: &Cluster) {
         until_degraded(reader, &[&another, "read from its beginning"]);
         // Either of them may have been the first to miss it, and so the one to create it.
         let deleted =
-            format!("topic {topic} was deleted while this host used it; it is created anew");
+            format!("topic {topic} was deleted while this host used it; it is created again");
         let is_said = |host: &&Host| health(host).transport.contains(&deleted);
         assert!(
             [&customers, &orders].iter().any(is_said),
@@ -247,7 +247,7 @@ fn a_topic_that_is_deleted_is_created_anew(cluster: &Cluster) {
     nothing_is_said_after_a_restart(&saga);
 }
 
-fn a_topic_made_anew_while_its_reader_was_away_is_read_from_its_beginning(cluster: &Cluster) {
+fn a_topic_recreated_while_its_reader_was_away_is_read_from_its_beginning(cluster: &Cluster) {
     let saga = Saga::new(cluster, 1);
     let [customers, orders] = ["customer", "order"].map(|name| saga.start(name));
     let ids = register_all(&customers);

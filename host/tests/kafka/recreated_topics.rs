@@ -1,4 +1,4 @@
-//! A topic that is deleted and made anew while it is read, too quickly for its reader to miss it. The client library goes over to
+//! A topic that is deleted and created again while it is read, too quickly for its reader to miss it. The client library goes over to
 //! the new one without a word, at the offset where it was.
 //!
 //! Every record of the new topic is decided, and once, whether it has an id of its own or is known by its place. What its
@@ -6,9 +6,9 @@
 
 use serde_json::json;
 
+use crate::broker_faults::broker;
 use crate::cluster::Cluster;
 use crate::expect::until;
-use crate::faults_broker::broker;
 use crate::harness::{Test, tests};
 use crate::health::until_degraded;
 use crate::peer::{Listener, Speaker};
@@ -26,24 +26,24 @@ pub fn tests() -> Vec<Test> {
     tests![
         any: records_without_an_id_are_decided_once,
             records_with_an_id_are_decided_once;
-        own: what_a_restarted_broker_has_made_anew_is_read_and_written,
+        own: what_a_restarted_broker_has_recreated_is_read_and_written,
             a_broker_that_lost_its_disk_is_read_and_written,
     ]
 }
 
 fn records_without_an_id_are_decided_once(cluster: &Cluster) {
-    made_anew(cluster, |speaker, topic, value, _| {
+    recreated(cluster, |speaker, topic, value, _| {
         speaker.say(topic, value)
     });
 }
 
 fn records_with_an_id_are_decided_once(cluster: &Cluster) {
-    made_anew(cluster, |speaker, topic, value, id| {
+    recreated(cluster, |speaker, topic, value, id| {
         speaker.say_as(topic, value, &format!("order-{id}"));
     });
 }
 
-fn made_anew(cluster: &Cluster, say: impl Fn(&Speaker, &str, &str, u64)) {
+fn recreated(cluster: &Cluster, say: impl Fn(&Speaker, &str, &str, u64)) {
     let saga = Saga::new(cluster, 1);
     let customers = saga.start("customer");
     let ann = register(&customers, json!(10_000));
@@ -63,7 +63,7 @@ fn made_anew(cluster: &Cluster, say: impl Fn(&Speaker, &str, &str, u64)) {
     };
     until("the old ones are decided", || decisions() == OLD);
 
-    cluster.make_anew(&saga.order_topic, 1);
+    cluster.recreate(&saga.order_topic, 1);
     // A client that knows the old one would ask for it.
     let speaker = Speaker::new(cluster, "none");
     for id in OLD + 1..=OLD + NEW {
@@ -105,8 +105,8 @@ fn orders_are_decided(orders: &Host, customer: u64) {
     }
 }
 
-/// A partition that was led anew once has an epoch above 0, which clients know; one that is made anew begins at 0 again.
-fn what_a_restarted_broker_has_made_anew_is_read_and_written() {
+/// A partition that was led anew once has an epoch above 0, which clients know; one that is recreated begins at 0 again.
+fn what_a_restarted_broker_has_recreated_is_read_and_written() {
     let broker = broker();
     let cluster = Cluster::at(broker.bootstrap());
     let saga = Saga::new(&cluster, 1);
@@ -118,12 +118,12 @@ fn what_a_restarted_broker_has_made_anew_is_read_and_written() {
 
     let delete =
         |topic: &str| drop(cluster.tool("kafka-topics", &["--delete", "--topic", topic], ""));
-    let make_anew = |topic: &str| cluster.make_anew(topic, 1);
+    let recreate = |topic: &str| cluster.recreate(topic, 1);
     for (topic, reader) in [
         (&saga.customer_topic, &orders),
         (&saga.order_topic, &customers),
     ] {
-        for change in [&delete as &dyn Fn(&str), &make_anew] {
+        for change in [&delete as &dyn Fn(&str), &recreate] {
             change(topic);
             orders_are_decided(&orders, ann);
         }
