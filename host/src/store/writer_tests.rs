@@ -63,7 +63,7 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
         topic_row: 1,
         readings: Readings::default(),
     });
-    let session = Session::new(source, 0, 7, 10, Signal::default());
+    let session = Session::new(source, 0, 7, 10, Notify::default());
     let (_, share) = session.take(7, 1, None);
     let entry = Entry {
         participant: 1,
