@@ -54,7 +54,7 @@ use crate::rollout::loader::Loader;
 use crate::rollout::neighbours::{self, Starting};
 use crate::rollout::{Reloader, Surroundings, watch};
 use crate::stages::{StageWatch, Stages};
-use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
+use crate::store::{OpenError, OutboxReaders, Store, open, standstill};
 use crate::transport::Transport;
 use crate::turn::{Participant, ParticipantSettings, timers};
 
@@ -139,15 +139,13 @@ pub use self::room::allow_descriptors;
 /// # Errors
 /// Why it can't be used.
 pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, StartError> {
-    let file = StoreFile::open(&config.data_dir)?;
     let (readers, commits) = (outbox_readers(config), metrics.commits());
-    let idempotency = config.http.idempotency();
-    let store = Store::start(file, config.store, idempotency, readers, commits);
-    let store = store.map_err(|error| match error.downcast::<rusqlite::Error>() {
-        Ok(error) => StartError::Store(OpenError::of(&config.data_dir, &error)),
+    let (data, idempotency) = (&config.data_dir, config.http.idempotency());
+    let store = open(data, config.store, idempotency, readers, commits);
+    store.map_err(|error| match error.downcast::<OpenError>() {
+        Ok(error) => StartError::Store(error),
         Err(error) => StartError::Other(error),
-    })?;
-    Ok(Arc::new(store))
+    })
 }
 
 fn outbox_readers(config: &Config) -> OutboxReaders {
@@ -167,7 +165,7 @@ pub async fn start(
     metrics: Arc<Metrics>,
     rules: Rules,
 ) -> Result<Running, StartError> {
-    tokio::spawn(Store::watch_standstill(Arc::downgrade(&store)));
+    tokio::spawn(standstill::watch(Arc::downgrade(&store)));
     let transport: Arc<dyn Transport> = match &config.kafka {
         None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
         Some(settings) => Arc::new(
@@ -211,14 +209,12 @@ pub async fn start(
         None => None,
     };
     claim(&transport, &prepared).await?;
-    activate(&store, &prepared)?;
+    activate(&*store, &prepared)?;
 
     let stop = Stop::default();
     let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
     // What rules published that are gone by now has to go out too.
-    let waiting = store
-        .reader()
-        .and_then(|reader| registry::waiting_topics(reader.connection()));
+    let waiting = store.reader().and_then(|reader| reader.waiting_topics());
     let published = published.chain(waiting.map_err(anyhow::Error::from)?);
     let relay = transport.publish(published.collect(), stop.publishing.clone())?;
     let mut listening = Vec::new();
@@ -246,7 +242,7 @@ pub async fn start(
     }
     let timers = hosted
         .iter()
-        .map(|hosted| timers::start(hosted.participant.clone(), &store, stop.consuming.clone()))
+        .map(|hosted| timers::start(hosted.participant.clone(), &*store, stop.consuming.clone()))
         .collect::<Result<_, _>>()?;
     let reloads = loader.is_some();
     let around = Surroundings {
@@ -268,7 +264,6 @@ pub async fn start(
         transport: transport.clone(),
         reloader: reloader.clone(),
         readers: outbox_readers(config),
-        reader: Arc::default(),
     };
     let known = Stages::default();
     let stages =
@@ -485,7 +480,9 @@ fn start_participant(
     hosted
         .read(&prepared.fitted.sources, transport, &stop.consuming)
         .map_err(|problems| anyhow::anyhow!(problems))?;
-    hosted.note_consumers(store).map_err(anyhow::Error::from)?;
+    hosted
+        .note_consumers(&**store)
+        .map_err(anyhow::Error::from)?;
     Ok((url, listener, hosted))
 }
 

@@ -49,7 +49,7 @@ use crate::config::Config;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::plugin::compiler::child;
-use crate::store::Store;
+use crate::store::{Store, StoreFault};
 
 /// How long a host whose store is gone still says so to who asks, before it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -220,12 +220,12 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             tracing::info!(signal = which.name, "ending before the start is done");
             logging::exit(exit::SIGNAL + which.number);
         }
-        () = store.condition().lost().cancelled() => end_without(&store),
+        () = store.condition().lost().cancelled() => end_without(&*store),
     };
     let running = match started {
         Ok(running) => running,
         Err(error) => {
-            let error = blame(&store, error);
+            let error = blame(&*store, error);
             // What did start holds the store; closing it leaves no log to recover.
             store.close();
             return Err(error);
@@ -241,7 +241,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
                 service::tell(service::STOPPING);
                 tokio::time::sleep(LAST_WORDS).await;
                 leave(config);
-                end_without(&store);
+                end_without(&*store);
             }
         };
         match received {
@@ -259,7 +259,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             Ok(()) => tracing::info!("drained"),
             Err(step) => {
                 leave(config);
-                end_undrained(&store, step);
+                end_undrained(&*store, step);
             }
         },
         which = signals.stop() => {
@@ -269,7 +269,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     }
     leave(config);
     if store.condition().lost().is_cancelled() {
-        end_without(&store);
+        end_without(&*store);
     }
     Ok(())
 }
@@ -283,10 +283,10 @@ fn leave(config: &Config) {
 /// The reason why a start failed: what follows from a store that can't be used is not it.
 fn blame(store: &Store, error: StartError) -> StartError {
     if let StartError::Other(reason) = &error
-        && let Some(said) = reason.downcast_ref::<rusqlite::Error>()
+        && let Some(fault) = reason.downcast_ref::<StoreFault>()
     {
         let condition = store.condition();
-        condition.report("the store can't be read for the start", &said.into());
+        condition.report("the store can't be read for the start", fault);
     }
     let is_broken = store.condition().refusal().is_some();
     match store.condition().trouble().filter(|_| is_broken) {

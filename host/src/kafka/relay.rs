@@ -169,7 +169,7 @@ impl Relay {
             let mut any = false;
             for (index, lane) in self.lanes.iter_mut().enumerate() {
                 if !lane.is_ready()
-                    && !lane.begin(&self.reader, &self.parts.store, &self.parts.troubles)
+                    && !lane.begin(&self.reader, &*self.parts.store, &self.parts.troubles)
                 {
                     continue;
                 }
@@ -316,13 +316,7 @@ impl Relay {
         if progress.is_empty() {
             return;
         }
-        let rows = progress.clone();
-        let result = self.parts.store.hand_in(move |sql| {
-            for (topic, partition, next) in rows {
-                crate::store::write_offset(sql, RELAY, topic, partition, next)?;
-            }
-            Ok(())
-        });
+        let result = (self.parts.store).hand_in_offsets(RELAY, progress.clone());
         self.being_written = Some(BeingWritten { progress, result });
     }
 

@@ -21,7 +21,7 @@ use crate::http::routes::Routes;
 use crate::http::schema;
 use crate::http::service::Serving;
 use crate::plugin::compile;
-use crate::store::{StoreFault, registry};
+use crate::store::{NewGeneration, StoreFault};
 use crate::transport::Source;
 use crate::turn::{Active, Successor};
 
@@ -207,13 +207,12 @@ impl Inner {
     fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
         let description = build.description();
         let transport = self.around.transport.as_ref();
-        let fitted =
-            fit::fit(description, &hosted.own, &self.around.store, transport).map_err(|error| {
-                match error {
-                    FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
-                    FitError::Store(fault) => store_failed(&fault),
-                }
-            })?;
+        let fitted = fit::fit(description, &hosted.own, &*self.around.store, transport).map_err(
+            |error| match error {
+                FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
+                FitError::Store(fault) => store_failed(&fault),
+            },
+        )?;
         Ok(fitted)
     }
 
@@ -255,17 +254,19 @@ impl Inner {
     /// The row of a build. The writer is asked only for that of a new one: it has better things to do.
     fn row_of(&self, hosted: &Hosted, build: &Arc<dyn Build>) -> Result<i64, NotApplied> {
         let row = hosted.row;
-        let known = self.read(|sql| registry::known_generation(sql, row, build.digest()));
+        let known = self.read(|reading| reading.generation(row, build.digest()));
         if let Ok(Some(id)) = known {
             return Ok(id);
         }
-        let build = build.clone();
-        self.around
-            .store
-            .run(move |sql| {
-                registry::generation(sql, row, build.digest(), build.description(), now_ms())
-            })
-            .map_err(|fault| store_failed(&fault))
+        let description = build.description();
+        let generation = NewGeneration {
+            digest: build.digest(),
+            version: &description.version,
+            state_version: description.state.version,
+            now: now_ms(),
+        };
+        let registered = self.around.store.register_generation(row, generation);
+        registered.map_err(|fault| store_failed(&fault))
     }
 }
 

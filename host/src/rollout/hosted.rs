@@ -10,7 +10,7 @@ use super::fit;
 use crate::base::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::http::service::{Service, Serving};
-use crate::store::{Store, StoreFault, registry};
+use crate::store::{Store, StoreFault};
 use crate::transport::{Source, Transport};
 use crate::turn::{Active, Participant};
 
@@ -169,13 +169,12 @@ impl Hosted {
     /// # Errors
     /// What the store said.
     pub fn note_consumers(&self, store: &Store) -> Result<(), StoreFault> {
-        let name = self.participant.name().to_owned();
         let sources = self.sources();
         let consumers: Vec<_> = sources
             .iter()
             .map(|source| (source.consumer.clone(), source.topic_row))
             .collect();
-        store.run(move |sql| registry::note_consumers(sql, &name, &consumers, now_ms()))
+        store.note_consumers(self.participant.name(), &consumers, now_ms())
     }
 
     /// Waits for the end of all consumers, which must have been told to stop.

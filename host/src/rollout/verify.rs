@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use saga_core::compatibility::{self, Lack};
 use saga_core::shapes::{Found, Member};
 
@@ -23,7 +22,7 @@ use crate::config::{Config, ParticipantConfig};
 use crate::http::routes::Routes;
 use crate::http::schema;
 use crate::plugin::component;
-use crate::store::{self, history, registry, trusted_now};
+use crate::store::{self, Answer, Reading, StoreFault};
 use crate::transport::{Readings, Source};
 
 /// What is to be checked, and against what.
@@ -198,8 +197,10 @@ fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVer
     let Some(data) = data else {
         return Ok(Vec::new());
     };
-    let sql = open(data)?;
-    let mut names = history::participants(&sql).map_err(|error| unreadable(data, &error))?;
+    let reading = open(data)?;
+    let mut names = reading
+        .participants()
+        .map_err(|error| unreadable(data, &error))?;
     if !config.participants.is_empty() {
         names.retain(|name| config.participants.contains_key(name));
     }
@@ -264,7 +265,7 @@ struct Compared {
     probe: Probe,
 }
 
-fn open(data: &Path) -> Result<Connection, NotVerified> {
+fn open(data: &Path) -> Result<Box<dyn Reading>, NotVerified> {
     store::look(data)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
@@ -275,12 +276,12 @@ type Stored = (i64, Arc<dyn Build>);
 
 /// What is active of a participant in a store; none where it never ran.
 fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, NotVerified> {
-    let sql = open(data)?;
-    let read = |name: &str| -> rusqlite::Result<_> {
-        let Some(row) = history::participant(&sql, name)? else {
+    let reading = open(data)?;
+    let read = |name: &str| -> Answer<_> {
+        let Some(row) = reading.participant(name)? else {
             return Ok(None);
         };
-        Ok(history::active(&sql, row)?.map(|build| (row, build)))
+        Ok(reading.active(row)?.map(|active| (row, active)))
     };
     let Some((row, build)) = read(name).map_err(|error| unreadable(data, &error))? else {
         return Ok(None);
@@ -308,20 +309,20 @@ fn against_store(
     flags: Flags,
 ) -> Result<Option<Compared>, NotVerified> {
     let name = &candidate.description().name;
-    let sql = open(data)?;
-    let reading = |error: rusqlite::Error| unreadable(data, &error);
+    let reading = &*open(data)?;
+    let unread = |error: StoreFault| unreadable(data, &error);
     let Some((row, active)) = stored(config, data, name)? else {
         return Ok(None);
     };
     let present = Present {
         active: active.description(),
         participant: row,
-        sources: sources(&sql, config, own, &*active).map_err(reading)?,
+        sources: sources(reading, config, own, &*active).map_err(unread)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
-        now: trusted_now(&sql, now_ms()).map_err(reading)?,
+        now: reading.trusted_now(now_ms()).map_err(unread)?,
         shapes: Arc::new(others.compared(Some(&*active), candidate)),
     };
-    let compared = check::compare(&sql, &present, candidate, flags).map_err(reading)??;
+    let compared = check::compare(reading, &present, candidate, flags).map_err(unread)??;
     let mut notes = compared.notes;
     let served_at = |own: &ParticipantConfig| {
         let described = active.description();
@@ -331,9 +332,9 @@ fn against_store(
     };
     notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
     notes.extend(neighbours::one_way(&*active, candidate));
-    let sources = sources(&sql, config, own, candidate).map_err(reading)?;
+    let sources = sources(reading, config, own, candidate).map_err(unread)?;
     let (limits, most) = (&config.turn, config.reload.probe_inputs);
-    let inputs = check::inputs(&sql, row, &sources, candidate, limits, most).map_err(reading)?;
+    let inputs = check::inputs(reading, row, &sources, candidate, limits, most).map_err(unread)?;
     let terms = Terms {
         limits,
         allowed: flags.allowed(),
@@ -346,11 +347,11 @@ fn against_store(
 
 /// What a build reads, as the store knows it.
 pub(super) fn sources(
-    sql: &Connection,
+    reading: &dyn Reading,
     config: &Config,
     own: Option<&ParticipantConfig>,
     build: &dyn Build,
-) -> rusqlite::Result<Vec<Arc<Source>>> {
+) -> Answer<Vec<Arc<Source>>> {
     let description = build.description();
     let namespace = if config.kafka.is_some() {
         "kafka"
@@ -365,7 +366,7 @@ pub(super) fn sources(
         let group = own
             .and_then(|own| own.groups.get(&subscription.group))
             .unwrap_or(&subscription.group);
-        let row = registry::known_topic(sql, topic)?;
+        let row = reading.topic(topic)?;
         sources.extend(row.map(|topic_row| {
             Arc::new(Source {
                 readings: Readings::default(),
@@ -380,7 +381,7 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-fn unreadable(data: &Path, error: &rusqlite::Error) -> NotVerified {
+fn unreadable(data: &Path, error: &StoreFault) -> NotVerified {
     failed(format!("{}: {error}", data.display()))
 }
 

@@ -17,7 +17,6 @@ use super::print::proof;
 use super::same_log::{Contradiction, SameLog, Verdict};
 use super::{Assignment, NOBODY, Place, QUESTION, RETRY};
 use crate::kafka::headers;
-use crate::store::write_offset;
 use crate::transport::{Delivery, Proof, Session, Sink, WINDOW};
 
 /// Records of one partition that are delivered before the next has its turn.
@@ -299,9 +298,8 @@ impl Assignment {
         if let Some(session) = reading.session() {
             session.cancel();
         }
-        let (consumer, row) = (self.source.consumer.clone(), self.source.topic_row);
-        let written =
-            (self.store).run(move |sql| write_offset(sql, &consumer, row, partition, offset));
+        let (consumer, row) = (&self.source.consumer, self.source.topic_row);
+        let written = (self.store).write_offset(consumer, row, partition, offset);
         if let Err(error) = &written {
             tracing::error!(topic = %self.source.topic, partition, offset, %error, "where to read on can't be stored; it is tried again");
             *reading = Reading::Begins {

@@ -49,8 +49,7 @@ use super::settings::KafkaSettings;
 use super::trouble::Troubles;
 use super::watch::Watched;
 use crate::base::signal::Signal;
-use crate::store::topic_ids::known_topic;
-use crate::store::{Reader, Store, StoredPlace};
+use crate::store::{Answer, Reader, Store, StoredPlace};
 use crate::transport::Source;
 
 /// Wait before a partition is read anew: the store has just failed.
@@ -122,9 +121,9 @@ impl Assignment {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub(super) fn new(parts: &Parts, source: Arc<Source>) -> rusqlite::Result<Self> {
+    pub(super) fn new(parts: &Parts, source: Arc<Source>) -> Answer<Self> {
         let reader = parts.store.reader()?;
-        let known = known_topic(reader.connection(), &source.consumer, source.topic_row)?;
+        let known = reader.known_topic(&source.consumer, source.topic_row)?;
         Ok(Self {
             part: format!("consumer of {} in {}", source.topic, source.group),
             source,
@@ -364,7 +363,7 @@ impl Assignment {
         self.bell.ring();
     }
 
-    fn stored(&self, partition: i32) -> rusqlite::Result<Option<StoredPlace>> {
+    fn stored(&self, partition: i32) -> Answer<Option<StoredPlace>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.place(&self.source.consumer, self.source.topic_row, partition)
     }

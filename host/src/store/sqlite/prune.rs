@@ -10,19 +10,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::idempotency::KnownKeys;
+use super::idempotency::{self, KnownKeys};
 use super::sweep::{Numbered, Oldest, STEP, Sweep};
 use super::writer::StoreSettings;
+pub(super) use crate::store::streams::OutboxReaders;
 
-/// Who reads the outbox, and so holds its rows back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutboxReaders {
-    /// The consumers of the embedded log.
-    Consumers,
-    /// The relay to Kafka.
-    Relay,
-}
-
+/// Which offsets hold rows of the outbox back.
 impl OutboxReaders {
     /// Names in `offsets.consumer`; ?1 is the end of the retention. What read it on another transport, earlier, reads it
     /// no more.
@@ -44,6 +37,7 @@ pub(super) struct Pruner {
     known_keys: Arc<KnownKeys>,
     /// Where the sweep through the inbox goes on; the inbox has no order by time.
     inbox: (i64, String, String),
+    idempotency_keys: Sweep,
     journal: Sweep,
     dead_letters: Sweep,
     /// By topic and partition.
@@ -62,6 +56,7 @@ impl Pruner {
             readers,
             known_keys,
             inbox: Default::default(),
+            idempotency_keys: Sweep::default(),
             journal: Sweep::default(),
             dead_letters: Sweep::default(),
             outbox: HashMap::new(),
@@ -77,7 +72,12 @@ impl Pruner {
         let letters = prune_by_age(sql, &mut self.dead_letters, ("dead_letters", "id"), read)?;
         let outbox = self.prune_outbox(sql, before, now as i64)?;
         let inbox = self.sweep_inbox(sql, before)?;
-        let keys = self.known_keys.prune(sql, now, STEP)?;
+        let keys = idempotency::prune(
+            sql,
+            (&self.known_keys, &mut self.idempotency_keys),
+            now,
+            STEP,
+        )?;
         Ok(journal || letters || outbox || inbox || keys)
     }
 
@@ -192,14 +192,15 @@ fn prune_by_age(
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
-    use crate::store::{IdempotencySettings, schema};
+    use crate::store::IdempotencySettings;
+    use crate::store::sqlite::schema;
 
     const HOUR: u64 = 3_600_000;
 
     /// A store with rows at the times 0 to 9 hours, read up to offset 5 by the consumer.
     fn store(consumer: &str) -> Connection {
         let sql = Connection::open_in_memory().unwrap();
-        schema::upgrade(&sql, 0).unwrap();
+        schema::create(&sql).unwrap();
         for hour in 0..10 {
             let time = hour * HOUR as i64;
             sql.execute(
@@ -249,7 +250,7 @@ mod tests {
             dead_letter_hours: 4,
             ..StoreSettings::default()
         };
-        let known_keys = KnownKeys::load(sql, IdempotencySettings::default()).unwrap();
+        let known_keys = idempotency::load(sql, IdempotencySettings::default()).unwrap();
         Pruner::new(&settings, readers, known_keys)
     }
 

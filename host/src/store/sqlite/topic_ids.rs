@@ -3,20 +3,13 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-/// The topic that a consumer reads under a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownTopic {
-    /// The id that the brokers gave it.
-    pub id: String,
-    /// Whether it is the first one of its name that the consumer has read.
-    pub is_first: bool,
-}
+use crate::store::streams::KnownTopic;
 
 /// What a consumer is known to read under the name in this row.
 ///
 /// # Errors
 /// What SQLite said.
-pub fn known_topic(
+pub(super) fn known_topic(
     sql: &Connection,
     consumer: &str,
     topic: i64,
@@ -38,7 +31,7 @@ pub fn known_topic(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn first_topic(
+pub(super) fn first_topic(
     sql: &Connection,
     consumer: &str,
     topic: i64,
@@ -62,7 +55,12 @@ pub fn first_topic(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn next_topic(sql: &Connection, consumer: &str, topic: i64, id: &str) -> rusqlite::Result<()> {
+pub(super) fn next_topic(
+    sql: &Connection,
+    consumer: &str,
+    topic: i64,
+    id: &str,
+) -> rusqlite::Result<()> {
     sql.execute(
         "UPDATE topic_ids SET id = ?3, is_first = 0 WHERE consumer = ?1 AND topic = ?2",
         params![consumer, topic, id],
@@ -76,13 +74,14 @@ pub fn next_topic(sql: &Connection, consumer: &str, topic: i64, id: &str) -> rus
 
 #[cfg(test)]
 mod tests {
-    use super::super::{schema, write_offset};
+    use super::super::offsets::write_offset;
+    use super::super::schema;
     use super::*;
 
     #[test]
     fn partitions_of_which_nothing_is_known_start_where_they_were_first_seen() {
         let sql = Connection::open_in_memory().unwrap();
-        schema::upgrade(&sql, 0).unwrap();
+        schema::create(&sql).unwrap();
         write_offset(&sql, "a", 7, 0, 100).unwrap();
         first_topic(&sql, "a", 7, "one", &[(0, 90), (1, 30)]).unwrap();
         let mut query = sql
@@ -96,7 +95,7 @@ mod tests {
     #[test]
     fn another_topic_of_the_name_is_read_from_its_beginning() {
         let sql = Connection::open_in_memory().unwrap();
-        schema::upgrade(&sql, 0).unwrap();
+        schema::create(&sql).unwrap();
         let offset = |consumer: &str| -> i64 {
             let query = "SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = 7";
             sql.query_row(query, [consumer], |row| row.get(0)).unwrap()

@@ -9,8 +9,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::StoreFile;
-use crate::store::file::FILE_NAME;
+use crate::store::sqlite::file::{FILE_NAME, StoreFile};
 
 struct Rig {
     data: TempDir,

@@ -1,32 +1,24 @@
 //! What waits to be decided: timers that are set, and records that a participant has yet to take.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use saga_core::identity;
 use saga_core::record::{Attributes, Position, Record};
 
-use super::choose::{Ranking, choose};
-use super::states::{Keyed, aggregate};
+use super::states::aggregate;
 use super::{Patience, Room};
-use crate::store::parked::{self, Parked, ParkedEvent};
+use crate::store::parked::{Parked, ParkedEvent};
 use crate::store::read::StoredTimer;
+use crate::store::sample::choose::{Ranking, choose};
+use crate::store::sample::{Keyed, Pending, Topic};
+use crate::store::sqlite::parked;
 
 /// Timers that are looked at, of those that are due first and of those that are due last.
 const TIMERS: i64 = 5_000;
 
 /// Records of one partition that are looked at.
 const RECORDS: i64 = 1_000;
-
-/// A timer that is set, and its aggregate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
-    /// The timer.
-    pub timer: StoredTimer,
-    /// Its aggregate.
-    pub aggregate: Keyed,
-}
 
 struct SeenTimer {
     key: String,
@@ -39,7 +31,11 @@ struct SeenTimer {
 ///
 /// # Errors
 /// What SQLite said.
-pub fn timers(sql: &Connection, participant: i64, most: usize) -> rusqlite::Result<Vec<Pending>> {
+pub(in crate::store::sqlite) fn timers(
+    sql: &Connection,
+    participant: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<Pending>> {
     let patience = Patience::begin();
     let mut seen = Vec::new();
     let mut met = BTreeSet::new();
@@ -93,7 +89,7 @@ pub fn timers(sql: &Connection, participant: i64, most: usize) -> rusqlite::Resu
 ///
 /// # Errors
 /// What SQLite said.
-pub fn parked(
+pub(in crate::store::sqlite) fn parked(
     sql: &Connection,
     participant: i64,
     most: usize,
@@ -122,18 +118,6 @@ pub fn parked(
     Ok(events)
 }
 
-/// A topic of which records may wait.
-#[derive(Debug, Clone, Copy)]
-pub struct Topic<'t> {
-    /// The name under which the store keeps where the participant reads on in the embedded log; none where records come by
-    /// way of a broker, and any of the outbox may wait.
-    pub consumer: Option<&'t str>,
-    /// Row of the topic.
-    pub row: i64,
-    /// Its name.
-    pub name: &'t Arc<str>,
-}
-
 struct SeenRecord {
     partition: i32,
     offset: i64,
@@ -146,7 +130,7 @@ struct SeenRecord {
 ///
 /// # Errors
 /// What SQLite said.
-pub fn unread(
+pub(in crate::store::sqlite) fn unread(
     sql: &Connection,
     participant: i64,
     topic: Topic<'_>,

@@ -9,9 +9,10 @@ use std::collections::{BTreeSet, VecDeque};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use super::choose::{Ranking, choose};
 use super::{Patience, Room};
 use crate::store::read::StoredAggregate;
+use crate::store::sample::Keyed;
+use crate::store::sample::choose::{Ranking, choose};
 
 /// Aggregates that are looked at from the first key on.
 const FIRST: usize = 10_000;
@@ -19,15 +20,6 @@ const FIRST: usize = 10_000;
 /// Places after that, and aggregates that are looked at from each.
 const PLACES: usize = 15;
 const STRETCH: usize = 500;
-
-/// An aggregate with its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keyed {
-    /// Its key.
-    pub key: String,
-    /// What is stored of it.
-    pub stored: StoredAggregate,
-}
 
 struct Seen {
     key: String,
@@ -40,7 +32,11 @@ struct Seen {
 ///
 /// # Errors
 /// What SQLite said.
-pub fn stored(sql: &Connection, participant: i64, most: usize) -> rusqlite::Result<Vec<Keyed>> {
+pub(in crate::store::sqlite) fn stored(
+    sql: &Connection,
+    participant: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<Keyed>> {
     if most == 0 {
         return Ok(Vec::new());
     }
@@ -84,7 +80,7 @@ pub fn stored(sql: &Connection, participant: i64, most: usize) -> rusqlite::Resu
 ///
 /// # Errors
 /// What SQLite said.
-pub fn quarantined(
+pub(in crate::store::sqlite) fn quarantined(
     sql: &Connection,
     participant: i64,
     most: usize,
@@ -109,7 +105,11 @@ pub fn quarantined(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn aggregate(sql: &Connection, participant: i64, key: String) -> rusqlite::Result<Keyed> {
+pub(in crate::store::sqlite) fn aggregate(
+    sql: &Connection,
+    participant: i64,
+    key: String,
+) -> rusqlite::Result<Keyed> {
     let stored = sql
         .prepare_cached(
             "SELECT state, revision, state_version FROM aggregates WHERE participant = ?1 AND key = ?2",

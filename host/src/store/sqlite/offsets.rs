@@ -3,40 +3,13 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::base::session::Proof;
-
-/// Where a consumer reads a partition on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredPlace {
-    /// The offset of the next record.
-    pub next: i64,
-    /// What the record before it was; none where it was not read, or not from Kafka.
-    pub last: Option<Proof>,
-    /// What sets apart positions in this log of the partition from those in the first one; none in that.
-    pub log: Option<String>,
-}
-
-/// A partition that a consumer of Kafka reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadPartition {
-    /// The consumer: participant and group.
-    pub consumer: String,
-    /// Consumer group.
-    pub group: String,
-    /// Name of the topic.
-    pub topic: String,
-    /// Row of the topic.
-    pub topic_row: i64,
-    /// Partition.
-    pub partition: i32,
-    /// The offset of the next record.
-    pub next: i64,
-}
+use crate::store::streams::{ReadPartition, StoredPlace};
 
 /// Where a consumer reads a partition on; none where it has never read.
 ///
 /// # Errors
 /// What SQLite said.
-pub fn place(
+pub(super) fn place(
     sql: &Connection,
     consumer: &str,
     topic: i64,
@@ -65,7 +38,7 @@ pub fn place(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn write_offset(
+pub(super) fn write_offset(
     sql: &Connection,
     consumer: &str,
     topic: i64,
@@ -79,7 +52,7 @@ pub fn write_offset(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn write_place(
+pub(super) fn write_place(
     sql: &Connection,
     consumer: &str,
     topic: i64,
@@ -106,7 +79,7 @@ pub fn write_place(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn read_partitions(sql: &Connection) -> rusqlite::Result<Vec<ReadPartition>> {
+pub(super) fn read_partitions(sql: &Connection) -> rusqlite::Result<Vec<ReadPartition>> {
     sql.prepare(
         "SELECT o.consumer, t.name, o.topic, o.partition, o.next_offset FROM offsets o JOIN topics t ON t.id = o.topic
          WHERE o.consumer GLOB 'kafka:*/*' ORDER BY t.name, o.partition, o.consumer",
@@ -132,7 +105,7 @@ pub fn read_partitions(sql: &Connection) -> rusqlite::Result<Vec<ReadPartition>>
 ///
 /// # Errors
 /// What SQLite said.
-pub fn seek(
+pub(super) fn seek(
     sql: &Connection,
     read: &ReadPartition,
     next: i64,
@@ -155,7 +128,7 @@ mod tests {
 
     fn store() -> Connection {
         let sql = Connection::open_in_memory().unwrap();
-        schema::upgrade(&sql, 0).unwrap();
+        schema::create(&sql).unwrap();
         sql.execute("INSERT INTO topics (id, name) VALUES (7, 'orderTopic')", [])
             .unwrap();
         sql

@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use super::*;
-use crate::store::schema;
+use crate::store::sqlite::schema;
 
 fn store() -> Connection {
     let sql = Connection::open_in_memory().unwrap();
-    schema::upgrade(&sql, 0).unwrap();
+    schema::create(&sql).unwrap();
     sql
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::schema;
+use crate::store::sqlite::schema;
 
-fn reader(rows: &str) -> Reader {
+fn reader(rows: &str) -> SqliteReader {
     let sql = Connection::open_in_memory().unwrap();
-    schema::upgrade(&sql, 0).unwrap();
+    schema::create(&sql).unwrap();
     sql.execute_batch(rows).unwrap();
-    Reader::new(sql, Arc::new(Condition::new(Duration::from_secs(60))))
+    SqliteReader::new(sql, Arc::new(Condition::new(Duration::from_secs(60))))
 }
 
 #[test]

@@ -3,9 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::file::StoreFile;
+use super::writer::{Store, StoreSettings};
 use crate::metrics::Commits;
 use crate::store::fault::StoreFault;
-use crate::store::{IdempotencySettings, OutboxReaders, Store, StoreFile, StoreSettings};
+use crate::store::{IdempotencySettings, OutboxReaders};
 
 const MIB: usize = 1 << 20;
 
@@ -39,9 +41,9 @@ fn a_log_that_a_reader_keeps_from_shrinking_counts_against_the_bound_until_the_r
     let bound = 30 * MIB as u64;
     let store = store(data.path(), bound);
     write(&store).unwrap();
-    let reader = store.reader().unwrap();
+    let reader = store.file.reading().unwrap();
     let count = "BEGIN; SELECT count(*) FROM blobs";
-    reader.connection().execute_batch(count).unwrap();
+    reader.execute_batch(count).unwrap();
     let fault = (0..40).find_map(|_| write(&store).err()).unwrap();
     let said = fault.to_string();
     assert!(

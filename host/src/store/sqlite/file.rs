@@ -3,19 +3,25 @@
 //! One process owns a store. The lock is a file beside it, because SQLite's own locks would let a
 //! second host in between two transactions.
 
+use std::cmp::Ordering;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::explain::{cannot_write, explain, explain_mismatch};
+use super::lock_holders::LockFile;
 use super::log_mark::{self, LogMark};
-use super::open_error::{OpenError, cannot_write, explain, explain_mismatch};
 use super::own_files;
 use super::presence::Presence;
+use super::read::SqliteReader;
 use super::schema;
+use crate::store::open_error::OpenError;
+use crate::store::read::Reading;
 
 /// Pragmas of every connection. Why: <https://www.sqlite.org/pragma.html>.
 const PRAGMAS: [(&str, &str); 5] = [
@@ -54,7 +60,7 @@ pub(super) const FILE_NAME: &str = "saga.db";
 const LOCK_NAME: &str = "saga.lock";
 
 /// A store that this process owns.
-pub struct StoreFile {
+pub(super) struct StoreFile {
     directory: PathBuf,
     path: PathBuf,
     lock: File,
@@ -68,7 +74,13 @@ pub struct StoreFile {
 ///
 /// # Errors
 /// An [`OpenError`] that names the file, the reason and what to do.
-pub fn look(directory: &Path) -> Result<Option<Connection>, OpenError> {
+pub fn look(directory: &Path) -> Result<Option<Box<dyn Reading>>, OpenError> {
+    let found = connect(directory)?;
+    Ok(found.map(|sql| Box::new(SqliteReader::new(sql, Arc::default())) as Box<dyn Reading>))
+}
+
+/// The connection for a look.
+pub(super) fn connect(directory: &Path) -> Result<Option<Connection>, OpenError> {
     let path = directory.join(FILE_NAME);
     if !path.exists() {
         return Ok(None);
@@ -86,18 +98,11 @@ pub fn look(directory: &Path) -> Result<Option<Connection>, OpenError> {
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(unusable)?;
     match found.cmp(&schema::VERSION) {
-        std::cmp::Ordering::Equal => Ok(Some(connection)),
-        std::cmp::Ordering::Greater => Err(OpenError::Newer {
+        Ordering::Equal => Ok(Some(connection)),
+        Ordering::Greater => Err(newer(path, found)),
+        Ordering::Less => Err(OpenError::Unusable {
             path,
-            found,
-            known: schema::VERSION,
-        }),
-        std::cmp::Ordering::Less => Err(OpenError::Unusable {
-            path,
-            reason: format!(
-                "has schema version {found}; start this saga on it once, which brings it to {}",
-                schema::VERSION
-            ),
+            reason: "has no tables yet; start a host on it first".into(),
         }),
     }
 }
@@ -107,7 +112,7 @@ impl StoreFile {
     ///
     /// # Errors
     /// An [`OpenError`] that names the file, the reason and what to do.
-    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+    pub(super) fn open(directory: &Path) -> Result<Self, OpenError> {
         let in_directory = |error: std::io::Error| OpenError::Directory {
             path: directory.to_owned(),
             reason: error.to_string(),
@@ -165,22 +170,30 @@ impl StoreFile {
     }
 
     /// A name by which this store is told from all others, copies of it included: the copy of a file is another file.
-    #[must_use]
-    pub fn identity(&self) -> &str {
+    pub(super) fn identity(&self) -> &str {
         &self.identity
     }
 
     /// What it occupies on disk: the database and the log of its latest commits, in bytes.
-    #[must_use]
-    pub fn bytes(&self) -> Vec<(&'static str, u64)> {
+    pub(super) fn bytes(&self) -> Vec<(&'static str, u64)> {
         let log = log_mark::beside(&self.path, "-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         vec![("db", bytes(&self.path)), ("wal", bytes(&log))]
     }
 
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The index of the log, on whose bytes SQLite's locks are.
     pub(super) fn index(&self) -> PathBuf {
         log_mark::beside(&self.path, "-shm")
+    }
+
+    /// Where the locks of other programs are looked for.
+    pub(super) fn locks(&self) -> LockFile {
+        LockFile::at(&self.index())
     }
 
     /// Takes over the checkpoints of the store, and the look whether its files are still there, for the one who writes.
@@ -200,7 +213,7 @@ impl StoreFile {
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn writing(&self) -> rusqlite::Result<Connection> {
+    pub(super) fn writing(&self) -> rusqlite::Result<Connection> {
         self.connection(OpenFlags::SQLITE_OPEN_READ_WRITE)
     }
 
@@ -208,7 +221,7 @@ impl StoreFile {
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn reading(&self) -> rusqlite::Result<Connection> {
+    pub(super) fn reading(&self) -> rusqlite::Result<Connection> {
         let connection = self.connection(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // Not opened read-only: a reader must be able to recover the log after a crash.
         connection.pragma_update(None, "query_only", "ON")?;
@@ -267,15 +280,11 @@ impl StoreFile {
             });
         }
         if found > schema::VERSION {
-            return Err(OpenError::Newer {
-                path: path(),
-                found,
-                known: schema::VERSION,
-            });
+            return Err(newer(path(), found));
         }
-        if found < schema::VERSION {
+        if tables == 0 {
             let transaction = connection.transaction().map_err(unusable)?;
-            schema::upgrade(&transaction, found).map_err(unusable)?;
+            schema::create(&transaction).map_err(unusable)?;
             transaction.commit().map_err(unusable)?;
         }
         drop(connection);
@@ -287,6 +296,14 @@ impl Drop for StoreFile {
     fn drop(&mut self) {
         // Closing the file would do; said aloud, because it is what the lock is for.
         let _ = self.lock.unlock();
+    }
+}
+
+fn newer(path: PathBuf, found: i64) -> OpenError {
+    OpenError::Newer {
+        path,
+        found,
+        known: schema::VERSION,
     }
 }
 

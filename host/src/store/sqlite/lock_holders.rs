@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{major, minor};
 
+use crate::store::fault::{FaultKind, StoreFault};
+
 /// The file on whose bytes the locks are: the index of a store's log, by its number. Known beforehand, so that nobody has to ask a
 /// disk that stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,19 @@ const MOST: usize = 4;
 #[must_use]
 pub(super) fn writers(index: LockFile) -> Option<String> {
     holders(index, |first, last| (first..=last).contains(&WRITES))
+}
+
+/// What SQLite says; with who has locked the store, where that is it.
+pub(super) fn fault(error: &rusqlite::Error, index: LockFile) -> StoreFault {
+    let fault = StoreFault::from(error);
+    let is_locked = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+    match is_locked.then(|| writers(index)).flatten() {
+        Some(holder) => StoreFault::new(
+            FaultKind::Passing,
+            format!("{fault}: {holder} has locked it; end that program, or its transaction"),
+        ),
+        None => fault,
+    }
 }
 
 /// Who reads an old state of the store, beside this process.
@@ -132,7 +147,7 @@ mod tests {
     #[test]
     fn the_locks_of_this_process_are_not_told() {
         let directory = tempfile::tempdir().unwrap();
-        let file = crate::store::StoreFile::open(directory.path()).unwrap();
+        let file = crate::store::sqlite::file::StoreFile::open(directory.path()).unwrap();
         let sql = file.writing().unwrap();
         let count = "SELECT count(*) FROM sqlite_master";
         sql.query_row(count, [], |_| Ok(())).unwrap();

@@ -2,13 +2,14 @@
 //! rules are loaded, never in a turn.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::description::Description;
+
+use crate::store::engine::NewGeneration;
 
 /// The row of a participant, and the last key that was generated for it.
 ///
 /// # Errors
 /// What SQLite said.
-pub fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64, i64)> {
+pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64, i64)> {
     sql.execute(
         "INSERT OR IGNORE INTO participants (name) VALUES (?1)",
         [name],
@@ -24,27 +25,25 @@ pub fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64, i64)>
 ///
 /// # Errors
 /// What SQLite said.
-pub fn generation(
+pub(super) fn generation(
     sql: &Connection,
     participant: i64,
-    digest: &str,
-    description: &Description,
-    now: u64,
+    generation: NewGeneration<'_>,
 ) -> rusqlite::Result<i64> {
     sql.execute(
         "INSERT OR IGNORE INTO generations (participant, digest, version, state_version, since)
          VALUES (?1, ?2, ?3, ?4, ?5)",
         params![
             participant,
-            digest,
-            description.version,
-            description.state.version,
-            now as i64
+            generation.digest,
+            generation.version,
+            generation.state_version,
+            generation.now as i64
         ],
     )?;
     sql.query_row(
         "SELECT id FROM generations WHERE participant = ?1 AND digest = ?2",
-        params![participant, digest],
+        params![participant, generation.digest],
         |row| row.get(0),
     )
 }
@@ -53,7 +52,7 @@ pub fn generation(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn known_generation(
+pub(super) fn known_generation(
     sql: &Connection,
     participant: i64,
     digest: &str,
@@ -70,7 +69,7 @@ pub fn known_generation(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn known_topic(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+pub(super) fn known_topic(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| {
         row.get(0)
     })
@@ -81,7 +80,7 @@ pub fn known_topic(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>
 ///
 /// # Errors
 /// What SQLite said.
-pub fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
+pub(super) fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
     sql.execute("INSERT OR IGNORE INTO topics (name) VALUES (?1)", [name])?;
     sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| {
         row.get(0)
@@ -92,7 +91,9 @@ pub fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
 ///
 /// # Errors
 /// What SQLite said.
-pub fn waiting_topics(sql: &Connection) -> rusqlite::Result<Vec<(std::sync::Arc<str>, i64)>> {
+pub(super) fn waiting_topics(
+    sql: &Connection,
+) -> rusqlite::Result<Vec<(std::sync::Arc<str>, i64)>> {
     sql.prepare(
         "SELECT DISTINCT t.name, t.id FROM partitions p JOIN topics t ON t.id = p.topic
          LEFT JOIN offsets o ON o.consumer = 'log:relay' AND o.topic = p.topic AND o.partition = p.partition
@@ -108,7 +109,7 @@ pub fn waiting_topics(sql: &Connection) -> rusqlite::Result<Vec<(std::sync::Arc<
 ///
 /// # Errors
 /// What SQLite said.
-pub fn note_consumers(
+pub(super) fn note_consumers(
     sql: &Connection,
     participant: &str,
     consumers: &[(std::sync::Arc<str>, i64)],
@@ -132,7 +133,7 @@ pub fn note_consumers(
 ///
 /// # Errors
 /// What SQLite said.
-pub fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Result<bool> {
+pub(super) fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Result<bool> {
     sql.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM aggregates WHERE participant = ?1 AND state IS NOT NULL)",
     )?
@@ -144,7 +145,7 @@ pub fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Result<bool
 ///
 /// # Errors
 /// What SQLite said.
-pub fn state_versions_outside(
+pub(super) fn state_versions_outside(
     sql: &Connection,
     participant: i64,
     oldest: u32,
@@ -172,12 +173,12 @@ pub fn state_versions_outside(
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
-    use crate::store::schema;
+    use crate::store::sqlite::schema;
 
     #[test]
     fn stored_states_and_not_builds_that_were_only_tried_say_what_a_build_must_read() {
         let sql = Connection::open_in_memory().unwrap();
-        schema::upgrade(&sql, 0).unwrap();
+        schema::create(&sql).unwrap();
         let (row, _) = participant(&sql, "p").unwrap();
         for (digest, version) in [("a", 1), ("b", 2), ("c", 3)] {
             sql.execute(

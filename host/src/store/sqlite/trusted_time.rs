@@ -124,7 +124,7 @@ impl TrustedTime {
 ///
 /// # Errors
 /// What SQLite said.
-pub fn trusted_now(sql: &Connection, wall: u64) -> rusqlite::Result<u64> {
+pub(super) fn trusted_now(sql: &Connection, wall: u64) -> rusqlite::Result<u64> {
     let (time, _) = TrustedTime::new(last_open(sql)?, wall, Duration::ZERO);
     Ok(time.now())
 }

@@ -7,24 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::prune::OutboxReaders;
-
-/// What a topic's part of the outbox holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Records that were published; on the embedded log, what is committed is published.
-    pub published: u64,
-    /// Records that wait for the relay, or for the slowest consumer.
-    pub waiting: u64,
-    /// When the oldest of them was made, in milliseconds since the Unix epoch.
-    pub oldest: Option<u64>,
-}
+use crate::store::streams::{Backlog, OutboxReaders};
 
 /// What waits in the outbox, by the names of the topics. What nobody reads does not wait.
 ///
 /// # Errors
 /// What SQLite said.
-pub fn backlogs(
+pub(super) fn backlogs(
     sql: &Connection,
     readers: OutboxReaders,
 ) -> rusqlite::Result<BTreeMap<String, Backlog>> {
@@ -100,12 +89,12 @@ fn oldest(
 )]
 mod tests {
     use super::*;
-    use crate::store::schema;
+    use crate::store::sqlite::schema;
 
     /// A topic `t` with ten records on partition 0 and four on 1, made at the times 100, 101, …, and a topic without readers.
     fn store(offsets: &[(&str, i32, i64)]) -> Connection {
         let sql = Connection::open_in_memory().unwrap();
-        schema::upgrade(&sql, 0).unwrap();
+        schema::create(&sql).unwrap();
         sql.execute_batch(
             "INSERT INTO topics VALUES (1, 't'), (2, 'nobody');
              INSERT INTO partitions VALUES (1, 0, 10), (1, 1, 4), (2, 0, 3);

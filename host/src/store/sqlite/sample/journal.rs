@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
 use serde::Deserialize;
 
-use super::choose::{Ranking, choose};
 use super::{Patience, Room};
+use crate::store::sample::Recorded;
+use crate::store::sample::choose::{Ranking, choose};
 use crate::store::tally;
 
 /// Decisions that are looked at where the journal ends.
@@ -22,19 +23,6 @@ const STRETCH: i64 = 500;
 
 /// Names that are looked for by the time of their last decision.
 const SOUGHT: usize = 32;
-
-/// A decision as it was recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    /// Version of the shape of the state.
-    pub state_version: u32,
-    /// The state that the rules saw.
-    pub state: Option<String>,
-    /// The message, as JSON.
-    pub message: String,
-    /// What was decided, as JSON.
-    pub outcome: String,
-}
 
 /// What is looked at of a recorded message.
 #[derive(Deserialize)]
@@ -57,7 +45,7 @@ struct Seen {
 ///
 /// # Errors
 /// What SQLite said.
-pub fn recorded(
+pub(in crate::store::sqlite) fn recorded(
     sql: &Connection,
     participant: i64,
     most: usize,

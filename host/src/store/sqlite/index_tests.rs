@@ -12,18 +12,18 @@ use rusqlite::params;
 use serde_json::json;
 
 use super::*;
-use crate::store::schema;
+use crate::store::sqlite::schema;
 
 /// The participant of most tests.
 const OWN: i64 = 3;
 
-fn store() -> Reader {
+fn store() -> SqliteReader {
     let sql = Connection::open_in_memory().unwrap();
-    schema::upgrade(&sql, 0).unwrap();
-    Reader::new(sql, Arc::default())
+    schema::create(&sql).unwrap();
+    SqliteReader::new(sql, Arc::default())
 }
 
-fn indexed(pointers: &[&str]) -> Reader {
+fn indexed(pointers: &[&str]) -> SqliteReader {
     let store = store();
     let all = [None].into_iter().chain(pointers.iter().copied().map(Some));
     let indexes: Vec<_> = all.map(|pointer| Index::of(OWN, pointer)).collect();
@@ -31,7 +31,7 @@ fn indexed(pointers: &[&str]) -> Reader {
     store
 }
 
-fn put(store: &Reader, participant: i64, key: &str, state: Option<&str>) {
+fn put(store: &SqliteReader, participant: i64, key: &str, state: Option<&str>) {
     let put = "INSERT OR REPLACE INTO aggregates VALUES (?1, ?2, 1, 1, ?3)";
     let sql = store.connection();
     sql.execute(put, params![participant, key, state]).unwrap();
@@ -198,7 +198,7 @@ fn every_stretch_of_a_page_is_read_from_an_index_in_its_order() {
                     .collect::<rusqlite::Result<_>>()
                     .unwrap();
                 assert_eq!(plan.len(), 1, "sorts nothing: {plan:?}");
-                let name = Index::of(OWN, index).name;
+                let name = Definition::of(&Index::of(OWN, index)).name;
                 assert!(plan[0].contains(&name), "{plan:?}");
                 let searched = match part {
                     Part::All => narrowed.trim_end_matches(" AND ").to_owned(),

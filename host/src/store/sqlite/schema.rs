@@ -1,44 +1,33 @@
 //! The tables, and the version of their shape.
 //!
-//! The version stands in `PRAGMA user_version`. A file of a newer version is refused and not
-//! touched; a file of an older one is brought up step by step, each step in a transaction.
+//! The version stands in `PRAGMA user_version`. A file of another version than this build's is refused and not
+//! touched. Once a version was released, the next one comes with a step that leads to it, in one transaction.
 
 use rusqlite::Connection;
 
 /// Version of the shape that this build reads and writes.
-pub const VERSION: i64 = STEPS.len() as i64;
+pub(super) const VERSION: i64 = 1;
 
 /// Marks the file as ours (`PRAGMA application_id`): "SAGA" in ASCII.
-pub const APPLICATION_ID: i64 = 0x5341_4741;
+pub(super) const APPLICATION_ID: i64 = 0x5341_4741;
 
-/// What leads from each version to the next, from an empty file on. A step is never altered once it was
-/// released.
-///
-/// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
-/// builds) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
-const STEPS: [&str; 5] = [TURNS, GENERATIONS, IDENTITY, IDEMPOTENCY, SAFEGUARDS];
-
-/// Brings a file from a version, 0 for an empty one, to [`VERSION`]. To be called in a transaction.
-///
-/// # Errors
-/// What SQLite said.
-pub fn upgrade(sql: &Connection, from: i64) -> rusqlite::Result<()> {
-    for step in STEPS.iter().skip(usize::try_from(from).unwrap_or(0)) {
-        sql.execute_batch(step)?;
-    }
+/// Makes the tables in an empty file. To be called in a transaction.
+pub(super) fn create(sql: &Connection) -> rusqlite::Result<()> {
+    sql.execute_batch(TABLES)?;
     sql.pragma_update(None, "user_version", VERSION)?;
     sql.pragma_update(None, "application_id", APPLICATION_ID)
 }
 
-/// Version 1: what a turn reads and writes.
-const TURNS: &str = "
+/// Rows are kept small, for bytes are what a commit costs. Names that repeat (participants, topics,
+/// generations) are numbers in the rows. Text is UTF-8; JSON is kept as the text it arrived as.
+const TABLES: &str = "
 -- Participants that have run on this store, and the last key that was generated for each.
 CREATE TABLE participants (
     id       INTEGER PRIMARY KEY,
     name     TEXT NOT NULL UNIQUE,
     last_key INTEGER NOT NULL DEFAULT 0
 );
--- Builds that have decided.
+-- Generations: components that have decided.
 CREATE TABLE generations (
     id            INTEGER PRIMARY KEY,
     participant   INTEGER NOT NULL REFERENCES participants,
@@ -99,6 +88,11 @@ CREATE TABLE offsets (
     topic       INTEGER NOT NULL,
     partition   INTEGER NOT NULL,
     next_offset INTEGER NOT NULL,
+    dropped     INTEGER,              -- when the consumer was dropped; NULL while it reads
+    -- The last record before the offset, where it came from Kafka: its time, and a hash of its content.
+    last_time   INTEGER,
+    last_print  INTEGER,
+    log         TEXT,                 -- sets apart positions from the same ones in a log that was there before; NULL in the first
     PRIMARY KEY (consumer, topic, partition)
 ) WITHOUT ROWID;
 CREATE TABLE timers (
@@ -110,9 +104,16 @@ CREATE TABLE timers (
     set_by      TEXT NOT NULL,        -- id of the message that set it
     correlation TEXT NOT NULL,
     traceparent TEXT,
+    -- Of one that could not be decided: since when, why and how often; NULL for one that is offered when it is due.
+    parked      INTEGER,
+    reason      TEXT,
+    detail      TEXT,
+    attempts    INTEGER,
+    digest      TEXT,
     PRIMARY KEY (participant, key, name)
 ) WITHOUT ROWID;
-CREATE INDEX timers_by_due ON timers (participant, due);
+CREATE INDEX timers_by_due ON timers (participant, due) WHERE parked IS NULL;
+CREATE INDEX parked_timers ON timers (participant, parked) WHERE parked IS NOT NULL;
 -- Recorded decisions, in the order of their commits.
 CREATE TABLE journal (
     seq        INTEGER PRIMARY KEY,
@@ -140,13 +141,7 @@ CREATE TABLE dead_letters (
     digest      TEXT NOT NULL,
     time        INTEGER NOT NULL
 );
-";
-
-/// Version 2: which builds were active when, and what came of it.
-const GENERATIONS: &str = "
--- When a consumer was dropped; NULL while it reads.
-ALTER TABLE offsets ADD COLUMN dropped INTEGER;
--- Which build became active when; the last row of a participant is the active one.
+-- Which generation became active when; the last row of a participant is the active one.
 CREATE TABLE activations (
     id          INTEGER PRIMARY KEY,
     participant INTEGER NOT NULL,
@@ -155,7 +150,7 @@ CREATE TABLE activations (
     way         TEXT NOT NULL         -- start, file, signal, apply, rollback
 );
 CREATE INDEX activations_by_participant ON activations (participant, id);
--- What each build was asked, and what came of it.
+-- What each generation was asked, and what came of it.
 CREATE TABLE tallies (
     generation INTEGER NOT NULL,
     origin     TEXT NOT NULL,         -- command, event, timer
@@ -166,7 +161,7 @@ CREATE TABLE tallies (
     last       INTEGER NOT NULL,      -- when it was last asked, reads included
     PRIMARY KEY (generation, origin, name)
 ) WITHOUT ROWID;
--- Components that were not taken.
+-- Components that were refused.
 CREATE TABLE refused_components (
     id          INTEGER PRIMARY KEY,
     participant INTEGER NOT NULL,
@@ -183,16 +178,13 @@ CREATE TABLE quarantine (
     time        INTEGER NOT NULL,
     PRIMARY KEY (participant, key)
 ) WITHOUT ROWID;
-";
-
-/// Version 3: by which name others know this store, and which topics it has read.
-const IDENTITY: &str = "
+-- By which name others know this store.
 CREATE TABLE identity (
     id TEXT NOT NULL
 );
 -- Begins with the time (milliseconds, hexadecimal), so that of two stores the older one comes first.
 INSERT INTO identity VALUES (printf('%011x', CAST(unixepoch('subsec') * 1000 AS INTEGER)) || lower(hex(randomblob(4))));
--- The topic that a consumer of Kafka reads under a name; a topic that is made anew has another id.
+-- The topic that a consumer of Kafka reads under a name; a recreated topic has another id.
 CREATE TABLE topic_ids (
     consumer TEXT NOT NULL,
     topic    INTEGER NOT NULL,
@@ -200,10 +192,6 @@ CREATE TABLE topic_ids (
     is_first INTEGER NOT NULL,
     PRIMARY KEY (consumer, topic)
 ) WITHOUT ROWID;
-";
-
-/// Version 4: what was replied to commands that may be repeated.
-const IDEMPOTENCY: &str = "
 -- In the order of their commits, so that the oldest go first and new ones lie side by side.
 CREATE TABLE idempotency_keys (
     seq         INTEGER PRIMARY KEY,
@@ -215,21 +203,12 @@ CREATE TABLE idempotency_keys (
     time        INTEGER NOT NULL,
     UNIQUE (participant, key)
 );
-";
-
-/// Version 5: what keeps accepted work from being lost or repeated.
-const SAFEGUARDS: &str = "
--- What the last record before the stored offset was, where it came from Kafka: its time, and a hash of its content.
-ALTER TABLE offsets ADD COLUMN last_time INTEGER;
-ALTER TABLE offsets ADD COLUMN last_print INTEGER;
--- Sets apart positions of the partition from the same ones in a log that was there before; NULL in the first one.
-ALTER TABLE offsets ADD COLUMN log TEXT;
--- By which the file and its log are known to belong together; see host/src/store/log_mark.rs.
+-- By which the file and its log are known to belong together; see host/src/store/sqlite/log_mark.rs.
 CREATE TABLE log_mark (
     mark TEXT NOT NULL
 );
 INSERT INTO log_mark VALUES (lower(hex(randomblob(10))));
--- The time up to which old rows were deleted by; empty until it is known. See host/src/store/trusted_time.rs.
+-- The time up to which old rows were deleted by; empty until it is known. See host/src/store/sqlite/trusted_time.rs.
 CREATE TABLE trusted_time (
     time INTEGER NOT NULL
 );
@@ -258,47 +237,4 @@ CREATE TABLE parked (
 );
 CREATE INDEX parked_by_key ON parked (participant, key, id, bytes);
 CREATE UNIQUE INDEX parked_by_identity ON parked (participant, event_id, source) WHERE source IS NOT NULL;
--- Timers that could not be decided: since when, why and how often; NULL for one that is offered when it is due.
-ALTER TABLE timers ADD COLUMN parked INTEGER;
-ALTER TABLE timers ADD COLUMN reason TEXT;
-ALTER TABLE timers ADD COLUMN detail TEXT;
-ALTER TABLE timers ADD COLUMN attempts INTEGER;
-ALTER TABLE timers ADD COLUMN digest TEXT;
-DROP INDEX timers_by_due;
-CREATE INDEX timers_by_due ON timers (participant, due) WHERE parked IS NULL;
-CREATE INDEX parked_timers ON timers (participant, parked) WHERE parked IS NOT NULL;
 ";
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-mod tests {
-    use super::*;
-
-    fn shape(sql: &Connection) -> Vec<(String, String)> {
-        sql.prepare("SELECT name, coalesce(sql, '') FROM sqlite_master ORDER BY name")
-            .unwrap()
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap()
-            .collect::<rusqlite::Result<_>>()
-            .unwrap()
-    }
-
-    #[test]
-    fn every_older_version_is_brought_to_the_same_shape() {
-        let new = Connection::open_in_memory().unwrap();
-        upgrade(&new, 0).unwrap();
-        for from in 1..=VERSION {
-            let old = Connection::open_in_memory().unwrap();
-            for step in STEPS.iter().take(from as usize) {
-                old.execute_batch(step).unwrap();
-            }
-            assert_eq!(shape(&old) == shape(&new), from == VERSION, "{from}");
-            upgrade(&old, from).unwrap();
-            assert_eq!(shape(&old), shape(&new), "{from}");
-            let version: i64 = old
-                .pragma_query_value(None, "user_version", |row| row.get(0))
-                .unwrap();
-            assert_eq!(version, VERSION);
-        }
-    }
-}
