@@ -8,6 +8,7 @@
 //! - [`store`]: one SQLite file; group commit
 //! - [`transport`]: where records come from and go to; [`log`]: the embedded log; [`kafka`]: Apache Kafka
 //! - [`turn`]: the turn loop over store, transport and plugin
+//! - [`schema`]: values checked against schemas, within bounds
 //! - [`apidocs`]: documents and pages on what can be asked
 //! - [`http`]: requests to commands and back
 //! - [`rollout`]: rules are swapped while the host runs
@@ -35,6 +36,7 @@ pub mod logging;
 pub mod metrics;
 pub mod plugin;
 pub mod rollout;
+pub mod schema;
 pub mod stages;
 pub mod store;
 pub mod transport;

@@ -23,6 +23,7 @@ use std::thread::JoinHandle as Thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use saga_core::description::Description;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
@@ -41,15 +42,16 @@ use crate::http::cors::Cors;
 use crate::http::listing::Lists;
 use crate::http::origin::Hosts;
 use crate::http::request::Bodies;
+use crate::http::routes::Routes;
 use crate::http::server::{self, Bounds};
-use crate::http::service::Service;
+use crate::http::service::{Service, Serving};
 use crate::http::tls::Tls;
 use crate::http::waiting::Waiting;
 use crate::kafka::Kafka;
 use crate::log::EmbeddedLog;
 use crate::metrics::Metrics;
 use crate::rollout::fit;
-use crate::rollout::hosted::Hosted;
+use crate::rollout::hosted::{Hosted, Prepare};
 use crate::rollout::loader::Loader;
 use crate::rollout::neighbours::{self, Starting};
 use crate::rollout::{Reloader, Surroundings, watch};
@@ -175,7 +177,7 @@ pub async fn start(
     };
     let machine = Machine::default();
     let loader = match rules {
-        Rules::Components => Some(Loader::new(config, machine.clone())?),
+        Rules::Components => Some(Loader::new(config, machine.clone(), check_routes)?),
         Rules::CompiledIn(_) => None,
     };
     let builds = match rules {
@@ -378,6 +380,23 @@ impl Running {
     }
 }
 
+/// Whether all routes of a description can be served below this path.
+///
+/// # Errors
+/// Says which can't, and why.
+pub fn check_routes(description: &Description, base_path: &str) -> Result<(), String> {
+    Routes::new(description, base_path).map(drop)
+}
+
+/// How routes and documents of further generations are made for this service.
+fn prepare_by(service: Arc<Service>, base_path: String) -> Prepare {
+    Box::new(move |active, configured| {
+        let serving = Serving::new(active.clone(), &base_path, configured)?;
+        let service = service.clone();
+        Ok(Box::new(move || Box::new(service.swap(serving))))
+    })
+}
+
 /// Makes sure that nobody else reads what the participants read.
 async fn claim(transport: &Arc<dyn Transport>, prepared: &[Prepared]) -> Result<(), StartError> {
     let sources = (prepared.iter()).flat_map(|participant| &participant.fitted.sources);
@@ -473,7 +492,7 @@ fn start_participant(
         prepared.own,
         prepared.row,
         participant,
-        service,
+        prepare_by(service, prepared.base_path.clone()),
         prepared.base_path,
         prepared.file,
     );

@@ -164,7 +164,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
 }
 
 fn run_logged(config: &Config, rules: Rules) -> ExitCode {
-    panics::die_on_panic(exit::INTERNAL);
+    logging::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
         complain(
             "no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file",
@@ -213,13 +213,13 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
     app::allow_descriptors(config)?;
     let metrics = Arc::new(Metrics::new(config.metrics.enabled));
-    let store = app::open_store(config, &metrics)?;
+    let store = tokio::select! {
+        opened = open_store(config.clone(), metrics.clone()) => opened?,
+        which = signals.stop() => end_before_start(which),
+    };
     let started = tokio::select! {
         started = app::start(config, store.clone(), metrics, rules) => started,
-        which = signals.stop() => {
-            tracing::info!(signal = which.name, "ending before the start is done");
-            logging::exit(exit::SIGNAL + which.number);
-        }
+        which = signals.stop() => end_before_start(which),
         () = store.condition().lost().cancelled() => end_without(&*store),
     };
     let running = match started {
@@ -272,6 +272,18 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
         end_without(&*store);
     }
     Ok(())
+}
+
+/// Opens the store on a thread that may wait: another program may have locked it for seconds.
+async fn open_store(config: Config, metrics: Arc<Metrics>) -> Result<Arc<Store>, StartError> {
+    let opened = tokio::task::spawn_blocking(move || app::open_store(&config, &metrics));
+    opened.await.map_err(anyhow::Error::from)?
+}
+
+/// Ends a host that has not started. It is as if it were killed: what it began is recovered by the next start.
+fn end_before_start(which: signals::Stop) -> ! {
+    tracing::info!(signal = which.name, "ending before the start is done");
+    logging::exit(exit::SIGNAL + which.number)
 }
 
 fn leave(config: &Config) {

@@ -225,3 +225,21 @@ fn begin(
     );
     Ok((session, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OutboxReaders;
+    use crate::transport::conformance::{self, Rig};
+
+    fn rig(partitions: i32) -> Rig {
+        Rig::new(
+            "t",
+            OutboxReaders::Consumers,
+            |store| Box::new(EmbeddedLog::new(store, partitions)),
+            (),
+        )
+    }
+
+    conformance::suite!(rig);
+}

@@ -9,7 +9,7 @@ use saga_core::shapes::Found;
 
 use super::check::{self, Compared, Present};
 use super::fit::{self, FitError, Fitted};
-use super::hosted::Hosted;
+use super::hosted::{Hosted, Serving};
 use super::neighbours;
 use super::probe::Terms;
 use super::reloader::{Apply, Inner};
@@ -17,10 +17,8 @@ use super::report::{Check, NotApplied, Probe, Refused};
 use super::verify;
 use crate::base::clock::now_ms;
 use crate::base::generation::{Build, Generation};
-use crate::http::routes::Routes;
-use crate::http::schema;
-use crate::http::service::Serving;
 use crate::plugin::compile;
+use crate::schema;
 use crate::store::{NewGeneration, StoreFault};
 use crate::transport::Source;
 use crate::turn::{Active, Successor};
@@ -98,7 +96,8 @@ impl Inner {
                 Err(stopping) => stopping,
             })?;
         self.still_open()?;
-        Routes::new(build.description(), hosted.base_path())
+        loader
+            .check_routes(build.description(), hosted.base_path())
             .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
         let shapes = Arc::new(self.shapes(hosted, active, &*build));
         let present = self.present(hosted, active, shapes.clone());

@@ -48,7 +48,7 @@ impl Inner {
                 .swap(candidate.successor)
                 .unwrap_or_default()
         };
-        let routes = hosted.serve(candidate.serving);
+        let routes = (candidate.serving)();
         let before = hosted.sources();
         let read = hosted.read(&candidate.sources, transport, &self.around.stop_consuming);
         if hosted.sources() != before

@@ -13,9 +13,8 @@ use super::report::{Check, Probe, Refused};
 use super::{neighbours, verify};
 use crate::base::generation::Build;
 use crate::config::{Config, ParticipantConfig};
-use crate::http::routes::Routes;
-use crate::http::schema;
 use crate::plugin::{compile, component};
+use crate::schema;
 use crate::store::history::GenerationRow;
 use crate::store::{Reading, StoreFault};
 
@@ -173,10 +172,12 @@ pub(super) fn replace(
     let description = candidate.description();
     let base_path = own.base_path.as_ref();
     let base_path = base_path.unwrap_or(&description.endpoint.base_path);
-    Routes::new(description, base_path).map_err(|reason| {
-        let digest = Some(candidate.digest().to_owned());
-        Refused::new(Check::Description, vec![reason], digest)
-    })?;
+    loader
+        .check_routes(description, base_path)
+        .map_err(|reason| {
+            let digest = Some(candidate.digest().to_owned());
+            Refused::new(Check::Description, vec![reason], digest)
+        })?;
     let kept = (loader.archive().read(&active.digest).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest).ok());
     // Where the active build is lost there is nothing to compare with but what is stored.

@@ -9,11 +9,12 @@ use std::time::Instant;
 use super::back;
 use super::flags::Flags;
 use super::initial::{self, Replaced};
-use super::loader::Loader;
+use super::loader::{CheckRoutes, Loader};
 use super::outcome::applied;
 use super::report::{Applied, Check, NotApplied, Refused, Way};
 use super::usage;
 use crate::base::clock::now_ms;
+use crate::base::machine::Machine;
 use crate::config::{Config, ParticipantConfig};
 use crate::store::history::PastGeneration;
 use crate::store::{Activation, Answer, Reading, StoreFault, look, own};
@@ -35,6 +36,7 @@ pub fn rollback(
     participant: &str,
     digest: Option<&str>,
     flags: Flags,
+    check_routes: CheckRoutes,
 ) -> Result<Applied, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
     let data = config.data_dir.display();
@@ -44,7 +46,7 @@ pub fn rollback(
     let unusable = |error: StoreFault| NotApplied::Failed(format!("{data}: {error}"));
     let reading = store.reading();
     let (row, active, target) = choose(reading, participant, digest).map_err(unusable)??;
-    let loader = Loader::new(config, crate::base::machine::Machine::default())
+    let loader = Loader::new(config, Machine::default(), check_routes)
         .map_err(|error| failed(format!("{error:#}")))?;
     let began = Instant::now();
     let bytes = loader.archive().read(&target.generation.digest).map_err(|reason| {

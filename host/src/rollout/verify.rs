@@ -12,16 +12,15 @@ use saga_core::shapes::{Found, Member};
 
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};
-use super::loader::{self, Loader};
+use super::loader::{self, CheckRoutes, Loader};
 use super::probe::Terms;
 use super::report::{Check, Probe, Refused, Verified};
 use super::{fit, neighbours};
 use crate::base::clock::now_ms;
 use crate::base::generation::Build;
 use crate::config::{Config, ParticipantConfig};
-use crate::http::routes::Routes;
-use crate::http::schema;
 use crate::plugin::component;
+use crate::schema;
 use crate::store::{self, Answer, Reading, StoreFault};
 use crate::transport::{Readings, Source};
 
@@ -63,8 +62,13 @@ impl From<Refused> for NotVerified {
 ///
 /// # Errors
 /// Which check it did not pass, and why; or that it could not be checked.
-pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified> {
-    let loader = Loader::offline(config).map_err(|error| failed(error.to_string()))?;
+pub fn verify(
+    config: &Config,
+    request: &Verify,
+    check_routes: CheckRoutes,
+) -> Result<Verified, NotVerified> {
+    let loader =
+        Loader::offline(config, check_routes).map_err(|error| failed(error.to_string()))?;
     let candidate = load(&loader, &request.path)?;
     let description = candidate.description();
     let refused =
@@ -78,7 +82,8 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
         };
         return Err(refused(Check::Compatibility, lack.to_string()).into());
     }
-    Routes::new(description, &description.endpoint.base_path)
+    loader
+        .check_routes(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;
     let own = config.participants.get(&description.name);
     if let Some(own) = own {
@@ -286,11 +291,13 @@ fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, No
     let Some((row, build)) = read(name).map_err(|error| unreadable(data, &error))? else {
         return Ok(None);
     };
-    let loader = Loader::offline(&Config {
+    let config = Config {
         data_dir: data.to_owned(),
         ..config.clone()
-    })
-    .map_err(|error| failed(error.to_string()))?;
+    };
+    // What was active was served.
+    let loader = Loader::offline(&config, |_, _| Ok(()));
+    let loader = loader.map_err(|error| failed(error.to_string()))?;
     let bytes = loader.archive().read(&build.digest).map_err(|reason| {
         failed(format!(
             "the active component of {name} can't be read: {reason}"

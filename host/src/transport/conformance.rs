@@ -616,19 +616,3 @@ pub(crate) fn threads_end_promptly(rig: impl Fn(i32) -> Rig) {
     let took = (consumer.stop(), relay.stop());
     assert!(took.0 < PROMPTLY && took.1 < PROMPTLY, "{took:?}");
 }
-
-mod embedded {
-    use super::*;
-    use crate::log::EmbeddedLog;
-
-    fn rig(partitions: i32) -> Rig {
-        Rig::new(
-            "t",
-            OutboxReaders::Consumers,
-            |store| Box::new(EmbeddedLog::new(store, partitions)),
-            (),
-        )
-    }
-
-    suite!(rig);
-}

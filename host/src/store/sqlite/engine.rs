@@ -334,3 +334,33 @@ fn activate(sql: &Connection, activation: &Activation) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{self, Rig};
+
+    fn rig() -> Rig {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let open = move || {
+            open(
+                &path,
+                StoreSettings::default(),
+                IdempotencySettings::default(),
+                OutboxReaders::Consumers,
+                Commits::default(),
+            )
+            .unwrap()
+        };
+        Rig::new(open, directory)
+    }
+
+    conformance::suite!(rig);
+}

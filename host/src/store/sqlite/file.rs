@@ -1,14 +1,10 @@
-//! Opening the store's file: what can be wrong with it, its lock, its pragmas.
-//!
-//! One process owns a store. The lock is a file beside it, because SQLite's own locks would let a
-//! second host in between two transactions.
+//! Opening the store's file: its version, its pragmas, and what can be wrong with it.
 
 use std::cmp::Ordering;
-use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -17,6 +13,7 @@ use super::explain::{cannot_write, explain, explain_mismatch};
 use super::lock_holders::LockFile;
 use super::log_mark::{self, LogMark};
 use super::own_files;
+use super::ownership::{LOCK_NAME, Ownership};
 use super::presence::Presence;
 use super::read::SqliteReader;
 use super::schema;
@@ -37,10 +34,6 @@ const PRAGMAS: [(&str, &str); 5] = [
 /// Bytes to which the log shrinks when somebody who kept it from being emptied is done.
 const LOG_BYTES: i64 = log_mark::ORDINARY_PAGES as i64 * log_mark::LOG_PAGE;
 
-/// Longest wait for the lock of a store, and between two tries.
-const LOCKING: Duration = Duration::from_millis(200);
-const BETWEEN_TRIES: Duration = Duration::from_millis(5);
-
 /// Looks, before the last one, that a file and a log that seem not to belong together are given.
 const LOOKS: u32 = 3;
 
@@ -56,17 +49,11 @@ pub(super) const UPKEEP_BUSY: Duration = Duration::from_millis(50);
 /// Name of the file in the data directory.
 pub(super) const FILE_NAME: &str = "saga.db";
 
-/// Name of the file whose lock says that a process owns the store.
-const LOCK_NAME: &str = "saga.lock";
-
 /// A store that this process owns.
 pub(super) struct StoreFile {
     directory: PathBuf,
     path: PathBuf,
-    lock: File,
-    /// Held too, so that no second process comes in where the lock file was removed. None where the file system has no locks
-    /// on directories.
-    _directory_lock: Option<File>,
+    _ownership: Ownership,
     identity: String,
 }
 
@@ -125,40 +112,13 @@ impl StoreFile {
                 reason: "is a directory; move it away".into(),
             });
         }
-        let lock_path = directory.join(LOCK_NAME);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(in_directory)?;
-        match locked(&lock) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path,
-                    lock: lock_path,
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(in_directory(error)),
-        }
-        let directory_lock = match File::open(directory).map(|opened| (locked(&opened), opened)) {
-            Ok((Ok(()), opened)) => Some(opened),
-            Ok((Err(TryLockError::WouldBlock), _)) => {
-                return Err(OpenError::InUse {
-                    path,
-                    lock: lock_path,
-                });
-            }
-            Ok((Err(TryLockError::Error(_)), _)) | Err(_) => None,
-        };
+        let ownership = Ownership::take(directory, &path)?;
         own_files::tighten(directory);
         check_mismatch(&path)?;
         let mut file = Self {
             directory: directory.to_owned(),
             path,
-            lock,
-            _directory_lock: directory_lock,
+            _ownership: ownership,
             identity: String::new(),
         };
         file.prepare()?;
@@ -292,31 +252,11 @@ impl StoreFile {
     }
 }
 
-impl Drop for StoreFile {
-    fn drop(&mut self) {
-        // Closing the file would do; said aloud, because it is what the lock is for.
-        let _ = self.lock.unlock();
-    }
-}
-
 fn newer(path: PathBuf, found: i64) -> OpenError {
     OpenError::Newer {
         path,
         found,
         known: schema::VERSION,
-    }
-}
-
-/// Locks a file for this process. A process that is being started has its parent's locks for a moment, until it runs its own program.
-fn locked(file: &File) -> Result<(), TryLockError> {
-    let until = Instant::now() + LOCKING;
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                std::thread::sleep(BETWEEN_TRIES);
-            }
-            result => return result,
-        }
     }
 }
 

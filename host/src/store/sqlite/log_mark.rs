@@ -17,17 +17,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
-use sha2::{Digest as _, Sha256};
 
 use super::file::BUSY;
 use super::lock_holders::{self, LockFile};
-
-/// Bytes of the note. One sector holds it, so it is written as a whole.
-const NOTE_BYTES: usize = 512;
-
-/// Marks that the file may have, as far as the note can hold them. There are several only while a program keeps reading and others
-/// take checkpoints: where there are more, nothing is judged until a checkpoint takes all.
-const MOST: usize = 16;
+use super::log_note::Note;
 
 /// Pages of the log, 16 MiB, after which there is a checkpoint. Each costs some fsyncs.
 const CHECKPOINT_PAGES: u32 = 4_000;
@@ -53,16 +46,6 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 /// The mark of a file that has none: an older store, or none yet.
 const NONE: &str = "";
-
-/// What is noted beside the store's file. Without marks nothing is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Note {
-    /// The marks that the file by itself may have: none are known where it may be any.
-    file: Vec<String>,
-    /// The mark that is in the log for certain.
-    log: Option<String>,
-    inode: u64,
-}
 
 /// Takes the checkpoints of a store, and keeps the note.
 pub(super) struct LogMark {
@@ -288,59 +271,6 @@ impl LogMark {
     }
 }
 
-impl Note {
-    /// Notes that the file may have this mark too. Where it is not known what the file has, it stays so.
-    fn add(&mut self, mark: String) {
-        if self.file.is_empty() || self.file.contains(&mark) {
-            return;
-        }
-        self.file.push(mark);
-        if self.file.len() > MOST {
-            self.file.clear();
-        }
-    }
-
-    /// The note in this file, if it is whole.
-    fn read(file: &File) -> Option<Self> {
-        let mut bytes = [0; NOTE_BYTES];
-        file.read_exact_at(&mut bytes, 0).ok()?;
-        let text = std::str::from_utf8(&bytes).ok()?;
-        let (line, _) = text.split_once('\n')?;
-        let (content, sum) = line.rsplit_once(' ')?;
-        if sum != print(content) {
-            return None;
-        }
-        let mut words = content.split(' ').skip(1);
-        let inode = words.next()?.parse().ok()?;
-        let log = words.next().filter(|mark| *mark != "-").map(str::to_owned);
-        let file = words.map(|mark| mark.trim_start_matches('.').to_owned());
-        Some(Self {
-            file: file.collect(),
-            log,
-            inode,
-        })
-    }
-
-    fn bytes(&self) -> [u8; NOTE_BYTES] {
-        let mut bytes = [b' '; NOTE_BYTES];
-        if self.file.is_empty() {
-            // Nothing is known of the file.
-            return bytes;
-        }
-        let log = self.log.as_deref().unwrap_or("-");
-        let mut content = format!("saga-log-mark-1 {} {log}", self.inode);
-        for mark in &self.file {
-            content.push_str(" .");
-            content.push_str(mark);
-        }
-        let line = format!("{content} {}\n", print(&content));
-        for (byte, written) in bytes.iter_mut().zip(line.bytes()) {
-            *byte = written;
-        }
-        bytes
-    }
-}
-
 /// The mark that the file has by itself, without its log. None where it can't be read so.
 fn mark_in_file(db: &Path) -> Option<String> {
     match std::fs::metadata(db) {
@@ -389,13 +319,6 @@ fn read_mark(sql: &Connection) -> rusqlite::Result<String> {
 fn new_mark() -> String {
     let random = crate::base::clock::random_tail();
     random.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn print(content: &str) -> String {
-    let digest = Sha256::digest(content);
-    (digest.iter().take(8))
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// The file beside the store's whose name goes on so.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::sqlite::file::{FILE_NAME, StoreFile};
+use crate::store::sqlite::log_note::MOST;
 
 struct Rig {
     data: TempDir,

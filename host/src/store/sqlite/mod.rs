@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `engine`: [`Engine`](super::Engine) and [`Stopped`](super::Stopped), each call as SQL in the writer's transaction
-//! - `file`: opening the file, its lock, its pragmas; `explain`: what can be wrong with it;
+//! - `file`: opening the file, its pragmas; `ownership`: its lock; `explain`: what can be wrong with it;
 //!   `own_files`: the modes of what is in the directory
 //! - `schema`: the tables, and the version of their shape
 //! - `writer`: the one thread that writes; what waits shares a commit; `batch`: what shares it; `apply`: one entry as SQL
@@ -35,11 +35,13 @@ mod idempotency;
 mod index;
 mod lock_holders;
 mod log_mark;
+mod log_note;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod log_room_tests;
 mod offsets;
 mod own_files;
+mod ownership;
 mod parked;
 mod presence;
 mod prune;

@@ -119,8 +119,8 @@ impl TrustedTime {
 }
 
 /// The time by which old rows are deleted of a store that is opened at this reading of the wall clock; both are in milliseconds
-/// since the Unix epoch. For one that is not open for writing: [`Store::trusted_now`](super::Store::trusted_now) tells it of one
-/// that is.
+/// since the Unix epoch. For one that is not open for writing: [`Engine::trusted_now`](crate::store::Engine::trusted_now) tells it of
+/// one that is.
 ///
 /// # Errors
 /// What SQLite said.
@@ -137,18 +137,10 @@ pub(super) fn last_open(sql: &Connection) -> rusqlite::Result<Option<u64>> {
         })
         .optional()
     };
-    // An older store, whose tables may be older too: what it decided last is the best there is.
-    let is_there: bool = sql.query_row(
-        "SELECT count(*) FROM sqlite_master WHERE name = 'trusted_time'",
-        [],
-        |row| row.get(0),
-    )?;
-    let marked = match is_there {
-        true => first("SELECT time FROM trusted_time")?,
-        false => None,
-    };
+    let marked = first("SELECT time FROM trusted_time")?;
     match marked {
         Some(marked) => Ok(Some(marked)),
+        // It was closed by force before the first mark: what it decided last is the best there is.
         None => first("SELECT time FROM journal ORDER BY seq DESC LIMIT 1"),
     }
 }
@@ -252,16 +244,16 @@ mod tests {
     #[test]
     fn of_a_store_that_is_not_open_the_time_goes_on_from_where_it_was() {
         let sql = Connection::open_in_memory().unwrap();
-        sql.execute_batch("CREATE TABLE journal (seq INTEGER PRIMARY KEY, time INTEGER)")
-            .unwrap();
+        sql.execute_batch(
+            "CREATE TABLE journal (seq INTEGER PRIMARY KEY, time INTEGER);
+             CREATE TABLE trusted_time (time INTEGER)",
+        )
+        .unwrap();
         assert_eq!(trusted_now(&sql, T).unwrap(), T, "of an empty one");
         let decided = "INSERT INTO journal (time) VALUES (?1)";
         sql.execute(decided, [T as i64]).unwrap();
         let wall = T + 40 * DAY;
-        assert_eq!(trusted_now(&sql, wall).unwrap(), T, "of an older one");
-        sql.execute_batch("CREATE TABLE trusted_time (time INTEGER)")
-            .unwrap();
-        assert_eq!(trusted_now(&sql, wall).unwrap(), T);
+        assert_eq!(trusted_now(&sql, wall).unwrap(), T, "without a mark");
         let marked = "INSERT INTO trusted_time VALUES (?1)";
         sql.execute(marked, [(T + DAY) as i64]).unwrap();
         assert_eq!(trusted_now(&sql, wall).unwrap(), T + DAY);

@@ -1,4 +1,8 @@
-//! Bodies checked against the description's schemas before a turn is spent, within bounds ([`super::steps`]).
+//! Values checked against the description's schemas, within bounds ([`steps`]).
+//!
+//! Must not know: requests, where a schema is from.
+
+mod steps;
 
 use std::sync::OnceLock;
 
@@ -7,10 +11,10 @@ use saga_core::description::Description;
 use saga_core::json;
 use saga_core::rules::shorten;
 use saga_core::schema::effort;
+use serde::Serialize;
 use serde_json::Value;
 
-use super::problem::Place;
-use super::steps::{self, Bounded, Counted};
+use self::steps::{Bounded, Counted};
 use crate::base::printable::escaped;
 
 /// Places that are named in one answer at most.
@@ -25,6 +29,15 @@ const TELLING: u64 = 10_000;
 
 /// Attempts to match a pattern that needs backtracking.
 const BACKTRACKS: usize = 10_000;
+
+/// A place in a value that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// JSON pointer into the value; empty for the whole.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
 
 /// A schema, ready to check bodies.
 pub struct Schema {
@@ -172,5 +185,4 @@ pub fn remarks(description: &Description) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "schema_tests.rs"]
 mod tests;
