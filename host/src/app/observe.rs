@@ -14,7 +14,7 @@ use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, Obser
 use crate::rollout::Reloader;
 use crate::rollout::hosted::Hosted;
 use crate::stages::Stages;
-use crate::store::{Answer, OutboxReaders, Reading, Store};
+use crate::store::{Answer, OutboxReaders, ReadStore, Store};
 use crate::transport::{Source, Transport, WHY_MISSED};
 
 /// Quarantined aggregates, and parked timers, that are counted of a participant.
@@ -122,7 +122,7 @@ impl Observer {
         }
     }
 
-    fn find(&self, reading: &dyn Reading) -> Answer<InStore> {
+    fn find(&self, reading: &dyn ReadStore) -> Answer<InStore> {
         let now = now_ms();
         let backlogs = reading.backlogs(self.readers)?;
         let topics = backlogs.into_iter().map(|(name, backlog)| ObservedTopic {

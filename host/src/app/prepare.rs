@@ -25,7 +25,7 @@ use crate::rollout::initial::{self, Initial};
 use crate::rollout::loader::Loader;
 use crate::rollout::report::Way;
 use crate::rollout::usage;
-use crate::store::{Activation, Index, NewGeneration, Reading, Store, StoreFault};
+use crate::store::{Activation, Index, NewGeneration, ReadStore, Store, StoreFault};
 use crate::transport::Transport;
 use crate::turn::Active;
 
@@ -122,7 +122,7 @@ fn prepare(
         (None, Some(loader)) => {
             let before = active.as_ref().map(|active| (row, active));
             // What was used is not out of use by a clock that leapt.
-            let present: (&dyn Reading, u64) = (&*reader, store.trusted_now());
+            let present: (&dyn ReadStore, u64) = (&*reader, store.trusted_now());
             let initial = initial::choose(loader, config, name, own, before, present);
             initial.map_err(|refused| match room.is_wanting(name) {
                 Some(reason) => StartError::Machine(reason),
@@ -208,7 +208,7 @@ fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
 
 /// The row of a build that can read what is stored.
 fn register(
-    (store, reading): (&Store, &dyn Reading),
+    (store, reading): (&Store, &dyn ReadStore),
     row: i64,
     build: &dyn Build,
     own: &ParticipantConfig,

@@ -12,7 +12,7 @@ use crate::rollout::Reloader;
 use crate::rollout::hosted::Hosted;
 use crate::stages::age::{Oldest, Places, Still};
 use crate::stages::{Look, ProgressSettings, Stage, Waiting};
-use crate::store::{Answer, OutboxReaders, Reading, Store};
+use crate::store::{Answer, OutboxReaders, ReadStore, Store};
 use crate::transport::Transport;
 use crate::turn::Participant;
 
@@ -211,7 +211,7 @@ fn timers(around: Around) -> Look {
 
 impl Around {
     /// What the store has; none where it can't be read, which is reported.
-    fn read<T>(&self, look: impl FnOnce(&dyn Reading) -> Answer<T>) -> Option<T> {
+    fn read<T>(&self, look: impl FnOnce(&dyn ReadStore) -> Answer<T>) -> Option<T> {
         let found = self.store.reader().and_then(|reader| look(&*reader));
         found
             .inspect_err(|fault| {
@@ -222,7 +222,7 @@ impl Around {
     }
 
     /// The partitions of a source that are read, each with the offset below which nothing is left to be settled.
-    fn extents(&self, reading: &dyn Reading, source: &Source) -> Answer<Vec<(Extent, i64)>> {
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<(Extent, i64)>> {
         let extents = self.transport.extents(reading, source)?;
         let settled = |extent: Extent| {
             let stored = reading.offset(&source.consumer, source.topic_row, extent.partition)?;

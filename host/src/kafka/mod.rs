@@ -60,7 +60,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use settings::{KafkaSettings, redact};
 
-use crate::store::{Answer, Reading, Store};
+use crate::store::{Answer, ReadStore, Store};
 use crate::transport::{Extent, Missed, Sink, Source, Transport};
 use asker::Asker;
 use assignment::reached;
@@ -215,7 +215,7 @@ impl Transport for Kafka {
         self.0.store.published().ring();
     }
 
-    fn extents(&self, _: &dyn Reading, source: &Source) -> Answer<Vec<Extent>> {
+    fn extents(&self, _: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>> {
         Ok(self.0.extents.of(source))
     }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::signal::Signal;
 use crate::base::stop::RingsAtStop;
-use crate::store::{Answer, Reader, Reading, Store, StoreFault};
+use crate::store::{Answer, ReadStore, Reader, Store, StoreFault};
 use crate::transport::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 
 /// Records read at once.
@@ -92,7 +92,7 @@ impl Transport for EmbeddedLog {
     /// What is committed is published.
     fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
 
-    fn extents(&self, reading: &dyn Reading, source: &Source) -> Answer<Vec<Extent>> {
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>> {
         let mut extents = reading.extents(source.topic_row, &source.consumer)?;
         for partition in 0..self.partitions {
             if extents.iter().all(|known| known.partition != partition) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use crate::store::backup::BackupError;
-use crate::store::{Answer, Reading, StoreFault, copy};
+use crate::store::{Answer, ReadStore, StoreFault, copy};
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -103,7 +103,7 @@ fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
     Ok((bytes, copied.clone(), missing.collect()))
 }
 
-fn active(reading: &dyn Reading) -> Answer<Vec<String>> {
+fn active(reading: &dyn ReadStore) -> Answer<Vec<String>> {
     let mut digests = Vec::new();
     for name in reading.participants()? {
         if let Some(row) = reading.participant(&name)?

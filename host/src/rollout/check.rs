@@ -21,7 +21,7 @@ use crate::base::clock::now_ms;
 use crate::base::generation::Build;
 use crate::config::ParticipantConfig;
 use crate::store::sample::{self, Keyed, Topic};
-use crate::store::{Answer, Reading};
+use crate::store::{Answer, ReadStore};
 use crate::transport::Source;
 
 /// What a candidate is compared with.
@@ -55,7 +55,7 @@ pub struct Compared {
 /// # Errors
 /// Everything that speaks against it, or what the store said.
 pub fn compare(
-    reading: &dyn Reading,
+    reading: &dyn ReadStore,
     present: &Present<'_>,
     candidate: &dyn Build,
     flags: Flags,
@@ -133,7 +133,7 @@ pub fn endpoint(
 /// # Errors
 /// What the store said.
 pub fn inputs(
-    reading: &dyn Reading,
+    reading: &dyn ReadStore,
     participant: i64,
     sources: &[Arc<Source>],
     candidate: &dyn Build,
@@ -166,7 +166,7 @@ struct Waiting {
 /// The records that wait for a candidate, parked or not yet read, of all topics and event types: of each aggregate the first one
 /// of a topic, for it is what the state of now is for.
 fn in_flight(
-    reading: &dyn Reading,
+    reading: &dyn ReadStore,
     participant: i64,
     sources: &[Arc<Source>],
     candidate: &dyn Build,

@@ -10,7 +10,7 @@ use saga_core::description::Description;
 
 use crate::apidocs::Configured;
 use crate::config::{Config, ParticipantConfig};
-use crate::store::{Reading, Store, StoreFault};
+use crate::store::{ReadStore, Store, StoreFault};
 use crate::transport::{Readings, Source, Transport};
 use crate::turn::Lane;
 
@@ -145,7 +145,7 @@ pub fn check_together<'s>(
 }
 
 /// Asks the writer only for the row of a new topic: it has better things to do.
-fn topic_row(known: &dyn Reading, store: &Store, topic: &str) -> Result<i64, StoreFault> {
+fn topic_row(known: &dyn ReadStore, store: &Store, topic: &str) -> Result<i64, StoreFault> {
     if let Ok(Some(row)) = known.topic(topic) {
         return Ok(row);
     }

@@ -13,7 +13,7 @@ use super::hosted::Hosted;
 use super::reloader::{Apply, Inner};
 use super::report::{NotApplied, Way};
 use crate::base::clock::now_ms;
-use crate::store::{Activation, Index, Reading};
+use crate::store::{Activation, Index, ReadStore};
 use crate::turn::{Active, SwapError};
 
 impl Inner {
@@ -131,7 +131,7 @@ impl Inner {
             ..
         } = self.present(hosted, active, shapes);
         let (say, said) = bounded(1);
-        let check = move |reading: &dyn Reading| {
+        let check = move |reading: &dyn ReadStore| {
             let present = Present {
                 active: before.description(),
                 participant,

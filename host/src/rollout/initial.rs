@@ -16,7 +16,7 @@ use crate::config::{Config, ParticipantConfig};
 use crate::plugin::{compile, component};
 use crate::schema;
 use crate::store::history::GenerationRow;
-use crate::store::{Reading, StoreFault};
+use crate::store::{ReadStore, StoreFault};
 
 /// What a participant starts with.
 pub struct Initial {
@@ -42,7 +42,7 @@ pub fn choose(
     name: &str,
     own: &ParticipantConfig,
     active: Option<(i64, &GenerationRow)>,
-    (reading, now): (&dyn Reading, u64),
+    (reading, now): (&dyn ReadStore, u64),
 ) -> Result<Initial, Refused> {
     let file = component::read(&own.component);
     let digest_of_file = file.as_ref().ok().map(|bytes| compile::digest(bytes));
@@ -159,7 +159,7 @@ pub(super) fn replace(
     own: &ParticipantConfig,
     (participant, active): (i64, &GenerationRow),
     candidate: &dyn Build,
-    (reading, now): (&dyn Reading, u64),
+    (reading, now): (&dyn ReadStore, u64),
     flags: Flags,
 ) -> Result<Replaced, Refused> {
     let failed = |error: StoreFault| {

@@ -6,7 +6,7 @@ use super::report::{
     ComponentFile, GenerationOverview, ParkedOverview, ParkedTimer, ParticipantOverview,
     Quarantine, Quarantined, RefusedOverview, Way,
 };
-use crate::store::{Answer, Reading};
+use crate::store::{Answer, ReadStore};
 
 /// Quarantined aggregates, and parked timers, that are told of at most.
 const QUARANTINED: usize = 20;
@@ -16,7 +16,7 @@ const QUARANTINED: usize = 20;
 /// # Errors
 /// What the store said.
 pub fn of_participant(
-    reading: &dyn Reading,
+    reading: &dyn ReadStore,
     name: &str,
     row: i64,
     archive: &Archive,
@@ -76,7 +76,7 @@ pub fn of_participant(
     })
 }
 
-fn parked(reading: &dyn Reading, row: i64) -> Answer<ParkedOverview> {
+fn parked(reading: &dyn ReadStore, row: i64) -> Answer<ParkedOverview> {
     let (messages, bytes) = reading.parked_totals(row)?;
     let first = reading.parked_timers(row, QUARANTINED)?.into_iter();
     Ok(ParkedOverview {

@@ -27,7 +27,7 @@ use crate::metrics::Swaps;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
-use crate::store::{Answer, Reading, Store};
+use crate::store::{Answer, ReadStore, Store};
 use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
@@ -297,7 +297,7 @@ impl Inner {
     fn target(&self, hosted: &Hosted, digest: Option<&str>) -> Result<String, NotApplied> {
         let (row, name) = (hosted.row, hosted.participant.name());
         let history =
-            |reading: &dyn Reading| Ok((reading.generations(row)?, reading.activations(row)?));
+            |reading: &dyn ReadStore| Ok((reading.generations(row)?, reading.activations(row)?));
         let (generations, activations) = self.read(history).map_err(NotApplied::Failed)?;
         let target = back::target(&generations, &activations, name, digest);
         target
@@ -411,7 +411,7 @@ impl Inner {
 
     pub(super) fn read<T>(
         &self,
-        read: impl FnOnce(&dyn Reading) -> Answer<T>,
+        read: impl FnOnce(&dyn ReadStore) -> Answer<T>,
     ) -> Result<T, String> {
         let result = self.around.store.reader().and_then(|reader| read(&*reader));
         result.map_err(|fault| {

@@ -17,7 +17,7 @@ use crate::base::clock::now_ms;
 use crate::base::machine::Machine;
 use crate::config::{Config, ParticipantConfig};
 use crate::store::history::PastGeneration;
-use crate::store::{Activation, Answer, Reading, StoreFault, look, own};
+use crate::store::{Activation, Answer, ReadStore, StoreFault, look, own};
 
 /// Whether a data directory has a store on which to go back.
 #[must_use]
@@ -104,7 +104,7 @@ type Chosen = (i64, PastGeneration, PastGeneration);
 
 /// The row of the participant, what is active, and what is gone back to.
 fn choose(
-    reading: &dyn Reading,
+    reading: &dyn ReadStore,
     participant: &str,
     digest: Option<&str>,
 ) -> Answer<Result<Chosen, NotApplied>> {

@@ -9,12 +9,12 @@ use saga_core::message::Origin;
 use saga_core::shapes::{Concerns, Found};
 
 use super::flags::Objections;
-use crate::store::{Answer, Reading};
+use crate::store::{Answer, ReadStore};
 
 /// The store, as far as the use of a participant goes.
 pub struct Usage<'c> {
     /// What is committed.
-    pub reading: &'c dyn Reading,
+    pub reading: &'c dyn ReadStore,
     /// Row of the participant.
     pub participant: i64,
     /// Consumers of the active build: name in the store, row of the topic, topic as the build calls it.
@@ -139,7 +139,7 @@ impl Usage<'_> {
 /// # Errors
 /// What the store said.
 pub fn unreadable(
-    reading: &dyn Reading,
+    reading: &dyn ReadStore,
     participant: i64,
     description: &Description,
 ) -> Answer<Option<String>> {

@@ -21,7 +21,7 @@ use crate::base::generation::Build;
 use crate::config::{Config, ParticipantConfig};
 use crate::plugin::component;
 use crate::schema;
-use crate::store::{self, Answer, Reading, StoreFault};
+use crate::store::{self, Answer, ReadStore, StoreFault};
 use crate::transport::{Readings, Source};
 
 /// What is to be checked, and against what.
@@ -270,7 +270,7 @@ struct Compared {
     probe: Probe,
 }
 
-fn open(data: &Path) -> Result<Box<dyn Reading>, NotVerified> {
+fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
     store::look(data)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
@@ -354,7 +354,7 @@ fn against_store(
 
 /// What a build reads, as the store knows it.
 pub(super) fn sources(
-    reading: &dyn Reading,
+    reading: &dyn ReadStore,
     config: &Config,
     own: Option<&ParticipantConfig>,
     build: &dyn Build,

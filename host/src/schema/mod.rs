@@ -20,7 +20,8 @@ use crate::base::printable::escaped;
 /// Places that are named in one answer at most.
 const PLACES: usize = 16;
 
-/// Steps that a check has, and more for each byte of the body: a body that fits its schema takes less than one for each.
+/// Steps that a check has, and more for each byte of the body: a body that fits its schema takes
+/// less than one for each.
 const STEPS: u64 = 50_000;
 const STEPS_OF_BYTE: u64 = 20;
 
@@ -43,7 +44,8 @@ pub struct Place {
 pub struct Schema {
     document: Value,
     quick: Validator,
-    /// The same for those that are wrong: it counts more and says more. Made with the first of them.
+    /// The same for those that are wrong: it counts more and says more. Made with the first of
+    /// them.
     telling: OnceLock<Option<Validator>>,
 }
 
@@ -99,7 +101,8 @@ impl Schema {
         }
     }
 
-    /// Where it is wrong: in all places, or where those are too many or too deep to be found, in the first one.
+    /// Where it is wrong: in all places, or where those are too many or too deep to be found, in
+    /// the first one.
     fn wrong(&self, body: &Value) -> Wrong {
         let telling = (self.telling).get_or_init(|| compiled(&self.document, Counted::All).ok());
         let Some(telling) = telling else {
@@ -148,8 +151,8 @@ fn compiled(document: &Value, which: Counted) -> Result<Validator, String> {
     })
 }
 
-/// What is to be known of the schemas of a participant by which foreign values are checked: which of them take more steps than
-/// are given to a check, whatever the value.
+/// What is to be known of the schemas of a participant by which foreign values are checked: which
+/// of them take more steps than are given to a check, whatever the value.
 #[must_use]
 pub fn remarks(description: &Description) -> Vec<String> {
     let requests = description.commands.iter().filter_map(|command| {

@@ -1,8 +1,9 @@
 //! How much work it may be to check a value against a schema.
 //!
-//! A schema that refers to itself under `oneOf` or `anyOf` can make a few hundred bytes cost minutes and gigabytes, and what checks
-//! is a library. So each schema in a document gets a keyword of our own, which counts a step when the validator comes by;
-//! where all steps are used up, the check is unwound.
+//! A schema that refers to itself under `oneOf` or `anyOf` can make a few hundred bytes cost
+//! minutes and gigabytes, and what checks is a library. So each schema in a document gets a keyword
+//! of our own, which counts a step when the validator comes by; where all steps are used up, the
+//! check is unwound.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -142,8 +143,9 @@ pub(super) fn counted(mut document: Value, which: Counted) -> Value {
 
 /// Has a schema count so many steps.
 ///
-/// The validator comes to a keyword of our own last, and not at all where another one has failed. So a schema that tries others counts
-/// in its `allOf`, which comes before those; at the end of it, for references lead to what is there by number.
+/// The validator comes to a keyword of our own last, and not at all where another one has failed.
+/// So a schema that tries others counts in its `allOf`, which comes before those; at the end of it,
+/// for references lead to what is there by number.
 fn count(schema: &mut Map<String, Value>, steps: u64) {
     if !TRIED.iter().any(|name| schema.contains_key(*name)) {
         schema.insert(KEYWORD.to_owned(), steps.into());

@@ -51,7 +51,8 @@ fn a_huge_value_is_not_quoted_whole() {
     assert!(places.iter().all(|place| place.detail.len() < 1_100));
 }
 
-/// A tree of nodes that have one or two branches, or of other alternatives that can't be told apart by one member.
+/// A tree of nodes that have one or two branches, or of other alternatives that can't be told apart
+/// by one member.
 fn tree() -> Value {
     let node = |members: Value, required: Value| json!({"type": "object", "properties": members, "required": required});
     let tree = json!({"$ref": "#/$defs/tree"});
@@ -141,7 +142,8 @@ fn invariant_9_what_is_looked_at_again_on_each_level_ends_by_its_steps() {
         "unevaluatedProperties": false,
     }}}));
     let deep = |innermost| (0..60).fold(innermost, |inner, _| json!({"c": inner}));
-    // Whether it fits is seen in a few steps, for the validator remembers that; not so where it does not.
+    // Whether it fits is seen in a few steps, for the validator remembers that; not so where it
+    // does not.
     assert_eq!(places(&schema, &deep(json!({}))), []);
     let wrong = places(&schema, &deep(json!({"x": 1})));
     assert!(wrong[0].detail.contains("steps to say where"), "{wrong:?}");

@@ -1,15 +1,17 @@
-//! What every engine must do: one suite, run on each of them.
+//! The conformance suite of engines: one suite, run on each of them.
 //!
-//! A [`Rig`] is a store with one participant and one generation on it. [`suite!`](super::conformance::suite) makes the tests of
-//! all cases for a function that makes a rig, so that none can be left out.
+//! A [`Rig`] is a store with one participant and one generation on it.
+//! [`suite!`](super::conformance::suite) makes the tests of all cases for a function that makes a
+//! rig, so that none can be left out.
 //!
 //! # Layout
 //!
-//! - [`turns`]: entries and their fates, aggregates, timers, parked messages, keys
+//! - [`turns`]: entries and their fates, aggregates, timers, keys; [`parked`]: parked messages
 //! - [`records`]: the outbox, offsets, topics
 //! - [`generations`]: participants, generations, what was asked, samples, lists
 
 mod generations;
+mod parked;
 mod records;
 mod turns;
 
@@ -24,6 +26,7 @@ use saga_core::record::Attributes;
 use saga_core::settle::{Cause, JournalEntry, Settlement};
 
 pub(crate) use generations::*;
+pub(crate) use parked::*;
 pub(crate) use records::*;
 pub(crate) use turns::*;
 
@@ -34,7 +37,8 @@ use crate::base::signal::Signal;
 /// By then a commit has come, or never will.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A time, in milliseconds since the Unix epoch: everything of the suite is younger than any retention.
+/// A time, in milliseconds since the Unix epoch: everything of the suite is younger than any
+/// retention.
 const NOW: u64 = 4_000_000_000_000;
 
 /// Makes a test of each case for `$rig`, which makes a [`Rig`].

@@ -1,4 +1,4 @@
-//! What can go wrong with the store, by what follows from it.
+//! Faults of the store, by what follows from them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Cause {
     kind: FaultKind,
 }
 
-/// What follows from a fault of the store.
+/// The consequence of a fault of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// It may pass: a full disk, a lack of memory or descriptors, a state that did not come to be.

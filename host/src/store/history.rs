@@ -70,7 +70,8 @@ pub trait ReadHistory {
     /// The generations that were active, the latest first.
     fn generations(&self, participant: i64) -> Answer<Vec<PastGeneration>>;
 
-    /// The components that were refused lately, the latest first: when, by which way, and why (JSON).
+    /// The components that were refused lately, the latest first: when, by which way, and why
+    /// (JSON).
     fn refused(&self, participant: i64) -> Answer<Vec<(u64, String, String)>>;
 
     /// When a participant was last asked this, by whichever generation it had.
@@ -82,8 +83,8 @@ pub trait ReadHistory {
     /// Whether any state of a participant is stored.
     fn holds_states(&self, participant: i64) -> Answer<bool>;
 
-    /// The oldest and the newest version among the stored states of a participant that lie outside these bounds; none where all
-    /// states lie within.
+    /// The oldest and the newest version among the stored states of a participant that lie outside
+    /// these bounds; none where all states lie within.
     fn state_versions_outside(
         &self,
         participant: i64,

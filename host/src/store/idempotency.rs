@@ -1,12 +1,13 @@
-//! Commands that a client may repeat under a key of its own: which keys are known, and what was replied first.
+//! Idempotency keys: commands that a client may repeat, the keys that are known, the first replies.
 //!
-//! A key is *claimed* before its command is offered to the rules, and stays claimed until the turn is over, whatever
-//! becomes of it. The reply is written in the turn's own transaction (invariants 2 and 10), so a key has a row if,
-//! and only if, its command took effect; a command that left nothing releases the key.
+//! A key is *claimed* before its command is offered to the rules, and stays claimed until the turn
+//! is over, whatever becomes of it. The reply is written in the turn's own transaction (invariants
+//! 2 and 10), so a key has a row if, and only if, its command took effect; a command that left
+//! nothing releases the key.
 //!
-//! All keys with a row, and all that are claimed, stand in memory: a new key, as most are, costs no look into the store,
-//! and the bound counts both (invariant 9). In memory a key is a hash of 128 bits, seeded anew at each start so that
-//! nobody can make two keys meet.
+//! All keys with a row, and all that are claimed, stand in memory: a new key, as most are, costs no
+//! look into the store, and the bound counts both (invariant 9). In memory a key is a hash of 128
+//! bits, seeded anew at each start so that nobody can make two keys meet.
 //!
 //! Must not know: what a request is, who asks.
 
@@ -21,8 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct IdempotencySettings {
     /// Hours after which a reply may be deleted.
     pub hours: u64,
-    /// Keys at most: those with a reply, and those whose command is under way. A row takes what its key and its
-    /// reply take, and about 50 bytes of memory.
+    /// Keys at most: those with a reply, and those whose command is in flight. A row takes what its
+    /// key and its reply take, and about 50 bytes of memory.
     pub keys: usize,
 }
 
@@ -49,7 +50,7 @@ enum Stage {
     Replied,
 }
 
-/// What a key meets.
+/// The outcome of a claim.
 #[derive(Debug)]
 pub enum Known {
     /// It was not known: it is claimed now.
@@ -81,7 +82,7 @@ pub struct KeptReply {
     pub reply: String,
 }
 
-/// What was replied to a command.
+/// The reply to the first command with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstReply {
     /// Fingerprint of the request.

@@ -1,21 +1,21 @@
 //! Lists of aggregates: the indexes by which they are found, and their pages.
 //!
-//! Each index is of one participant, over the values at a pointer of the state and, within one value, in the order of
-//! listings: the length of the key, then the key, so that generated numbers come in the order in which they were given. The
-//! engine keeps it in the transaction of each turn.
+//! Each index is of one participant, over the values at a pointer of the state and, within one
+//! value, in the order of listings: the length of the key, then the key, so that generated numbers
+//! come in the order in which they were given. The engine keeps it in the transaction of each turn.
 
 use std::collections::BTreeSet;
 
 use saga_core::description::Description;
 use saga_core::listing::FilterValue;
 
-/// What a page is wanted of.
+/// A page that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Row of the participant.
     pub participant: i64,
-    /// JSON pointers into the state, and the values that have to be there. The first one is looked up, the others are tried
-    /// on what it finds.
+    /// JSON pointers into the state, and the values that have to be there. The first one is looked
+    /// up, the others are tried on what it finds.
     pub filters: Vec<(String, FilterValue)>,
     /// The key after which the page begins; none for the first page.
     pub after: Option<String>,

@@ -1,9 +1,10 @@
-//! Messages that are parked: they wait in the store, in the order of their key, until they can be decided.
+//! Messages that are parked: they wait in the store, in the order of their key, until they can be
+//! decided.
 //!
-//! A parked record was consumed: its offset is stored, its identity is in the inbox, and it comes again from here alone
-//! (invariant 3). A parked timer stays set, so that it can be set anew or cancelled; what is parked is its
-//! place among the messages of its key. How much is parked is bounded by
-//! [`ParkedRoom`] (invariant 9).
+//! A parked record was consumed: its offset is stored, its identity is in the inbox, and it comes
+//! again from here alone (invariant 3). A parked timer stays set, so that it can be set anew or
+//! cancelled; what is parked is its place among the messages of its key. How much is parked is
+//! bounded by [`ParkedRoom`] (invariant 9).
 
 use std::sync::Arc;
 
@@ -141,9 +142,9 @@ pub trait ReadParked {
     /// The first message parked for a key after the one with this number.
     fn next_parked(&self, participant: i64, key: &str, after: i64) -> Answer<Option<ParkedRow>>;
 
-    /// The message that is parked longest for another attempt: its key, and when it was parked. Messages of quarantined
-    /// aggregates are not, and no more are records that the rules don't take: `taken` has those that they do, by topic (as the
-    /// participant calls it) and event type.
+    /// The message that is parked longest for another attempt: its key, and when it was parked.
+    /// Messages of quarantined aggregates are not, and no more are records that the rules don't
+    /// take: `taken` has those that they do, by topic (as the participant calls it) and event type.
     fn oldest_retried(
         &self,
         participant: i64,

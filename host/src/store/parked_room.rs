@@ -1,4 +1,4 @@
-//! How many messages may be parked, and how many are (invariant 9).
+//! The bound on parked messages, and how much of it is used (invariant 9).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// How much may be parked. A message for which there is no room becomes a dead letter, or waits in memory where its key only
-/// waits for another attempt.
+/// How much may be parked. A message for which there is no room becomes a dead letter, or waits in
+/// memory where its key only waits for another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ParkedLimits {
     /// Messages of one participant.
@@ -96,7 +96,8 @@ impl ParkedRoom {
         })
     }
 
-    /// Whether this is the first message of the participant without room since a tenth of it was free.
+    /// Whether this is the first message of the participant without room since a tenth of it was
+    /// free.
     #[must_use]
     pub fn has_just_filled(&self) -> bool {
         !self.is_full.swap(true, Ordering::Relaxed)

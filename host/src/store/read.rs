@@ -1,9 +1,10 @@
 //! The reading side of an engine: questions with typed rows, of what is committed.
 //!
-//! [`Reading`] is all of them; they are grouped by what they ask for, each group beside its rows: aggregates and timers here,
-//! [`ReadStreams`], [`ReadParked`], [`ReadHistory`], [`ReadSamples`]. A question never waits for a commit. Each is bounded in
-//! the rows that it gives, or has a row for each partition, topic or participant (invariant 9). Participants, generations and
-//! topics are named by the numbers that the store has for them; times are milliseconds since the Unix epoch.
+//! [`ReadStore`] is all of them; they are grouped by what they ask for, each group beside its rows:
+//! aggregates and timers here, [`ReadStreams`], [`ReadParked`], [`ReadHistory`], [`ReadSamples`]. A
+//! question never waits for a commit. Each is bounded in the rows that it gives, or has a row for
+//! each partition, topic or participant (invariant 9). Participants, generations and topics are
+//! named by the numbers that the store has for them; times are milliseconds since the Unix epoch.
 
 use saga_core::identity::Identity;
 
@@ -16,18 +17,19 @@ use super::parked::ReadParked;
 use super::sample::ReadSamples;
 use super::streams::ReadStreams;
 
-/// What a question gets.
+/// The answer to a question, or why there is none.
 pub type Answer<T> = Result<T, StoreFault>;
 
 /// All questions: what one reader of a store answers, for one thread at a time.
-pub trait Reading: ReadAggregates + ReadStreams + ReadParked + ReadHistory + ReadSamples {
+pub trait ReadStore: ReadAggregates + ReadStreams + ReadParked + ReadHistory + ReadSamples {
     /// Whether it can be used on: nothing went wrong on its connection so far.
     fn is_sound(&self) -> bool;
 
     /// Takes in that something could not be read, for the condition of the store.
     fn report(&self, what: &'static str, fault: &StoreFault);
 
-    /// The time by which old rows are deleted, for a store that no host has open, at this reading of the wall clock.
+    /// The time by which old rows are deleted, for a store that no host has open, at this reading
+    /// of the wall clock.
     fn trusted_now(&self, wall: u64) -> Answer<u64>;
 }
 
@@ -61,7 +63,7 @@ pub struct StoredTimer {
     pub traceparent: Option<String>,
 }
 
-/// What a turn asks for, and who lists aggregates.
+/// Questions about aggregates and timers: those of turns and lists.
 pub trait ReadAggregates {
     /// The aggregate of this key; an empty one of revision 0 where it never was.
     fn aggregate(&self, participant: i64, key: &str) -> Answer<StoredAggregate>;
@@ -72,7 +74,8 @@ pub trait ReadAggregates {
     /// Whether an aggregate is quarantined.
     fn is_quarantined(&self, participant: i64, key: &str) -> Answer<bool>;
 
-    /// The reply to the command with this idempotency key; none where it has none, or it was deleted.
+    /// The reply to the command with this idempotency key; none where it has none, or it was
+    /// deleted.
     fn first_reply(&self, participant: i64, key: &str) -> Answer<Option<FirstReply>>;
 
     /// Whether a timer is set, and for that time.
@@ -81,7 +84,8 @@ pub trait ReadAggregates {
     /// The timer of that name, if it is set for that time.
     fn timer(&self, participant: i64, timer: &FiredTimer) -> Answer<Option<StoredTimer>>;
 
-    /// The timers that are due and not parked, the longest due first, at most `most`; and when the next one after `now` is due.
+    /// The timers that are due and not parked, the longest due first, at most `most`; and when the
+    /// next one after `now` is due.
     fn due_timers(
         &self,
         participant: i64,

@@ -1,17 +1,18 @@
 //! The pool of readers: connections are kept from one question to the next.
 //!
-//! How many there are is bounded by how many read at once; of those that are not in use a few are kept (invariant 9).
+//! Their number is bounded by that of the threads that read at once; a few are kept idle
+//! (invariant 9).
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::read::{Answer, Reading};
+use super::read::{Answer, ReadStore};
 
 /// Readers that are kept without being used.
 const IDLE: usize = 8;
 
-/// What the engine reads by.
-type Opened = Box<dyn Reading + Send>;
+/// A connection of the engine.
+type Opened = Box<dyn ReadStore + Send>;
 
 /// The readers of a store.
 #[derive(Clone)]
@@ -23,7 +24,8 @@ struct Pool {
     idle: Mutex<Option<Vec<Opened>>>,
 }
 
-/// A reader, for one thread at a time. It goes back to the pool when it is dropped, unless something went wrong on it.
+/// A reader, for one thread at a time. It goes back to the pool when it is dropped, unless
+/// something went wrong on it.
 pub struct Reader {
     /// Taken when it is dropped.
     reading: Option<Opened>,
@@ -61,7 +63,7 @@ impl Pool {
 }
 
 impl Deref for Reader {
-    type Target = dyn Reading + Send;
+    type Target = dyn ReadStore + Send;
 
     fn deref(&self) -> &Self::Target {
         match &self.reading {

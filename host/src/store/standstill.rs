@@ -1,7 +1,7 @@
-//! How long the writer has been at its present work, and whether it stands still.
+//! The writer's present work: how long it lasts, and whether the writer stands still.
 //!
-//! The writer notes when it takes work up; others ask how long that is ago. A task looks now and then, so that a request needs to
-//! look at a flag only, and no clock.
+//! The writer notes when it takes work up; others ask how long that is ago. A task looks now and
+//! then, so that a request needs to look at a flag only, and no clock.
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,7 +1,8 @@
 //! Records in the store: the outbox, how far consumers have read, which topics they read.
 //!
-//! A *consumer* is a name under which an offset is kept: `log:PARTICIPANT/GROUP` and `kafka:PARTICIPANT/GROUP` for those that
-//! read a topic, [`RELAY`] for the relay to Kafka. Offsets of the outbox rise by one, without gaps but for deleted rows.
+//! A *consumer* is a name under which an offset is kept: `log:PARTICIPANT/GROUP` and
+//! `kafka:PARTICIPANT/GROUP` for those that read a topic, [`RELAY`] for the relay to Kafka. Offsets
+//! of the outbox rise by one, without gaps but for deleted rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ pub struct StoredPlace {
     pub next: i64,
     /// What the record before it was; none where it was not read, or not from Kafka.
     pub last: Option<Proof>,
-    /// What sets apart positions in this log of the partition from those in the first one; none in that.
+    /// What sets apart positions in this log of the partition from those in the first one; none in
+    /// that.
     pub log: Option<String>,
 }
 
@@ -51,7 +53,7 @@ pub struct KnownTopic {
     pub is_first: bool,
 }
 
-/// What a topic's part of the outbox holds.
+/// The state of a topic's part of the outbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Records that were published; on the embedded log, what is committed is published.
@@ -62,7 +64,7 @@ pub struct Backlog {
     pub oldest: Option<u64>,
 }
 
-/// Who reads the outbox, and so holds its rows back.
+/// The readers of the outbox, which hold its rows back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutboxReaders {
     /// The consumers of the embedded log.
@@ -76,17 +78,20 @@ pub trait ReadStreams {
     /// The offset from which a consumer reads on; none where it has never read.
     fn offset(&self, consumer: &str, topic: i64, partition: i32) -> Answer<Option<i64>>;
 
-    /// The offset from which a consumer reads on, and what it has read last; none where it has never read.
+    /// The offset from which a consumer reads on, and what it has read last; none where it has
+    /// never read.
     fn place(&self, consumer: &str, topic: i64, partition: i32) -> Answer<Option<StoredPlace>>;
 
     /// How many partitions of a topic hold or held records: the highest number and one.
     fn partitions(&self, topic: i64) -> Answer<i32>;
 
-    /// The partitions of a topic that hold or held records: where each begins, were nothing deleted, and ends; and the first
-    /// record that is there of those that a consumer has not settled.
+    /// The partitions of a topic that hold or held records: where each begins, were nothing
+    /// deleted, and ends; and the first record that is there of those that a consumer has not
+    /// settled.
     fn extents(&self, topic: i64, consumer: &str) -> Answer<Vec<Extent>>;
 
-    /// Records of the outbox from `from` on, at most `most`, and none after those whose keys and values have `bytes` bytes together.
+    /// Records of the outbox from `from` on, at most `most`, and none after those whose keys and
+    /// values have `bytes` bytes together.
     fn records_within(
         &self,
         topic: &(i64, Arc<str>),
@@ -96,7 +101,8 @@ pub trait ReadStreams {
         bytes: usize,
     ) -> Answer<Vec<Record>>;
 
-    /// The topics of which the outbox holds something that the relay has not published: names and rows.
+    /// The topics of which the outbox holds something that the relay has not published: names and
+    /// rows.
     fn waiting_topics(&self) -> Answer<Vec<(Arc<str>, i64)>>;
 
     /// What waits in the outbox, by the names of the topics. What nobody reads does not wait.

@@ -1,12 +1,12 @@
-//! How often each generation was asked what, and what came of it.
+//! Tallies: the messages that each generation was asked, and their verdicts.
 //!
-//! What an entry holds is counted in its transaction, so decisions and refusals are exact. What leaves
-//! nothing to commit (a read, a command on which the rules broke) is counted with the next commit,
-//! or soon; a crash may lose the last of it.
+//! What an entry holds is counted in its transaction, so decisions and refusals are exact. What
+//! leaves nothing to commit (a read, a command on which the rules broke) is counted with the next
+//! commit, or soon; a crash may lose the last of it.
 
 use saga_core::message::Origin;
 
-/// What came of a message.
+/// The outcome of a message, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It was decided.
@@ -22,7 +22,7 @@ pub enum Verdict {
 /// One message that was offered to the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
-    /// Row of the build.
+    /// Row of the generation.
     pub generation: i64,
     /// How the message came to be.
     pub origin: Origin,

@@ -18,7 +18,7 @@ use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::base::session::{Extent, Proof, Readings, Session, Share, Source, UNDER_WAY_BYTES};
-use crate::store::{Answer, Reading};
+use crate::store::{Answer, ReadStore};
 
 /// A record on its way to the rules.
 pub struct Delivery {
@@ -131,7 +131,7 @@ pub trait Transport: Send + Sync {
     ///
     /// # Errors
     /// What the store said.
-    fn extents(&self, reading: &dyn Reading, source: &Source) -> Answer<Vec<Extent>>;
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>>;
 
     /// Why the records of a partition that reaches so far don't come, and what to do, where that is known.
     fn obstacle(&self, _source: &Source, _extent: &Extent) -> Option<String> {

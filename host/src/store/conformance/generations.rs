@@ -100,7 +100,7 @@ pub(crate) fn an_activation_that_is_not_allowed_changes_nothing(rig: Rig) {
     // What is handed over before is seen.
     let turn = rig.hand_in(rig.put(1, "k", 1, "{}"));
     let activate = |is_allowed| {
-        let check = Box::new(move |reading: &dyn crate::store::Reading| {
+        let check = Box::new(move |reading: &dyn crate::store::ReadStore| {
             assert_eq!(reading.holds_states(of), Ok(true));
             Ok(is_allowed)
         });

@@ -1,7 +1,8 @@
-//! How much of the outbox waits, for how long, and how much there ever was, by topic.
+//! The backlog of the outbox by topic: records that wait, since when, and all that there ever were.
 //!
-//! Offsets of the outbox have no gaps but where old rows were deleted, so what waits is a difference of two numbers, and its age
-//! is that of one row: no table is scanned but those with a row for each partition.
+//! Offsets of the outbox have no gaps but where old rows were deleted, so what waits is a
+//! difference of two numbers, and its age is that of one row: no table is scanned but those with a
+//! row for each partition.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,10 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::store::streams::{Backlog, OutboxReaders};
 
-/// What waits in the outbox, by the names of the topics. What nobody reads does not wait.
-///
-/// # Errors
-/// What SQLite said.
+/// The backlogs by the names of the topics. Records that nobody reads do not wait.
 pub(super) fn backlogs(
     sql: &Connection,
     readers: OutboxReaders,
@@ -45,7 +43,7 @@ pub(super) fn backlogs(
     Ok(backlogs)
 }
 
-/// How far who reads the outbox has come, the slowest of them, by topic and partition.
+/// The progress of the slowest reader of the outbox, by topic and partition.
 fn read_up_to(
     sql: &Connection,
     readers: OutboxReaders,
@@ -91,7 +89,8 @@ mod tests {
     use super::*;
     use crate::store::sqlite::schema;
 
-    /// A topic `t` with ten records on partition 0 and four on 1, made at the times 100, 101, …, and a topic without readers.
+    /// A topic `t` with ten records on partition 0 and four on 1, made at the times 100, 101, …,
+    /// and a topic without readers.
     fn store(offsets: &[(&str, i32, i64)]) -> Connection {
         let sql = Connection::open_in_memory().unwrap();
         schema::create(&sql).unwrap();

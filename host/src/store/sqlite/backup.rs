@@ -1,7 +1,7 @@
 //! A copy of the store beside the host that may be running on it.
 //!
-//! All pages are copied within one read transaction, so the time goes with the size of the store: what is written meanwhile goes
-//! to the log and starts nothing over.
+//! All pages are copied within one read transaction, so the time goes with the size of the store:
+//! what is written meanwhile goes to the log and starts nothing over.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,19 +16,21 @@ use super::log_mark;
 use super::read::SqliteReader;
 use crate::store::backup::BackupError;
 use crate::store::fault::{FaultKind, StoreFault};
-use crate::store::read::Reading;
+use crate::store::read::ReadStore;
 
-/// Wait before the copy is tried again where the store is locked for a moment, as it is while a log is recovered.
+/// Wait before the copy is tried again where the store is locked for a moment, as it is while a log
+/// is recovered.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Attempts at it.
 const ATTEMPTS: u32 = 50;
 
-/// Copies the store of a data directory into another directory, on disk when this returns; gives the copy for a look.
+/// Copies the store of a data directory into another directory, on disk when this returns; gives
+/// the copy for a look.
 ///
 /// # Errors
 /// Why there is no copy; what was begun of it is left to the caller.
-pub fn copy(data: &Path, into: &Path) -> Result<Box<dyn Reading>, BackupError> {
+pub fn copy(data: &Path, into: &Path) -> Result<Box<dyn ReadStore>, BackupError> {
     let from = connect(data)?.ok_or_else(|| BackupError::NoStore(data.to_owned()))?;
     let store = data.join(FILE_NAME);
     let path = into.join(FILE_NAME);
@@ -50,7 +52,7 @@ pub fn copy(data: &Path, into: &Path) -> Result<Box<dyn Reading>, BackupError> {
     // One file, which needs no log.
     to.pragma_update(None, "journal_mode", "DELETE")
         .map_err(cannot)?;
-    log_mark::mark_anew(&to).map_err(cannot)?;
+    log_mark::renew_copy(&to).map_err(cannot)?;
     let checked: String = to
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(cannot)?;

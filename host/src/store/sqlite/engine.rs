@@ -23,7 +23,7 @@ use crate::store::fault::FaultKind;
 use crate::store::idempotency::{IdempotencySettings, Known};
 use crate::store::index::Index;
 use crate::store::open_error::OpenError;
-use crate::store::read::{Answer, Reading};
+use crate::store::read::{Answer, ReadStore};
 use crate::store::readers::{Reader, Readers};
 use crate::store::streams::{OutboxReaders, ReadPartition};
 use crate::store::tally::Tally;
@@ -49,7 +49,8 @@ pub fn open(
     Ok(Arc::new(Sqlite::new(writer)))
 }
 
-/// Opens the store in this directory for a look and a change while no host runs on it. None where there is none.
+/// Opens the store in this directory for a look and a change while no host runs on it. None where
+/// there is none.
 ///
 /// # Errors
 /// An [`OpenError`] that names the file, the reason and what to do.
@@ -306,7 +307,7 @@ impl StoppedStore {
 }
 
 impl Stopped for StoppedStore {
-    fn reading(&self) -> &dyn Reading {
+    fn reading(&self) -> &dyn ReadStore {
         &self.reader
     }
 

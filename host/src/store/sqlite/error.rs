@@ -1,4 +1,4 @@
-//! What follows from what SQLite says.
+//! SQLite's errors as faults of the store.
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -16,7 +16,8 @@ impl From<rusqlite::Error> for StoreFault {
     }
 }
 
-/// A failed write may pass, a failed read does not: SQLite never sees a page again that the device can't give.
+/// A failed write may pass, a failed read does not: SQLite never sees a page again that the device
+/// can't give.
 fn kind_of(error: &rusqlite::Error) -> FaultKind {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
         return FaultKind::Passing;

@@ -18,7 +18,7 @@ use super::presence::Presence;
 use super::read::SqliteReader;
 use super::schema;
 use crate::store::open_error::OpenError;
-use crate::store::read::Reading;
+use crate::store::read::ReadStore;
 
 /// Pragmas of every connection. Why: <https://www.sqlite.org/pragma.html>.
 const PRAGMAS: [(&str, &str); 5] = [
@@ -40,7 +40,8 @@ const LOOKS: u32 = 3;
 /// Wait between them.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Longest wait for a lock of SQLite's: two of them are less than a client waits ([http] answer_seconds).
+/// Longest wait for a lock of SQLite's: two of them are less than a client waits ([http]
+/// answer_seconds).
 pub(super) const BUSY: Duration = Duration::from_secs(4);
 
 /// The same of what is done beside the commits, and tried again.
@@ -57,13 +58,14 @@ pub(super) struct StoreFile {
     identity: String,
 }
 
-/// Opens the store in this directory for a look, beside the host that may own it. None where there is none.
+/// Opens the store in this directory for a look, beside the host that may own it. None where there
+/// is none.
 ///
 /// # Errors
 /// An [`OpenError`] that names the file, the reason and what to do.
-pub fn look(directory: &Path) -> Result<Option<Box<dyn Reading>>, OpenError> {
+pub fn look(directory: &Path) -> Result<Option<Box<dyn ReadStore>>, OpenError> {
     let found = connect(directory)?;
-    Ok(found.map(|sql| Box::new(SqliteReader::new(sql, Arc::default())) as Box<dyn Reading>))
+    Ok(found.map(|sql| Box::new(SqliteReader::new(sql, Arc::default())) as Box<dyn ReadStore>))
 }
 
 /// The connection for a look.
@@ -129,7 +131,8 @@ impl StoreFile {
         Ok(file)
     }
 
-    /// A name by which this store is told from all others, copies of it included: the copy of a file is another file.
+    /// A name by which this store is told from all others, copies of it included: the copy of a
+    /// file is another file.
     pub(super) fn identity(&self) -> &str {
         &self.identity
     }
@@ -156,7 +159,8 @@ impl StoreFile {
         LockFile::at(&self.index())
     }
 
-    /// Takes over the checkpoints of the store, and the look whether its files are still there, for the one who writes.
+    /// Takes over the checkpoints of the store, and the look whether its files are still there, for
+    /// the one who writes.
     pub(super) fn guard(&self, writing: &mut Connection) -> anyhow::Result<(LogMark, Presence)> {
         writing.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
         let mark = LogMark::new(&self.path, writing)?;
@@ -170,17 +174,11 @@ impl StoreFile {
     }
 
     /// A connection that may write. Only the writer has one.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn writing(&self) -> rusqlite::Result<Connection> {
         self.connection(OpenFlags::SQLITE_OPEN_READ_WRITE)
     }
 
     /// A connection that only reads.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn reading(&self) -> rusqlite::Result<Connection> {
         let connection = self.connection(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // Not opened read-only: a reader must be able to recover the log after a crash.
@@ -216,7 +214,8 @@ impl StoreFile {
         leave_log(&connection)
             .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
             .map_err(unusable)?;
-        // SQLite opens a file that it may not write for reading only, and says so at the first write.
+        // SQLite opens a file that it may not write for reading only, and says so at the first
+        // write.
         if connection.is_readonly("main").map_err(unusable)? {
             return Err(OpenError::Unusable {
                 path: path(),
@@ -265,8 +264,9 @@ fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
     (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)).map(drop)
 }
 
-/// Has a connection keep the plan of a cached statement. Otherwise SQLite compiles a statement anew whenever a bound value changes that
-/// might make for another plan, a limit or the start of a range.
+/// Has a connection keep the plan of a cached statement. Otherwise SQLite compiles a statement anew
+/// whenever a bound value changes that might make for another plan, a limit or the start of a
+/// range.
 fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     (connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)).map(drop)
 }

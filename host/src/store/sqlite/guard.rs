@@ -1,5 +1,5 @@
-//! What the writer looks after besides its commits: that the files are there, the checkpoints of the log, and the time by which
-//! old rows are deleted.
+//! Upkeep of the store by its writer: the presence of the files, the checkpoints of the log, the
+//! time by which old rows are deleted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +15,12 @@ use super::presence::{Extent, Found, Presence};
 use super::trusted_time::{STEADY, Said, TrustedTime, last_open};
 use crate::base::clock::{now_ms, rfc3339};
 
-/// How often all names are looked at, at most; those of the store and its log are looked at after each commit.
+/// How often all names are looked at, at most; those of the store and its log are looked at after
+/// each commit.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Looks in a row at which a file that somebody else has written can't be read, before it is given up.
+/// Looks in a row at which a file that somebody else has written can't be read, before it is given
+/// up.
 const PATIENCE: u32 = 10;
 
 /// How often the trusted time is written down.
@@ -39,7 +41,8 @@ pub(super) struct Guard {
     now: Arc<AtomicU64>,
     began: Instant,
     marked: Option<Instant>,
-    /// Bytes that the file may have, together with its log where that does not shrink; 0 for no bound.
+    /// Bytes that the file may have, together with its log where that does not shrink; 0 for no
+    /// bound.
     max_bytes: u64,
     /// Where the locks of others are looked for.
     index: LockFile,
@@ -80,8 +83,8 @@ impl Guard {
         }
     }
 
-    /// Why nothing more may be written for want of room, if it is so: a program that reads an old state keeps the log from
-    /// shrinking, and the log and the file are beyond the bound.
+    /// Why nothing more may be written for want of room, if it is so: a program that reads an old
+    /// state keeps the log from shrinking, and the log and the file are beyond the bound.
     pub(super) fn lacks_room(&mut self) -> Option<StoreFault> {
         if self.max_bytes == 0 {
             return None;
@@ -103,7 +106,8 @@ impl Guard {
         Some(StoreFault::new(FaultKind::Passing, text))
     }
 
-    /// To be called between a commit and its acknowledgement: an error where it must not be acknowledged.
+    /// To be called between a commit and its acknowledgement: an error where it must not be
+    /// acknowledged.
     pub(super) fn after_commit(&mut self) -> Result<(), StoreFault> {
         let is_time = self.is_time_to_look();
         self.look(is_time)
@@ -141,8 +145,8 @@ impl Guard {
         Ok(self.time.now())
     }
 
-    /// The time that has come in any case, as of the last [`Self::time`], in milliseconds since the Unix epoch: a clock
-    /// that shows an earlier one is in doubt.
+    /// The time that has come in any case, as of the last [`Self::time`], in milliseconds since the
+    /// Unix epoch: a clock that shows an earlier one is in doubt.
     pub(super) fn passed(&self) -> u64 {
         self.time.mark()
     }

@@ -1,7 +1,5 @@
-//! Which builds were active when, what they did, what of the participant is in use, and what was refused.
-//!
-//! Functions of a connection: those that write are called in the writer, those that read also on a
-//! connection of one's own.
+//! Participants and their generations: activations, what they did, what is in use, what was
+//! refused.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
@@ -17,9 +15,6 @@ const ACTIVATIONS: i64 = 10_000;
 const REFUSED: i64 = 20;
 
 /// The row of a participant that has run on this store.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     sql.prepare_cached("SELECT id FROM participants WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
@@ -27,19 +22,13 @@ pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<Opti
 }
 
 /// The names of the participants that have run on this store.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn participants(sql: &Connection) -> rusqlite::Result<Vec<String>> {
     sql.prepare_cached("SELECT name FROM participants ORDER BY name")?
         .query_map([], |row| row.get(0))?
         .collect()
 }
 
-/// The active build of a participant.
-///
-/// # Errors
-/// What SQLite said.
+/// The active generation of a participant.
 pub(super) fn active(
     sql: &Connection,
     participant: i64,
@@ -49,15 +38,13 @@ pub(super) fn active(
          FROM activations a JOIN generations g ON g.id = a.generation
          WHERE a.participant = ?1 ORDER BY a.id DESC LIMIT 1",
     )?
-    .query_row([participant], build)
+    .query_row([participant], generation)
     .optional()
 }
 
-/// Makes a build the active one. Aggregates whose states it reads as they are leave the quarantine: none of its turns will
-/// migrate them. Those for which messages are parked leave it when the first of these is decided.
-///
-/// # Errors
-/// What SQLite said.
+/// Makes a generation the active one. Aggregates whose states it reads as they are leave the
+/// quarantine: none of its turns will migrate them. Those for which messages are parked leave it
+/// when the first of these is decided.
 pub(super) fn activate(
     sql: &Connection,
     participant: i64,
@@ -85,10 +72,7 @@ pub(super) fn activate(
     Ok(())
 }
 
-/// The activations of a participant, the first one first: row of the build, and the way.
-///
-/// # Errors
-/// What SQLite said.
+/// The activations of a participant, the first one first: row of the generation, and the way.
 pub(super) fn activations(
     sql: &Connection,
     participant: i64,
@@ -101,9 +85,6 @@ pub(super) fn activations(
 }
 
 /// Everything that was active, the latest first.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn generations(
     sql: &Connection,
     participant: i64,
@@ -120,7 +101,7 @@ pub(super) fn generations(
     )?
     .query_map([participant], |row| {
         Ok(PastGeneration {
-            generation: build(row)?,
+            generation: generation(row)?,
             since: row.get::<_, i64>(4)? as u64,
             way: row.get(5)?,
             activations: row.get::<_, i64>(6)? as u64,
@@ -132,7 +113,7 @@ pub(super) fn generations(
     .collect()
 }
 
-fn build(row: &rusqlite::Row<'_>) -> rusqlite::Result<GenerationRow> {
+fn generation(row: &rusqlite::Row<'_>) -> rusqlite::Result<GenerationRow> {
     Ok(GenerationRow {
         id: row.get(0)?,
         digest: row.get(1)?,
@@ -141,10 +122,8 @@ fn build(row: &rusqlite::Row<'_>) -> rusqlite::Result<GenerationRow> {
     })
 }
 
-/// When a participant was last asked this, by whichever build it had, in milliseconds since the Unix epoch.
-///
-/// # Errors
-/// What SQLite said.
+/// When a participant was last asked this, by whichever generation it had, in milliseconds since
+/// the Unix epoch.
 pub(super) fn last_asked(
     sql: &Connection,
     participant: i64,
@@ -160,10 +139,8 @@ pub(super) fn last_asked(
     Ok(last.map(|last| last as u64))
 }
 
-/// Has what a participant was last asked under one name count under another one too, for a build that calls it so.
-///
-/// # Errors
-/// What SQLite said.
+/// Has what a participant was last asked under one name count under another one too, for a
+/// generation that calls it so.
 pub(super) fn carry_use(
     sql: &Connection,
     participant: i64,
@@ -186,10 +163,8 @@ pub(super) fn carry_use(
     Ok(())
 }
 
-/// How many records of this type a consumer of the embedded log has yet to read. What waits on a broker is not known here.
-///
-/// # Errors
-/// What SQLite said.
+/// How many records of this type a consumer of the embedded log has yet to read. What waits on a
+/// broker is not known here.
 pub(super) fn unread(
     sql: &Connection,
     consumer: &str,
@@ -208,9 +183,6 @@ pub(super) fn unread(
 }
 
 /// How many timers of this name are set.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn timers_set(sql: &Connection, participant: i64, name: &str) -> rusqlite::Result<u64> {
     sql.prepare_cached("SELECT count(*) FROM timers WHERE participant = ?1 AND name = ?2")?
         .query_row(params![participant, name], |row| row.get::<_, i64>(0))
@@ -218,9 +190,6 @@ pub(super) fn timers_set(sql: &Connection, participant: i64, name: &str) -> rusq
 }
 
 /// Notes a component that was not taken.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn add_refused(
     sql: &Connection,
     participant: i64,
@@ -241,9 +210,6 @@ pub(super) fn add_refused(
 }
 
 /// The components that were refused lately, the latest first: when, by which way, and why (JSON).
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn refused(
     sql: &Connection,
     participant: i64,
@@ -258,9 +224,6 @@ pub(super) fn refused(
 }
 
 /// How many aggregates are quarantined, and those that are so longest, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn quarantined(
     sql: &Connection,
     participant: i64,
@@ -285,9 +248,6 @@ pub(super) fn quarantined(
 }
 
 /// How many aggregates are quarantined, counted up to `most`.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn quarantined_up_to(
     sql: &Connection,
     participant: i64,
@@ -302,9 +262,6 @@ pub(super) fn quarantined_up_to(
 }
 
 /// The keys of aggregates that are quarantined, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn quarantined_keys(
     sql: &Connection,
     participant: i64,

@@ -22,7 +22,8 @@ pub(super) fn load(
     Ok(Arc::new(known))
 }
 
-/// Deletes replies that are older than they are kept, `most` at most; says whether there may be more.
+/// Deletes replies that are older than they are kept, `most` at most; says whether there may be
+/// more.
 pub(super) fn prune(
     sql: &Connection,
     (known, sweep): (&KnownKeys, &mut Sweep),
@@ -57,7 +58,8 @@ pub(super) fn prune(
     Ok(gone.len() as i64 == most)
 }
 
-/// Writes a reply. That a key has one already can't be; if it were, the table would refuse the whole commit.
+/// Writes a reply. That a key has one already can't be; if it were, the table would refuse the
+/// whole commit.
 pub(super) fn write(
     sql: &Connection,
     participant: i64,
@@ -81,7 +83,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// What was replied to the command with this key; none where that was deleted.
+/// The reply to the command with this key; none where that was deleted.
 pub(super) fn read(
     sql: &Connection,
     participant: i64,

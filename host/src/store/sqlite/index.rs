@@ -1,12 +1,13 @@
 //! Indexes over what is in the states: by them listings find aggregates.
 //!
-//! SQLite keeps them in the transaction of each turn, so no turn knows of them. Each is an index of one participant on an
-//! expression (the value at a pointer of the state) and, within one value, in the order of listings: the length of the
-//! key, then the key, so that generated numbers come in the order in which they were given. A state of an older
-//! shape is indexed by what it holds until it is migrated.
+//! SQLite keeps them in the transaction of each turn, so no turn knows of them. Each is an index of
+//! one participant on an expression (the value at a pointer of the state) and, within one value, in
+//! the order of listings: the length of the key, then the key, so that generated numbers come in
+//! the order in which they were given. A state of an older shape is indexed by what it holds until
+//! it is migrated.
 //!
-//! An index is named for its definition: one that is there need not be compared, and a host that defines it
-//! otherwise makes another. To build one on a large table holds the writer up.
+//! An index is named for its definition: one that is there need not be compared, and a host that
+//! defines it otherwise makes another. To build one on a large table holds the writer up.
 
 use std::borrow::Borrow;
 
@@ -18,10 +19,11 @@ use sha2::{Digest as _, Sha256};
 use super::read::SqliteReader;
 use crate::store::index::{Index, Page, Wanted};
 
-/// Aggregates that are looked at for one page, removed ones included: beyond it a page holds what was found so far (invariant 9).
+/// Aggregates that are looked at for one page, removed ones included: beyond it a page holds what
+/// was found so far (invariant 9).
 const LOOKED_AT: usize = 10_000;
 
-/// What SQLite is told of an index.
+/// The name of an index and its text in SQL.
 struct Definition {
     name: String,
     text: String,
@@ -48,9 +50,6 @@ impl Definition {
 }
 
 /// Makes those of these indexes that are not there.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn create(sql: &Connection, indexes: &[Index]) -> rusqlite::Result<()> {
     for Definition { name, text } in indexes.iter().map(Definition::of) {
         let create = format!("CREATE INDEX IF NOT EXISTS {name} {text}");
@@ -60,9 +59,6 @@ pub(super) fn create(sql: &Connection, indexes: &[Index]) -> rusqlite::Result<()
 }
 
 /// Drops the participant's indexes that are none of these.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn drop_others(
     sql: &Connection,
     participant: i64,
@@ -77,10 +73,7 @@ pub(super) fn drop_others(
     Ok(())
 }
 
-/// Whether all of these indexes of the participant are there; and whether others are.
-///
-/// # Errors
-/// What SQLite said.
+/// Compares the participant's indexes: all of these are there; others are.
 pub(super) fn compare(
     sql: &Connection,
     participant: i64,
@@ -107,9 +100,6 @@ fn names(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<String>> {
 
 impl<C: Borrow<Connection>> SqliteReader<C> {
     /// The keys of a page.
-    ///
-    /// # Errors
-    /// What SQLite said; an index that is not there is an error too.
     pub(super) fn page(&self, wanted: &Wanted) -> rusqlite::Result<Page> {
         let mut looked_at = 0;
         let mut page = Page::default();
@@ -138,8 +128,8 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 }
 
-/// A stretch of an index. What follows a key is two: SQLite finds no place in an index by a pair of which one is an
-/// expression.
+/// A stretch of an index. What follows a key is two: SQLite finds no place in an index by a pair of
+/// which one is an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     /// Everything.
@@ -158,7 +148,8 @@ impl Part {
         }
     }
 
-    /// The statement: which keys, and whether there is a state for which all filters but the first hold too.
+    /// The statement: which keys, and whether there is a state for which all filters but the first
+    /// hold too.
     fn text(self, wanted: &Wanted) -> String {
         let mut filters = wanted.filters.iter();
         let first = filters.next().map(|(pointer, _)| pointer.as_str());
@@ -201,8 +192,9 @@ impl Part {
     }
 }
 
-/// What an index is of, in the words of its definition: SQLite takes an index for a statement that says the same. Removed
-/// aggregates are in it, because a condition on the state would have every change of a state touch every index.
+/// The condition of an index, in the words of its definition: SQLite takes an index for a statement
+/// that says the same. Removed aggregates are in it, because a condition on the state would have
+/// every change of a state touch every index.
 fn belongs_to(participant: i64) -> String {
     format!("participant = {participant}")
 }

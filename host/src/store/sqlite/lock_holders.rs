@@ -1,7 +1,9 @@
-//! Which other programs hold locks of the store: who is to be ended where one keeps the writer, or the log's shrinking, waiting.
+//! Other programs that hold locks of the store: they are named where one keeps the writer, or the
+//! log's shrinking, waiting.
 //!
-//! SQLite's locks in WAL mode are locks on single bytes of the log's index (`saga.db-shm`); the system lists them with their
-//! processes. Nothing is opened but `/proc`. Where the system tells nothing, nobody is named.
+//! SQLite's locks in WAL mode are locks on single bytes of the log's index (`saga.db-shm`); the
+//! system lists them with their processes. Nothing is opened but `/proc`. Where the system tells
+//! nothing, nobody is named.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -10,8 +12,8 @@ use rustix::fs::{major, minor};
 
 use crate::store::fault::{FaultKind, StoreFault};
 
-/// The file on whose bytes the locks are: the index of a store's log, by its number. Known beforehand, so that nobody has to ask a
-/// disk that stands still.
+/// The file on whose bytes the locks are: the index of a store's log, by its number. Known
+/// beforehand, so that nobody has to ask a disk that stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LockFile(Option<Numbers>);
 
@@ -23,8 +25,8 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// Whether a lock on a file of these numbers is meant. File systems without a device of their own (major 0: overlay, btrfs) tell
-    /// another one in the list of locks than for the file.
+    /// Whether a lock on a file of these numbers is meant. File systems without a device of their
+    /// own (major 0: overlay, btrfs) tell another one in the list of locks than for the file.
     fn is(self, other: Self) -> bool {
         let is_alike = self.device == other.device || self.device.0 == 0;
         self.inode == other.inode && is_alike
@@ -47,20 +49,21 @@ impl LockFile {
     }
 }
 
-/// The byte that who writes has locked, and those of who reads an old state. Why: <https://www.sqlite.org/walformat.html>.
+/// The byte that who writes has locked, and those of who reads an old state. Why:
+/// <https://www.sqlite.org/walformat.html>.
 const WRITES: u64 = 120;
 const READS: std::ops::RangeInclusive<u64> = 123..=127;
 
 /// Programs that are named at most.
 const MOST: usize = 4;
 
-/// Who has the lock for writing, beside this process: `process 4711 (sqlite3)`.
+/// The programs that have the lock for writing, beside this process: `process 4711 (sqlite3)`.
 #[must_use]
 pub(super) fn writers(index: LockFile) -> Option<String> {
     holders(index, |first, last| (first..=last).contains(&WRITES))
 }
 
-/// What SQLite says; with who has locked the store, where that is it.
+/// The fault of an error; it names the program that has locked the store, where that is the reason.
 pub(super) fn fault(error: &rusqlite::Error, index: LockFile) -> StoreFault {
     let fault = StoreFault::from(error);
     let is_locked = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
@@ -73,7 +76,7 @@ pub(super) fn fault(error: &rusqlite::Error, index: LockFile) -> StoreFault {
     }
 }
 
-/// Who reads an old state of the store, beside this process.
+/// The programs that read an old state of the store, beside this process.
 #[must_use]
 pub(super) fn readers(index: LockFile) -> Option<String> {
     holders(index, |first, last| {
@@ -106,7 +109,8 @@ struct Held {
     last: u64,
 }
 
-/// `7: POSIX  ADVISORY  READ 4711 fd:01:9876 123 123`; none of other lines, those of who waits for a lock (`7: -> …`) among them.
+/// `7: POSIX  ADVISORY  READ 4711 fd:01:9876 123 123`; none of other lines, those of who waits for
+/// a lock (`7: -> …`) among them.
 fn held(line: &str) -> Option<Held> {
     let mut words = line.split_ascii_whitespace().skip(1);
     if words.next()? != "POSIX" {

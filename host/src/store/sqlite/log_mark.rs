@@ -1,13 +1,14 @@
 //! The mark by which the store's file and its log are known to belong together.
 //!
-//! A log (`saga.db-wal`) that lies beside another file than the one it was written for, a restored backup, say, would be
-//! replayed onto it without a word. So the store has a mark, a row that is written anew before and after each checkpoint: a
-//! program that reads the store reads the newest mark, and a backup carries that; the file by itself, without the log, has
-//! the one of its checkpoint. Which marks it may have is noted beside it, in `saga.db-mark`. At the next start a file with
-//! another mark is not the one that the log was written for.
+//! A log (`saga.db-wal`) that lies beside another file than the one it was written for, a restored
+//! backup, say, would be replayed onto it without a word. So the store has a mark, a row that is
+//! written anew before and after each checkpoint: a program that reads the store reads the newest
+//! mark, and a backup carries that; the file by itself, without the log, has the one of its
+//! checkpoint. Which marks it may have is noted beside it, in `saga.db-mark`. At the next start a
+//! file with another mark is not the one that the log was written for.
 //!
-//! For this all checkpoints are taken here. Whatever a crash leaves behind is allowed by the note, which is on disk before a
-//! checkpoint touches the file.
+//! For this all checkpoints are taken here. Whatever a crash leaves behind is allowed by the note,
+//! which is on disk before a checkpoint touches the file.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -25,14 +26,15 @@ use super::log_note::Note;
 /// Pages of the log, 16 MiB, after which there is a checkpoint. Each costs some fsyncs.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
-/// Pages of the log, 32 MiB, from which on a checkpoint waits for those who read the log, so that it can begin anew. Below that it begins
-/// anew with any commit that finds nobody reading.
+/// Pages of the log, 32 MiB, from which on a checkpoint waits for those who read the log, so that
+/// it can begin anew. Below that it begins anew with any commit that finds nobody reading.
 const LONG_PAGES: u32 = 8_000;
 
 /// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
 const LARGE_PAGES: u32 = 16_000;
 
-/// Pages that the log has at most while checkpoints take all: one is due before the last batch of commits.
+/// Pages that the log has at most while checkpoints take all: one is due before the last batch of
+/// commits.
 pub(super) const ORDINARY_PAGES: u32 = CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4;
 
 /// Bytes of a page in the log, with its head.
@@ -58,7 +60,8 @@ pub(super) struct LogMark {
     pages: Arc<AtomicU32>,
     /// Pages of the log when a checkpoint was tried last.
     tried: u32,
-    /// When another checkpoint is to be tried, whatever the log has: the last one could not take all.
+    /// When another checkpoint is to be tried, whatever the log has: the last one could not take
+    /// all.
     again: Option<Instant>,
     is_large: bool,
     locks: LockFile,
@@ -75,8 +78,8 @@ pub(super) enum Mismatch {
     FileMissing,
 }
 
-/// Whether the file and the log in a directory belong together, as far as can be told. Opens the file: not to be called while this
-/// process has a connection to it.
+/// Checks that the file and the log in a directory belong together, as far as can be told. Opens
+/// the file: not to be called while this process has a connection to it.
 pub(super) fn judge(db: &Path) -> Option<Mismatch> {
     let log = std::fs::metadata(beside(db, "-wal")).map_or(0, |log| log.len());
     if log > 0 && !db.exists() {
@@ -95,7 +98,8 @@ pub(super) fn judge(db: &Path) -> Option<Mismatch> {
 }
 
 impl LogMark {
-    /// Of the store that this connection is to, which has its tables, and whose log nobody else empties.
+    /// Of the store that this connection is to, which has its tables, and whose log nobody else
+    /// empties.
     pub(super) fn new(db: &Path, sql: &mut Connection) -> anyhow::Result<Self> {
         let sidecar = File::options()
             .create(true)
@@ -104,7 +108,8 @@ impl LogMark {
             .write(true)
             .open(beside(db, "-mark"))?;
         let current = read_mark(sql)?;
-        // What is found in the file need not be on disk yet: after a power loss it has a mark that it had before.
+        // What is found in the file need not be on disk yet: after a power loss it has a mark that
+        // it had before.
         let before = Note::read(&sidecar).unwrap_or_default();
         let pages = Arc::<AtomicU32>::default();
         let counted = pages.clone();
@@ -138,8 +143,8 @@ impl LogMark {
         Ok(mark)
     }
 
-    /// Takes a checkpoint, if it is time. To be called after a commit, and now and then; says whether the file may have been
-    /// written.
+    /// Takes a checkpoint, if it is time. To be called after a commit, and now and then; says
+    /// whether the file may have been written.
     pub(super) fn checkpoint_if_due(
         &mut self,
         sql: &Connection,
@@ -174,7 +179,8 @@ impl LogMark {
         Ok(true)
     }
 
-    /// Bytes of the log, as far as something is in it, where it has more than it ordinarily has: a checkpoint could not take all.
+    /// Bytes of the log, as far as something is in it, where it has more than it ordinarily has: a
+    /// checkpoint could not take all.
     pub(super) fn surplus(&self) -> Option<u64> {
         let pages = self.pages.load(Ordering::Relaxed);
         let is_ordinary = pages < ORDINARY_PAGES;
@@ -199,19 +205,21 @@ impl LogMark {
         Ok(())
     }
 
-    /// Whether the file, which somebody else has written, is still the store's: a program of somebody else's may take a
-    /// checkpoint. None where that can't be told at the moment.
+    /// Whether the file, which somebody else has written, is still the store's: a program of
+    /// somebody else's may take a checkpoint. None where that can't be told at the moment.
     pub(super) fn is_still_ours(&mut self) -> Option<bool> {
         let found = mark_in_file(&self.db)?;
         if found == self.current && !self.note.file.contains(&found) {
             self.allow_current().ok()?;
-            // A backup may have this mark too. The next checkpoint gives the file one that none has.
+            // A backup may have this mark too. The next checkpoint gives the file one that none
+            // has.
             self.again = Some(Instant::now());
         }
         Some(self.note.file.is_empty() || self.note.file.contains(&found))
     }
 
-    /// The mark is written anew before too: a backup that was made earlier must not have what the file has afterwards.
+    /// The mark is written anew before too: a backup that was made earlier must not have what the
+    /// file has afterwards.
     fn checkpoint(&mut self, sql: &Connection) -> anyhow::Result<()> {
         let before = self.note.file.clone();
         self.renew(sql)?;
@@ -236,14 +244,15 @@ impl LogMark {
         Ok(())
     }
 
-    /// Brings the log into the file. Gives the frames of the log, and how many of them are in the file now.
+    /// Brings the log into the file. Gives the frames of the log, and how many of them are in the
+    /// file now.
     fn write_file(&self, sql: &Connection) -> rusqlite::Result<(i64, i64)> {
         let run = |statement| sql.query_row(statement, [], |row| Ok((row.get(1)?, row.get(2)?)));
         if self.pages.load(Ordering::Relaxed) < LONG_PAGES {
             return run("PRAGMA wal_checkpoint(PASSIVE)");
         }
-        // The next commit is to begin the log anew. That takes a moment in which nobody reads it, for which there is a wait, but
-        // not for somebody who keeps reading.
+        // The next commit is to begin the log anew. That takes a moment in which nobody reads it,
+        // for which there is a wait, but not for somebody who keeps reading.
         sql.busy_timeout(PATIENCE)?;
         let taken = run("PRAGMA wal_checkpoint(RESTART)");
         sql.busy_timeout(BUSY)?;
@@ -307,7 +316,7 @@ fn mark_in_file(db: &Path) -> Option<String> {
 }
 
 /// Gives a copy of a store a mark of its own, so that no log of another file fits it.
-pub(super) fn mark_anew(sql: &Connection) -> rusqlite::Result<()> {
+pub(super) fn renew_copy(sql: &Connection) -> rusqlite::Result<()> {
     sql.execute("UPDATE log_mark SET mark = ?1", [new_mark()])?;
     Ok(())
 }

@@ -219,7 +219,8 @@ fn topics(sql: &Connection) -> i64 {
         .unwrap()
 }
 
-/// The files as a power loss would leave them that takes back what was not synced of the store's file.
+/// The files as a power loss would leave them that takes back what was not synced of the store's
+/// file.
 fn taken_back(rig: &Rig, synced: &TempDir) -> TempDir {
     let crashed = rig.crashed();
     let name = |directory: &TempDir| directory.path().join(FILE_NAME);

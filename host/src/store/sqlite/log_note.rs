@@ -1,4 +1,4 @@
-//! What is noted beside the store's file: the marks that it may have.
+//! The note beside the store's file: the marks that the file may have.
 //!
 //! One line, with a checksum: a note that is not whole says nothing. See [`super::log_mark`].
 
@@ -10,11 +10,12 @@ use sha2::{Digest as _, Sha256};
 /// Bytes of the note. One sector holds it, so it is written as a whole.
 const NOTE_BYTES: usize = 512;
 
-/// Marks that the file may have, as far as the note can hold them. There are several only while a program keeps reading and others
-/// take checkpoints: where there are more, nothing is judged until a checkpoint takes all.
+/// Marks that the file may have, as far as the note can hold them. There are several only while a
+/// program keeps reading and others take checkpoints: where there are more, nothing is judged until
+/// a checkpoint takes all.
 pub(super) const MOST: usize = 16;
 
-/// What is noted beside the store's file. Without marks nothing is known.
+/// The note beside the store's file. Without marks nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Note {
     /// The marks that the file by itself may have: none are known where it may be any.
@@ -26,7 +27,8 @@ pub(super) struct Note {
 }
 
 impl Note {
-    /// Notes that the file may have this mark too. Where it is not known what the file has, it stays so.
+    /// Notes that the file may have this mark too. Where it is not known what the file has, it
+    /// stays so.
     pub(super) fn add(&mut self, mark: String) {
         if self.file.is_empty() || self.file.contains(&mark) {
             return;

@@ -1,5 +1,5 @@
-//! A program that reads an old state keeps the log from shrinking: what it has beyond its ordinary size counts against the
-//! bound of the store.
+//! A program that reads an old state keeps the log from shrinking: what it has beyond its ordinary
+//! size counts against the bound of the store.
 
 use std::time::{Duration, Instant};
 

@@ -2,22 +2,27 @@
 //!
 //! # Layout
 //!
-//! - `engine`: [`Engine`](super::Engine) and [`Stopped`](super::Stopped), each call as SQL in the writer's transaction
-//! - `file`: opening the file, its pragmas; `ownership`: its lock; `explain`: what can be wrong with it;
-//!   `own_files`: the modes of what is in the directory
+//! - `engine`: [`Engine`](super::Engine) and [`Stopped`](super::Stopped), each call as SQL in the
+//!   writer's transaction
+//! - `file`: opening the file, its pragmas; `ownership`: its lock; `explain`: what can be wrong
+//!   with it; `own_files`: the modes of what is in the directory
 //! - `schema`: the tables, and the version of their shape
-//! - `writer`: the one thread that writes; what waits shares a commit; `batch`: what shares it; `apply`: one entry as SQL
+//! - `writer`: the one thread that writes; what waits shares a commit; `batch`: what shares it;
+//!   `apply`: one entry as SQL
 //! - `error`: what follows from what SQLite says
-//! - `guard`: what the writer looks after besides: `presence`, whether the files are still there; `log_mark`, whether file and
-//!   log belong together (`log_note`: what is noted beside them); `trusted_time`, by which old rows are deleted
+//! - `guard`: what the writer looks after besides: `presence`, whether the files are still there;
+//!   `log_mark`, whether file and log belong together (`log_note`: what is noted beside them);
+//!   `trusted_time`, by which old rows are deleted
 //! - `lock_holders`: which other programs have locked the store
-//! - `reading`: the questions of [`Reading`](super::Reading); `read`: one connection that reads, and what is asked often
-//! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `idempotency`, `quarantine`, `tally`, `backlog`, `sample`,
-//!   `index` (indexes over what is in the states)
+//! - `reading`: the questions of [`ReadStore`](super::ReadStore); `read`: one connection that reads,
+//!   and what is asked often
+//! - tables: `offsets`, `topic_ids`, `registry`, `history`, `parked`, `idempotency`, `quarantine`,
+//!   `tally`, `backlog`, `sample`, `index` (indexes over what is in the states)
 //! - `prune`: what is old goes, so that no table grows without end; `sweep` finds it
 //! - `backup`: a copy beside the host that runs
 //!
-//! Nothing else in the host names SQLite. Invariants 1, 2, 3 and 10 are kept by `apply` and `writer`.
+//! Nothing else in the host names SQLite. Invariants 1, 2, 3 and 10 are kept by `apply` and
+//! `writer`.
 
 #[path = "../apply.rs"]
 mod apply;

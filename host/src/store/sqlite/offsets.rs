@@ -1,4 +1,4 @@
-//! Where each consumer reads on, and what it has read last.
+//! Offsets of consumers, with what they have read last.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -6,9 +6,6 @@ use crate::base::session::Proof;
 use crate::store::streams::{ReadPartition, StoredPlace};
 
 /// Where a consumer reads a partition on; none where it has never read.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn place(
     sql: &Connection,
     consumer: &str,
@@ -35,9 +32,6 @@ pub(super) fn place(
 }
 
 /// Writes where a consumer reads on. What was before is not known.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn write_offset(
     sql: &Connection,
     consumer: &str,
@@ -49,9 +43,6 @@ pub(super) fn write_offset(
 }
 
 /// Writes where a consumer reads on, and what the record before that was.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn write_place(
     sql: &Connection,
     consumer: &str,
@@ -76,9 +67,6 @@ pub(super) fn write_place(
 }
 
 /// The partitions that consumers of Kafka read, by topic, partition and group.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn read_partitions(sql: &Connection) -> rusqlite::Result<Vec<ReadPartition>> {
     sql.prepare(
         "SELECT o.consumer, t.name, o.topic, o.partition, o.next_offset FROM offsets o JOIN topics t ON t.id = o.topic
@@ -100,11 +88,8 @@ pub(super) fn read_partitions(sql: &Connection) -> rusqlite::Result<Vec<ReadPart
     .collect()
 }
 
-/// Has a partition read on from this offset, whatever was read before. With `log`, what is read from there on are other records
-/// than those that were at the same offsets before.
-///
-/// # Errors
-/// What SQLite said.
+/// Has a partition read on from this offset, whatever was read before. With `log`, what is read
+/// from there on are other records than those that were at the same offsets before.
 pub(super) fn seek(
     sql: &Connection,
     read: &ReadPartition,

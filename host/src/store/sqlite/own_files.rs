@@ -1,8 +1,8 @@
 //! The modes of a data directory: it is for the host's own user only.
 //!
-//! What the host makes has these modes because the program sets its umask. What was made by an earlier version, by hand or under
-//! another umask is changed when the store is opened. Compiled code and its key are left to `plugin`: where others could write
-//! them, it deletes them.
+//! Files that the host makes have these modes because the program sets its umask. Others, made by
+//! hand or under another umask, are changed when the store is opened. Compiled code and its key are
+//! left to `plugin`: where others could write them, it deletes them.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -29,7 +29,8 @@ const FILES: [&str; 7] = [
     "admin.json",
 ];
 
-/// What else may be in a directory that nobody but a host uses: compiled code, and what file systems have at their root.
+/// Other things that may be in a directory that nobody but a host uses: compiled code, and what
+/// file systems have at their root.
 const BESIDE: [&str; 3] = ["code", "code.key", "lost+found"];
 
 /// The directory of the components.
@@ -38,7 +39,8 @@ const COMPONENTS: &str = "components";
 /// Makes a data directory where there is none, and takes it from others who could read or write it.
 ///
 /// # Errors
-/// What the system said; or that it is a directory for everybody, such as `/tmp`, or one that others may write other things to.
+/// What the system said; or that it is a directory for everybody, such as `/tmp`, or one that
+/// others may write other things to.
 pub(super) fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = fs::metadata(path)?.mode();
@@ -93,7 +95,8 @@ pub(super) fn tighten(data: &Path) {
     }
 }
 
-/// Takes what these bits of a mode allow from others. Says so where that can't be done; a host that can work goes on.
+/// Takes what these bits of a mode allow from others. Says so where that can't be done; a host that
+/// can work goes on.
 fn take(path: &Path, bits: u32) {
     // A link is not followed: what it leads to may be anybody's.
     let Ok(metadata) = fs::symlink_metadata(path) else {

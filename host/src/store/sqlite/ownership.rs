@@ -1,6 +1,7 @@
 //! The lock by which one process owns a store.
 //!
-//! It is a file beside the store's, because SQLite's own locks would let a second host in between two transactions.
+//! It is a file beside the store's, because SQLite's own locks would let a second host in between
+//! two transactions.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -18,8 +19,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 /// Held as long as this process owns the store.
 pub(super) struct Ownership {
     lock: File,
-    /// Held too, so that no second process comes in where the lock file was removed. None where the file system has no locks
-    /// on directories.
+    /// Held too, so that no second process comes in where the lock file was removed. None where the
+    /// file system has no locks on directories.
     _directory: Option<File>,
 }
 
@@ -65,7 +66,8 @@ impl Drop for Ownership {
     }
 }
 
-/// Locks a file for this process. A process that is being started has its parent's locks for a moment, until it runs its own program.
+/// Locks a file for this process. A process that is being started has its parent's locks for a
+/// moment, until it runs its own program.
 fn locked(file: &File) -> Result<(), TryLockError> {
     let until = Instant::now() + LOCKING;
     loop {

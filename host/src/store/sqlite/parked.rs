@@ -54,8 +54,8 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
     Ok(rows == 1)
 }
 
-/// Takes a parked message out, for a turn that settles it; false where it is not parked any more. Its identity is kept as if it
-/// were of the time `trusted` at least.
+/// Takes a parked message out, for a turn that settles it; false where it is not parked any more.
+/// Its identity is kept as if it were of the time `trusted` at least.
 pub(super) fn take(
     sql: &Connection,
     entry: &Entry,
@@ -116,11 +116,8 @@ pub(super) fn mark_timer(
     Ok(())
 }
 
-/// Has the parked timers of a participant offered again, but for those that have a place among the messages of their key;
-/// says how many.
-///
-/// # Errors
-/// What SQLite said.
+/// Has the parked timers of a participant offered again, but for those that have a place among the
+/// messages of their key; says how many.
 pub(super) fn release_timers(sql: &Connection, participant: i64) -> rusqlite::Result<usize> {
     sql.prepare_cached(
         "UPDATE timers SET parked = NULL WHERE participant = ?1 AND parked IS NOT NULL AND NOT EXISTS (
@@ -131,9 +128,6 @@ pub(super) fn release_timers(sql: &Connection, participant: i64) -> rusqlite::Re
 }
 
 /// How many messages of a participant are parked, and how many bytes they have.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn totals(sql: &Connection, participant: i64) -> rusqlite::Result<(usize, usize)> {
     sql.prepare_cached(
         "SELECT count(*), coalesce(sum(bytes), 0) FROM parked WHERE participant = ?1",
@@ -145,9 +139,6 @@ pub(super) fn totals(sql: &Connection, participant: i64) -> rusqlite::Result<(us
 }
 
 /// The keys of a participant for which messages are parked, and how many for each.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(String, usize)>> {
     sql.prepare_cached(
         "SELECT key, count(*) FROM parked WHERE participant = ?1 GROUP BY key ORDER BY key",
@@ -158,12 +149,9 @@ pub(super) fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(
     .collect()
 }
 
-/// The message that is parked longest for another attempt: its key, and when it was parked. Messages of quarantined aggregates
-/// are not, and no more are records that the rules don't take: `taken` has those that they do, by topic (as the participant calls
-/// it) and event type.
-///
-/// # Errors
-/// What SQLite said.
+/// The message that is parked longest for another attempt: its key, and when it was parked.
+/// Messages of quarantined aggregates are not, and no more are records that the rules don't take:
+/// `taken` has those that they do, by topic (as the participant calls it) and event type.
 pub(super) fn oldest_retried(
     sql: &Connection,
     participant: i64,
@@ -171,8 +159,8 @@ pub(super) fn oldest_retried(
 ) -> rusqlite::Result<Option<(String, u64)>> {
     // Texts always have a form in JSON.
     let taken = serde_json::to_string(taken).unwrap_or_default();
-    // A timer has no topic. The `+` has the rows read in the order of their numbers, up to the first that counts; by the index, all
-    // would be read and sorted.
+    // A timer has no topic. The `+` has the rows read in the order of their numbers, up to the
+    // first that counts; by the index, all would be read and sorted.
     sql.prepare_cached(
         "SELECT key, time FROM parked p WHERE +participant = ?1
              AND (declared_topic IS NULL
@@ -187,9 +175,6 @@ pub(super) fn oldest_retried(
 }
 
 /// The first message parked for a key after the one with this number.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn next(
     sql: &Connection,
     participant: i64,
@@ -243,9 +228,6 @@ fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<ParkedEvent> {
 }
 
 /// A timer that is set for that time.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn timer(
     sql: &Connection,
     participant: i64,
@@ -263,9 +245,6 @@ pub(super) fn timer(
 }
 
 /// How many events of this type are parked for a participant.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn of_name(
     sql: &Connection,
     participant: i64,
@@ -280,9 +259,6 @@ pub(super) fn of_name(
 }
 
 /// How many timers of a participant are parked, counted up to `most`.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn timers_up_to(
     sql: &Connection,
     participant: i64,
@@ -298,9 +274,6 @@ pub(super) fn timers_up_to(
 }
 
 /// The timers of a participant that are parked longest, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn timers(
     sql: &Connection,
     participant: i64,

@@ -1,8 +1,9 @@
-//! Whether the files that are open are still the ones at the store's path.
+//! Presence of the store's files: those that are open are still the ones at its path.
 //!
-//! Files that were unlinked or moved can be written on, and everything would be gone at the next start. So the names are
-//! looked at again: the store's file and its log after each commit, before anybody is told of it, and the rest
-//! now and then. Only names are looked at: SQLite's locks end when any descriptor of its file is closed.
+//! Files that were unlinked or moved can be written on, and everything would be gone at the next
+//! start. So the names are looked at again: the store's file and its log after each commit, before
+//! anybody is told of it, and the rest now and then. Only names are looked at: SQLite's locks end
+//! when any descriptor of its file is closed.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -31,7 +32,7 @@ struct Place {
     inode: u64,
 }
 
-/// What was found at the names.
+/// The find at the names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// What was there before.
@@ -114,8 +115,8 @@ impl Presence {
 }
 
 impl Place {
-    /// Whether it still stands for the file. What can't be looked at says nothing: a lack of the machine, a parent that may not be
-    /// entered.
+    /// Whether it still stands for the file. What can't be looked at says nothing: a lack of the
+    /// machine, a parent that may not be entered.
     fn is_there(&self) -> rustix::io::Result<bool> {
         match numbers(&self.path) {
             Ok(numbers) => Ok(numbers == (self.device, self.inode)),
@@ -127,8 +128,9 @@ impl Place {
 
 /// The device and the inode of the file at this path.
 ///
-/// The times of the file are not asked for. If they were, the next write would have to note a new one (multigrain timestamps, since
-/// Linux 6.13), and the sync after it would bring that to disk too: with each commit.
+/// The times of the file are not asked for. If they were, the next write would have to note a new
+/// one (multigrain timestamps, since Linux 6.13), and the sync after it would bring that to disk
+/// too: with each commit.
 #[cfg(target_os = "linux")]
 fn numbers(path: &Path) -> rustix::io::Result<(u64, u64)> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};

@@ -1,9 +1,10 @@
-//! What is old goes, so that no table grows without end (invariant 9).
+//! Old rows are deleted, so that no table grows without end (invariant 9).
 //!
 //! Deleting is spread over many small steps between commits. An event may go when it is older than
 //! the retention and every consumer of this store has read it; an identity when it is older than
-//! the retention, for that is how long a repeated event is recognised. Replies for repeated commands have a time of their
-//! own, and so have dead letters: they are an operator's to deal with, and stay for long.
+//! the retention, for that is how long a repeated event is recognised. Replies for repeated
+//! commands have a time of their own, and so have dead letters: they are an operator's to deal
+//! with, and stay for long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +16,9 @@ use super::sweep::{Numbered, Oldest, STEP, Sweep};
 use super::writer::StoreSettings;
 pub(super) use crate::store::streams::OutboxReaders;
 
-/// Which offsets hold rows of the outbox back.
 impl OutboxReaders {
-    /// Names in `offsets.consumer`; ?1 is the end of the retention. What read it on another transport, earlier, reads it
-    /// no more.
+    /// Names in `offsets.consumer`; ?1 is the end of the retention. What read it on another
+    /// transport, earlier, reads it no more.
     fn condition(self) -> &'static str {
         match self {
             Self::Consumers => {
@@ -63,7 +63,8 @@ impl Pruner {
         }
     }
 
-    /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be deleted.
+    /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be
+    /// deleted.
     pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
         let before = now.saturating_sub(self.retention_ms) as i64;
         let read = (before, now as i64);
@@ -114,8 +115,8 @@ impl Pruner {
         Ok(true)
     }
 
-    /// Deletes old events that everybody who reads the outbox has read. A topic without a reader here
-    /// keeps them for the retention only.
+    /// Deletes old events that everybody who reads the outbox has read. A topic without a reader
+    /// here keeps them for the retention only.
     fn prune_outbox(&mut self, sql: &Connection, before: i64, now: i64) -> rusqlite::Result<bool> {
         let partitions: Vec<(i64, i32, i64)> = sql
             .prepare_cached(&format!(

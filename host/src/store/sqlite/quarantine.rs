@@ -1,4 +1,4 @@
-//! Which aggregates are quarantined, for the rules can't read their states.
+//! Quarantined aggregates: the rules can't read their states.
 
 use rusqlite::{Connection, params};
 

@@ -16,20 +16,21 @@ use crate::base::session::Extent;
 use crate::store::idempotency::FirstReply;
 use crate::store::read::{StoredAggregate, StoredTimer};
 
-/// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
+/// Generations that are remembered for the records they made. There are few, and each is asked for
+/// again and again.
 const AUTHORS: usize = 64;
 
 /// A connection that only reads, for one thread.
 pub(super) struct SqliteReader<C = Connection> {
     sql: C,
-    /// The builds whose records were read, by their rows.
+    /// The generations whose records were read, by their rows.
     authors: RefCell<HashMap<i64, Author>>,
     pub(super) condition: Arc<Condition>,
     /// Whether nothing went wrong so far.
     pub(super) is_sound: Cell<bool>,
 }
 
-/// What a record says of the build that made it.
+/// The generation that made a record, as the record says it.
 #[derive(Debug, Clone)]
 struct Author {
     source: String,
@@ -66,9 +67,6 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 
     /// The aggregate of this key.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn aggregate(
         &self,
         participant: i64,
@@ -91,9 +89,6 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 
     /// Whether an event was applied to the participant before.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn was_applied(
         &self,
         participant: i64,
@@ -107,9 +102,6 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 
     /// Whether an aggregate is quarantined.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn is_quarantined(&self, participant: i64, key: &str) -> rusqlite::Result<bool> {
         self.connection()
             .prepare_cached("SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2")?
@@ -117,9 +109,6 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 
     /// What was replied to the command with this idempotency key; none where that was deleted.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn first_reply(
         &self,
         participant: i64,
@@ -129,9 +118,6 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 
     /// Where a consumer reads on; none where it has never read.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn offset(
         &self,
         consumer: &str,
@@ -145,9 +131,6 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 
     /// How many partitions of a topic hold or held records.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn partitions(&self, topic: i64) -> rusqlite::Result<i32> {
         self.connection()
             .prepare_cached(
@@ -156,11 +139,9 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .query_row([topic], |row| row.get(0))
     }
 
-    /// Where the partitions of a topic that hold or held records begin, were nothing deleted, and end; and the first record that is
-    /// there of those that a consumer has not settled: what was before it was deleted, and never comes.
-    ///
-    /// # Errors
-    /// What SQLite said.
+    /// Where the partitions of a topic that hold or held records begin, were nothing deleted, and
+    /// end; and the first record that is there of those that a consumer has not settled: what was
+    /// before it was deleted, and never comes.
     pub(super) fn extents(&self, topic: i64, consumer: &str) -> rusqlite::Result<Vec<Extent>> {
         self.connection()
             .prepare_cached(
@@ -181,11 +162,8 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .collect()
     }
 
-    /// Published records of a partition from `from` on, at most `most`, and none after those whose keys and values have `bytes`
-    /// bytes together.
-    ///
-    /// # Errors
-    /// What SQLite said.
+    /// Published records of a partition from `from` on, at most `most`, and none after those whose
+    /// keys and values have `bytes` bytes together.
     pub(super) fn records_within(
         &self,
         topic: &(i64, Arc<str>),
@@ -277,9 +255,6 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
     }
 
     /// Whether a timer is set, and for that time.
-    ///
-    /// # Errors
-    /// What SQLite said.
     pub(super) fn timer_is_set(
         &self,
         participant: i64,
@@ -290,11 +265,8 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
             .exists(params![participant, timer.key, timer.name, timer.due as i64])
     }
 
-    /// The timers that are due and not parked, the longest due first, at most `most`; and when the next one after
-    /// `now` is due.
-    ///
-    /// # Errors
-    /// What SQLite said.
+    /// The timers that are due and not parked, the longest due first, at most `most`; and when the
+    /// next one after `now` is due.
     pub(super) fn due_timers(
         &self,
         participant: i64,
@@ -321,11 +293,8 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
         Ok((due, next.map(|next| next as u64)))
     }
 
-    /// The first timer of a participant that is not parked, in the order in which they are due: when it is or was due, its key and
-    /// its name.
-    ///
-    /// # Errors
-    /// What SQLite said.
+    /// The first timer of a participant that is not parked, in the order in which they are due:
+    /// when it is or was due, its key and its name.
     pub(super) fn first_timer(
         &self,
         participant: i64,

@@ -1,4 +1,4 @@
-//! The questions of [`Reading`], each asked of a connection.
+//! The questions of [`ReadStore`], each asked of a connection.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ use crate::store::history::{GenerationRow, PastGeneration, Quarantined, ReadHist
 use crate::store::idempotency::FirstReply;
 use crate::store::index::{Index, Page, Wanted};
 use crate::store::parked::{ParkedEvent, ParkedRow, ParkedTimerRow, ReadParked};
-use crate::store::read::{Answer, ReadAggregates, Reading, StoredAggregate, StoredTimer};
+use crate::store::read::{Answer, ReadAggregates, ReadStore, StoredAggregate, StoredTimer};
 use crate::store::sample::{Keyed, Pending, ReadSamples, Recorded, Topic};
 use crate::store::streams::{
     Backlog, KnownTopic, OutboxReaders, ReadPartition, ReadStreams, StoredPlace,
 };
 
-impl<C: Borrow<Connection>> Reading for SqliteReader<C> {
+impl<C: Borrow<Connection>> ReadStore for SqliteReader<C> {
     fn is_sound(&self) -> bool {
         self.is_sound.get()
     }

@@ -1,14 +1,11 @@
-//! The rows that participants, builds and topics are known by. Read and written at start and when
-//! rules are loaded, never in a turn.
+//! The rows that participants, generations and topics are known by. Read and written at start and
+//! when rules are loaded, never in a turn.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::engine::NewGeneration;
 
 /// The row of a participant, and the last key that was generated for it.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64, i64)> {
     sql.execute(
         "INSERT OR IGNORE INTO participants (name) VALUES (?1)",
@@ -21,10 +18,7 @@ pub(super) fn participant(sql: &Connection, name: &str) -> rusqlite::Result<(i64
     )
 }
 
-/// The row of a build of a participant.
-///
-/// # Errors
-/// What SQLite said.
+/// The row of a generation of a participant.
 pub(super) fn generation(
     sql: &Connection,
     participant: i64,
@@ -48,10 +42,7 @@ pub(super) fn generation(
     )
 }
 
-/// The row of a build of a participant, if it has one.
-///
-/// # Errors
-/// What SQLite said.
+/// The row of a generation of a participant, if it has one.
 pub(super) fn known_generation(
     sql: &Connection,
     participant: i64,
@@ -66,9 +57,6 @@ pub(super) fn known_generation(
 }
 
 /// The row of a topic, if it has one.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn known_topic(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| {
         row.get(0)
@@ -77,9 +65,6 @@ pub(super) fn known_topic(sql: &Connection, name: &str) -> rusqlite::Result<Opti
 }
 
 /// The row of a topic.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
     sql.execute("INSERT OR IGNORE INTO topics (name) VALUES (?1)", [name])?;
     sql.query_row("SELECT id FROM topics WHERE name = ?1", [name], |row| {
@@ -88,9 +73,6 @@ pub(super) fn topic(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
 }
 
 /// The topics of which the outbox holds something that the relay has not published: names and rows.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn waiting_topics(
     sql: &Connection,
 ) -> rusqlite::Result<Vec<(std::sync::Arc<str>, i64)>> {
@@ -104,11 +86,8 @@ pub(super) fn waiting_topics(
     .collect()
 }
 
-/// Notes which consumers of the embedded log there are, by name and topic: those that are there no more hold back no
-/// rows of the outbox for longer than these are kept anyway.
-///
-/// # Errors
-/// What SQLite said.
+/// Notes which consumers of the embedded log there are, by name and topic: those that are there no
+/// more hold back no rows of the outbox for longer than these are kept anyway.
 pub(super) fn note_consumers(
     sql: &Connection,
     participant: &str,
@@ -130,9 +109,6 @@ pub(super) fn note_consumers(
 }
 
 /// Whether any state of a participant is stored.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Result<bool> {
     sql.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM aggregates WHERE participant = ?1 AND state IS NOT NULL)",
@@ -140,18 +116,16 @@ pub(super) fn holds_states(sql: &Connection, participant: i64) -> rusqlite::Resu
     .query_row(params![participant], |row| row.get(0))
 }
 
-/// The oldest and the newest version among the stored states of a participant that lie outside these
-/// bounds; none where all states lie within.
-///
-/// # Errors
-/// What SQLite said.
+/// The oldest and the newest version among the stored states of a participant that lie outside
+/// these bounds; none where all states lie within.
 pub(super) fn state_versions_outside(
     sql: &Connection,
     participant: i64,
     oldest: u32,
     newest: u32,
 ) -> rusqlite::Result<Option<(u32, u32)>> {
-    // Only builds that ran can have left such states: most starts need not look at the aggregates.
+    // Only generations that ran can have left such states: most starts need not look at the
+    // aggregates.
     let may_be: bool = sql.query_row(
         "SELECT EXISTS (SELECT 1 FROM generations
              WHERE participant = ?1 AND (state_version < ?2 OR state_version > ?3))",

@@ -1,7 +1,8 @@
 //! The tables, and the version of their shape.
 //!
-//! The version stands in `PRAGMA user_version`. A file of another version than this build's is refused and not
-//! touched. Once a version was released, the next one comes with a step that leads to it, in one transaction.
+//! The version stands in `PRAGMA user_version`. A file of another version than this build's is
+//! refused and not touched. Once a version was released, the next one comes with a step that leads
+//! to it, in one transaction.
 
 use rusqlite::Connection;
 

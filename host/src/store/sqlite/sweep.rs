@@ -1,14 +1,17 @@
 //! The oldest rows of a table whose rows are numbered in the order in which they were written.
 //!
-//! Their times rise with their numbers, but for those that were written while the clock was ahead: these are passed over, so
-//! that what lies behind them goes in its time, and go themselves when theirs has come.
+//! Their times rise with their numbers, but for those that were written while the clock was ahead:
+//! these are passed over, so that what lies behind them goes in its time, and go themselves when
+//! theirs has come.
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql};
 
-/// Rows that one step looks at, or deletes, in each table. A step keeps the writer from committing for some milliseconds.
+/// Rows that one step looks at, or deletes, in each table. A step keeps the writer from committing
+/// for some milliseconds.
 pub(super) const STEP: i64 = 2_000;
 
-/// Steps after which the rows that were passed over are looked at again: about an hour, if there is nothing else to delete.
+/// Steps after which the rows that were passed over are looked at again: about an hour, if there is
+/// nothing else to delete.
 const ROUND: u32 = 7_200;
 
 /// A table, or a part of it, by the texts of SQL.
@@ -31,7 +34,7 @@ pub(super) struct Sweep {
     steps: u32,
 }
 
-/// What a step found.
+/// The find of one step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Oldest {
     /// The row of this number is old, and those that follow it may be.

@@ -1,14 +1,11 @@
-//! Which topics consumers have read: a topic that was made anew under the same name is another one, and what is stored
+//! Identities of the topics that consumers read. A recreated topic is another one: what is stored
 //! of the first (offsets, identities made from positions) must not be taken for it.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::store::streams::KnownTopic;
 
-/// What a consumer is known to read under the name in this row.
-///
-/// # Errors
-/// What SQLite said.
+/// The topic that a consumer is known to read under the name in this row.
 pub(super) fn known_topic(
     sql: &Connection,
     consumer: &str,
@@ -27,10 +24,8 @@ pub(super) fn known_topic(
     .optional()
 }
 
-/// A consumer reads its first topic of this name, the partitions from where `starts` says unless it is known better.
-///
-/// # Errors
-/// What SQLite said.
+/// A consumer reads its first topic of this name, the partitions from where `starts` says unless it
+/// is known better.
 pub(super) fn first_topic(
     sql: &Connection,
     consumer: &str,
@@ -52,9 +47,6 @@ pub(super) fn first_topic(
 }
 
 /// A consumer reads another topic of this name, from its beginning.
-///
-/// # Errors
-/// What SQLite said.
 pub(super) fn next_topic(
     sql: &Connection,
     consumer: &str,

@@ -1,8 +1,9 @@
 //! The time by which old rows are deleted: it does not trust one reading of the wall clock.
 //!
-//! Within a process it passes as the monotonic clock does; from one process to the next a mark in the store carries it on. A
-//! wall clock that stands elsewhere is in doubt: it is believed when it has kept its pace for [`STEADY`], and until then
-//! the time goes on from where it was. Nothing is old by a time that the wall clock has not reached either.
+//! Within a process it passes as the monotonic clock does; from one process to the next a mark in
+//! the store carries it on. A wall clock that stands elsewhere is in doubt: it is believed when it
+//! has kept its pace for [`STEADY`], and until then the time goes on from where it was. Nothing is
+//! old by a time that the wall clock has not reached either.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const TOLERANCE: u64 = 5 * 60 * 1_000_000;
 /// How long a wall clock that is in doubt must keep its pace before it is believed.
 pub(super) const STEADY: Duration = Duration::from_secs(3_600);
 
-/// What is caught up at most, as a part of the time that passes.
+/// The most that is caught up, as a part of the time that passes.
 const SLEW: u64 = 100;
 
 /// The time by which old rows are deleted. In microseconds, so that short steps lose nothing.
@@ -35,7 +36,7 @@ struct Doubt {
     ahead: i128,
 }
 
-/// What is to be said of the wall clock; times are in milliseconds since the Unix epoch.
+/// A remark on the wall clock; times are in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     /// At the start it stands elsewhere than when the store was last open.
@@ -107,7 +108,8 @@ impl TrustedTime {
         }
     }
 
-    /// What is older than the retention by this time may be deleted (milliseconds since the Unix epoch).
+    /// What is older than the retention by this time may be deleted (milliseconds since the Unix
+    /// epoch).
     pub(super) fn now(&self) -> u64 {
         self.trusted.min(self.wall) / 1_000
     }
@@ -118,12 +120,9 @@ impl TrustedTime {
     }
 }
 
-/// The time by which old rows are deleted of a store that is opened at this reading of the wall clock; both are in milliseconds
-/// since the Unix epoch. For one that is not open for writing: [`Engine::trusted_now`](crate::store::Engine::trusted_now) tells it of
-/// one that is.
-///
-/// # Errors
-/// What SQLite said.
+/// The time by which old rows are deleted of a store that is opened at this reading of the wall
+/// clock; both are in milliseconds since the Unix epoch. For one that is not open for writing:
+/// [`Engine::trusted_now`](crate::store::Engine::trusted_now) tells it of one that is.
 pub(super) fn trusted_now(sql: &Connection, wall: u64) -> rusqlite::Result<u64> {
     let (time, _) = TrustedTime::new(last_open(sql)?, wall, Duration::ZERO);
     Ok(time.now())
@@ -158,7 +157,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Lets so many milliseconds pass by looks that are half a second apart, with the wall clock off by so much.
+    /// Lets so many milliseconds pass by looks that are half a second apart, with the wall clock
+    /// off by so much.
     fn pass(time: &mut TrustedTime, from: u64, ms: u64, off: i64) -> Vec<Said> {
         (1..=ms / 500)
             .filter_map(|step| {

@@ -1,7 +1,9 @@
-//! Recorded decisions: something of each kind of message, on aggregates that were there and on ones that were not.
+//! Recorded decisions: something of each kind of message, on aggregates that were there and on ones
+//! that were not.
 //!
-//! The journal is in the order of its commits and has no index by name. It is looked at where it ends and at places spread over
-//! it; what was not met there but is known from the tallies is looked for about the time when it was last decided.
+//! The journal is in the order of its commits and has no index by name. It is looked at where it
+//! ends and at places spread over it; what was not met there but is known from the tallies is
+//! looked for about the time when it was last decided.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +26,7 @@ const STRETCH: i64 = 500;
 /// Names that are looked for by the time of their last decision.
 const SOUGHT: usize = 32;
 
-/// What is looked at of a recorded message.
+/// The part of a recorded message that is looked at.
 #[derive(Deserialize)]
 struct Named {
     origin: Origin,
@@ -40,11 +42,9 @@ struct Seen {
     bytes: usize,
 }
 
-/// Recorded decisions of a participant, the latest first, at most `most`: where there are more, of each kind of message
-/// on aggregates that were there and on ones that were not the latest, the oldest and the largest, and some between them.
-///
-/// # Errors
-/// What SQLite said.
+/// Recorded decisions of a participant, the latest first, at most `most`: where there are more, of
+/// each kind of message on aggregates that were there and on ones that were not the latest, the
+/// oldest and the largest, and some between them.
 pub(in crate::store::sqlite) fn recorded(
     sql: &Connection,
     participant: i64,
@@ -83,7 +83,7 @@ pub(in crate::store::sqlite) fn recorded(
     read(sql, &choose(seen, most, kind, &rankings))
 }
 
-/// Rows of the builds of a participant.
+/// Rows of the generations of a participant.
 fn generations(sql: &Connection, participant: i64) -> rusqlite::Result<BTreeSet<i64>> {
     sql.prepare_cached("SELECT id FROM generations WHERE participant = ?1")?
         .query_map([participant], |row| row.get(0))?
@@ -159,7 +159,8 @@ impl Look<'_> {
     }
 }
 
-/// About where the journal was at this time. Its times go up, but for some that overtook others and clocks that were set.
+/// About where the journal was at this time. Its times go up, but for some that overtook others and
+/// clocks that were set.
 fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqlite::Result<i64> {
     let mut statement =
         sql.prepare_cached("SELECT time FROM journal WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;

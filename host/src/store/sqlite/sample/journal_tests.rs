@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::sqlite::schema;
 
-/// A store with two participants, each with one build.
+/// A store with two participants, each with one generation.
 fn store() -> Connection {
     let sql = Connection::open_in_memory().unwrap();
     schema::create(&sql).unwrap();
@@ -132,7 +132,8 @@ fn each_kind_of_message_is_taken_with_aggregates_and_without() {
 #[test]
 fn what_was_decided_once_long_ago_is_found_by_the_time_of_its_tally() {
     let sql = store();
-    // Beyond what is looked at where the journal ends, and between the places that are looked at before.
+    // Beyond what is looked at where the journal ends, and between the places that are looked at
+    // before.
     let (place, end) = (15_333, 40_000);
     usual(&sql, 0..place);
     let once = Row {

@@ -1,8 +1,9 @@
-//! Stored states: of each version the largest and the smallest, those that were changed most and least, and those whose
-//! keys were given first and last.
+//! Stored states: of each version the largest and the smallest, those that were changed most and
+//! least, and those whose keys were given first and last.
 //!
-//! Aggregates lie in the order of their keys and have no index by size or age. The first ones are looked at, which are all where there
-//! are few, and stretches at places spread over the other keys.
+//! Aggregates lie in the order of their keys and have no index by size or age. The first ones are
+//! looked at, which are all where there are few, and stretches at places spread over the other
+//! keys.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -29,9 +30,6 @@ struct Seen {
 }
 
 /// Stored states of a participant, at most `most`, but for those of quarantined aggregates.
-///
-/// # Errors
-/// What SQLite said.
 pub(in crate::store::sqlite) fn stored(
     sql: &Connection,
     participant: i64,
@@ -77,9 +75,6 @@ pub(in crate::store::sqlite) fn stored(
 }
 
 /// Quarantined aggregates, those that are so longest first, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
 pub(in crate::store::sqlite) fn quarantined(
     sql: &Connection,
     participant: i64,
@@ -101,10 +96,7 @@ pub(in crate::store::sqlite) fn quarantined(
     Ok(states)
 }
 
-/// What is stored under a key; nothing where it never was.
-///
-/// # Errors
-/// What SQLite said.
+/// The aggregate under a key; an empty one where it never was.
 pub(in crate::store::sqlite) fn aggregate(
     sql: &Connection,
     participant: i64,
@@ -146,7 +138,8 @@ struct Look<'c> {
 }
 
 impl Look<'_> {
-    /// Looks at so many aggregates from a key on; gives how many there were, and the key of the last.
+    /// Looks at so many aggregates from a key on; gives how many there were, and the key of the
+    /// last.
     fn from(&mut self, key: &[u8], most: usize) -> rusqlite::Result<(usize, String)> {
         self.at(">= ?2 ORDER BY key", key, most)
     }
@@ -194,7 +187,8 @@ impl ToSql for Text<'_> {
     }
 }
 
-/// Keys that lie spread between this one and the last: what lies between two keys is halved again and again.
+/// Keys that lie spread between this one and the last: what lies between two keys is halved again
+/// and again.
 fn places(sql: &Connection, participant: i64, first: String) -> rusqlite::Result<Vec<String>> {
     let one = |query: &str, key: &[u8]| -> rusqlite::Result<Option<String>> {
         sql.prepare_cached(query)?

@@ -1,4 +1,5 @@
-//! What waits to be decided: timers that are set, and records that a participant has yet to take.
+//! Messages that wait to be decided: timers that are set, and records that a participant has yet to
+//! take.
 
 use std::collections::BTreeSet;
 
@@ -26,11 +27,8 @@ struct SeenTimer {
     due: i64,
 }
 
-/// Timers of a participant, in the order in which they are due, at most `most`: where there are more, of each name those that
-/// are due first and last, and some between them.
-///
-/// # Errors
-/// What SQLite said.
+/// Timers of a participant, in the order in which they are due, at most `most`: where there are
+/// more, of each name those that are due first and last, and some between them.
 pub(in crate::store::sqlite) fn timers(
     sql: &Connection,
     participant: i64,
@@ -86,9 +84,6 @@ pub(in crate::store::sqlite) fn timers(
 }
 
 /// Records of a participant that are parked: of each key the first, of at most `most` keys.
-///
-/// # Errors
-/// What SQLite said.
 pub(in crate::store::sqlite) fn parked(
     sql: &Connection,
     participant: i64,
@@ -124,12 +119,9 @@ struct SeenRecord {
     event_type: Option<String>,
 }
 
-/// Records of a topic that a participant has yet to take, at most `most`: of each event type. In the embedded log they are
-/// those that are next in each partition. What is on a broker is not known here: then it is the latest of the outbox, but for
-/// those that were applied.
-///
-/// # Errors
-/// What SQLite said.
+/// Records of a topic that a participant has yet to take, at most `most`: of each event type. In
+/// the embedded log they are those that are next in each partition. What is on a broker is not
+/// known here: then it is the latest of the outbox, but for those that were applied.
 pub(in crate::store::sqlite) fn unread(
     sql: &Connection,
     participant: i64,
