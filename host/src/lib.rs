@@ -5,7 +5,7 @@
 //! The pure core is a crate of its own, `saga_core`. Here is what does things:
 //!
 //! - [`plugin`]: components: compile, limit, call
-//! - [`store`]: one SQLite file; group commit
+//! - [`store`]: everything that outlives the process: what an engine does, and SQLite, which does it
 //! - [`transport`]: where records come from and go to; [`log`]: the embedded log; [`kafka`]: Apache Kafka
 //! - [`turn`]: the turn loop over store, transport and plugin
 //! - [`schema`]: values checked against schemas, within bounds

@@ -20,8 +20,7 @@
 //! commit anything. Changes that are not entries come after what was handed over before them, and
 //! block until they are committed, unless they say otherwise. Nothing is tried again here.
 //!
-//! Fakes apart there is one engine, [`sqlite`](super::sqlite); what any other must do is stated by
-//! `conformance`.
+//! There is one engine, `sqlite`; what any other must do is stated by `conformance`.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@
 //!   for, and what is logged of it; [`standstill`]: whether the writer stands still;
 //!   [`open_error`], [`backup`]: why there is no store, or no copy of it
 //! - `conformance`: what any engine must do, as a suite
-//! - [`sqlite`]: the engine: one file
+//! - `sqlite`: the engine: one file
 //!
 //! Must not know: components, Kafka, HTTP, what a participant is about; and outside `sqlite`, SQL.
 //! Invariants 1, 2, 3 and 10 live here: a turn is one entry, an entry is committed whole or not at
@@ -35,7 +35,7 @@ pub mod parked_room;
 pub mod read;
 pub mod readers;
 pub mod sample;
-pub mod sqlite;
+mod sqlite;
 pub mod standstill;
 pub mod streams;
 pub mod tally;
