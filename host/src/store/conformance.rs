@@ -57,6 +57,7 @@ macro_rules! suite {
             parked_timers_are_not_due_until_they_are_released,
             an_idempotency_key_has_the_first_reply_and_is_free_without_one,
             commits_are_told_to_those_who_wait,
+            what_waits_is_counted,
             offsets_of_the_outbox_have_no_gaps,
             what_consumers_and_the_relay_have_not_read_waits,
             invariant_1_an_offset_is_stored_with_its_turn,

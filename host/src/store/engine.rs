@@ -188,7 +188,7 @@ pub trait Engine: Send + Sync {
     fn condition(&self) -> &Condition;
 
     /// To be called now and then: notes in the condition whether the writer stands still.
-    fn look_whether_it_stands(&self);
+    fn note_standstill(&self);
 
     /// How much was ever handed over to be written, and how much of it is over.
     fn flow(&self) -> (u64, u64);

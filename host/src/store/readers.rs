@@ -50,6 +50,12 @@ impl Readers {
         })
     }
 
+    /// Those that are idle.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.0.idle().as_ref().map_or(0, Vec::len)
+    }
+
     /// Closes those that are idle; the others are closed when they are dropped.
     pub(super) fn close(&self) {
         self.0.idle().take();

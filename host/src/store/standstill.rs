@@ -18,7 +18,7 @@ pub async fn watch(store: Weak<Store>) {
     loop {
         looks.tick().await;
         let Some(store) = store.upgrade() else { return };
-        store.look_whether_it_stands();
+        store.note_standstill();
     }
 }
 

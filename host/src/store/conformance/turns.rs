@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crossbeam_channel::bounded;
 use saga_core::outcome::StateChange;
@@ -275,6 +276,22 @@ pub(crate) fn an_idempotency_key_has_the_first_reply_and_is_free_without_one(rig
     assert!(rig.commit(void).is_err());
     assert!(matches!(meets("b"), Known::Claimed(_)));
     assert_eq!(rig.reader().first_reply(rig.participant, "b"), Ok(None));
+}
+
+pub(crate) fn what_waits_is_counted(rig: Rig) {
+    let (before, _) = rig.store.flow();
+    rig.commit(rig.put(1, "k", 1, "{}")).unwrap();
+    let (given, over) = rig.store.flow();
+    assert!(given > before && over <= given, "{before} {given} {over}");
+    let begun = Instant::now();
+    loop {
+        let (given, over) = rig.store.flow();
+        if given == over {
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{given} {over}");
+        std::thread::yield_now();
+    }
 }
 
 fn is_told(watch: &mut Watch) -> bool {

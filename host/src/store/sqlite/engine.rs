@@ -257,7 +257,7 @@ impl Engine for Sqlite {
         self.writer.condition()
     }
 
-    fn look_whether_it_stands(&self) {
+    fn note_standstill(&self) {
         (self.writer.condition()).look(|| lock_holders::writers(self.writer.index));
     }
 
@@ -346,22 +346,64 @@ fn activate(sql: &Connection, activation: &Activation) -> rusqlite::Result<()> {
 mod tests {
     use super::*;
     use crate::store::conformance::{self, Rig};
+    use crate::store::index::Wanted;
+
+    fn start(directory: &Path) -> Store {
+        Store::start(
+            StoreFile::open(directory).unwrap(),
+            StoreSettings::default(),
+            IdempotencySettings::default(),
+            OutboxReaders::Consumers,
+            Commits::default(),
+        )
+        .unwrap()
+    }
 
     fn rig() -> Rig {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_owned();
-        let open = move || {
-            open(
-                &path,
-                StoreSettings::default(),
-                IdempotencySettings::default(),
-                OutboxReaders::Consumers,
-                Commits::default(),
-            )
-            .unwrap()
-        };
+        let open = move || -> Arc<dyn Engine> { Arc::new(Sqlite::new(start(&path))) };
         Rig::new(open, directory)
     }
 
     conformance::suite!(rig);
+
+    #[test]
+    fn readers_are_kept_unless_something_went_wrong_and_are_closed_with_the_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(start(directory.path()));
+        let (one, other) = (store.reader().unwrap(), store.reader().unwrap());
+        assert_eq!(store.readers.idle(), 0);
+        drop((one, other));
+        assert_eq!(store.readers.idle(), 2);
+        let reader = store.reader().unwrap();
+        // There is no such index.
+        let wanted = Wanted {
+            participant: 1,
+            filters: Vec::new(),
+            after: None,
+            most: 1,
+        };
+        reader.page(&wanted).unwrap_err();
+        assert_eq!(reader.participants(), Ok(vec![]), "others are answered");
+        drop(reader);
+        assert_eq!(store.readers.idle(), 1);
+        store.register_topic("t").unwrap();
+        let late = store.reader().unwrap();
+        store.close();
+        drop(late);
+        assert_eq!(store.readers.idle(), 0);
+    }
+
+    #[test]
+    fn a_store_that_is_closed_leaves_no_log_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(start(directory.path()));
+        store.register_topic("t").unwrap();
+        drop((store.reader().unwrap(), store.reader().unwrap()));
+        store.close();
+        let left = directory.path().join("saga.db-wal");
+        assert!(!left.exists());
+        assert!(directory.path().join("saga.db").exists());
+    }
 }
