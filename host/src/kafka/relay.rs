@@ -19,11 +19,8 @@ use super::pulse::Pulse;
 use super::reports::{Reports, refusal};
 use super::settings::describe;
 use super::{OUTBOX_PARTITIONS, Parts, client};
+pub(super) use crate::store::RELAY;
 use crate::store::{Reader, StoreFault};
-
-/// The relay's name among the consumers of the outbox. The prefix keeps what it has not read from
-/// being pruned.
-pub(super) const RELAY: &str = "log:relay";
 
 /// The part that is in trouble when Kafka ends the producer.
 const PRODUCER: &str = "the relay's producer";
