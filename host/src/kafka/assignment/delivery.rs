@@ -351,10 +351,7 @@ impl Assignment {
             Ok(stored) => stored,
             Err(error) => {
                 let condition = self.store.condition();
-                condition.report(
-                    "where to read on can't be read from the store",
-                    &error.into(),
-                );
+                condition.report("where to read on can't be read from the store", &error);
                 return again;
             }
         };

@@ -129,7 +129,7 @@ impl<C: Borrow<Connection>> ReadStreams for SqliteReader<C> {
     }
 
     fn waiting_topics(&self) -> Answer<Vec<(Arc<str>, i64)>> {
-        self.ask(|sql| registry::waiting_topics(sql))
+        self.ask(registry::waiting_topics)
     }
 
     fn backlogs(&self, readers: OutboxReaders) -> Answer<BTreeMap<String, Backlog>> {
@@ -137,7 +137,7 @@ impl<C: Borrow<Connection>> ReadStreams for SqliteReader<C> {
     }
 
     fn read_partitions(&self) -> Answer<Vec<ReadPartition>> {
-        self.ask(|sql| offsets::read_partitions(sql))
+        self.ask(offsets::read_partitions)
     }
 
     fn known_topic(&self, consumer: &str, topic: i64) -> Answer<Option<KnownTopic>> {
@@ -189,7 +189,7 @@ impl<C: Borrow<Connection>> ReadHistory for SqliteReader<C> {
     }
 
     fn participants(&self) -> Answer<Vec<String>> {
-        self.ask(|sql| history::participants(sql))
+        self.ask(history::participants)
     }
 
     fn topic(&self, name: &str) -> Answer<Option<i64>> {

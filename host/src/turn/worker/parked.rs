@@ -145,7 +145,7 @@ impl Worker {
             Ok(None) => return self.drop_parked(&fired.key, unparked),
             Err(error) => {
                 let what = "a parked timer can't be read";
-                return self.parked_unread(&fired.key, what, &error.into());
+                return self.parked_unread(&fired.key, what, &error);
             }
         };
         let envelope = timer_envelope(&self.shared.name, &timer);

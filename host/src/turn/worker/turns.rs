@@ -304,7 +304,7 @@ impl Worker {
                 let given_up = GivenUp::malformed(reason);
                 self.put_aside(taken, record, None, given_up, (1, since));
             }
-            Err(error) => self.store_failed(&taken, &error.into()),
+            Err(error) => self.store_failed(&taken, &error),
         }
     }
 
