@@ -5,9 +5,10 @@
 //! The pure core is a crate of its own, `saga_core`. Here is what does things:
 //!
 //! - [`plugin`]: components: compile, limit, call
-//! - [`store`]: one SQLite file; group commit
+//! - [`store`]: everything that outlives the process: what an engine does, and SQLite, which does it
 //! - [`transport`]: where records come from and go to; [`log`]: the embedded log; [`kafka`]: Apache Kafka
 //! - [`turn`]: the turn loop over store, transport and plugin
+//! - [`schema`]: values checked against schemas, within bounds
 //! - [`apidocs`]: documents and pages on what can be asked
 //! - [`http`]: requests to commands and back
 //! - [`rollout`]: rules are swapped while the host runs
@@ -35,6 +36,7 @@ pub mod logging;
 pub mod metrics;
 pub mod plugin;
 pub mod rollout;
+pub mod schema;
 pub mod stages;
 pub mod store;
 pub mod transport;

@@ -23,6 +23,7 @@ use std::thread::JoinHandle as Thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use saga_core::description::Description;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
@@ -41,20 +42,21 @@ use crate::http::cors::Cors;
 use crate::http::listing::Lists;
 use crate::http::origin::Hosts;
 use crate::http::request::Bodies;
+use crate::http::routes::Routes;
 use crate::http::server::{self, Bounds};
-use crate::http::service::Service;
+use crate::http::service::{Service, Serving};
 use crate::http::tls::Tls;
 use crate::http::waiting::Waiting;
 use crate::kafka::Kafka;
 use crate::log::EmbeddedLog;
 use crate::metrics::Metrics;
 use crate::rollout::fit;
-use crate::rollout::hosted::Hosted;
+use crate::rollout::hosted::{Hosted, Prepare};
 use crate::rollout::loader::Loader;
 use crate::rollout::neighbours::{self, Starting};
 use crate::rollout::{Reloader, Surroundings, watch};
 use crate::stages::{StageWatch, Stages};
-use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
+use crate::store::{OpenError, OutboxReaders, Store, open, standstill};
 use crate::transport::Transport;
 use crate::turn::{Participant, ParticipantSettings, timers};
 
@@ -139,15 +141,13 @@ pub use self::room::allow_descriptors;
 /// # Errors
 /// Why it can't be used.
 pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, StartError> {
-    let file = StoreFile::open(&config.data_dir)?;
     let (readers, commits) = (outbox_readers(config), metrics.commits());
-    let idempotency = config.http.idempotency();
-    let store = Store::start(file, config.store, idempotency, readers, commits);
-    let store = store.map_err(|error| match error.downcast::<rusqlite::Error>() {
-        Ok(error) => StartError::Store(OpenError::of(&config.data_dir, &error)),
+    let (data, idempotency) = (&config.data_dir, config.http.idempotency());
+    let store = open(data, config.store, idempotency, readers, commits);
+    store.map_err(|error| match error.downcast::<OpenError>() {
+        Ok(error) => StartError::Store(error),
         Err(error) => StartError::Other(error),
-    })?;
-    Ok(Arc::new(store))
+    })
 }
 
 fn outbox_readers(config: &Config) -> OutboxReaders {
@@ -167,7 +167,7 @@ pub async fn start(
     metrics: Arc<Metrics>,
     rules: Rules,
 ) -> Result<Running, StartError> {
-    tokio::spawn(Store::watch_standstill(Arc::downgrade(&store)));
+    tokio::spawn(standstill::watch(Arc::downgrade(&store)));
     let transport: Arc<dyn Transport> = match &config.kafka {
         None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
         Some(settings) => Arc::new(
@@ -177,7 +177,7 @@ pub async fn start(
     };
     let machine = Machine::default();
     let loader = match rules {
-        Rules::Components => Some(Loader::new(config, machine.clone())?),
+        Rules::Components => Some(Loader::new(config, machine.clone(), check_routes)?),
         Rules::CompiledIn(_) => None,
     };
     let builds = match rules {
@@ -211,14 +211,12 @@ pub async fn start(
         None => None,
     };
     claim(&transport, &prepared).await?;
-    activate(&store, &prepared)?;
+    activate(&*store, &prepared)?;
 
     let stop = Stop::default();
     let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
     // What rules published that are gone by now has to go out too.
-    let waiting = store
-        .reader()
-        .and_then(|reader| registry::waiting_topics(reader.connection()));
+    let waiting = store.reader().and_then(|reader| reader.waiting_topics());
     let published = published.chain(waiting.map_err(anyhow::Error::from)?);
     let relay = transport.publish(published.collect(), stop.publishing.clone())?;
     let mut listening = Vec::new();
@@ -246,7 +244,7 @@ pub async fn start(
     }
     let timers = hosted
         .iter()
-        .map(|hosted| timers::start(hosted.participant.clone(), &store, stop.consuming.clone()))
+        .map(|hosted| timers::start(hosted.participant.clone(), &*store, stop.consuming.clone()))
         .collect::<Result<_, _>>()?;
     let reloads = loader.is_some();
     let around = Surroundings {
@@ -268,7 +266,6 @@ pub async fn start(
         transport: transport.clone(),
         reloader: reloader.clone(),
         readers: outbox_readers(config),
-        reader: Arc::default(),
     };
     let known = Stages::default();
     let stages =
@@ -383,6 +380,23 @@ impl Running {
     }
 }
 
+/// Whether all routes of a description can be served below this path.
+///
+/// # Errors
+/// Says which can't, and why.
+pub fn check_routes(description: &Description, base_path: &str) -> Result<(), String> {
+    Routes::new(description, base_path).map(drop)
+}
+
+/// How routes and documents of further generations are made for this service.
+fn prepare_by(service: Arc<Service>, base_path: String) -> Prepare {
+    Box::new(move |active, configured| {
+        let serving = Serving::new(active.clone(), &base_path, configured)?;
+        let service = service.clone();
+        Ok(Box::new(move || Box::new(service.swap(serving))))
+    })
+}
+
 /// Makes sure that nobody else reads what the participants read.
 async fn claim(transport: &Arc<dyn Transport>, prepared: &[Prepared]) -> Result<(), StartError> {
     let sources = (prepared.iter()).flat_map(|participant| &participant.fitted.sources);
@@ -478,14 +492,16 @@ fn start_participant(
         prepared.own,
         prepared.row,
         participant,
-        service,
+        prepare_by(service, prepared.base_path.clone()),
         prepared.base_path,
         prepared.file,
     );
     hosted
         .read(&prepared.fitted.sources, transport, &stop.consuming)
         .map_err(|problems| anyhow::anyhow!(problems))?;
-    hosted.note_consumers(store).map_err(anyhow::Error::from)?;
+    hosted
+        .note_consumers(&**store)
+        .map_err(anyhow::Error::from)?;
     Ok((url, listener, hosted))
 }
 

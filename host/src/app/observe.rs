@@ -14,7 +14,7 @@ use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, Obser
 use crate::rollout::Reloader;
 use crate::rollout::hosted::Hosted;
 use crate::stages::Stages;
-use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
+use crate::store::{Answer, OutboxReaders, ReadStore, Store};
 use crate::transport::{Source, Transport, WHY_MISSED};
 
 /// Quarantined aggregates, and parked timers, that are counted of a participant.
@@ -111,10 +111,10 @@ impl Observer {
     /// Blocks.
     fn look(&self) -> Looked {
         let store_files = self.store.bytes();
-        let found = self.store.reader().and_then(|reader| self.find(&reader));
-        let in_store = found.map_err(|error| {
+        let found = self.store.reader().and_then(|reader| self.find(&*reader));
+        let in_store = found.inspect_err(|fault| {
             let condition = self.store.condition();
-            condition.report("the store can't be read for the metrics", &error.into());
+            condition.report("the store can't be read for the metrics", fault);
         });
         Looked {
             store_files,
@@ -122,10 +122,9 @@ impl Observer {
         }
     }
 
-    fn find(&self, reader: &Reader) -> rusqlite::Result<InStore> {
-        let sql = reader.connection();
+    fn find(&self, reading: &dyn ReadStore) -> Answer<InStore> {
         let now = now_ms();
-        let backlogs = backlog::backlogs(sql, self.readers)?;
+        let backlogs = reading.backlogs(self.readers)?;
         let topics = backlogs.into_iter().map(|(name, backlog)| ObservedTopic {
             name,
             published: backlog.published,
@@ -140,13 +139,13 @@ impl Observer {
         };
         for hosted in self.reloader.hosted() {
             found.participants.push((
-                history::quarantined_up_to(sql, hosted.row, QUARANTINED)?,
-                parked::timers_up_to(sql, hosted.row, QUARANTINED)?,
+                reading.quarantined_up_to(hosted.row, QUARANTINED)?,
+                reading.parked_timers_up_to(hosted.row, QUARANTINED)?,
             ));
             for source in hosted.sources() {
-                for extent in self.transport.extents(reader, &source)? {
+                for extent in self.transport.extents(reading, &source)? {
                     let stored =
-                        reader.offset(&source.consumer, source.topic_row, extent.partition)?;
+                        reading.offset(&source.consumer, source.topic_row, extent.partition)?;
                     let behind = extent.end - extent.settled(stored);
                     found.lags.push(ObservedLag {
                         topic: source.topic.to_string(),

@@ -25,7 +25,7 @@ use crate::rollout::initial::{self, Initial};
 use crate::rollout::loader::Loader;
 use crate::rollout::report::Way;
 use crate::rollout::usage;
-use crate::store::{Index, Store, StoreFault, history, index, registry};
+use crate::store::{Activation, Index, NewGeneration, ReadStore, Store, StoreFault};
 use crate::transport::Transport;
 use crate::turn::Active;
 
@@ -84,7 +84,7 @@ pub(super) async fn prepare_all(
                 .map(|place| builds.swap_remove(place));
             prepared.push(prepare(
                 config,
-                (store, transport.as_ref(), &mut room, &runtime),
+                (&**store, transport.as_ref(), &mut room, &runtime),
                 (loader.as_ref(), compiled_in),
                 name,
                 own,
@@ -109,13 +109,9 @@ fn prepare(
     name: &str,
     own: &ParticipantConfig,
 ) -> Result<Prepared, StartError> {
-    let for_store = name.to_owned();
-    let (row, last_key, active) = store
-        .run(move |sql| {
-            let (row, last_key) = registry::participant(sql, &for_store)?;
-            Ok((row, last_key, history::active(sql, row)?))
-        })
-        .map_err(unwritable)?;
+    let (row, last_key) = store.register_participant(name).map_err(unwritable)?;
+    let reader = store.reader().map_err(anyhow::Error::from)?;
+    let active = reader.active(row).map_err(anyhow::Error::from)?;
     let initial = match (compiled_in, loader) {
         (Some(build), _) => Initial {
             build,
@@ -124,10 +120,9 @@ fn prepare(
             replaced: None,
         },
         (None, Some(loader)) => {
-            let reader = store.reader().map_err(anyhow::Error::from)?;
-            let before = active.as_ref().map(|build| (row, build));
+            let before = active.as_ref().map(|active| (row, active));
             // What was used is not out of use by a clock that leapt.
-            let present = (reader.connection(), store.trusted_now());
+            let present: (&dyn ReadStore, u64) = (&*reader, store.trusted_now());
             let initial = initial::choose(loader, config, name, own, before, present);
             initial.map_err(|refused| match room.is_wanting(name) {
                 Some(reason) => StartError::Machine(reason),
@@ -156,7 +151,7 @@ fn prepare(
         FitError::Settings(reason) => StartError::Config(reason),
         FitError::Store(fault) => unwritable(fault),
     })?;
-    let generation = register(store, row, &build, own)?;
+    let generation = register((store, &*reader), row, &*build, own)?;
     if let (Some(loader), Some(bytes)) = (loader, initial.bytes) {
         let kept = loader.archive().keep(build.digest(), &bytes);
         kept.map_err(|reason| anyhow::anyhow!("the component can't be kept: {reason}"))?;
@@ -213,28 +208,27 @@ fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
 
 /// The row of a build that can read what is stored.
 fn register(
-    store: &Store,
+    (store, reading): (&Store, &dyn ReadStore),
     row: i64,
-    build: &Arc<dyn Build>,
+    build: &dyn Build,
     own: &ParticipantConfig,
 ) -> Result<i64, StartError> {
-    let for_store = build.clone();
-    let (generation, unreadable) = store
-        .run(move |sql| {
-            let description = for_store.description();
-            let unreadable = usage::unreadable(sql, row, description)?;
-            let digest = for_store.digest();
-            let id = registry::generation(sql, row, digest, description, now_ms())?;
-            Ok((id, unreadable))
-        })
-        .map_err(unwritable)?;
-    match unreadable {
-        None => Ok(generation),
-        Some(reason) => Err(StartError::Component(format!(
-            "component {}: {reason}",
-            own.component.display()
-        ))),
+    let description = build.description();
+    let unreadable = usage::unreadable(reading, row, description);
+    if let Some(reason) = unreadable.map_err(anyhow::Error::from)? {
+        let component = own.component.display();
+        return Err(StartError::Component(format!(
+            "component {component}: {reason}"
+        )));
     }
+    let generation = NewGeneration {
+        digest: build.digest(),
+        version: &description.version,
+        state_version: description.state.version,
+        now: now_ms(),
+    };
+    let registered = store.register_generation(row, generation);
+    registered.map_err(unwritable)
 }
 
 /// Makes what the participants start with active in the store, with the indexes of its listings, all of it or nothing.
@@ -242,21 +236,19 @@ pub(super) fn activate(store: &Store, prepared: &[Prepared]) -> Result<(), Start
     let new: Vec<_> = prepared
         .iter()
         .filter(|participant| !participant.is_active)
-        .map(|participant| (participant.row, participant.active.generation.id))
+        .map(|participant| Activation {
+            participant: participant.row,
+            generation: participant.active.generation.id,
+            way: Way::Start.word(),
+            now: now_ms(),
+            renamed: Vec::new(),
+        })
         .collect();
     let indexes: Vec<_> = prepared
         .iter()
         .flat_map(|participant| Index::all_of(participant.row, participant.active.description()))
         .collect();
-    store
-        .run(move |sql| {
-            index::create(sql, &indexes)?;
-            for (row, generation) in new {
-                history::activate(sql, row, generation, Way::Start.word(), now_ms())?;
-            }
-            Ok(())
-        })
-        .map_err(unwritable)
+    store.activate(&new, &indexes).map_err(unwritable)
 }
 
 fn unwritable(fault: StoreFault) -> StartError {

@@ -3,7 +3,7 @@
 //! `turn` and `commit` are read from counters in memory; the others cost a few reads of the store a second, each bounded: a
 //! row for each partition, topic or participant. A further stage is one more function here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::now_ms;
@@ -12,7 +12,7 @@ use crate::rollout::Reloader;
 use crate::rollout::hosted::Hosted;
 use crate::stages::age::{Oldest, Places, Still};
 use crate::stages::{Look, ProgressSettings, Stage, Waiting};
-use crate::store::{OutboxReaders, Reader, Store, backlog, parked};
+use crate::store::{Answer, OutboxReaders, ReadStore, Store};
 use crate::transport::Transport;
 use crate::turn::Participant;
 
@@ -29,8 +29,6 @@ pub(super) struct Around {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) reloader: Reloader,
     pub(super) readers: OutboxReaders,
-    /// Opened at the first look.
-    pub(super) reader: Arc<Mutex<Option<Reader>>>,
 }
 
 /// The stages of a host, with their bounds.
@@ -118,8 +116,7 @@ fn commits(store: Arc<Store>) -> Look {
 fn relay(around: Around) -> Look {
     let mut places = Places::<String, Oldest>::default();
     Box::new(move |now| {
-        let backlogs =
-            around.read(|reader| backlog::backlogs(reader.connection(), around.readers))?;
+        let backlogs = around.read(|reading| reading.backlogs(around.readers))?;
         let mut waiting = Vec::new();
         for (topic, backlog) in backlogs {
             let given = backlog.published + backlog.waiting;
@@ -137,7 +134,7 @@ fn records(around: Around) -> Look {
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for source in around.reloader.hosted().flat_map(Hosted::sources) {
-            for (extent, settled) in around.read(|reader| around.extents(reader, &source))? {
+            for (extent, settled) in around.read(|reading| around.extents(reading, &source))? {
                 let place = (source.consumer.clone(), source.topic_row, extent.partition);
                 let is_behind = extent.end > settled;
                 let age = places.at(place).look(now, settled, is_behind);
@@ -181,8 +178,7 @@ fn retries(around: Around) -> Look {
             let taken: Vec<_> = (subscriptions.iter())
                 .map(|one| (&*one.topic, &*one.event_type))
                 .collect();
-            let oldest = around
-                .read(|reader| parked::oldest_retried(reader.connection(), hosted.row, &taken))?;
+            let oldest = around.read(|reading| reading.oldest_retried(hosted.row, &taken))?;
             if let Some((key, time)) = oldest {
                 let age = around.age(now, time);
                 waiting.extend(waits(age, || {
@@ -201,7 +197,7 @@ fn timers(around: Around) -> Look {
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
-            let Some(first) = around.read(|reader| reader.first_timer(hosted.row))? else {
+            let Some(first) = around.read(|reading| reading.first_timer(hosted.row))? else {
                 continue;
             };
             let is_due = !around.age(now, first.0).is_zero();
@@ -215,28 +211,21 @@ fn timers(around: Around) -> Look {
 
 impl Around {
     /// What the store has; none where it can't be read, which is reported.
-    fn read<T>(&self, look: impl FnOnce(&Reader) -> rusqlite::Result<T>) -> Option<T> {
-        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = match kept.take() {
-            Some(opened) => Ok(opened),
-            None => self.store.reader(),
-        };
-        match opened.and_then(|opened| look(kept.insert(opened))) {
-            Ok(found) => Some(found),
-            Err(error) => {
-                *kept = None;
+    fn read<T>(&self, look: impl FnOnce(&dyn ReadStore) -> Answer<T>) -> Option<T> {
+        let found = self.store.reader().and_then(|reader| look(&*reader));
+        found
+            .inspect_err(|fault| {
                 let condition = self.store.condition();
-                condition.report("the store can't be read for the stages", &error.into());
-                None
-            }
-        }
+                condition.report("the store can't be read for the stages", fault);
+            })
+            .ok()
     }
 
     /// The partitions of a source that are read, each with the offset below which nothing is left to be settled.
-    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<(Extent, i64)>> {
-        let extents = self.transport.extents(reader, source)?;
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<(Extent, i64)>> {
+        let extents = self.transport.extents(reading, source)?;
         let settled = |extent: Extent| {
-            let stored = reader.offset(&source.consumer, source.topic_row, extent.partition)?;
+            let stored = reading.offset(&source.consumer, source.topic_row, extent.partition)?;
             Ok((extent, extent.settled(stored)))
         };
         extents.into_iter().map(settled).collect()

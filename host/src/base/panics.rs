@@ -4,9 +4,7 @@
 //! recovers. A library that panics on what a stranger sent is the exception.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, PanicHookInfo};
-
-use crate::logging;
+use std::panic::AssertUnwindSafe;
 
 /// Stack of threads that check foreign values: the validator goes down into them (see `saga_core::schema::effort`), and a stack that
 /// is used up ends the process.
@@ -30,59 +28,8 @@ pub fn are_caught_here() {
     CAUGHT.set(true);
 }
 
-/// From now on a panic that is not caught ends the process with this exit code.
-pub fn die_on_panic(code: u8) {
-    std::panic::set_hook(Box::new(move |panic| {
-        if !CAUGHT.get() {
-            // Not by the standard library's hook, which waits for whoever reads standard error, and shows foreign text as it is.
-            logging::complain(&told(panic));
-            logging::exit(i32::from(code));
-        }
-    }));
-}
-
-/// What a panic says, with the calls that led to it where RUST_BACKTRACE asks for them.
-fn told(panic: &PanicHookInfo<'_>) -> String {
-    let thread = std::thread::current();
-    let thread = thread.name().unwrap_or("<unnamed>");
-    let place = (panic.location()).map_or_else(String::new, |place| format!(" at {place}"));
-    let said = panic.payload_as_str().unwrap_or("a value that is no text");
-    let calls = std::backtrace::Backtrace::capture();
-    let calls = match calls.status() {
-        std::backtrace::BacktraceStatus::Captured => format!("\n{calls}"),
-        _ => String::new(),
-    };
-    format!("thread '{thread}' panicked{place}: {said}{calls}")
-}
-
-#[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "panics are what is tested"
-)]
-mod tests {
-    use super::*;
-
-    /// Tells the test that it is the child process, whose end is looked at.
-    const CHILD: &str = "SAGA_TEST_PANIC_CHILD";
-
-    #[test]
-    fn a_caught_panic_is_survived_and_any_other_ends_the_process() {
-        if std::env::var_os(CHILD).is_some() {
-            die_on_panic(70);
-            assert_eq!(caught(|| panic!("on what a stranger sent")), None::<()>);
-            println!("survived");
-            panic!("a bug");
-        }
-        let name = "base::panics::tests::a_caught_panic_is_survived_and_any_other_ends_the_process";
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([name, "--exact", "--nocapture"])
-            .env(CHILD, "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&child.stdout);
-        assert!(said.contains("survived"), "{child:?}");
-        assert_eq!(child.status.code(), Some(70), "{child:?}");
-    }
+/// Whether a panic of this thread is caught.
+#[must_use]
+pub fn is_caught_here() -> bool {
+    CAUGHT.get()
 }

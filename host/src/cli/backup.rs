@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::terminal::Progress;
 use super::{complain, exit, say};
-use crate::base::panics;
 use crate::base::printable::{self, Lines};
+use crate::logging;
 use crate::rollout::backup::{Backup, backup as make};
 
 /// Makes the backup, says what came of it and gives the exit code.
 pub(super) fn backup(data: &Path, target: &Path, json: bool) -> u8 {
-    panics::die_on_panic(exit::INTERNAL);
+    logging::die_on_panic(exit::INTERNAL);
     let what = format!("{} is copied", data.display());
     let progress = Progress::of(&what);
     let made = make(data, target);

@@ -49,7 +49,7 @@ use crate::config::Config;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::plugin::compiler::child;
-use crate::store::Store;
+use crate::store::{Store, StoreFault};
 
 /// How long a host whose store is gone still says so to who asks, before it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -164,7 +164,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
 }
 
 fn run_logged(config: &Config, rules: Rules) -> ExitCode {
-    panics::die_on_panic(exit::INTERNAL);
+    logging::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
         complain(
             "no participant is configured; give one with --plugin NAME=PATH, or [participants.NAME] in a file",
@@ -213,19 +213,19 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
     app::allow_descriptors(config)?;
     let metrics = Arc::new(Metrics::new(config.metrics.enabled));
-    let store = app::open_store(config, &metrics)?;
+    let store = tokio::select! {
+        opened = open_store(config.clone(), metrics.clone()) => opened?,
+        which = signals.stop() => end_before_start(which),
+    };
     let started = tokio::select! {
         started = app::start(config, store.clone(), metrics, rules) => started,
-        which = signals.stop() => {
-            tracing::info!(signal = which.name, "ending before the start is done");
-            logging::exit(exit::SIGNAL + which.number);
-        }
-        () = store.condition().lost().cancelled() => end_without(&store),
+        which = signals.stop() => end_before_start(which),
+        () = store.condition().lost().cancelled() => end_without(&*store),
     };
     let running = match started {
         Ok(running) => running,
         Err(error) => {
-            let error = blame(&store, error);
+            let error = blame(&*store, error);
             // What did start holds the store; closing it leaves no log to recover.
             store.close();
             return Err(error);
@@ -241,7 +241,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
                 service::tell(service::STOPPING);
                 tokio::time::sleep(LAST_WORDS).await;
                 leave(config);
-                end_without(&store);
+                end_without(&*store);
             }
         };
         match received {
@@ -259,7 +259,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
             Ok(()) => tracing::info!("drained"),
             Err(step) => {
                 leave(config);
-                end_undrained(&store, step);
+                end_undrained(&*store, step);
             }
         },
         which = signals.stop() => {
@@ -269,9 +269,21 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
     }
     leave(config);
     if store.condition().lost().is_cancelled() {
-        end_without(&store);
+        end_without(&*store);
     }
     Ok(())
+}
+
+/// Opens the store on a thread that may wait: another program may have locked it for seconds.
+async fn open_store(config: Config, metrics: Arc<Metrics>) -> Result<Arc<Store>, StartError> {
+    let opened = tokio::task::spawn_blocking(move || app::open_store(&config, &metrics));
+    opened.await.map_err(anyhow::Error::from)?
+}
+
+/// Ends a host that has not started. It is as if it were killed: what it began is recovered by the next start.
+fn end_before_start(which: signals::Stop) -> ! {
+    tracing::info!(signal = which.name, "ending before the start is done");
+    logging::exit(exit::SIGNAL + which.number)
 }
 
 fn leave(config: &Config) {
@@ -283,10 +295,10 @@ fn leave(config: &Config) {
 /// The reason why a start failed: what follows from a store that can't be used is not it.
 fn blame(store: &Store, error: StartError) -> StartError {
     if let StartError::Other(reason) = &error
-        && let Some(said) = reason.downcast_ref::<rusqlite::Error>()
+        && let Some(fault) = reason.downcast_ref::<StoreFault>()
     {
         let condition = store.condition();
-        condition.report("the store can't be read for the start", &said.into());
+        condition.report("the store can't be read for the start", fault);
     }
     let is_broken = store.condition().refusal().is_some();
     match store.condition().trouble().filter(|_| is_broken) {

@@ -8,8 +8,7 @@ use super::reply::Failure;
 use super::{complain, exit, say};
 use crate::base::clock::now_ms;
 use crate::base::printable::Lines;
-use crate::store::offsets::{ReadPartition, read_partitions, seek};
-use crate::store::{StoreFile, look};
+use crate::store::{ReadPartition, Stopped, own};
 
 /// Which partition is to be read on from where.
 #[derive(Debug, Args)]
@@ -50,14 +49,13 @@ pub(super) fn run(request: &Seek) -> u8 {
 
 fn write(request: &Seek) -> Result<String, Failure> {
     let unusable = |error: &dyn std::fmt::Display| Failure::new(exit::STORE, error.to_string());
-    let file = open(&request.data)?;
-    let mut sql = file.writing().map_err(|error| unusable(&error))?;
-    let sql = sql.transaction().map_err(|error| unusable(&error))?;
-    let read = read_partitions(&sql).map_err(|error| unusable(&error))?;
+    let mut store = open(&request.data)?;
+    let read = store.reading().read_partitions();
+    let read = read.map_err(|error| unusable(&error))?;
     let chosen = choose(&read, request)?;
     let log = request.as_new.then(|| format!("{:x}", now_ms()));
-    seek(&sql, chosen, request.offset, log.as_deref())
-        .and_then(|()| sql.commit())
+    store
+        .seek(chosen, request.offset, log.as_deref())
         .map_err(|error| unusable(&error))?;
     let without_id = if request.as_new {
         "are new ones"
@@ -79,13 +77,12 @@ fn write(request: &Seek) -> Result<String, Failure> {
 }
 
 /// The store in a directory that has one, which no host may be using.
-fn open(data: &Path) -> Result<StoreFile, Failure> {
-    // A store of an older schema is an error here, and brought up by opening it.
-    if matches!(look(data), Ok(None)) {
+fn open(data: &Path) -> Result<Box<dyn Stopped>, Failure> {
+    let found = own(data).map_err(|error| Failure::new(exit::STORE, error.to_string()))?;
+    found.ok_or_else(|| {
         let said = format!("there is no store in {}; --data names it", data.display());
-        return Err(Failure::new(exit::USAGE, said));
-    }
-    StoreFile::open(data).map_err(|error| Failure::new(exit::STORE, error.to_string()))
+        Failure::new(exit::USAGE, said)
+    })
 }
 
 /// The one partition that is meant.

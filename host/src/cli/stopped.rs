@@ -3,9 +3,10 @@
 use super::reply::{Failure, refusal};
 use super::terminal::Progress;
 use super::{exit, say, table};
-use crate::base::panics;
+use crate::app;
 use crate::base::printable::{self, Lines};
 use crate::config::Config;
+use crate::logging;
 use crate::rollout::flags::Flags;
 use crate::rollout::report::{Applied, NotApplied};
 use crate::rollout::stopped;
@@ -18,9 +19,9 @@ pub(super) fn rollback(
     flags: Flags,
     json: bool,
 ) -> Result<String, Failure> {
-    panics::die_on_panic(exit::INTERNAL);
+    logging::die_on_panic(exit::INTERNAL);
     let progress = Progress::of(&format!("{participant}: an earlier generation is checked"));
-    let result = stopped::rollback(config, participant, digest, flags);
+    let result = stopped::rollback(config, participant, digest, flags, app::check_routes);
     drop(progress);
     let applied = result.map_err(|error| failure(error, json))?;
     if json {

@@ -5,9 +5,10 @@ use serde::Serialize;
 use super::reply::refusal;
 use super::terminal::Progress;
 use super::{complain, exit, say, table};
-use crate::base::panics;
+use crate::app;
 use crate::base::printable;
 use crate::config::Config;
+use crate::logging;
 use crate::rollout::report::Verified;
 use crate::rollout::verify::{self, NotVerified, Verify};
 
@@ -19,7 +20,7 @@ pub(super) fn verify(
     may_change: Option<usize>,
     json: bool,
 ) -> u8 {
-    panics::die_on_panic(exit::INTERNAL);
+    logging::die_on_panic(exit::INTERNAL);
     let shown = request.path.display();
     let what = match &request.data {
         Some(data) => format!(
@@ -29,7 +30,7 @@ pub(super) fn verify(
         None => format!("{shown} is checked"),
     };
     let progress = Progress::of(&what);
-    let verified = verify::verify(config, request);
+    let verified = verify::verify(config, request, app::check_routes);
     drop(progress);
     match verified {
         Ok(verified) => {

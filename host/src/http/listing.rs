@@ -27,7 +27,7 @@ use super::reply;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
 use crate::base::clock::now_ms;
-use crate::store::{Page, Pages, Store, Tally, Verdict, Wanted};
+use crate::store::{Page, Store, StoreFault, Tally, Verdict, Wanted};
 use crate::turn::{Active, Answer, CommandCall, Participant};
 
 /// Pages of one participant whose keys are chosen at once. Others wait.
@@ -41,7 +41,7 @@ const PAGE_BYTES: usize = 4 << 20;
 
 /// Serves the listings of one participant.
 pub struct Lists {
-    pages: Arc<Pages>,
+    store: Arc<Store>,
     places: Arc<Semaphore>,
     page_items: usize,
 }
@@ -60,7 +60,7 @@ impl Lists {
     #[must_use]
     pub fn new(store: Arc<Store>, page_items: usize) -> Self {
         Self {
-            pages: Arc::new(Pages::new(store)),
+            store,
             places: Arc::new(Semaphore::new(READERS)),
             page_items,
         }
@@ -130,9 +130,9 @@ impl Lists {
         let choose = async {
             let place = self.places.clone().acquire_owned().await;
             let place = place.map_err(|_| stopping())?;
-            let pages = self.pages.clone();
+            let store = self.store.clone();
             let choose = move || {
-                let page = pages.page(&wanted, tally);
+                let page = page(&*store, &wanted, tally);
                 // Not before: a client that breaks off does not end what was begun for it.
                 drop(place);
                 page
@@ -145,6 +145,20 @@ impl Lists {
         let late = |_| try_later(format!("the list was not read within {} s", time.as_secs()));
         tokio::time::timeout(time, choose).await.map_err(late)?
     }
+}
+
+/// The keys of a page, as they are committed; counts that it was asked for. Blocks.
+fn page(store: &Store, wanted: &Wanted, tally: Tally) -> Result<Page, StoreFault> {
+    let condition = store.condition();
+    if let Some(gone) = condition.loss() {
+        return Err(gone);
+    }
+    let page = store.reader().and_then(|reader| reader.page(wanted));
+    let page = page.inspect_err(|fault| {
+        condition.report("a list can't be read from the store", fault);
+    })?;
+    store.count(tally);
+    Ok(page)
 }
 
 /// Has these aggregates shown; the answers come in the order of the keys.

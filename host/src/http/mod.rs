@@ -19,8 +19,7 @@
 //! - [`cors`]: pages of other origins
 //! - [`listing`]: one page of a list; [`paging`]: which page a client asks for
 //! - [`routes`]: the routes of a participant, from its description
-//! - [`schema`]: bodies checked against the description's schemas before a turn is spent; `steps`: how much work that may be;
-//!   `heavy`: where large ones are
+//! - `heavy`: where large bodies are checked before a turn is spent
 //! - [`problem`]: what is wrong, as RFC 9457 problem details
 //!
 //! Must not know: SQL, Kafka, components, or any participant by name.
@@ -44,10 +43,8 @@ mod progress;
 mod reply;
 pub mod request;
 pub mod routes;
-pub mod schema;
 pub mod server;
 pub mod service;
-mod steps;
 pub mod target;
 pub mod tls;
 pub mod waiting;

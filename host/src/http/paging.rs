@@ -16,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::problem::Problem;
 use super::routes::percent_decode;
-use super::schema::Schema;
 use crate::apidocs::problems::{Kind, percent_encode};
+use crate::schema::Schema;
 
 /// Items on a page, where the client does not say how many and as many are allowed.
 const PAGE_ITEMS: usize = 50;

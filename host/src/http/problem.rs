@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::apidocs::problems::{self, Kind};
 use crate::apidocs::refusal_status;
 use crate::base::printable::{self, escaped};
+use crate::schema::Place;
 
 /// Media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -34,15 +35,6 @@ pub struct Problem {
     /// Methods with which the path is served, for the `Allow` header.
     #[serde(skip)]
     pub allow: Option<String>,
-}
-
-/// A place in the body that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// JSON pointer into the body; empty for the whole.
-    pub pointer: String,
-    /// What is wrong with it.
-    pub detail: String,
 }
 
 impl Problem {

@@ -17,11 +17,11 @@ use serde_json::Value;
 use super::answer::{check_encoding, read_body};
 use super::cors::Cors;
 use super::origin;
-use super::problem::{Place, Problem, try_later};
+use super::problem::{Problem, try_later};
 use super::routes::Route;
-use super::schema::Wrong;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
+use crate::schema::{Place, Wrong};
 
 /// Longest time that a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);

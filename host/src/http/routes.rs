@@ -8,9 +8,9 @@ use matchit::Router;
 use saga_core::description::{self, Command, CommandKind, Description, KeySource};
 
 use super::paging::ListingRoute;
-use super::schema::Schema;
 use crate::apidocs::problems::percent_encode;
 use crate::metrics::requests;
+use crate::schema::Schema;
 
 /// The routes of one participant.
 pub struct Routes {

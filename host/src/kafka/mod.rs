@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use settings::{KafkaSettings, redact};
 
-use crate::store::{Reader, Store};
+use crate::store::{Answer, ReadStore, Store};
 use crate::transport::{Extent, Missed, Sink, Source, Transport};
 use client::LastError;
 use consume::Consumer;
@@ -198,7 +198,7 @@ impl Transport for Kafka {
         self.0.store.published().notify();
     }
 
-    fn extents(&self, _: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
+    fn extents(&self, _: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>> {
         Ok(self.0.extents.of(source))
     }
 

@@ -294,9 +294,8 @@ fn what_is_settled_after_the_stop_is_told_to_kafka() {
 fn a_recreated_topic_is_read_from_its_beginning() {
     let cluster = cluster("t", 1);
     let rig = rig_on(&cluster, "t");
-    let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
-    rig.store
-        .run(move |sql| crate::store::write_offset(sql, &name, row, 0, 1_000))
+    (rig.store)
+        .write_offset(&rig.source.consumer, rig.source.topic_row, 0, 1_000)
         .unwrap();
     let _relay = rig.publishing();
     let consumer = rig.consuming();
@@ -398,10 +397,7 @@ fn a_record_that_kafka_refuses_blocks_its_topic_loudly_and_only_that() {
         with(&cluster, "message.max.bytes", "2000"),
         cluster.clone(),
     );
-    let other = rig
-        .store
-        .run(|sql| crate::store::registry::topic(sql, "other"))
-        .unwrap();
+    let other = rig.store.register_topic("other").unwrap();
     let _relay = rig.publishing_to(vec![
         (rig.source.topic.clone(), rig.source.topic_row),
         ("other".into(), other),
@@ -664,17 +660,14 @@ fn a_consumer_that_kafka_ends_starts_again() {
 #[test]
 fn wrong_settings_are_refused_all_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let file = crate::store::StoreFile::open(directory.path()).unwrap();
-    let store = Arc::new(
-        Store::start(
-            file,
-            crate::store::StoreSettings::default(),
-            crate::store::IdempotencySettings::default(),
-            crate::store::OutboxReaders::Relay,
-            crate::metrics::Commits::default(),
-        )
-        .unwrap(),
-    );
+    let store = crate::store::open(
+        directory.path(),
+        crate::store::StoreSettings::default(),
+        crate::store::IdempotencySettings::default(),
+        crate::store::OutboxReaders::Relay,
+        crate::metrics::Commits::default(),
+    )
+    .unwrap();
     let properties = BTreeMap::from([
         ("acks".to_owned(), "0".to_owned()),
         ("no.such".to_owned(), "1".to_owned()),

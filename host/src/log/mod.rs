@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::notify::Notify;
 use crate::base::stop::NotifiedAtStop;
-use crate::store::{Reader, Store, StoreFault};
+use crate::store::{Answer, ReadStore, Reader, Store, StoreFault};
 use crate::transport::{Delivery, Extent, Session, Sink, Source, Transport, WINDOW};
 
 /// Records read at once.
@@ -92,8 +92,8 @@ impl Transport for EmbeddedLog {
     /// What is committed is published.
     fn publish_too(&self, _: Vec<(Arc<str>, i64)>) {}
 
-    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>> {
-        let mut extents = reader.extents(source.topic_row, &source.consumer)?;
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>> {
+        let mut extents = reading.extents(source.topic_row, &source.consumer)?;
         for partition in 0..self.partitions {
             if extents.iter().all(|known| known.partition != partition) {
                 extents.push(Extent::new(partition, 0, 0));
@@ -153,7 +153,7 @@ impl Consumer {
                         // The store has just failed; the next attempt is not to be at once.
                         pause(stop, notify);
                     }
-                    begin(&self.reader, &self.store, &self.source, place.partition)?
+                    begin(&self.reader, &*self.store, &self.source, place.partition)?
                 }
             };
             let room = self.source.readings.room();
@@ -182,11 +182,8 @@ impl Consumer {
 }
 
 fn fault(error: &anyhow::Error) -> StoreFault {
-    if let Some(fault) = error.downcast_ref::<StoreFault>() {
-        return fault.clone();
-    }
-    match error.downcast_ref::<rusqlite::Error>() {
-        Some(error) => StoreFault::from(error),
+    match error.downcast_ref::<StoreFault>() {
+        Some(fault) => fault.clone(),
         None => StoreFault(error.to_string().into()),
     }
 }
@@ -215,9 +212,7 @@ fn begin(
         Some(next) => next,
         None => {
             // Written down, so that nothing is pruned before it was read for the first time.
-            let (consumer, topic) = (source.consumer.clone(), source.topic_row);
-            store
-                .run(move |sql| crate::store::write_offset(sql, &consumer, topic, partition, 0))?;
+            store.write_offset(&source.consumer, source.topic_row, partition, 0)?;
             0
         }
     };
@@ -229,4 +224,22 @@ fn begin(
         store.published().clone(),
     );
     Ok((session, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OutboxReaders;
+    use crate::transport::conformance::{self, Rig};
+
+    fn rig(partitions: i32) -> Rig {
+        Rig::new(
+            "t",
+            OutboxReaders::Consumers,
+            |store| Box::new(EmbeddedLog::new(store, partitions)),
+            (),
+        )
+    }
+
+    conformance::suite!(rig);
 }

@@ -9,8 +9,10 @@
 //! - this file: the log of the process
 //! - `queue`: the lines that wait, and the thread that writes them
 //! - `format`: how the fields of a line are written
+//! - `panics`: a panic that nobody catches is told, and ends the process
 
 mod format;
+mod panics;
 mod queue;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -24,6 +26,8 @@ use tracing_subscriber::prelude::*;
 use self::format::EscapedFields;
 use self::queue::Queue;
 use crate::base::printable;
+
+pub use self::panics::die_on_panic;
 
 /// The lines of this process, once there is one.
 static QUEUE: OnceLock<Queue> = OnceLock::new();

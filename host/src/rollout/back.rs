@@ -1,7 +1,7 @@
 //! Which generation is gone back to.
 
 use super::report::Way;
-use crate::store::history::PastBuild;
+use crate::store::history::PastGeneration;
 
 /// The generation that the active one replaced, given all activations (row of the build and way, the first one
 /// first). To go back twice is to go back two steps, not back and forth.
@@ -24,16 +24,16 @@ pub fn previous(activations: &[(i64, String)], rollback: &str) -> Option<i64> {
 ///
 /// # Errors
 /// That there is none.
-pub fn target<'b>(
-    builds: &'b [PastBuild],
+pub fn target<'g>(
+    generations: &'g [PastGeneration],
     activations: &[(i64, String)],
     participant: &str,
     digest: Option<&str>,
-) -> Result<&'b PastBuild, String> {
+) -> Result<&'g PastGeneration, String> {
     match digest {
-        Some(beginning) => by_digest(builds, participant, beginning),
+        Some(beginning) => by_digest(generations, participant, beginning),
         None => previous(activations, Way::Rollback.word())
-            .and_then(|id| builds.iter().find(|past| past.build.id == id))
+            .and_then(|id| generations.iter().find(|past| past.generation.id == id))
             .ok_or_else(|| format!("{participant} has no earlier generation to go back to")),
     }
 }
@@ -42,14 +42,14 @@ pub fn target<'b>(
 ///
 /// # Errors
 /// That there is none, or more than one.
-pub fn by_digest<'b>(
-    builds: &'b [PastBuild],
+pub fn by_digest<'g>(
+    generations: &'g [PastGeneration],
     participant: &str,
     beginning: &str,
-) -> Result<&'b PastBuild, String> {
-    let mut found = builds
+) -> Result<&'g PastGeneration, String> {
+    let mut found = generations
         .iter()
-        .filter(|past| past.build.digest.starts_with(beginning));
+        .filter(|past| past.generation.digest.starts_with(beginning));
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),
         (None, _) => Err(format!(
@@ -65,7 +65,7 @@ pub fn by_digest<'b>(
 #[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
-    use crate::store::history::BuildRow;
+    use crate::store::history::GenerationRow;
 
     fn back_from(ways: &[(i64, &str)]) -> Option<i64> {
         let activations: Vec<_> = ways
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn a_digest_is_named_by_its_beginning() {
-        let past = |digest: &str| PastBuild {
-            build: BuildRow {
+        let past = |digest: &str| PastGeneration {
+            generation: GenerationRow {
                 id: 1,
                 digest: digest.into(),
                 version: String::new(),
@@ -121,16 +121,25 @@ mod tests {
             refusals: 0,
             faults: 0,
         };
-        let builds = [past("abc"), past("abd"), past("x")];
-        assert_eq!(by_digest(&builds, "p", "abd").unwrap().build.digest, "abd");
-        assert_eq!(by_digest(&builds, "p", "x").unwrap().build.digest, "x");
+        let generations = [past("abc"), past("abd"), past("x")];
+        assert_eq!(
+            by_digest(&generations, "p", "abd")
+                .unwrap()
+                .generation
+                .digest,
+            "abd"
+        );
+        assert_eq!(
+            by_digest(&generations, "p", "x").unwrap().generation.digest,
+            "x"
+        );
         assert!(
-            by_digest(&builds, "p", "ab")
+            by_digest(&generations, "p", "ab")
                 .unwrap_err()
                 .contains("several")
         );
         assert!(
-            by_digest(&builds, "p", "y")
+            by_digest(&generations, "p", "y")
                 .unwrap_err()
                 .contains("saga generations p")
         );

@@ -9,8 +9,8 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::archive::Archive;
-use crate::store::backup::{BackupError, copy};
-use crate::store::history;
+use crate::store::backup::BackupError;
+use crate::store::{Answer, ReadStore, StoreFault, copy};
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -75,13 +75,13 @@ pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
 type Filled = (u64, Vec<String>, Vec<String>);
 
 fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
-    let sql = copy(data, into)?;
-    let unreadable = |error: rusqlite::Error| BackupError::Copy {
+    let reading = copy(data, into)?;
+    let unreadable = |error: StoreFault| BackupError::Copy {
         path: data.to_owned(),
         reason: error.to_string(),
     };
-    let active = active(&sql).map_err(unreadable)?;
-    drop(sql);
+    let active = active(&*reading).map_err(unreadable)?;
+    drop(reading);
     // After the store: a component is there before its generation is.
     let (from, to) = (Archive::new(data), Archive::new(into));
     let components = from.digests();
@@ -103,11 +103,11 @@ fn fill(data: &Path, into: &Path) -> Result<Filled, BackupError> {
     Ok((bytes, copied.clone(), missing.collect()))
 }
 
-fn active(sql: &rusqlite::Connection) -> rusqlite::Result<Vec<String>> {
+fn active(reading: &dyn ReadStore) -> Answer<Vec<String>> {
     let mut digests = Vec::new();
-    for name in history::participants(sql)? {
-        if let Some(row) = history::participant(sql, &name)?
-            && let Some(active) = history::active(sql, row)?
+    for name in reading.participants()? {
+        if let Some(row) = reading.participant(&name)?
+            && let Some(active) = reading.active(row)?
         {
             digests.push(active.digest);
         }

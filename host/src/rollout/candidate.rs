@@ -9,7 +9,7 @@ use saga_core::shapes::Found;
 
 use super::check::{self, Compared, Present};
 use super::fit::{self, FitError, Fitted};
-use super::hosted::Hosted;
+use super::hosted::{Hosted, Serving};
 use super::neighbours;
 use super::probe::Terms;
 use super::reloader::{Apply, Inner};
@@ -17,11 +17,9 @@ use super::report::{Check, NotApplied, Probe, Refused};
 use super::verify;
 use crate::base::clock::now_ms;
 use crate::base::generation::{Build, Generation};
-use crate::http::routes::Routes;
-use crate::http::schema;
-use crate::http::service::Serving;
 use crate::plugin::compile;
-use crate::store::{StoreFault, registry};
+use crate::schema;
+use crate::store::{NewGeneration, StoreFault};
 use crate::transport::Source;
 use crate::turn::{Active, Successor};
 
@@ -98,7 +96,8 @@ impl Inner {
                 Err(stopping) => stopping,
             })?;
         self.still_open()?;
-        Routes::new(build.description(), hosted.base_path())
+        loader
+            .check_routes(build.description(), hosted.base_path())
             .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
         let shapes = Arc::new(self.shapes(hosted, active, &*build));
         let present = self.present(hosted, active, shapes.clone());
@@ -207,13 +206,12 @@ impl Inner {
     fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
         let description = build.description();
         let transport = self.around.transport.as_ref();
-        let fitted =
-            fit::fit(description, &hosted.own, &self.around.store, transport).map_err(|error| {
-                match error {
-                    FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
-                    FitError::Store(fault) => store_failed(&fault),
-                }
-            })?;
+        let fitted = fit::fit(description, &hosted.own, &*self.around.store, transport).map_err(
+            |error| match error {
+                FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
+                FitError::Store(fault) => store_failed(&fault),
+            },
+        )?;
         Ok(fitted)
     }
 
@@ -255,17 +253,19 @@ impl Inner {
     /// The row of a build. The writer is asked only for that of a new one: it has better things to do.
     fn row_of(&self, hosted: &Hosted, build: &Arc<dyn Build>) -> Result<i64, NotApplied> {
         let row = hosted.row;
-        let known = self.read(|sql| registry::known_generation(sql, row, build.digest()));
+        let known = self.read(|reading| reading.generation(row, build.digest()));
         if let Ok(Some(id)) = known {
             return Ok(id);
         }
-        let build = build.clone();
-        self.around
-            .store
-            .run(move |sql| {
-                registry::generation(sql, row, build.digest(), build.description(), now_ms())
-            })
-            .map_err(|fault| store_failed(&fault))
+        let description = build.description();
+        let generation = NewGeneration {
+            digest: build.digest(),
+            version: &description.version,
+            state_version: description.state.version,
+            now: now_ms(),
+        };
+        let registered = self.around.store.register_generation(row, generation);
+        registered.map_err(|fault| store_failed(&fault))
     }
 }
 

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use saga_core::admit::{self, Admission};
 use saga_core::compatibility;
 use saga_core::description::Description;
@@ -21,8 +20,8 @@ use super::usage::Usage;
 use crate::base::clock::now_ms;
 use crate::base::generation::Build;
 use crate::config::ParticipantConfig;
-use crate::store::sample;
-use crate::store::sample::waiting::Topic;
+use crate::store::sample::{self, Keyed, Topic};
+use crate::store::{Answer, ReadStore};
 use crate::transport::Source;
 
 /// What a candidate is compared with.
@@ -54,17 +53,17 @@ pub struct Compared {
 /// Compares a candidate with what is there.
 ///
 /// # Errors
-/// Everything that speaks against it, or what SQLite said.
+/// Everything that speaks against it, or what the store said.
 pub fn compare(
-    sql: &Connection,
+    reading: &dyn ReadStore,
     present: &Present<'_>,
     candidate: &dyn Build,
     flags: Flags,
-) -> rusqlite::Result<Result<Compared, Refused>> {
+) -> Answer<Result<Compared, Refused>> {
     let description = candidate.description();
     let lacks = compatibility::lacks(present.active, description);
     let usage = Usage {
-        sql,
+        reading,
         participant: present.participant,
         consumers: (present.sources.iter())
             .map(|source| {
@@ -132,21 +131,21 @@ pub fn endpoint(
 /// What a candidate is to be tried on: of each kind at most so much. `sources` is what it would read.
 ///
 /// # Errors
-/// What SQLite said.
+/// What the store said.
 pub fn inputs(
-    sql: &Connection,
+    reading: &dyn ReadStore,
     participant: i64,
     sources: &[Arc<Source>],
     candidate: &dyn Build,
     limits: &TurnLimits,
     most: usize,
-) -> rusqlite::Result<Inputs> {
+) -> Answer<Inputs> {
     Ok(Inputs {
-        recorded: sample::journal::recorded(sql, participant, most)?,
-        states: sample::states::stored(sql, participant, most)?,
-        quarantined: sample::states::quarantined(sql, participant, most)?,
-        timers: sample::waiting::timers(sql, participant, most)?,
-        in_flight: in_flight(sql, participant, sources, candidate, limits, most)?,
+        recorded: reading.sample_journal(participant, most)?,
+        states: reading.sample_states(participant, most)?,
+        quarantined: reading.sample_quarantined(participant, most)?,
+        timers: reading.sample_timers(participant, most)?,
+        in_flight: in_flight(reading, participant, sources, candidate, limits, most)?,
     })
 }
 
@@ -167,13 +166,13 @@ struct Waiting {
 /// The records that wait for a candidate, parked or not yet read, of all topics and event types: of each aggregate the first one
 /// of a topic, for it is what the state of now is for.
 fn in_flight(
-    sql: &Connection,
+    reading: &dyn ReadStore,
     participant: i64,
     sources: &[Arc<Source>],
     candidate: &dyn Build,
     limits: &TurnLimits,
     most: usize,
-) -> rusqlite::Result<Vec<InFlight>> {
+) -> Answer<Vec<InFlight>> {
     let now = now_ms();
     let key_of = |record: &Record, declared: &str| match admit::record(
         record,
@@ -190,7 +189,7 @@ fn in_flight(
     let looked_at = most.saturating_mul(RECORDS);
     // What is parked comes before what is newer.
     let mut parked = BTreeSet::new();
-    for event in sample::waiting::parked(sql, participant, looked_at)? {
+    for event in reading.sample_parked(participant, looked_at)? {
         let Some(key) = key_of(&event.record, &event.declared_topic) else {
             continue;
         };
@@ -214,7 +213,7 @@ fn in_flight(
         };
         let (mut keys, mut room) = (parked.clone(), BYTES / sources.len());
         let mut left = most;
-        for record in sample::waiting::unread(sql, participant, topic, looked_at)? {
+        for record in reading.sample_unread(participant, topic, looked_at)? {
             let declared_topic = source.declared_topic.clone();
             let Some(key) = key_of(&record, &declared_topic) else {
                 continue;
@@ -238,9 +237,10 @@ fn in_flight(
     };
     let chosen = sample::evenly(waiting, most, kind).into_iter();
     let with_aggregate = chosen.map(|one| {
-        let aggregate = one
-            .key
-            .map(|key| sample::states::aggregate(sql, participant, key));
+        let aggregate = one.key.map(|key| -> Answer<_> {
+            let stored = reading.aggregate(participant, &key)?;
+            Ok(Keyed { key, stored })
+        });
         Ok(InFlight {
             declared_topic: one.declared_topic,
             record: one.record,

@@ -10,7 +10,7 @@ use saga_core::description::Description;
 
 use crate::apidocs::Configured;
 use crate::config::{Config, ParticipantConfig};
-use crate::store::{Reader, Store, StoreFault, registry};
+use crate::store::{ReadStore, Store, StoreFault};
 use crate::transport::{Readings, Source, Transport};
 use crate::turn::Lane;
 
@@ -47,10 +47,8 @@ pub fn fit(
     store: &Store,
     transport: &dyn Transport,
 ) -> Result<Fitted, FitError> {
-    let known = store
-        .reader()
-        .map_err(|error| FitError::Store(error.into()))?;
-    let topic_row = |topic: &str| topic_row(&known, store, topic);
+    let known = store.reader()?;
+    let topic_row = |topic: &str| topic_row(&*known, store, topic);
     check_names(description, own).map_err(FitError::Settings)?;
     check_legal(description, own, transport).map_err(FitError::Settings)?;
     let mut published = Vec::new();
@@ -147,12 +145,11 @@ pub fn check_together<'s>(
 }
 
 /// Asks the writer only for the row of a new topic: it has better things to do.
-fn topic_row(known: &Reader, store: &Store, topic: &str) -> Result<i64, StoreFault> {
-    if let Ok(Some(row)) = registry::known_topic(known.connection(), topic) {
+fn topic_row(known: &dyn ReadStore, store: &Store, topic: &str) -> Result<i64, StoreFault> {
+    if let Ok(Some(row)) = known.topic(topic) {
         return Ok(row);
     }
-    let topic = topic.to_owned();
-    store.run(move |sql| registry::topic(sql, &topic))
+    store.register_topic(topic)
 }
 
 fn mapped<'n>(

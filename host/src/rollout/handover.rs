@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use crossbeam_channel::bounded;
 use saga_core::compatibility::{self, Lack};
-use saga_core::description::Description;
-use saga_core::message::Origin;
 use saga_core::shapes::Found;
 
 use super::candidate::{Candidate, store_failed};
@@ -15,8 +13,7 @@ use super::hosted::Hosted;
 use super::reloader::{Apply, Inner};
 use super::report::{NotApplied, Way};
 use crate::base::clock::now_ms;
-use crate::base::generation::Generation;
-use crate::store::{Index, history, index};
+use crate::store::{Activation, Index, ReadStore};
 use crate::turn::{Active, SwapError};
 
 impl Inner {
@@ -51,11 +48,11 @@ impl Inner {
                 .swap(candidate.successor)
                 .unwrap_or_default()
         };
-        let routes = hosted.serve(candidate.serving);
+        let routes = (candidate.serving)();
         let before = hosted.sources();
         let read = hosted.read(&candidate.sources, transport, &self.around.stop_consuming);
         if hosted.sources() != before
-            && let Err(fault) = hosted.note_consumers(&self.around.store)
+            && let Err(fault) = hosted.note_consumers(&*self.around.store)
         {
             tracing::warn!(%fault, "which consumers there are can't be noted in the store; old events are kept for longer");
         }
@@ -74,12 +71,12 @@ impl Inner {
         let row = hosted.row;
         let indexes = Index::all_of(row, next.description());
         // The writer is asked only where there is something to do.
-        if let Ok((true, _)) = self.read(|sql| index::compare(sql, row, &indexes)) {
+        if let Ok((true, _)) = self.read(|reading| reading.compare_indexes(row, &indexes)) {
             return Ok(());
         }
         self.around
             .store
-            .run(move |sql| index::create(sql, &indexes))
+            .create_indexes(&indexes)
             .map_err(|fault| store_failed(&fault))
     }
 
@@ -90,13 +87,10 @@ impl Inner {
         let keep: Vec<_> = (generations.iter())
             .flat_map(|generation| Index::all_of(row, generation.description()))
             .collect();
-        if let Ok((_, false)) = self.read(|sql| index::compare(sql, row, &keep)) {
+        if let Ok((_, false)) = self.read(|reading| reading.compare_indexes(row, &keep)) {
             return;
         }
-        let dropped = self
-            .around
-            .store
-            .run(move |sql| index::drop_others(sql, row, &keep));
+        let dropped = self.around.store.drop_indexes(row, &keep);
         if let Err(fault) = dropped {
             tracing::warn!(%fault, "indexes that no listing needs could not be dropped; the next swap tries again");
         }
@@ -111,16 +105,9 @@ impl Inner {
         next: &Active,
         way: Way,
     ) -> Result<(), NotApplied> {
-        let (row, generation) = (hosted.row, next.generation.clone());
-        let before = active.generation.build.clone();
-        let work = move |sql: &Connection| {
-            history::activate(sql, row, generation.id, way.word(), now_ms())?;
-            carry_use(sql, row, before.description(), &generation)
-        };
-        self.around
-            .store
-            .run(work)
-            .map_err(|fault| store_failed(&fault))
+        let activation = activation(hosted, active, next, way);
+        let activated = self.around.store.activate(&[activation], &[]);
+        activated.map_err(|fault| store_failed(&fault))
     }
 
     /// Makes a generation that lacks something the active one, unless that has come to be used since it was checked.
@@ -132,9 +119,9 @@ impl Inner {
         apply: &Apply,
         shapes: Arc<Found>,
     ) -> Result<(), NotApplied> {
-        let before = active.generation.build.clone();
-        let generation = next.generation.clone();
-        let (way, flags) = (apply.way, apply.flags);
+        let activation = activation(hosted, active, next, apply.way);
+        let (before, generation) = (active.generation.build.clone(), next.generation.clone());
+        let flags = apply.flags;
         let Present {
             participant,
             sources,
@@ -143,41 +130,43 @@ impl Inner {
             shapes,
             ..
         } = self.present(hosted, active, shapes);
-        self.around
-            .store
-            .run(move |sql| {
-                let present = Present {
-                    active: before.description(),
-                    participant,
-                    sources,
-                    retention_ms,
-                    now,
-                    shapes,
-                };
-                let compared = check::compare(sql, &present, &*generation.build, flags)?;
-                if compared.is_ok() {
-                    history::activate(sql, participant, generation.id, way.word(), now_ms())?;
-                    carry_use(sql, participant, before.description(), &generation)?;
-                }
-                Ok(compared)
-            })
-            .map_err(|fault| store_failed(&fault))?
-            .map(drop)
-            .map_err(NotApplied::Refused)
+        let (say, said) = bounded(1);
+        let check = move |reading: &dyn ReadStore| {
+            let present = Present {
+                active: before.description(),
+                participant,
+                sources,
+                retention_ms,
+                now,
+                shapes,
+            };
+            let compared = check::compare(reading, &present, &*generation.build, flags)?;
+            let is_allowed = compared.is_ok();
+            // Whoever asked waits for it.
+            let _ = say.send(compared);
+            Ok(is_allowed)
+        };
+        let activated = (self.around.store).activate_if(activation, Box::new(check));
+        activated.map_err(|fault| store_failed(&fault))?;
+        match said.try_recv() {
+            Ok(Err(refused)) => Err(NotApplied::Refused(refused)),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
     }
 }
 
-/// A route that is in use stays so under another name.
-fn carry_use(
-    sql: &Connection,
-    participant: i64,
-    before: &Description,
-    next: &Generation,
-) -> rusqlite::Result<()> {
-    for (old, new) in compatibility::renamed_routes(before, next.description()) {
-        history::carry_use(sql, participant, next.id, Origin::Command, old, new)?;
+/// The next generation becomes active; a route that is in use stays so under another name.
+fn activation(hosted: &Hosted, active: &Active, next: &Active, way: Way) -> Activation {
+    let renamed = compatibility::renamed_routes(active.description(), next.description());
+    Activation {
+        participant: hosted.row,
+        generation: next.generation.id,
+        way: way.word(),
+        now: now_ms(),
+        renamed: (renamed.into_iter())
+            .map(|(old, new)| (old.to_owned(), new.to_owned()))
+            .collect(),
     }
-    Ok(())
 }
 
 /// What was admitted under the active build and would not be under the next comes again, and what follows it too.

@@ -7,12 +7,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::{File, Mark};
 use super::fit;
+use crate::apidocs::Configured;
 use crate::base::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
-use crate::http::service::{Service, Serving};
-use crate::store::{Store, StoreFault, registry};
+use crate::store::{Store, StoreFault};
 use crate::transport::{Source, Transport};
 use crate::turn::{Active, Participant};
+
+/// Makes the routes and documents of a generation, as they would be served.
+///
+/// # Errors
+/// Says which command can't be served and why.
+pub type Prepare =
+    Box<dyn Fn(&Arc<Active>, &Configured<'_>) -> Result<Serving, String> + Send + Sync>;
+
+/// Routes and documents of a generation. Called, they are served from now on; gives those that were served before, to be dropped.
+pub type Serving = Box<dyn FnOnce() -> Box<dyn Send> + Send>;
 
 /// A participant that runs.
 pub struct Hosted {
@@ -22,7 +32,7 @@ pub struct Hosted {
     pub row: i64,
     /// Its workers.
     pub participant: Arc<Participant>,
-    service: Arc<Service>,
+    prepare: Prepare,
     /// Path prefix under which it is served until the next start.
     base_path: String,
     file: File,
@@ -46,7 +56,7 @@ impl Hosted {
         own: ParticipantConfig,
         row: i64,
         participant: Arc<Participant>,
-        service: Arc<Service>,
+        prepare: Prepare,
         base_path: String,
         file_at_start: Option<String>,
     ) -> Self {
@@ -56,7 +66,7 @@ impl Hosted {
             own,
             row,
             participant,
-            service,
+            prepare,
             base_path,
             file_at_start,
             consumers: Mutex::default(),
@@ -109,12 +119,7 @@ impl Hosted {
     /// Says which command can't be served and why.
     pub fn serving(&self, config: &Config, active: &Arc<Active>) -> Result<Serving, String> {
         let configured = fit::configured(config, &self.own);
-        Serving::new(active.clone(), &self.base_path, &configured)
-    }
-
-    /// Serves these routes from now on; gives those that were served before.
-    pub fn serve(&self, serving: Serving) -> Arc<Serving> {
-        self.service.swap(serving)
+        (self.prepare)(active, &configured)
     }
 
     /// What is read.
@@ -169,13 +174,12 @@ impl Hosted {
     /// # Errors
     /// What the store said.
     pub fn note_consumers(&self, store: &Store) -> Result<(), StoreFault> {
-        let name = self.participant.name().to_owned();
         let sources = self.sources();
         let consumers: Vec<_> = sources
             .iter()
             .map(|source| (source.consumer.clone(), source.topic_row))
             .collect();
-        store.run(move |sql| registry::note_consumers(sql, &name, &consumers, now_ms()))
+        store.note_consumers(self.participant.name(), &consumers, now_ms())
     }
 
     /// Waits for the end of all consumers, which must have been told to stop.

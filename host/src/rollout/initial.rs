@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use super::check::{self, Present};
 use super::flags::Flags;
 use super::loader::{Loader, refused};
@@ -15,10 +13,10 @@ use super::report::{Check, Probe, Refused};
 use super::{neighbours, verify};
 use crate::base::generation::Build;
 use crate::config::{Config, ParticipantConfig};
-use crate::http::routes::Routes;
-use crate::http::schema;
 use crate::plugin::{compile, component};
-use crate::store::history::BuildRow;
+use crate::schema;
+use crate::store::history::GenerationRow;
+use crate::store::{ReadStore, StoreFault};
 
 /// What a participant starts with.
 pub struct Initial {
@@ -43,8 +41,8 @@ pub fn choose(
     config: &Config,
     name: &str,
     own: &ParticipantConfig,
-    active: Option<(i64, &BuildRow)>,
-    (sql, now): (&Connection, u64),
+    active: Option<(i64, &GenerationRow)>,
+    (reading, now): (&dyn ReadStore, u64),
 ) -> Result<Initial, Refused> {
     let file = component::read(&own.component);
     let digest_of_file = file.as_ref().ok().map(|bytes| compile::digest(bytes));
@@ -52,7 +50,8 @@ pub fn choose(
     let is_active = |digest: &Option<String>| {
         active.is_some_and(|(_, build)| digest.as_deref() == Some(&*build.digest))
     };
-    let stays = |_: &(i64, &BuildRow)| !config.reload.apply_at_start || is_active(&digest_of_file);
+    let stays =
+        |_: &(i64, &GenerationRow)| !config.reload.apply_at_start || is_active(&digest_of_file);
     let Some((_, build)) = active.filter(stays) else {
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path)?;
@@ -60,8 +59,15 @@ pub fn choose(
         let replaced = match active {
             Some(active) => {
                 let flags = Flags::default();
-                let replaced =
-                    replace(loader, config, own, active, &*candidate, (sql, now), flags)?;
+                let replaced = replace(
+                    loader,
+                    config,
+                    own,
+                    active,
+                    &*candidate,
+                    (reading, now),
+                    flags,
+                )?;
                 for note in &replaced.notes {
                     tracing::warn!(participant = name, %note, "the start replaces what was active");
                 }
@@ -151,12 +157,12 @@ pub(super) fn replace(
     loader: &Loader,
     config: &Config,
     own: &ParticipantConfig,
-    (participant, active): (i64, &BuildRow),
+    (participant, active): (i64, &GenerationRow),
     candidate: &dyn Build,
-    (sql, now): (&Connection, u64),
+    (reading, now): (&dyn ReadStore, u64),
     flags: Flags,
 ) -> Result<Replaced, Refused> {
-    let failed = |error: rusqlite::Error| {
+    let failed = |error: StoreFault| {
         Refused::new(
             Check::Compatibility,
             vec![format!("the store can't be read: {error}")],
@@ -166,10 +172,12 @@ pub(super) fn replace(
     let description = candidate.description();
     let base_path = own.base_path.as_ref();
     let base_path = base_path.unwrap_or(&description.endpoint.base_path);
-    Routes::new(description, base_path).map_err(|reason| {
-        let digest = Some(candidate.digest().to_owned());
-        Refused::new(Check::Description, vec![reason], digest)
-    })?;
+    loader
+        .check_routes(description, base_path)
+        .map_err(|reason| {
+            let digest = Some(candidate.digest().to_owned());
+            Refused::new(Check::Description, vec![reason], digest)
+        })?;
     let kept = (loader.archive().read(&active.digest).ok())
         .and_then(|bytes| loader.load(&bytes, &active.digest).ok());
     // Where the active build is lost there is nothing to compare with but what is stored.
@@ -179,19 +187,19 @@ pub(super) fn replace(
     let present = Present {
         active: active.description(),
         participant,
-        sources: verify::sources(sql, config, Some(own), active).map_err(failed)?,
+        sources: verify::sources(reading, config, Some(own), active).map_err(failed)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
         now,
         shapes: Arc::new(found),
     };
-    let compared = check::compare(sql, &present, candidate, flags).map_err(failed)??;
+    let compared = check::compare(reading, &present, candidate, flags).map_err(failed)??;
     let base_path = own.base_path.as_ref();
     let base_path = base_path.unwrap_or(&described.endpoint.base_path);
     let moved = check::endpoint(own, described, base_path, candidate, flags)?;
     let (limits, most) = (&config.turn, config.reload.probe_inputs);
-    let sources = verify::sources(sql, config, Some(own), candidate).map_err(failed)?;
+    let sources = verify::sources(reading, config, Some(own), candidate).map_err(failed)?;
     let inputs =
-        check::inputs(sql, participant, &sources, candidate, limits, most).map_err(failed)?;
+        check::inputs(reading, participant, &sources, candidate, limits, most).map_err(failed)?;
     let allowed = match kept {
         None if !flags.allow_breaking => Allowed::AllButStates,
         _ => flags.allowed(),

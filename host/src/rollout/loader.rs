@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use saga_core::description::Description;
 
 use super::archive::Archive;
 use super::report::{Check, Refused};
@@ -16,12 +17,19 @@ use crate::plugin::{CodeCache, Compiler, Component, LoadError, Reservation, Runt
 /// Builds that stay loaded, so that going back to one takes no more time than need be.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
+/// Whether all routes of a description can be served below a path.
+///
+/// # Errors
+/// Says which can't, and why.
+pub type CheckRoutes = fn(&Description, &str) -> Result<(), String>;
+
 /// Loads components.
 pub struct Loader {
     runtime: Runtime,
     cache: CodeCache,
     compiler: Compiler,
     archive: Archive,
+    check_routes: CheckRoutes,
     /// Builds that were loaded lately, by digest.
     loaded: Mutex<LruCache<String, Arc<dyn Build>>>,
 }
@@ -32,7 +40,11 @@ impl Loader {
     ///
     /// # Errors
     /// When the machine can't run wasmtime.
-    pub fn new(config: &Config, machine: Machine) -> anyhow::Result<Self> {
+    pub fn new(
+        config: &Config,
+        machine: Machine,
+        check_routes: CheckRoutes,
+    ) -> anyhow::Result<Self> {
         let instances = config.instances.saturating_mul(config.participants.len());
         let limit = machine::address_space();
         let reservation = Reservation::fitting(instances, limit);
@@ -49,6 +61,7 @@ impl Loader {
             cache: CodeCache::new(&config.data_dir).compiled_by(compiler.clone()),
             compiler,
             archive: Archive::new(&config.data_dir),
+            check_routes,
             loaded: Mutex::new(LruCache::new(LOADED)),
         })
     }
@@ -57,8 +70,8 @@ impl Loader {
     ///
     /// # Errors
     /// As [`Loader::new`].
-    pub fn offline(config: &Config) -> anyhow::Result<Self> {
-        let mut loader = Self::new(config, Machine::default())?;
+    pub fn offline(config: &Config, check_routes: CheckRoutes) -> anyhow::Result<Self> {
+        let mut loader = Self::new(config, Machine::default(), check_routes)?;
         loader.cache = CodeCache::none().compiled_by(loader.compiler.clone());
         Ok(loader)
     }
@@ -77,6 +90,14 @@ impl Loader {
         let build: Arc<dyn Build> = Arc::new(component);
         self.loaded().put(digest, build.clone());
         Ok(build)
+    }
+
+    /// Whether all routes of a description can be served below a path.
+    ///
+    /// # Errors
+    /// Says which can't, and why.
+    pub fn check_routes(&self, description: &Description, base_path: &str) -> Result<(), String> {
+        (self.check_routes)(description, base_path)
     }
 
     /// Compiles nothing more, and ends what is compiled now.

@@ -51,25 +51,29 @@ pub use reloader::{Apply, Reloader, Surroundings};
 use archive::Archive;
 use report::{NotApplied, Overview};
 
+use crate::store::{self, Answer};
+
 /// What a store has to tell of its participants, or of one, beside the host that may be running on it.
 ///
 /// # Errors
 /// When there is no such participant, or the store can't be read.
 pub fn offline_overview(data: &Path, participant: Option<&str>) -> Result<Overview, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
-    let sql = crate::store::look(data)
+    let reading = store::look(data)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))?;
     let archive = Archive::new(data);
-    let read = || -> rusqlite::Result<(Vec<String>, Overview)> {
-        let names = crate::store::history::participants(&sql)?;
+    let read = || -> Answer<(Vec<String>, Overview)> {
+        let names = reading.participants()?;
         let mut participants = Vec::new();
         for name in names
             .iter()
             .filter(|name| participant.is_none_or(|wanted| wanted == **name))
         {
-            if let Some(row) = crate::store::history::participant(&sql, name)? {
-                participants.push(overview::of_participant(&sql, name, row, &archive, None)?);
+            if let Some(row) = reading.participant(name)? {
+                participants.push(overview::of_participant(
+                    &*reading, name, row, &archive, None,
+                )?);
             }
         }
         Ok((names, Overview { participants }))

@@ -6,7 +6,6 @@ use super::report::{Applied, NotApplied, Probe, Way};
 use crate::base::clock::now_ms;
 use crate::base::generation::Build;
 use crate::plugin::compile;
-use crate::store::history;
 
 impl Inner {
     /// A check alone leaves no trace but in the log.
@@ -68,10 +67,7 @@ impl Inner {
             }
             let text = serde_json::to_string(refused).unwrap_or_default();
             let (row, way) = (hosted.row, apply.way.word());
-            let noted = self
-                .around
-                .store
-                .run(move |sql| history::add_refused(sql, row, way, &text, now_ms()));
+            let noted = self.around.store.note_refused(row, way, &text, now_ms());
             if let Err(fault) = noted {
                 tracing::warn!(%fault, "that the component was refused can't be noted in the store");
             }

@@ -1,14 +1,12 @@
 //! What is told of a participant's generations, from the store and the host's own copies.
 
-use rusqlite::Connection;
-
 use super::archive::Archive;
 use super::file::File;
 use super::report::{
     ComponentFile, GenerationOverview, ParkedOverview, ParkedTimer, ParticipantOverview,
     Quarantine, Quarantined, RefusedOverview, Way,
 };
-use crate::store::{history, parked};
+use crate::store::{Answer, ReadStore};
 
 /// Quarantined aggregates, and parked timers, that are told of at most.
 const QUARANTINED: usize = 20;
@@ -16,24 +14,25 @@ const QUARANTINED: usize = 20;
 /// What there is to tell of one participant. `file` is the file that it is configured with.
 ///
 /// # Errors
-/// What SQLite said.
+/// What the store said.
 pub fn of_participant(
-    sql: &Connection,
+    reading: &dyn ReadStore,
     name: &str,
     row: i64,
     archive: &Archive,
     file: Option<&File>,
-) -> rusqlite::Result<ParticipantOverview> {
-    let active = history::active(sql, row)?;
-    let active = active.map(|build| build.digest).unwrap_or_default();
-    let generations = history::builds(sql, row)?
+) -> Answer<ParticipantOverview> {
+    let active = reading.active(row)?;
+    let active = active.map(|active| active.digest).unwrap_or_default();
+    let generations = reading
+        .generations(row)?
         .into_iter()
         .map(|past| GenerationOverview {
-            is_active: past.build.digest == active,
-            is_kept: archive.holds(&past.build.digest),
-            digest: past.build.digest,
-            version: past.build.version,
-            state_version: past.build.state_version,
+            is_active: past.generation.digest == active,
+            is_kept: archive.holds(&past.generation.digest),
+            digest: past.generation.digest,
+            version: past.generation.version,
+            state_version: past.generation.state_version,
             since: past.since,
             way: Way::from_word(&past.way),
             activations: past.activations,
@@ -42,7 +41,8 @@ pub fn of_participant(
             faults: past.faults,
         })
         .collect();
-    let refused = history::refused(sql, row)?
+    let refused = reading
+        .refused(row)?
         .into_iter()
         .filter_map(|(time, way, refused)| {
             Some(RefusedOverview {
@@ -52,8 +52,8 @@ pub fn of_participant(
             })
         })
         .collect();
-    let (count, first) = history::quarantined(sql, row, QUARANTINED)?;
-    let parked = parked(sql, row)?;
+    let (count, first) = reading.quarantined(row, QUARANTINED)?;
+    let parked = parked(reading, row)?;
     Ok(ParticipantOverview {
         name: name.to_owned(),
         file: file.map(|file| compared(file, &active)),
@@ -76,13 +76,13 @@ pub fn of_participant(
     })
 }
 
-fn parked(sql: &Connection, row: i64) -> rusqlite::Result<ParkedOverview> {
-    let (messages, bytes) = parked::totals(sql, row)?;
-    let first = parked::timers(sql, row, QUARANTINED)?.into_iter();
+fn parked(reading: &dyn ReadStore, row: i64) -> Answer<ParkedOverview> {
+    let (messages, bytes) = reading.parked_totals(row)?;
+    let first = reading.parked_timers(row, QUARANTINED)?.into_iter();
     Ok(ParkedOverview {
         messages: messages as u64,
         bytes: bytes as u64,
-        timers: parked::timers_up_to(sql, row, usize::MAX >> 1)?,
+        timers: reading.parked_timers_up_to(row, usize::MAX >> 1)?,
         first_timers: first
             .map(|timer| ParkedTimer {
                 key: timer.key,

@@ -27,7 +27,7 @@ use crate::metrics::Swaps;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
 use crate::plugin::priority::LowPriority;
-use crate::store::{Reader, Store, StoreFault, history};
+use crate::store::{Answer, ReadStore, Store};
 use crate::transport::Transport;
 
 /// Swaps that wait at most, the one under way included; each holds a component in memory.
@@ -79,9 +79,6 @@ pub(super) struct Inner {
     places: Arc<Semaphore>,
     one_at_a_time: Mutex<()>,
     is_closed: AtomicBool,
-    /// A connection for checks, and one for what is told meanwhile; from the first look on.
-    reader: Mutex<Option<Reader>>,
-    told: Mutex<Option<Reader>>,
     /// What was told last.
     seen: LastLook<Result<Overview, NotApplied>>,
     /// Where candidates are checked; started with the first swap.
@@ -103,8 +100,6 @@ impl Reloader {
                 places: Arc::new(Semaphore::new(WAITING)),
                 one_at_a_time: Mutex::default(),
                 is_closed: AtomicBool::new(false),
-                reader: Mutex::default(),
-                told: Mutex::default(),
                 seen: LastLook::default(),
                 low_priority: OnceLock::new(),
             }),
@@ -301,13 +296,12 @@ impl Inner {
     /// The digest of the generation that is gone back to.
     fn target(&self, hosted: &Hosted, digest: Option<&str>) -> Result<String, NotApplied> {
         let (row, name) = (hosted.row, hosted.participant.name());
-        let history = |sql: &rusqlite::Connection| {
-            Ok((history::builds(sql, row)?, history::activations(sql, row)?))
-        };
-        let (builds, activations) = self.read(history).map_err(NotApplied::Failed)?;
-        let target = back::target(&builds, &activations, name, digest);
+        let history =
+            |reading: &dyn ReadStore| Ok((reading.generations(row)?, reading.activations(row)?));
+        let (generations, activations) = self.read(history).map_err(NotApplied::Failed)?;
+        let target = back::target(&generations, &activations, name, digest);
         target
-            .map(|past| past.build.digest.clone())
+            .map(|past| past.generation.digest.clone())
             .map_err(NotApplied::UnknownGeneration)
     }
 
@@ -324,9 +318,7 @@ impl Inner {
     fn told(&self, name: &str, hosted: &Hosted) -> Result<ParticipantOverview, String> {
         let archive = super::archive::Archive::new(&self.around.config.data_dir);
         let file = self.around.loader.as_ref().map(|_| hosted.file());
-        self.read_on(&self.told, |sql| {
-            overview::of_participant(sql, name, hosted.row, &archive, file)
-        })
+        self.read(|reading| overview::of_participant(reading, name, hosted.row, &archive, file))
     }
 
     /// One swap, from bytes to turns.
@@ -399,15 +391,15 @@ impl Inner {
             return;
         };
         let keep = self.around.config.reload.keep + 1;
-        let kept = self.read(|sql| {
+        let kept = self.read(|reading| {
             let mut kept = std::collections::HashSet::new();
             // Those of participants that do not run now too: they come up again with what was active.
-            for name in history::participants(sql)? {
-                let Some(row) = history::participant(sql, &name)? else {
+            for name in reading.participants()? {
+                let Some(row) = reading.participant(&name)? else {
                     continue;
                 };
-                let builds = history::builds(sql, row)?.into_iter().take(keep);
-                kept.extend(builds.map(|past| past.build.digest));
+                let generations = reading.generations(row)?.into_iter().take(keep);
+                kept.extend(generations.map(|past| past.generation.digest));
             }
             Ok(kept)
         });
@@ -419,24 +411,10 @@ impl Inner {
 
     pub(super) fn read<T>(
         &self,
-        read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+        read: impl FnOnce(&dyn ReadStore) -> Answer<T>,
     ) -> Result<T, String> {
-        self.read_on(&self.reader, read)
-    }
-
-    fn read_on<T>(
-        &self,
-        reader: &Mutex<Option<Reader>>,
-        read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, String> {
-        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = match reader.take() {
-            Some(opened) => Ok(opened),
-            None => self.around.store.reader(),
-        };
-        let result = opened.and_then(|opened| read(reader.insert(opened).connection()));
-        result.map_err(|error| {
-            let fault = StoreFault::from(error);
+        let result = self.around.store.reader().and_then(|reader| read(&*reader));
+        result.map_err(|fault| {
             let condition = self.around.store.condition();
             condition.report(
                 "what is told of generations can't be read from the store",

@@ -6,24 +6,23 @@
 use std::path::Path;
 use std::time::Instant;
 
-use rusqlite::Connection;
-
 use super::back;
 use super::flags::Flags;
 use super::initial::{self, Replaced};
-use super::loader::Loader;
+use super::loader::{CheckRoutes, Loader};
 use super::outcome::applied;
 use super::report::{Applied, Check, NotApplied, Refused, Way};
 use super::usage;
 use crate::base::clock::now_ms;
+use crate::base::machine::Machine;
 use crate::config::{Config, ParticipantConfig};
-use crate::store::history::{self, PastBuild};
-use crate::store::{StoreFile, look, trusted_now};
+use crate::store::history::PastGeneration;
+use crate::store::{Activation, Answer, ReadStore, StoreFault, look, own};
 
 /// Whether a data directory has a store on which to go back.
 #[must_use]
 pub fn has_store(data: &Path) -> bool {
-    // A store of an older schema is an error here, and brought up by opening it.
+    // What is wrong with it is told by who opens it.
     !matches!(look(data), Ok(None))
 }
 
@@ -37,39 +36,42 @@ pub fn rollback(
     participant: &str,
     digest: Option<&str>,
     flags: Flags,
+    check_routes: CheckRoutes,
 ) -> Result<Applied, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
     let data = config.data_dir.display();
-    let file = StoreFile::open(&config.data_dir).map_err(|error| failed(error.to_string()))?;
-    let unusable = |error: rusqlite::Error| NotApplied::Failed(format!("{data}: {error}"));
-    let mut sql = file.writing().map_err(unusable)?;
-    let (row, active, target) = choose(&sql, participant, digest).map_err(unusable)??;
-    let loader = Loader::new(config, crate::base::machine::Machine::default())
+    let mut store = own(&config.data_dir)
+        .map_err(|error| failed(error.to_string()))?
+        .ok_or_else(|| failed(format!("{data}: there is no store")))?;
+    let unusable = |error: StoreFault| NotApplied::Failed(format!("{data}: {error}"));
+    let reading = store.reading();
+    let (row, active, target) = choose(reading, participant, digest).map_err(unusable)??;
+    let loader = Loader::new(config, Machine::default(), check_routes)
         .map_err(|error| failed(format!("{error:#}")))?;
     let began = Instant::now();
-    let bytes = loader.archive().read(&target.build.digest).map_err(|reason| {
+    let bytes = loader.archive().read(&target.generation.digest).map_err(|reason| {
         NotApplied::UnknownGeneration(format!(
             "the host's copy of generation {} can't be used ({reason}); start with --apply and a component file instead",
-            target.build.digest
+            target.generation.digest
         ))
     })?;
-    let origin = format!("{} (kept by the host)", target.build.digest);
+    let origin = format!("{} (kept by the host)", target.generation.digest);
     let build = loader.load(&bytes, &origin).map_err(NotApplied::Refused)?;
     let own = config.participants.get(participant);
     let own = own.cloned().unwrap_or_else(ParticipantConfig::default);
     // What was used is not out of use by a clock that leapt.
-    let present = (&sql, trusted_now(&sql, now_ms()).map_err(unusable)?);
+    let present = (reading, reading.trusted_now(now_ms()).map_err(unusable)?);
     let Replaced { notes, probe, .. } = initial::replace(
         &loader,
         config,
         &own,
-        (row, &active.build),
+        (row, &active.generation),
         &*build,
         present,
         flags,
     )
     .map_err(NotApplied::Refused)?;
-    let unreadable = usage::unreadable(&sql, row, build.description()).map_err(unusable)?;
+    let unreadable = usage::unreadable(reading, row, build.description()).map_err(unusable)?;
     if let Some(reason) = unreadable {
         let digest = Some(build.digest().to_owned());
         return Err(NotApplied::Refused(Refused::new(
@@ -78,42 +80,46 @@ pub fn rollback(
             digest,
         )));
     }
-    let is_new = active.build.digest != target.build.digest;
+    let is_new = active.generation.digest != target.generation.digest;
     if is_new && !flags.dry_run {
-        let turn = sql.transaction().map_err(unusable)?;
-        history::activate(&turn, row, target.build.id, Way::Rollback.word(), now_ms())
-            .and_then(|()| turn.commit())
-            .map_err(unusable)?;
+        let activation = Activation {
+            participant: row,
+            generation: target.generation.id,
+            way: Way::Rollback.word(),
+            now: now_ms(),
+            renamed: Vec::new(),
+        };
+        store.activate(&activation).map_err(unusable)?;
     }
     Ok(Applied {
         probe,
         notes,
         dry_run: flags.dry_run,
         checked_us: began.elapsed().as_micros() as u64,
-        ..applied(&*build, &active.build.digest, is_new && !flags.dry_run)
+        ..applied(&*build, &active.generation.digest, is_new && !flags.dry_run)
     })
 }
 
-type Chosen = (i64, PastBuild, PastBuild);
+type Chosen = (i64, PastGeneration, PastGeneration);
 
 /// The row of the participant, what is active, and what is gone back to.
 fn choose(
-    sql: &Connection,
+    reading: &dyn ReadStore,
     participant: &str,
     digest: Option<&str>,
-) -> rusqlite::Result<Result<Chosen, NotApplied>> {
-    let Some(row) = history::participant(sql, participant)? else {
-        let names = history::participants(sql)?.join(", ");
+) -> Answer<Result<Chosen, NotApplied>> {
+    let Some(row) = reading.participant(participant)? else {
+        let names = reading.participants()?.join(", ");
         return Ok(Err(NotApplied::UnknownParticipant(
             participant.to_owned(),
             names,
         )));
     };
-    let (mut builds, activations) = (history::builds(sql, row)?, history::activations(sql, row)?);
-    let target = back::target(&builds, &activations, participant, digest).cloned();
-    let active = match builds.is_empty() {
+    let (mut generations, activations) = (reading.generations(row)?, reading.activations(row)?);
+    let target = back::target(&generations, &activations, participant, digest).cloned();
+    let active = match generations.is_empty() {
         true => Err(format!("{participant} never ran")),
-        false => Ok(builds.swap_remove(0)),
+        false => Ok(generations.swap_remove(0)),
     };
     Ok(active
         .and_then(|active| Ok((row, active, target?)))

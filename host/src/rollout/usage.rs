@@ -3,19 +3,18 @@
 //! In use is a subscription of which an event was decided within the retention or waits to be read, a route that was
 //! asked within the retention, a timer that is set, a state that is stored. Reads only.
 
-use rusqlite::Connection;
 use saga_core::compatibility::Lack;
 use saga_core::description::Description;
 use saga_core::message::Origin;
 use saga_core::shapes::{Concerns, Found};
 
 use super::flags::Objections;
-use crate::store::{history, parked, registry};
+use crate::store::{Answer, ReadStore};
 
 /// The store, as far as the use of a participant goes.
 pub struct Usage<'c> {
-    /// A connection.
-    pub sql: &'c Connection,
+    /// What is committed.
+    pub reading: &'c dyn ReadStore,
     /// Row of the participant.
     pub participant: i64,
     /// Consumers of the active build: name in the store, row of the topic, topic as the build calls it.
@@ -41,12 +40,8 @@ impl Usage<'_> {
     /// Looks up what a candidate with this description lacks.
     ///
     /// # Errors
-    /// What SQLite said.
-    pub fn conflicts(
-        &self,
-        candidate: &Description,
-        lacks: &[Lack],
-    ) -> rusqlite::Result<Conflicts> {
+    /// What the store said.
+    pub fn conflicts(&self, candidate: &Description, lacks: &[Lack]) -> Answer<Conflicts> {
         let mut conflicts = Conflicts::default();
         for lack in lacks {
             match lack {
@@ -61,7 +56,7 @@ impl Usage<'_> {
         }
         // What is stored is of no matter to another participant.
         if conflicts.hard.is_empty() {
-            let unreadable = unreadable(self.sql, self.participant, candidate)?;
+            let unreadable = unreadable(self.reading, self.participant, candidate)?;
             conflicts.hard.extend(unreadable);
         }
         Ok(conflicts)
@@ -71,12 +66,8 @@ impl Usage<'_> {
     /// operator should know.
     ///
     /// # Errors
-    /// What SQLite said.
-    pub(super) fn object(
-        &self,
-        found: &Found,
-        objections: &mut Objections,
-    ) -> rusqlite::Result<Vec<String>> {
+    /// What the store said.
+    pub(super) fn object(&self, found: &Found, objections: &mut Objections) -> Answer<Vec<String>> {
         let mut notes = found.notes.clone();
         objections.used.extend(found.dropped.iter().cloned());
         for broken in &found.breaks {
@@ -84,12 +75,13 @@ impl Usage<'_> {
             let used = match &broken.concerns {
                 Concerns::Others | Concerns::Event { .. } => Some(text.clone()),
                 Concerns::Timer(name) => {
-                    let set = history::timers_set(self.sql, self.participant, name)?;
+                    let set = self.reading.timers_set(self.participant, name)?;
                     (set > 0).then(|| format!("{text}; {set} such timers are set"))
                 }
-                Concerns::States => {
-                    registry::holds_states(self.sql, self.participant)?.then(|| text.clone())
-                }
+                Concerns::States => self
+                    .reading
+                    .holds_states(self.participant)?
+                    .then(|| text.clone()),
             };
             match used {
                 Some(used) => objections.breaking.push(used),
@@ -99,12 +91,12 @@ impl Usage<'_> {
         Ok(notes)
     }
 
-    fn use_of(&self, lack: &Lack) -> rusqlite::Result<Option<String>> {
+    fn use_of(&self, lack: &Lack) -> Answer<Option<String>> {
         match lack {
             Lack::Subscription {
                 event_type, topic, ..
             } => {
-                let parked = parked::of_name(self.sql, self.participant, event_type)?;
+                let parked = self.reading.parked_events(self.participant, event_type)?;
                 if parked > 0 {
                     return Ok(Some(format!("{parked} such events are parked")));
                 }
@@ -114,7 +106,7 @@ impl Usage<'_> {
                             let why = "whether such events wait on the broker is not known here";
                             return Ok(Some(why.into()));
                         }
-                        let unread = history::unread(self.sql, consumer, *row, event_type)?;
+                        let unread = self.reading.unread(consumer, *row, event_type)?;
                         if unread > 0 {
                             return Ok(Some(format!("{unread} such events wait to be read")));
                         }
@@ -126,15 +118,15 @@ impl Usage<'_> {
                 self.asked(Origin::Command, name)
             }
             Lack::Timer { name } => {
-                let set = history::timers_set(self.sql, self.participant, name)?;
+                let set = self.reading.timers_set(self.participant, name)?;
                 Ok((set > 0).then(|| format!("{set} such timers are set")))
             }
             Lack::Participant { .. } | Lack::State { .. } => Ok(None),
         }
     }
 
-    fn asked(&self, origin: Origin, name: &str) -> rusqlite::Result<Option<String>> {
-        let last = history::last_asked(self.sql, self.participant, origin, name)?;
+    fn asked(&self, origin: Origin, name: &str) -> Answer<Option<String>> {
+        let last = self.reading.last_asked(self.participant, origin, name)?;
         Ok(last
             .map(|last| self.now.saturating_sub(last))
             .filter(|age| *age <= self.retention_ms)
@@ -145,15 +137,15 @@ impl Usage<'_> {
 /// Says which stored states a build with this description can't read, if there are any.
 ///
 /// # Errors
-/// What SQLite said.
+/// What the store said.
 pub fn unreadable(
-    sql: &Connection,
+    reading: &dyn ReadStore,
     participant: i64,
     description: &Description,
-) -> rusqlite::Result<Option<String>> {
+) -> Answer<Option<String>> {
     let state = &description.state;
     let (oldest, newest) = (state.oldest_readable, state.version);
-    let outside = registry::state_versions_outside(sql, participant, oldest, newest)?;
+    let outside = reading.state_versions_outside(participant, oldest, newest)?;
     Ok(outside.map(|(first, last)| {
         format!(
             "reads states of version {oldest} to {newest}, but the store holds states of {} of version {first} to {last}; \

@@ -7,23 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use saga_core::compatibility::{self, Lack};
 use saga_core::shapes::{Found, Member};
 
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};
-use super::loader::{self, Loader};
+use super::loader::{self, CheckRoutes, Loader};
 use super::probe::Terms;
 use super::report::{Check, Probe, Refused, Verified};
 use super::{fit, neighbours};
 use crate::base::clock::now_ms;
 use crate::base::generation::Build;
 use crate::config::{Config, ParticipantConfig};
-use crate::http::routes::Routes;
-use crate::http::schema;
 use crate::plugin::component;
-use crate::store::{self, history, registry, trusted_now};
+use crate::schema;
+use crate::store::{self, Answer, ReadStore, StoreFault};
 use crate::transport::{Readings, Source};
 
 /// What is to be checked, and against what.
@@ -64,8 +62,13 @@ impl From<Refused> for NotVerified {
 ///
 /// # Errors
 /// Which check it did not pass, and why; or that it could not be checked.
-pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified> {
-    let loader = Loader::offline(config).map_err(|error| failed(error.to_string()))?;
+pub fn verify(
+    config: &Config,
+    request: &Verify,
+    check_routes: CheckRoutes,
+) -> Result<Verified, NotVerified> {
+    let loader =
+        Loader::offline(config, check_routes).map_err(|error| failed(error.to_string()))?;
     let candidate = load(&loader, &request.path)?;
     let description = candidate.description();
     let refused =
@@ -79,7 +82,8 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
         };
         return Err(refused(Check::Compatibility, lack.to_string()).into());
     }
-    Routes::new(description, &description.endpoint.base_path)
+    loader
+        .check_routes(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;
     let own = config.participants.get(&description.name);
     if let Some(own) = own {
@@ -198,8 +202,10 @@ fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVer
     let Some(data) = data else {
         return Ok(Vec::new());
     };
-    let sql = open(data)?;
-    let mut names = history::participants(&sql).map_err(|error| unreadable(data, &error))?;
+    let reading = open(data)?;
+    let mut names = reading
+        .participants()
+        .map_err(|error| unreadable(data, &error))?;
     if !config.participants.is_empty() {
         names.retain(|name| config.participants.contains_key(name));
     }
@@ -264,7 +270,7 @@ struct Compared {
     probe: Probe,
 }
 
-fn open(data: &Path) -> Result<Connection, NotVerified> {
+fn open(data: &Path) -> Result<Box<dyn ReadStore>, NotVerified> {
     store::look(data)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
@@ -275,21 +281,23 @@ type Stored = (i64, Arc<dyn Build>);
 
 /// What is active of a participant in a store; none where it never ran.
 fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, NotVerified> {
-    let sql = open(data)?;
-    let read = |name: &str| -> rusqlite::Result<_> {
-        let Some(row) = history::participant(&sql, name)? else {
+    let reading = open(data)?;
+    let read = |name: &str| -> Answer<_> {
+        let Some(row) = reading.participant(name)? else {
             return Ok(None);
         };
-        Ok(history::active(&sql, row)?.map(|build| (row, build)))
+        Ok(reading.active(row)?.map(|active| (row, active)))
     };
     let Some((row, build)) = read(name).map_err(|error| unreadable(data, &error))? else {
         return Ok(None);
     };
-    let loader = Loader::offline(&Config {
+    let config = Config {
         data_dir: data.to_owned(),
         ..config.clone()
-    })
-    .map_err(|error| failed(error.to_string()))?;
+    };
+    // What was active was served.
+    let loader = Loader::offline(&config, |_, _| Ok(()));
+    let loader = loader.map_err(|error| failed(error.to_string()))?;
     let bytes = loader.archive().read(&build.digest).map_err(|reason| {
         failed(format!(
             "the active component of {name} can't be read: {reason}"
@@ -308,20 +316,20 @@ fn against_store(
     flags: Flags,
 ) -> Result<Option<Compared>, NotVerified> {
     let name = &candidate.description().name;
-    let sql = open(data)?;
-    let reading = |error: rusqlite::Error| unreadable(data, &error);
+    let reading = &*open(data)?;
+    let unread = |error: StoreFault| unreadable(data, &error);
     let Some((row, active)) = stored(config, data, name)? else {
         return Ok(None);
     };
     let present = Present {
         active: active.description(),
         participant: row,
-        sources: sources(&sql, config, own, &*active).map_err(reading)?,
+        sources: sources(reading, config, own, &*active).map_err(unread)?,
         retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
-        now: trusted_now(&sql, now_ms()).map_err(reading)?,
+        now: reading.trusted_now(now_ms()).map_err(unread)?,
         shapes: Arc::new(others.compared(Some(&*active), candidate)),
     };
-    let compared = check::compare(&sql, &present, candidate, flags).map_err(reading)??;
+    let compared = check::compare(reading, &present, candidate, flags).map_err(unread)??;
     let mut notes = compared.notes;
     let served_at = |own: &ParticipantConfig| {
         let described = active.description();
@@ -331,9 +339,9 @@ fn against_store(
     };
     notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
     notes.extend(neighbours::one_way(&*active, candidate));
-    let sources = sources(&sql, config, own, candidate).map_err(reading)?;
+    let sources = sources(reading, config, own, candidate).map_err(unread)?;
     let (limits, most) = (&config.turn, config.reload.probe_inputs);
-    let inputs = check::inputs(&sql, row, &sources, candidate, limits, most).map_err(reading)?;
+    let inputs = check::inputs(reading, row, &sources, candidate, limits, most).map_err(unread)?;
     let terms = Terms {
         limits,
         allowed: flags.allowed(),
@@ -346,11 +354,11 @@ fn against_store(
 
 /// What a build reads, as the store knows it.
 pub(super) fn sources(
-    sql: &Connection,
+    reading: &dyn ReadStore,
     config: &Config,
     own: Option<&ParticipantConfig>,
     build: &dyn Build,
-) -> rusqlite::Result<Vec<Arc<Source>>> {
+) -> Answer<Vec<Arc<Source>>> {
     let description = build.description();
     let namespace = if config.kafka.is_some() {
         "kafka"
@@ -365,7 +373,7 @@ pub(super) fn sources(
         let group = own
             .and_then(|own| own.groups.get(&subscription.group))
             .unwrap_or(&subscription.group);
-        let row = registry::known_topic(sql, topic)?;
+        let row = reading.topic(topic)?;
         sources.extend(row.map(|topic_row| {
             Arc::new(Source {
                 readings: Readings::default(),
@@ -380,7 +388,7 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-fn unreadable(data: &Path, error: &rusqlite::Error) -> NotVerified {
+fn unreadable(data: &Path, error: &StoreFault) -> NotVerified {
     failed(format!("{}: {error}", data.display()))
 }
 

@@ -1,8 +1,8 @@
-//! What the store is good for at the moment: the one place to which the writer and everybody who reads report.
+//! The condition of the store: the one place to which the writer and all readers report.
 //!
-//! The same problem is logged once, and not for each request that meets it. Damage and the loss of the files don't pass
-//! while the process runs: from then on nothing is committed, for what would be acknowledged now would be lost with the
-//! restore that has to follow.
+//! The same problem is logged once, and not for each request that meets it. Damage and the loss of
+//! the files don't pass while the process runs: from then on nothing is committed, for what would
+//! be acknowledged now would be lost with the restore that has to follow.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,10 +17,11 @@ use super::standstill::Work;
 /// How long the same problem, where it may pass, is not logged again.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// How long the writer may be at one commit before those who have to answer within a second stop waiting for the store.
+/// How long the writer may be at one commit before those who have to answer within a second stop
+/// waiting for the store.
 const STUCK: Duration = Duration::from_millis(500);
 
-/// What has to be done about a damaged store.
+/// The remedy for a damaged store.
 const REPAIR: &str = "stop the host and restore a backup (docs/operations.md, Backups)";
 
 /// The condition of a store.
@@ -33,7 +34,8 @@ pub struct Condition {
     /// Whether nothing is committed any more.
     refuses: AtomicBool,
     lost: CancellationToken,
-    /// When a problem that may pass was logged last; the texts are those of the code, so they are few.
+    /// When a problem that may pass was logged last; the texts are those of the code, so they are
+    /// few.
     logged: Mutex<HashMap<&'static str, Instant>>,
     /// What the writer is at.
     work: Work,
@@ -67,13 +69,15 @@ impl Condition {
         (lasts > Duration::ZERO && lasts >= bound).then_some(lasts)
     }
 
-    /// Whether the writer has been at one commit for so long that an answer within a second does not wait for the store.
+    /// Whether the writer has been at one commit for so long that an answer within a second does
+    /// not wait for the store.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         self.work.lasts() >= STUCK
     }
 
-    /// Why nothing new is taken while the writer stands still, if it does: costs a look at a flag while it does not.
+    /// Why nothing new is taken while the writer stands still, if it does: costs a look at a flag
+    /// while it does not.
     #[must_use]
     pub fn holds_up(&self) -> Option<StoreFault> {
         if !self.work.stands() {
@@ -82,7 +86,8 @@ impl Condition {
         self.standing().map(|text| StoreFault(text.as_str().into()))
     }
 
-    /// To be called now and then: notes and logs whether the writer stands still. `waits_for` is asked for whom.
+    /// To be called now and then: notes and logs whether the writer stands still. `waits_for` is
+    /// asked for whom.
     pub(super) fn look(&self, waits_for: impl FnOnce() -> Option<String>) {
         let lasts = self.standstill();
         if !self.work.note(lasts.is_some()) {

@@ -1,22 +1,12 @@
-//! Which builds were active when, what they did, what of the participant is in use, and what was refused.
-//!
-//! Functions of a connection: those that write are called in the writer, those that read also on a
-//! connection of one's own.
+//! Participants, their generations, what those did, and what of a participant is in use.
 
-use rusqlite::{Connection, OptionalExtension, params};
 use saga_core::message::Origin;
 
-use super::tally;
+use super::read::Answer;
 
-/// Activations that are kept of a participant.
-const ACTIVATIONS: i64 = 10_000;
-
-/// Refused components that are kept of a participant.
-const REFUSED: i64 = 20;
-
-/// A build, as the store knows it.
+/// A generation, as the store knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuildRow {
+pub struct GenerationRow {
     /// Its row.
     pub id: i64,
     /// Its digest.
@@ -27,11 +17,11 @@ pub struct BuildRow {
     pub state_version: u32,
 }
 
-/// A build that was active, and what it did.
+/// A generation that was active, and what it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastBuild {
-    /// The build.
-    pub build: BuildRow,
+pub struct PastGeneration {
+    /// The generation.
+    pub generation: GenerationRow,
     /// When it last became active, in milliseconds since the Unix epoch.
     pub since: u64,
     /// By which way.
@@ -40,7 +30,7 @@ pub struct PastBuild {
     pub activations: u64,
     /// Messages that it decided.
     pub decisions: u64,
-    /// Commands among them that it answered with a business no.
+    /// Commands among them that it refused.
     pub refusals: u64,
     /// Messages on which it broke.
     pub faults: u64,
@@ -57,287 +47,57 @@ pub struct Quarantined {
     pub since: u64,
 }
 
-/// The row of a participant that has run on this store.
-///
-/// # Errors
-/// What SQLite said.
-pub fn participant(sql: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
-    sql.prepare_cached("SELECT id FROM participants WHERE name = ?1")?
-        .query_row([name], |row| row.get(0))
-        .optional()
-}
+/// Questions about participants and generations.
+pub trait ReadHistory {
+    /// The row of a participant that has run on this store.
+    fn participant(&self, name: &str) -> Answer<Option<i64>>;
 
-/// The names of the participants that have run on this store.
-///
-/// # Errors
-/// What SQLite said.
-pub fn participants(sql: &Connection) -> rusqlite::Result<Vec<String>> {
-    sql.prepare_cached("SELECT name FROM participants ORDER BY name")?
-        .query_map([], |row| row.get(0))?
-        .collect()
-}
+    /// The names of the participants that have run on this store, sorted.
+    fn participants(&self) -> Answer<Vec<String>>;
 
-/// The active build of a participant.
-///
-/// # Errors
-/// What SQLite said.
-pub fn active(sql: &Connection, participant: i64) -> rusqlite::Result<Option<BuildRow>> {
-    sql.prepare_cached(
-        "SELECT g.id, g.digest, g.version, g.state_version
-         FROM activations a JOIN generations g ON g.id = a.generation
-         WHERE a.participant = ?1 ORDER BY a.id DESC LIMIT 1",
-    )?
-    .query_row([participant], build)
-    .optional()
-}
+    /// The row of a topic, if it has one.
+    fn topic(&self, name: &str) -> Answer<Option<i64>>;
 
-/// Makes a build the active one. Aggregates whose states it reads as they are leave the quarantine: none of its turns will
-/// migrate them. Those for which messages are parked leave it when the first of these is decided.
-///
-/// # Errors
-/// What SQLite said.
-pub fn activate(
-    sql: &Connection,
-    participant: i64,
-    generation: i64,
-    way: &str,
-    now: u64,
-) -> rusqlite::Result<()> {
-    sql.prepare_cached(
-        "INSERT INTO activations (participant, generation, time, way) VALUES (?1, ?2, ?3, ?4)",
-    )?
-    .execute(params![participant, generation, now as i64, way])?;
-    sql.prepare_cached(
-        "DELETE FROM activations WHERE participant = ?1 AND id <= (
-             SELECT id FROM activations WHERE participant = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-    )?
-    .execute(params![participant, ACTIVATIONS])?;
-    sql.prepare_cached(
-        "DELETE FROM quarantine WHERE participant = ?1 AND key IN (
-             SELECT key FROM aggregates WHERE participant = ?1
-             AND state_version = (SELECT state_version FROM generations WHERE id = ?2)
-             AND key IN (SELECT key FROM quarantine WHERE participant = ?1))
-         AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.participant = ?1 AND p.key = quarantine.key)",
-    )?
-    .execute(params![participant, generation])?;
-    Ok(())
-}
+    /// The row of a generation by the digest of its component, if it has one.
+    fn generation(&self, participant: i64, digest: &str) -> Answer<Option<i64>>;
 
-/// The activations of a participant, the first one first: row of the build, and the way.
-///
-/// # Errors
-/// What SQLite said.
-pub fn activations(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(i64, String)>> {
-    sql.prepare_cached(
-        "SELECT generation, way FROM activations WHERE participant = ?1 ORDER BY id",
-    )?
-    .query_map([participant], |row| Ok((row.get(0)?, row.get(1)?)))?
-    .collect()
-}
+    /// The active generation of a participant.
+    fn active(&self, participant: i64) -> Answer<Option<GenerationRow>>;
 
-/// Everything that was active, the latest first.
-///
-/// # Errors
-/// What SQLite said.
-pub fn builds(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<PastBuild>> {
-    sql.prepare_cached(
-        "SELECT g.id, g.digest, g.version, g.state_version, a.time, a.way, l.activations,
-                coalesce(sum(t.decisions), 0), coalesce(sum(t.refusals), 0), coalesce(sum(t.faults), 0)
-         FROM (SELECT generation, max(id) AS last, count(*) AS activations FROM activations
-               WHERE participant = ?1 GROUP BY generation) l
-         JOIN activations a ON a.id = l.last
-         JOIN generations g ON g.id = l.generation
-         LEFT JOIN tallies t ON t.generation = g.id
-         GROUP BY g.id ORDER BY l.last DESC",
-    )?
-    .query_map([participant], |row| {
-        Ok(PastBuild {
-            build: build(row)?,
-            since: row.get::<_, i64>(4)? as u64,
-            way: row.get(5)?,
-            activations: row.get::<_, i64>(6)? as u64,
-            decisions: row.get::<_, i64>(7)? as u64,
-            refusals: row.get::<_, i64>(8)? as u64,
-            faults: row.get::<_, i64>(9)? as u64,
-        })
-    })?
-    .collect()
-}
+    /// The activations of a participant, the first one first: row of the generation, and the way.
+    fn activations(&self, participant: i64) -> Answer<Vec<(i64, String)>>;
 
-fn build(row: &rusqlite::Row<'_>) -> rusqlite::Result<BuildRow> {
-    Ok(BuildRow {
-        id: row.get(0)?,
-        digest: row.get(1)?,
-        version: row.get(2)?,
-        state_version: row.get(3)?,
-    })
-}
+    /// The generations that were active, the latest first.
+    fn generations(&self, participant: i64) -> Answer<Vec<PastGeneration>>;
 
-/// When a participant was last asked this, by whichever build it had, in milliseconds since the Unix epoch.
-///
-/// # Errors
-/// What SQLite said.
-pub fn last_asked(
-    sql: &Connection,
-    participant: i64,
-    origin: Origin,
-    name: &str,
-) -> rusqlite::Result<Option<u64>> {
-    let last: Option<i64> = sql
-        .prepare_cached(
-            "SELECT max(t.last) FROM tallies t JOIN generations g ON g.id = t.generation
-             WHERE g.participant = ?1 AND t.origin = ?2 AND t.name = ?3",
-        )?
-        .query_row(params![participant, tally::word(origin), name], |row| {
-            row.get(0)
-        })?;
-    Ok(last.map(|last| last as u64))
-}
+    /// The components that were refused lately, the latest first: when, by which way, and why
+    /// (JSON).
+    fn refused(&self, participant: i64) -> Answer<Vec<(u64, String, String)>>;
 
-/// Has what a participant was last asked under one name count under another one too, for a build that calls it so.
-///
-/// # Errors
-/// What SQLite said.
-pub fn carry_use(
-    sql: &Connection,
-    participant: i64,
-    generation: i64,
-    origin: Origin,
-    old: &str,
-    new: &str,
-) -> rusqlite::Result<()> {
-    if let Some(last) = last_asked(sql, participant, origin, old)? {
-        let mut used = tally::Tallies::default();
-        used.add(&tally::Tally {
-            generation,
-            origin,
-            name: new.to_owned(),
-            verdict: tally::Verdict::Read,
-            time: last,
-        });
-        used.flush(sql)?;
-    }
-    Ok(())
-}
+    /// When a participant was last asked this, by whichever generation it had.
+    fn last_asked(&self, participant: i64, origin: Origin, name: &str) -> Answer<Option<u64>>;
 
-/// How many records of this type a consumer of the embedded log has yet to read. What waits on a broker is not known here.
-///
-/// # Errors
-/// What SQLite said.
-pub fn unread(
-    sql: &Connection,
-    consumer: &str,
-    topic: i64,
-    event_type: &str,
-) -> rusqlite::Result<u64> {
-    sql.prepare_cached(
-        "SELECT count(*) FROM offsets f JOIN outbox o
-             ON o.topic = f.topic AND o.partition = f.partition AND o.offset >= f.next_offset
-         WHERE f.consumer = ?1 AND f.topic = ?2 AND o.event_type = ?3",
-    )?
-    .query_row(params![consumer, topic, event_type], |row| {
-        row.get::<_, i64>(0)
-    })
-    .map(|count| count as u64)
-}
+    /// How many timers of this name are set.
+    fn timers_set(&self, participant: i64, name: &str) -> Answer<u64>;
 
-/// How many timers of this name are set.
-///
-/// # Errors
-/// What SQLite said.
-pub fn timers_set(sql: &Connection, participant: i64, name: &str) -> rusqlite::Result<u64> {
-    sql.prepare_cached("SELECT count(*) FROM timers WHERE participant = ?1 AND name = ?2")?
-        .query_row(params![participant, name], |row| row.get::<_, i64>(0))
-        .map(|count| count as u64)
-}
+    /// Whether any state of a participant is stored.
+    fn holds_states(&self, participant: i64) -> Answer<bool>;
 
-/// Notes a component that was not taken.
-///
-/// # Errors
-/// What SQLite said.
-pub fn add_refused(
-    sql: &Connection,
-    participant: i64,
-    way: &str,
-    refused: &str,
-    now: u64,
-) -> rusqlite::Result<()> {
-    sql.prepare_cached(
-        "INSERT INTO refused_components (participant, time, way, refused) VALUES (?1, ?2, ?3, ?4)",
-    )?
-    .execute(params![participant, now as i64, way, refused])?;
-    sql.prepare_cached(
-        "DELETE FROM refused_components WHERE participant = ?1 AND id <= (
-             SELECT id FROM refused_components WHERE participant = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-    )?
-    .execute(params![participant, REFUSED])?;
-    Ok(())
-}
+    /// The oldest and the newest version among the stored states of a participant that lie outside
+    /// these bounds; none where all states lie within.
+    fn state_versions_outside(
+        &self,
+        participant: i64,
+        oldest: u32,
+        newest: u32,
+    ) -> Answer<Option<(u32, u32)>>;
 
-/// The components that were refused lately, the latest first: when, by which way, and why (JSON).
-///
-/// # Errors
-/// What SQLite said.
-pub fn refused(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(u64, String, String)>> {
-    sql.prepare_cached(
-        "SELECT time, way, refused FROM refused_components WHERE participant = ?1 ORDER BY id DESC",
-    )?
-    .query_map([participant], |row| {
-        Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?))
-    })?
-    .collect()
-}
+    /// How many aggregates are quarantined, and those that are so longest, at most `most`.
+    fn quarantined(&self, participant: i64, most: usize) -> Answer<(u64, Vec<Quarantined>)>;
 
-/// How many aggregates are quarantined, and those that are so longest, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
-pub fn quarantined(
-    sql: &Connection,
-    participant: i64,
-    most: usize,
-) -> rusqlite::Result<(u64, Vec<Quarantined>)> {
-    let count: i64 = sql
-        .prepare_cached("SELECT count(*) FROM quarantine WHERE participant = ?1")?
-        .query_row([participant], |row| row.get(0))?;
-    let rows = sql
-        .prepare_cached(
-            "SELECT key, reason, time FROM quarantine WHERE participant = ?1 ORDER BY time, key LIMIT ?2",
-        )?
-        .query_map(params![participant, most as i64], |row| {
-            Ok(Quarantined {
-                key: row.get(0)?,
-                reason: row.get(1)?,
-                since: row.get::<_, i64>(2)? as u64,
-            })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok((count as u64, rows))
-}
+    /// How many aggregates are quarantined, counted up to `most`.
+    fn quarantined_up_to(&self, participant: i64, most: usize) -> Answer<u64>;
 
-/// How many aggregates are quarantined, counted up to `most`.
-///
-/// # Errors
-/// What SQLite said.
-pub fn quarantined_up_to(sql: &Connection, participant: i64, most: usize) -> rusqlite::Result<u64> {
-    sql.prepare_cached(
-        "SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE participant = ?1 LIMIT ?2)",
-    )?
-    .query_row(params![participant, most as i64], |row| {
-        row.get::<_, i64>(0).map(|count| count as u64)
-    })
-}
-
-/// The keys of aggregates that are quarantined, at most `most`.
-///
-/// # Errors
-/// What SQLite said.
-pub fn quarantined_keys(
-    sql: &Connection,
-    participant: i64,
-    most: usize,
-) -> rusqlite::Result<Vec<String>> {
-    sql.prepare_cached("SELECT key FROM quarantine WHERE participant = ?1 LIMIT ?2")?
-        .query_map(params![participant, most as i64], |row| row.get(0))?
-        .collect()
+    /// The keys of aggregates that are quarantined, at most `most`.
+    fn quarantined_keys(&self, participant: i64, most: usize) -> Answer<Vec<String>>;
 }

@@ -1,16 +1,13 @@
-//! How many messages may be parked, and how many are (invariant 9).
+//! The bound on parked messages, and how much of it is used (invariant 9).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::parked::totals;
-
-/// How much may be parked. A message for which there is no room becomes a dead letter, or waits in memory where its key only
-/// waits for another attempt.
+/// How much may be parked. A message for which there is no room becomes a dead letter, or waits in
+/// memory where its key only waits for another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ParkedLimits {
     /// Messages of one participant.
@@ -64,22 +61,15 @@ pub struct ParkedRoom {
 }
 
 impl ParkedRoom {
-    /// Room of which so much is taken by what the store holds.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn of(
-        limits: ParkedLimits,
-        sql: &Connection,
-        participant: i64,
-    ) -> rusqlite::Result<Arc<Self>> {
-        let (messages, bytes) = totals(sql, participant)?;
-        Ok(Arc::new(Self {
+    /// Room of which so many messages, and so many bytes, are taken by what the store holds.
+    #[must_use]
+    pub fn new(limits: ParkedLimits, (messages, bytes): (usize, usize)) -> Arc<Self> {
+        Arc::new(Self {
             limits,
             messages: messages.into(),
             bytes: bytes.into(),
             is_full: AtomicBool::default(),
-        }))
+        })
     }
 
     /// A place for one more message of so many bytes, of an aggregate with so many parked already.
@@ -106,7 +96,8 @@ impl ParkedRoom {
         })
     }
 
-    /// Whether this is the first message of the participant without room since a tenth of it was free.
+    /// Whether this is the first message of the participant without room since a tenth of it was
+    /// free.
     #[must_use]
     pub fn has_just_filled(&self) -> bool {
         !self.is_full.swap(true, Ordering::Relaxed)

@@ -1,17 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use super::*;
-use crate::store::schema;
 
 fn room(messages: usize, bytes: usize, aggregate_messages: usize) -> Arc<ParkedRoom> {
-    let sql = Connection::open_in_memory().unwrap();
-    schema::upgrade(&sql, 0).unwrap();
     let limits = ParkedLimits {
         messages,
         bytes,
         aggregate_messages,
     };
-    ParkedRoom::of(limits, &sql, 1).unwrap()
+    ParkedRoom::new(limits, (0, 0))
 }
 
 #[test]

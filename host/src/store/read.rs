@@ -1,35 +1,36 @@
-//! Reading, on a connection of one's own: committed rows only.
+//! The reading side of an engine: questions with typed rows, of what is committed.
+//!
+//! [`ReadStore`] is all of them; they are grouped by what they ask for, each group beside its rows:
+//! aggregates and timers here, [`ReadStreams`], [`ReadParked`], [`ReadHistory`], [`ReadSamples`]. A
+//! question never waits for a commit. Each is bounded in the rows that it gives, or has a row for
+//! each partition, topic or participant (invariant 9). Participants, generations and topics are
+//! named by the numbers that the store has for them; times are milliseconds since the Unix epoch.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::Arc;
+use saga_core::identity::Identity;
 
-use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::identity::{self, Identity};
-use saga_core::record::{Attributes, Position, Record};
-
-use super::condition::Condition;
 use super::entry::FiredTimer;
-use super::idempotency::{self, FirstReply};
-use super::offsets::{self, StoredPlace};
-use crate::base::session::Extent;
+use super::fault::StoreFault;
+use super::history::ReadHistory;
+use super::idempotency::FirstReply;
+use super::index::{Index, Page, Wanted};
+use super::parked::ReadParked;
+use super::sample::ReadSamples;
+use super::streams::ReadStreams;
 
-/// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
-const AUTHORS: usize = 64;
+/// The answer to a question, or why there is none.
+pub type Answer<T> = Result<T, StoreFault>;
 
-/// A connection that only reads, for one thread.
-pub struct Reader {
-    sql: Connection,
-    /// The builds whose records were read, by their rows.
-    authors: RefCell<HashMap<i64, Author>>,
-    condition: Arc<Condition>,
-}
+/// All questions: what one reader of a store answers, for one thread at a time.
+pub trait ReadStore: ReadAggregates + ReadStreams + ReadParked + ReadHistory + ReadSamples {
+    /// Whether it can be used on: nothing went wrong on its connection so far.
+    fn is_sound(&self) -> bool;
 
-/// What a record says of the build that made it.
-#[derive(Debug, Clone)]
-struct Author {
-    source: String,
-    digest: String,
+    /// Takes in that something could not be read, for the condition of the store.
+    fn report(&self, what: &'static str, fault: &StoreFault);
+
+    /// The time by which old rows are deleted, for a store that no host has open, at this reading
+    /// of the wall clock.
+    fn trusted_now(&self, wall: u64) -> Answer<u64>;
 }
 
 /// An aggregate as it is stored.
@@ -62,325 +63,42 @@ pub struct StoredTimer {
     pub traceparent: Option<String>,
 }
 
-impl StoredTimer {
-    /// A row of key, name, due, body, set_by, correlation, traceparent.
-    pub(super) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            key: row.get(0)?,
-            name: row.get(1)?,
-            due: row.get::<_, i64>(2)? as u64,
-            body: row.get(3)?,
-            set_by: row.get(4)?,
-            correlation: row.get(5)?,
-            traceparent: row.get(6)?,
-        })
-    }
-}
+/// Questions about aggregates and timers: those of turns and lists.
+pub trait ReadAggregates {
+    /// The aggregate of this key; an empty one of revision 0 where it never was.
+    fn aggregate(&self, participant: i64, key: &str) -> Answer<StoredAggregate>;
 
-impl Reader {
-    pub(super) fn new(connection: Connection, condition: Arc<Condition>) -> Self {
-        Self {
-            sql: connection,
-            condition,
-            authors: RefCell::default(),
-        }
-    }
-
-    /// Takes in that something could not be read.
-    pub fn report(&self, what: &'static str, error: &rusqlite::Error) {
-        self.condition.report(what, &error.into());
-    }
-
-    /// The connection, for what is read seldom; see [`super::history`].
-    #[must_use]
-    pub fn connection(&self) -> &Connection {
-        &self.sql
-    }
-
-    /// The aggregate of this key.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn aggregate(&self, participant: i64, key: &str) -> rusqlite::Result<StoredAggregate> {
-        let found = self
-            .sql
-            .prepare_cached(
-                "SELECT state, revision, state_version FROM aggregates WHERE participant = ?1 AND key = ?2",
-            )?
-            .query_row(params![participant, key], |row| {
-                Ok(StoredAggregate {
-                    state: row.get(0)?,
-                    revision: row.get::<_, i64>(1)? as u64,
-                    state_version: row.get(2)?,
-                })
-            })
-            .optional()?;
-        Ok(found.unwrap_or_default())
-    }
-
-    /// Whether an event was applied to the participant before.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn was_applied(&self, participant: i64, identity: &Identity) -> rusqlite::Result<bool> {
-        self.sql
-            .prepare_cached(
-                "SELECT 1 FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
-            )?
-            .exists(params![participant, identity.id, identity.source])
-    }
+    /// Whether an event was applied, or parked: its identity is in the inbox.
+    fn was_applied(&self, participant: i64, identity: &Identity) -> Answer<bool>;
 
     /// Whether an aggregate is quarantined.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn is_quarantined(&self, participant: i64, key: &str) -> rusqlite::Result<bool> {
-        self.sql
-            .prepare_cached("SELECT 1 FROM quarantine WHERE participant = ?1 AND key = ?2")?
-            .exists(params![participant, key])
-    }
+    fn is_quarantined(&self, participant: i64, key: &str) -> Answer<bool>;
 
-    /// What was replied to the command with this idempotency key; none where that was deleted.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn first_reply(&self, participant: i64, key: &str) -> rusqlite::Result<Option<FirstReply>> {
-        idempotency::read(&self.sql, participant, key)
-    }
-
-    /// Where a consumer reads on; none where it has never read.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn offset(
-        &self,
-        consumer: &str,
-        topic: i64,
-        partition: i32,
-    ) -> rusqlite::Result<Option<i64>> {
-        self.sql
-            .prepare_cached("SELECT next_offset FROM offsets WHERE consumer = ?1 AND topic = ?2 AND partition = ?3")?
-            .query_row(params![consumer, topic, partition], |row| row.get(0))
-            .optional()
-    }
-
-    /// Where a consumer reads on, and what it has read last; none where it has never read.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn place(
-        &self,
-        consumer: &str,
-        topic: i64,
-        partition: i32,
-    ) -> rusqlite::Result<Option<StoredPlace>> {
-        offsets::place(&self.sql, consumer, topic, partition)
-    }
-
-    /// How many partitions of a topic hold or held records.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn partitions(&self, topic: i64) -> rusqlite::Result<i32> {
-        self.sql
-            .prepare_cached(
-                "SELECT coalesce(max(partition) + 1, 0) FROM partitions WHERE topic = ?1",
-            )?
-            .query_row([topic], |row| row.get(0))
-    }
-
-    /// Where the partitions of a topic that hold or held records begin, were nothing deleted, and end; and the first record that is
-    /// there of those that a consumer has not settled: what was before it was deleted, and never comes.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn extents(&self, topic: i64, consumer: &str) -> rusqlite::Result<Vec<Extent>> {
-        self.sql
-            .prepare_cached(
-                "SELECT p.partition, p.next_offset,
-                     (SELECT min(o.offset) FROM outbox o WHERE o.topic = p.topic AND o.partition = p.partition
-                          AND o.offset >= coalesce(f.next_offset, 0))
-                 FROM partitions p LEFT JOIN offsets f
-                     ON f.consumer = ?2 AND f.topic = p.topic AND f.partition = p.partition
-                 WHERE p.topic = ?1",
-            )?
-            .query_map(params![topic, consumer], |row| {
-                let (end, first): (i64, Option<i64>) = (row.get(1)?, row.get(2)?);
-                Ok(Extent {
-                    reached: Some(first.unwrap_or(end)),
-                    ..Extent::new(row.get(0)?, 0, end)
-                })
-            })?
-            .collect()
-    }
-
-    /// Published records of a partition from `from` on, at most `most`.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn records(
-        &self,
-        topic: &(i64, Arc<str>),
-        partition: i32,
-        from: i64,
-        most: usize,
-    ) -> rusqlite::Result<Vec<Record>> {
-        self.records_within(topic, partition, from, most, usize::MAX)
-    }
-
-    /// The same, and none after those whose keys and values have `bytes` bytes together.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn records_within(
-        &self,
-        topic: &(i64, Arc<str>),
-        partition: i32,
-        from: i64,
-        most: usize,
-        bytes: usize,
-    ) -> rusqlite::Result<Vec<Record>> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT offset, key, value, time, event_type, event_id, correlation, causation, traceparent, extra, generation
-             FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3
-             ORDER BY offset LIMIT ?4",
-        )?;
-        let mut rows = statement.query(params![topic.0, partition, from, most as i64])?;
-        let (mut records, mut read) = (Vec::new(), 0);
-        while read < bytes
-            && let Some(row) = rows.next()?
-        {
-            let record = self.record(row, &topic.1, partition)?;
-            let parts = [&record.key, &record.value];
-            read += parts.into_iter().flatten().map(Vec::len).sum::<usize>();
-            records.push(record);
-        }
-        Ok(records)
-    }
-
-    fn record(
-        &self,
-        row: &rusqlite::Row<'_>,
-        topic: &Arc<str>,
-        partition: i32,
-    ) -> rusqlite::Result<Record> {
-        let author = match row.get(10)? {
-            Some(generation) => self.author(generation)?,
-            None => None,
-        };
-        let (source, digest) = author.map(|author| (author.source, author.digest)).unzip();
-        let extra: Option<String> = row.get(9)?;
-        Ok(Record {
-            position: Position {
-                topic: topic.clone(),
-                incarnation: None,
-                partition,
-                offset: row.get(0)?,
-            },
-            key: row.get(1)?,
-            value: row.get(2)?,
-            timestamp: row.get::<_, i64>(3)? as u64,
-            attributes: Attributes {
-                event_type: row.get(4)?,
-                id: row.get(5)?,
-                source,
-                correlation: row.get(6)?,
-                causation: row.get(7)?,
-                digest,
-                traceparent: row.get(8)?,
-                extra: extra
-                    .and_then(|text| serde_json::from_str(&text).ok())
-                    .unwrap_or_default(),
-            },
-        })
-    }
-
-    fn author(&self, generation: i64) -> rusqlite::Result<Option<Author>> {
-        let mut authors = self.authors.borrow_mut();
-        if let Some(author) = authors.get(&generation) {
-            return Ok(Some(author.clone()));
-        }
-        let found = self
-            .sql
-            .prepare_cached(
-                "SELECT p.name, g.digest FROM generations g JOIN participants p ON p.id = g.participant WHERE g.id = ?1",
-            )?
-            .query_row([generation], |row| {
-                let participant: String = row.get(0)?;
-                Ok(Author {
-                    source: identity::source_of(&participant),
-                    digest: row.get(1)?,
-                })
-            })
-            .optional()?;
-        if let Some(author) = &found {
-            if authors.len() >= AUTHORS {
-                authors.clear();
-            }
-            authors.insert(generation, author.clone());
-        }
-        Ok(found)
-    }
+    /// The reply to the command with this idempotency key; none where it has none, or it was
+    /// deleted.
+    fn first_reply(&self, participant: i64, key: &str) -> Answer<Option<FirstReply>>;
 
     /// Whether a timer is set, and for that time.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn timer_is_set(&self, participant: i64, timer: &FiredTimer) -> rusqlite::Result<bool> {
-        self.sql
-            .prepare_cached("SELECT 1 FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4")?
-            .exists(params![participant, timer.key, timer.name, timer.due as i64])
-    }
+    fn timer_is_set(&self, participant: i64, timer: &FiredTimer) -> Answer<bool>;
 
-    /// The timers that are due and not parked, the longest due first, at most `most`; and when the next one after
-    /// `now` is due.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn due_timers(
+    /// The timer of that name, if it is set for that time.
+    fn timer(&self, participant: i64, timer: &FiredTimer) -> Answer<Option<StoredTimer>>;
+
+    /// The timers that are due and not parked, the longest due first, at most `most`; and when the
+    /// next one after `now` is due.
+    fn due_timers(
         &self,
         participant: i64,
         now: u64,
         most: usize,
-    ) -> rusqlite::Result<(Vec<StoredTimer>, Option<u64>)> {
-        let due = self
-            .sql
-            .prepare_cached(
-                "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
-                 WHERE participant = ?1 AND due <= ?2 AND parked IS NULL ORDER BY due LIMIT ?3",
-            )?
-            .query_map(
-                params![participant, now as i64, most as i64],
-                StoredTimer::of,
-            )?
-            .collect::<rusqlite::Result<_>>()?;
-        let next: Option<i64> = self
-            .sql
-            .prepare_cached(
-                "SELECT min(due) FROM timers WHERE participant = ?1 AND due > ?2 AND parked IS NULL",
-            )?
-            .query_row(params![participant, now as i64], |row| row.get(0))?;
-        Ok((due, next.map(|next| next as u64)))
-    }
+    ) -> Answer<(Vec<StoredTimer>, Option<u64>)>;
 
-    /// The first timer of a participant that is not parked, in the order in which they are due: when it is or was due, its key and
-    /// its name.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn first_timer(&self, participant: i64) -> rusqlite::Result<Option<(u64, String, String)>> {
-        (self.sql)
-            .prepare_cached(
-                "SELECT due, key, name FROM timers WHERE participant = ?1 AND parked IS NULL
-                 ORDER BY due, key, name LIMIT 1",
-            )?
-            .query_row([participant], |row| {
-                Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?))
-            })
-            .optional()
-    }
+    /// The first timer that is not parked, in the order of due time, key and name: these three.
+    fn first_timer(&self, participant: i64) -> Answer<Option<(u64, String, String)>>;
+
+    /// The keys of a page of a list. A fault where an index that it needs is not there.
+    fn page(&self, wanted: &Wanted) -> Answer<Page>;
+
+    /// Whether all of these indexes of the participant are there; and whether others are.
+    fn compare_indexes(&self, participant: i64, wanted: &[Index]) -> Answer<(bool, bool)>;
 }
-
-#[cfg(test)]
-#[path = "read_tests.rs"]
-mod tests;

@@ -1,13 +1,26 @@
-//! How long the writer has been at its present work, and whether it stands still.
+//! The writer's present work: how long it lasts, and whether the writer stands still.
 //!
-//! The writer notes when it takes work up; others ask how long that is ago. A task looks now and then, so that a request needs to
-//! look at a flag only, and no clock.
+//! The writer notes when it takes work up; others ask how long that is ago. A task looks now and
+//! then, so that a request needs to look at a flag only, and no clock.
 
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::engine::Store;
+
 /// How often the task looks.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Looks, until the store is closed, whether its writer stands still. To be run once.
+pub async fn watch(store: Weak<Store>) {
+    let mut looks = tokio::time::interval(LOOK);
+    loop {
+        looks.tick().await;
+        let Some(store) = store.upgrade() else { return };
+        store.note_standstill();
+    }
+}
 
 /// The writer's work.
 #[derive(Debug)]

@@ -28,10 +28,9 @@ use super::entry::{Done, Entry, Progress};
 use super::fault::{FaultKind, StoreFault};
 use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
-use super::idempotency::{IdempotencySettings, Known, KnownKeys};
+use super::idempotency::{self, IdempotencySettings, Known, KnownKeys};
 use super::lock_holders::{self, LockFile};
 use super::prune::{OutboxReaders, Pruner};
-use super::read::Reader;
 use super::tally::{Tallies, Tally};
 use crate::base::changes::Changes;
 use crate::base::notify::Notify;
@@ -93,10 +92,10 @@ enum Request {
 }
 
 /// The store: hands entries to the writer and opens readers.
-pub struct Store {
-    file: Arc<StoreFile>,
+pub(super) struct Store {
+    pub(super) file: Arc<StoreFile>,
     /// Where the locks of others are looked for.
-    index: LockFile,
+    pub(super) index: LockFile,
     requests: Sender<Request>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
     /// Notified after every commit that published something.
@@ -105,7 +104,7 @@ pub struct Store {
     timers: Notify,
     /// Tells after every commit which aggregates it changed.
     changes: Changes,
-    condition: Arc<Condition>,
+    pub(super) condition: Arc<Condition>,
     /// The time by which old rows are deleted.
     trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
@@ -118,7 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// What SQLite or the system said.
-    pub fn start(
+    pub(super) fn start(
         file: StoreFile,
         settings: StoreSettings,
         idempotency: IdempotencySettings,
@@ -128,7 +127,7 @@ impl Store {
         let mut connection = file.writing()?;
         let guarded = file.guard(&mut connection)?;
         bound_size(&connection, settings.max_bytes)?;
-        let known_keys = KnownKeys::load(&connection, idempotency)?;
+        let known_keys = idempotency::load(&connection, idempotency)?;
         let file = Arc::new(file);
         let (requests, queue) = bounded(QUEUE);
         let published = Notify::default();
@@ -177,76 +176,54 @@ impl Store {
     }
 
     /// Hours for which an event that comes again is recognised.
-    #[must_use]
-    pub fn retention_hours(&self) -> u64 {
+    pub(super) fn retention_hours(&self) -> u64 {
         self.retention_hours
     }
 
     /// How much was ever handed over to be written, and how much of it is over.
-    #[must_use]
-    pub fn flow(&self) -> (u64, u64) {
+    pub(super) fn flow(&self) -> (u64, u64) {
         self.flow.counts(|| self.requests.len())
     }
 
     /// A name by which this store is told from all others; see [`StoreFile::identity`].
-    #[must_use]
-    pub fn identity(&self) -> &str {
+    pub(super) fn identity(&self) -> &str {
         self.file.identity()
     }
 
     /// What its files occupy; see [`StoreFile::bytes`].
-    #[must_use]
-    pub fn bytes(&self) -> Vec<(&'static str, u64)> {
+    pub(super) fn bytes(&self) -> Vec<(&'static str, u64)> {
         self.file.bytes()
     }
 
     /// What it is good for at the moment. Who meets a fault in reading reports it there.
-    #[must_use]
-    pub fn condition(&self) -> &Condition {
+    pub(super) fn condition(&self) -> &Condition {
         &self.condition
     }
 
-    /// Looks, until the store is closed, whether the writer stands still. To be run once.
-    pub async fn watch_standstill(store: std::sync::Weak<Self>) {
-        let mut looks = tokio::time::interval(super::standstill::LOOK);
-        loop {
-            looks.tick().await;
-            let Some(store) = store.upgrade() else { return };
-            (store.condition).look(|| lock_holders::writers(store.index));
-        }
-    }
-
     /// The time by which old rows are deleted, in milliseconds since the Unix epoch: it does not trust one reading of the clock.
-    #[must_use]
-    pub fn trusted_now(&self) -> u64 {
+    pub(super) fn trusted_now(&self) -> u64 {
         self.trusted_now.load(Ordering::Relaxed)
     }
 
     /// Claims an idempotency key of a participant for the request with this fingerprint.
-    #[must_use]
-    pub fn claim(&self, participant: i64, key: &str, fingerprint: [u8; 32]) -> Known {
+    pub(super) fn claim(&self, participant: i64, key: &str, fingerprint: [u8; 32]) -> Known {
         self.known_keys.claim(participant, key, fingerprint)
     }
 
     /// Counts a message that leaves nothing to commit.
-    pub fn count(&self, tally: Tally) {
+    pub(super) fn count(&self, tally: Tally) {
         self.send(Request::Count(tally));
     }
 
     /// Hands over an entry. Waits while the queue is full.
-    pub fn commit(&self, entry: Box<Entry>) {
+    pub(super) fn commit(&self, entry: Box<Entry>) {
         self.send(Request::Commit(entry));
     }
 
     /// Calls back when everything that the worker handed over before is committed, or when that has
     /// become void.
-    pub fn after(
-        &self,
-        progress: Arc<Progress>,
-        run: u64,
-        done: impl FnOnce(Result<(), StoreFault>) + Send + 'static,
-    ) {
-        self.send(Request::After(Box::new(done), progress, run));
+    pub(super) fn after(&self, progress: Arc<Progress>, run: u64, done: Done) {
+        self.send(Request::After(done, progress, run));
     }
 
     /// Runs something of the caller's in the writer, as a whole or not at all, and gives its result when it is committed. It
@@ -254,7 +231,7 @@ impl Store {
     ///
     /// # Errors
     /// What SQLite said; or that the store is closed.
-    pub fn run<T: Send + 'static>(
+    pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreFault> {
@@ -263,7 +240,7 @@ impl Store {
     }
 
     /// The same without waiting: the result comes by the channel, which is closed without one if the store is.
-    pub fn hand_in<T: Send + 'static>(
+    pub(super) fn hand_in<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Receiver<Result<T, StoreFault>> {
@@ -287,7 +264,7 @@ impl Store {
     }
 
     /// Blocks until everything handed over before is committed or has failed.
-    pub fn settle_up(&self) {
+    pub(super) fn settle_up(&self) {
         // Whether it went well is told to those who handed it over.
         let _ = self.run(|_| Ok(()));
     }
@@ -298,35 +275,23 @@ impl Store {
         let _ = self.requests.send(request);
     }
 
-    /// A connection for reading, for one thread.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn reader(&self) -> rusqlite::Result<Reader> {
-        let connection = self.file.reading()?;
-        Ok(Reader::new(connection, self.condition.clone()))
-    }
-
     /// Notified after every commit that published something.
-    #[must_use]
-    pub fn published(&self) -> &Notify {
+    pub(super) fn published(&self) -> &Notify {
         &self.published
     }
 
     /// Notified after every commit that set a timer.
-    #[must_use]
-    pub fn timers(&self) -> &Notify {
+    pub(super) fn timers(&self) -> &Notify {
         &self.timers
     }
 
     /// Tells after every commit which aggregates it changed.
-    #[must_use]
-    pub fn changes(&self) -> &Changes {
+    pub(super) fn changes(&self) -> &Changes {
         &self.changes
     }
 
     /// Commits what is queued and ends the writer. Nothing may be handed over afterwards.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.send(Request::Stop);
         let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
         if let Some(thread) = thread
@@ -500,18 +465,7 @@ impl Writer {
 
     /// What a commit failed of; with who has locked the store, where that is it.
     fn fault(&self, error: &rusqlite::Error) -> StoreFault {
-        let fault = StoreFault::from(error);
-        let is_locked = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-        match is_locked
-            .then(|| lock_holders::writers(self.index))
-            .flatten()
-        {
-            Some(holder) => StoreFault::new(
-                FaultKind::Passing,
-                format!("{fault}: {holder} has locked it; end that program, or its transaction"),
-            ),
-            None => fault,
-        }
+        lock_holders::fault(error, self.index)
     }
 
     fn committed(&mut self, batch: Vec<Applying>, now: Option<Instant>) {

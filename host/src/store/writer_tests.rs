@@ -99,7 +99,9 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
     std::thread::scope(|scope| {
         store.commit(Box::new(entry));
         let back = scope.spawn(|| {
-            store.run(|sql| crate::store::write_offset(sql, "kafka:order/group", 1, 0, 0))
+            store.run(|sql| {
+                crate::store::sqlite::offsets::write_offset(sql, "kafka:order/group", 1, 0, 0)
+            })
         });
         while store.requests.len() < 2 {
             std::thread::yield_now();
@@ -107,9 +109,10 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
         go_on.send(()).unwrap();
         back.join().unwrap().unwrap();
     });
-    let reader = store.reader().unwrap();
-    let stored = reader.offset("kafka:order/group", 1, 0).unwrap();
-    assert_eq!(stored, Some(0), "where to read on was put back");
+    let sql = store.file.reading().unwrap();
+    let next = "SELECT next_offset FROM offsets WHERE consumer = 'kafka:order/group'";
+    let stored: i64 = sql.query_row(next, [], |row| row.get(0)).unwrap();
+    assert_eq!(stored, 0, "where to read on was put back");
 }
 
 #[test]
@@ -150,9 +153,9 @@ fn what_shares_a_commit_with_a_step_that_fills_the_store_is_undone_with_it() {
     );
     assert!(results.iter().all(Result::is_err), "{results:?}");
     let notes = |store: &Store| -> i64 {
-        let reader = store.reader().unwrap();
+        let reader = store.file.reading().unwrap();
         let count = "SELECT count(*) FROM notes";
-        (reader.connection().query_row(count, [], |row| row.get(0))).unwrap()
+        (reader.query_row(count, [], |row| row.get(0))).unwrap()
     };
     assert_eq!(notes(&store), 0);
     // A step that is merely wrong costs nobody else anything.

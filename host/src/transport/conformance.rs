@@ -22,8 +22,8 @@ use super::{Delivery, IN_FLIGHT_BYTES, Readings, Share, Sink, Source, Transport,
 use crate::base::clock::now_ms;
 use crate::metrics::Commits;
 use crate::store::{
-    Entry, IdempotencySettings, OutboxReaders, OutboxRow, Progress, Store, StoreFile,
-    StoreSettings, Taken, registry,
+    Entry, IdempotencySettings, NewGeneration, OutboxReaders, OutboxRow, Progress, Store,
+    StoreSettings, Taken,
 };
 
 /// By then an event has come, or never will. Kafka's group protocol alone takes seconds.
@@ -116,29 +116,23 @@ impl Rig {
         broker: impl std::any::Any,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let file = StoreFile::open(directory.path()).unwrap();
-        let store = Arc::new(
-            Store::start(
-                file,
-                StoreSettings::default(),
-                IdempotencySettings::default(),
-                readers,
-                Commits::default(),
-            )
-            .unwrap(),
-        );
-        let name = topic.to_owned();
-        let (participant, generation, topic_row) = store
-            .run(move |sql| {
-                let (participant, _) = registry::participant(sql, "order")?;
-                sql.execute(
-                    "INSERT INTO generations (id, participant, digest, version, state_version, since)
-                     VALUES (1, ?1, 'digest', '1.0.0', 1, 0)",
-                    [participant],
-                )?;
-                Ok((participant, 1, registry::topic(sql, &name)?))
-            })
-            .unwrap();
+        let store = crate::store::open(
+            directory.path(),
+            StoreSettings::default(),
+            IdempotencySettings::default(),
+            readers,
+            Commits::default(),
+        )
+        .unwrap();
+        let (participant, _) = store.register_participant("order").unwrap();
+        let generation = NewGeneration {
+            digest: "digest",
+            version: "1.0.0",
+            state_version: 1,
+            now: 0,
+        };
+        let generation = store.register_generation(participant, generation).unwrap();
+        let topic_row = store.register_topic(topic).unwrap();
         let transport = transport(store.clone());
         let source = source(transport.as_ref(), &(topic.into(), topic_row), "group");
         Self {
@@ -196,12 +190,7 @@ impl Rig {
 
     /// A topic by name, with its row.
     pub(crate) fn topic(&self, name: &str) -> (Arc<str>, i64) {
-        let (topic, for_store): (Arc<str>, _) = (name.into(), name.to_owned());
-        let row = self
-            .store
-            .run(move |sql| registry::topic(sql, &for_store))
-            .unwrap();
-        (topic, row)
+        (name.into(), self.store.register_topic(name).unwrap())
     }
 
     /// A topic as another group reads it.
@@ -502,9 +491,8 @@ pub(crate) fn invariant_1_the_stored_offset_is_where_reading_starts(rig: impl Fn
     consumer.stop();
 
     // As from a backup: the store is behind the broker, and wins.
-    let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
-    rig.store
-        .run(move |sql| crate::store::write_offset(sql, &name, row, 0, 3))
+    (rig.store)
+        .write_offset(&rig.source.consumer, rig.source.topic_row, 0, 3)
         .unwrap();
     let consumer = rig.consuming();
     assert_eq!(consumer.values(7), ["3", "4", "5", "6", "7", "8", "9"]);
@@ -627,20 +615,4 @@ pub(crate) fn threads_end_promptly(rig: impl Fn(i32) -> Rig) {
     consumer.next();
     let took = (consumer.stop(), relay.stop());
     assert!(took.0 < PROMPTLY && took.1 < PROMPTLY, "{took:?}");
-}
-
-mod embedded {
-    use super::*;
-    use crate::log::EmbeddedLog;
-
-    fn rig(partitions: i32) -> Rig {
-        Rig::new(
-            "t",
-            OutboxReaders::Consumers,
-            |store| Box::new(EmbeddedLog::new(store, partitions)),
-            (),
-        )
-    }
-
-    suite!(rig);
 }

@@ -18,7 +18,7 @@ use saga_core::record::Record;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::base::session::{Extent, IN_FLIGHT_BYTES, Proof, Readings, Session, Share, Source};
-use crate::store::Reader;
+use crate::store::{Answer, ReadStore};
 
 /// A record on its way to the rules.
 pub struct Delivery {
@@ -130,8 +130,8 @@ pub trait Transport: Send + Sync {
     /// broker. May be some seconds old.
     ///
     /// # Errors
-    /// What SQLite said.
-    fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<Extent>>;
+    /// What the store said.
+    fn extents(&self, reading: &dyn ReadStore, source: &Source) -> Answer<Vec<Extent>>;
 
     /// Why the records of a partition that reaches so far don't come, and what to do, where that is known.
     fn obstacle(&self, _source: &Source, _extent: &Extent) -> Option<String> {

@@ -15,9 +15,9 @@ use super::active::Active;
 use super::cache::{Aggregate, Cache};
 use super::participant::Shared;
 use super::turnover::Turnover;
-use crate::store::parked::{self, ParkedRow};
+use crate::store::parked::ParkedRow;
 use crate::store::read::StoredTimer;
-use crate::store::{FiredTimer, Progress, Reader, StoreFault};
+use crate::store::{Answer, FiredTimer, Progress, Reader, StoreFault};
 
 /// Decides for one worker.
 pub(super) struct Decider {
@@ -50,9 +50,9 @@ pub(super) enum Undecided {
     Machine(Fault),
 }
 
-impl From<rusqlite::Error> for Undecided {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
+impl From<StoreFault> for Undecided {
+    fn from(fault: StoreFault) -> Self {
+        Self::Store(fault)
     }
 }
 
@@ -241,12 +241,12 @@ impl Decider {
     }
 
     /// Whether an event was applied in a turn that is committed.
-    pub(super) fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
+    pub(super) fn was_applied(&self, identity: &Identity) -> Answer<bool> {
         self.reader.was_applied(self.shared.row, identity)
     }
 
     /// Whether an aggregate is quarantined, as far as the store knows.
-    pub(super) fn is_quarantined(&self, key: &str) -> rusqlite::Result<bool> {
+    pub(super) fn is_quarantined(&self, key: &str) -> Answer<bool> {
         self.reader.is_quarantined(self.shared.row, key)
     }
 
@@ -259,18 +259,18 @@ impl Decider {
     }
 
     /// Whether a timer is set, as far as the store knows.
-    pub(super) fn timer_is_set(&self, timer: &FiredTimer) -> rusqlite::Result<bool> {
+    pub(super) fn timer_is_set(&self, timer: &FiredTimer) -> Answer<bool> {
         self.reader.timer_is_set(self.shared.row, timer)
     }
 
     /// The timer that is set for that time, as far as the store knows.
-    pub(super) fn timer(&self, timer: &FiredTimer) -> rusqlite::Result<Option<StoredTimer>> {
-        parked::timer(self.reader.connection(), self.shared.row, timer)
+    pub(super) fn timer(&self, timer: &FiredTimer) -> Answer<Option<StoredTimer>> {
+        self.reader.timer(self.shared.row, timer)
     }
 
     /// The first message parked for a key after the one with this number, as far as the store knows.
-    pub(super) fn parked(&self, key: &str, after: i64) -> rusqlite::Result<Option<ParkedRow>> {
-        parked::next(self.reader.connection(), self.shared.row, key, after)
+    pub(super) fn parked(&self, key: &str, after: i64) -> Answer<Option<ParkedRow>> {
+        self.reader.next_parked(self.shared.row, key, after)
     }
 
     /// Remembers what the entry with this ticket leaves of the aggregate.

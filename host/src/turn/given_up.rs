@@ -214,25 +214,18 @@ fn fault_word(kind: FaultKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::ffi;
-
     use super::*;
+    use crate::store::FaultKind as Kind;
 
     #[test]
     fn invariant_5_no_fault_of_the_store_is_charged_to_a_message() {
-        for code in [
-            ffi::SQLITE_NOMEM,
-            ffi::SQLITE_CANTOPEN,
-            ffi::SQLITE_FULL,
-            ffi::SQLITE_IOERR_READ,
-            ffi::SQLITE_CORRUPT,
-        ] {
-            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        for kind in [Kind::Passing, Kind::Damaged, Kind::Gone] {
+            let fault = StoreFault::new(kind, "the store can't do it");
             let mut trial = Trial::default();
             trial.attempts = u32::MAX;
-            let next = what_next(&RetryPolicy::default(), error.into(), &mut trial);
-            assert!(matches!(next, Failure::Store(_)), "{code}");
-            assert_eq!(trial.attempts, u32::MAX - 1, "{code}");
+            let next = what_next(&RetryPolicy::default(), fault.into(), &mut trial);
+            assert!(matches!(next, Failure::Store(_)), "{kind:?}");
+            assert_eq!(trial.attempts, u32::MAX - 1, "{kind:?}");
         }
     }
 

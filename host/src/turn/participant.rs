@@ -31,9 +31,7 @@ use crate::metrics::passed::Passed;
 use crate::metrics::turns::Turns;
 use crate::stages::Flow;
 use crate::store::read::StoredTimer;
-use crate::store::{
-    FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, Taken, history, parked,
-};
+use crate::store::{FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, Taken};
 use crate::transport::{Delivery, Sink};
 
 /// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant 9).
@@ -109,9 +107,8 @@ impl Participant {
         store: Arc<Store>,
     ) -> anyhow::Result<Self> {
         let reader = store.reader()?;
-        let sql = reader.connection();
-        let held = parked::keys(sql, settings.row)?;
-        let quarantined = history::quarantined_keys(sql, settings.row, quarantined::MOST + 1)?;
+        let held = reader.parked_keys(settings.row)?;
+        let quarantined = reader.quarantined_keys(settings.row, quarantined::MOST + 1)?;
         let shared = Arc::new(Shared {
             row: settings.row,
             name: active.description().name.clone(),
@@ -121,7 +118,7 @@ impl Participant {
             turns: settings.turns,
             instances: settings.instances,
             machine: settings.machine,
-            parked: ParkedRoom::of(settings.parked, sql, settings.row)?,
+            parked: ParkedRoom::new(settings.parked, reader.parked_totals(settings.row)?),
         });
         let count = instances.len().max(1);
         let mut workers = Vec::new();
@@ -167,8 +164,8 @@ impl Participant {
     }
 
     /// Takes in that something could not be read from the store.
-    pub(super) fn report(&self, what: &'static str, error: rusqlite::Error) {
-        self.shared.store.condition().report(what, &error.into());
+    pub(super) fn report(&self, what: &'static str, fault: StoreFault) {
+        self.shared.store.condition().report(what, &fault);
     }
 
     /// Its name.
@@ -220,8 +217,7 @@ impl Participant {
     /// # Errors
     /// What the store said.
     pub fn release_timers(&self) -> Result<(), StoreFault> {
-        let row = self.shared.row;
-        let released = (self.shared.store).run(move |sql| parked::release_timers(sql, row))?;
+        let released = self.shared.store.release_timers(self.shared.row)?;
         if released > 0 {
             self.shared.store.timers().notify();
         }
@@ -350,7 +346,6 @@ impl Participant {
 
     /// Lets the workers finish what they have, and ends them. What is offered afterwards is refused.
     pub fn finish(&self) {
-        self.lookups.close();
         self.workers
             .write()
             .unwrap_or_else(PoisonError::into_inner)

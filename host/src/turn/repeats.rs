@@ -3,13 +3,13 @@
 //! A key that is new is claimed in memory. Only a repeated one costs a look into the store, on a thread where that may
 //! take its time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use saga_core::outcome::Reply;
 use tokio::sync::Semaphore;
 
 use super::participant::Participant;
-use crate::store::{Claim, FirstReply, Known, Reader, Store, StoreFault};
+use crate::store::{Claim, FirstReply, Known, Store, StoreFault};
 
 /// Looks into the store at a time, of each participant. Further ones wait (invariant 9).
 const LOOKS: usize = 2;
@@ -33,17 +33,15 @@ pub enum Met {
     TryLater(String),
 }
 
-/// The connections by which replies are looked up.
+/// Looks for replies.
 pub(super) struct Lookups {
     places: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Reader>>>,
 }
 
 impl Default for Lookups {
     fn default() -> Self {
         Self {
             places: Arc::new(Semaphore::new(LOOKS)),
-            idle: Arc::default(),
         }
     }
 }
@@ -86,37 +84,19 @@ impl Lookups {
     ) -> Result<Option<FirstReply>, StoreFault> {
         let place = self.places.clone().acquire_owned().await;
         let condition = store.condition();
-        let (store, idle) = (store.clone(), self.idle.clone());
-        let look = move || -> rusqlite::Result<_> {
+        let store = store.clone();
+        let look = move || {
             // Held until here: a caller that stops waiting does not end the look.
             let _place = place;
-            let known = lock(&idle).pop();
-            let reader = match known {
-                Some(reader) => reader,
-                None => store.reader()?,
-            };
-            let found = reader.first_reply(participant, &key)?;
-            lock(&idle).push(reader);
-            Ok(found)
+            store.reader()?.first_reply(participant, &key)
         };
         match tokio::task::spawn_blocking(look).await {
-            Ok(found) => found.map_err(|error| {
-                let fault = StoreFault::from(error);
-                condition.report("a first reply can't be read from the store", &fault);
-                fault
+            Ok(found) => found.inspect_err(|fault| {
+                condition.report("a first reply can't be read from the store", fault);
             }),
             Err(error) => Err(StoreFault(error.to_string().into())),
         }
     }
-
-    /// Closes the connections.
-    pub(super) fn close(&self) {
-        lock(&self.idle).clear();
-    }
-}
-
-fn lock(idle: &Mutex<Vec<Reader>>) -> std::sync::MutexGuard<'_, Vec<Reader>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn compare(first: FirstReply, fingerprint: &[u8; 32]) -> Met {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::participant::Participant;
 use super::turn::Over;
 use crate::base::clock::now_ms;
-use crate::store::{FiredTimer, Reader, Store};
+use crate::store::{Answer, FiredTimer, Reader, Store};
 
 /// Timers under way at once.
 const BOUND: usize = 256;
@@ -58,11 +58,7 @@ pub fn start(
 type UnderWay = Arc<Mutex<HashSet<FiredTimer>>>;
 
 /// Offers what is due; gives the time until there may be more.
-fn round(
-    participant: &Participant,
-    reader: &Reader,
-    under_way: &UnderWay,
-) -> rusqlite::Result<Duration> {
+fn round(participant: &Participant, reader: &Reader, under_way: &UnderWay) -> Answer<Duration> {
     let now = now_ms();
     let (due, next) = reader.due_timers(participant.row(), now, BOUND)?;
     // What is offered now is looked at again soon, for its turn may fail.

@@ -108,3 +108,4 @@ mod timers;
 mod tls;
 mod waiting;
 mod walk;
+mod walls;

@@ -4,7 +4,7 @@
 //! The disk stands still by a small library that is loaded into the real process (`freeze.c`).
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -281,4 +281,41 @@ fn another_programs_lock_is_told_with_its_process_and_holds_up_neither_monitors_
     assert_eq!(register(&url, "during").status, 201);
     assert_eq!(number(data.path(), CUSTOMERS), 2);
     assert!(host.stop().success());
+}
+
+/// The data directory of a host that has stopped, and this program's lock on its store.
+fn locked() -> (tempfile::TempDir, Connection) {
+    let data = tempfile::tempdir().unwrap();
+    assert!(settings(data.path()).start().stop().success());
+    let lock = Connection::open(data.path().join("saga.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (data, lock)
+}
+
+#[test]
+fn a_start_under_another_programs_lock_names_the_program() {
+    let (data, _lock) = locked();
+    let (status, said) = settings(data.path()).fail();
+    assert_eq!(status.code(), Some(73), "{said}");
+    let own = format!("database is locked: process {} (", std::process::id());
+    assert!(said.contains(&own), "{said}");
+    let remedy = "has locked it; end that program, or its transaction";
+    assert!(said.contains(remedy), "{said}");
+}
+
+#[test]
+fn a_signal_ends_a_start_that_waits_for_a_lock() {
+    let (data, _lock) = locked();
+    let mut command = settings(data.path()).program();
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    until("the start has the store", || {
+        let lock = std::fs::File::open(data.path().join("saga.lock")).unwrap();
+        lock.try_lock().is_err()
+    });
+    let asked = Instant::now();
+    signal(child.id(), "TERM");
+    let status = child.wait().unwrap();
+    // Waiting for the lock would take 4 seconds.
+    assert!(asked.elapsed() < Duration::from_secs(2), "{status}");
+    assert_eq!(status.code(), Some(128 + 15));
 }

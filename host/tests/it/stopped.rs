@@ -166,3 +166,19 @@ fn a_rollback_of_a_stopped_host_is_held_to_what_is_stored() {
     assert!(said.contains("version 1 to 1"), "{said}");
     assert_eq!(rows(data, "SELECT * FROM activations"), before);
 }
+
+#[test]
+fn a_rollback_under_another_programs_lock_names_the_program_and_changes_nothing() {
+    let directory = stopped();
+    let data = directory.path();
+    let lock = rusqlite::Connection::open(data.join("saga.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (code, said) = fails(&mut asks(data, &["rollback", "chameleon"]));
+    assert_eq!(code, 73, "{said}");
+    let own = format!("process {} (", std::process::id());
+    let remedy = "has locked it; end that program, or its transaction";
+    assert!(said.contains(&own) && said.contains(remedy), "{said}");
+    drop(lock);
+    let tried = json_of(&mut asks(data, &["rollback", "chameleon", "--dry-run"]));
+    assert_eq!(tried["version"], "1.0.0", "it was not gone back");
+}

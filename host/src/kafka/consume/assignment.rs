@@ -24,8 +24,7 @@ use crate::kafka::Parts;
 use crate::kafka::health::condition::{Aspect, Condition, Subject};
 use crate::kafka::health::conditions::Conditions;
 use crate::kafka::health::supervisor::Supervisor;
-use crate::store::topic_ids::known_topic;
-use crate::store::{Reader, Store, StoredPlace};
+use crate::store::{Answer, Reader, Store, StoredPlace};
 use crate::transport::Source;
 
 /// Wait before a partition is taken up again after the store has failed.
@@ -77,9 +76,9 @@ impl Assignment {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub(super) fn new(parts: &Parts, source: Arc<Source>) -> rusqlite::Result<Self> {
+    pub(super) fn new(parts: &Parts, source: Arc<Source>) -> Answer<Self> {
         let reader = parts.store.reader()?;
-        let known = known_topic(reader.connection(), &source.consumer, source.topic_row)?;
+        let known = reader.known_topic(&source.consumer, source.topic_row)?;
         Ok(Self {
             source,
             store: parts.store.clone(),
@@ -285,7 +284,7 @@ impl Assignment {
         self.notify.notify();
     }
 
-    pub(super) fn stored(&self, partition: i32) -> rusqlite::Result<Option<StoredPlace>> {
+    pub(super) fn stored(&self, partition: i32) -> Answer<Option<StoredPlace>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.place(&self.source.consumer, self.source.topic_row, partition)
     }

@@ -18,7 +18,6 @@ use super::reading::{OffsetStep, Reading, StartAt};
 use super::record_proof::proof;
 use crate::kafka::headers;
 use crate::kafka::health::condition::{Aspect, Condition, LogChange};
-use crate::store::write_offset;
 use crate::transport::{Delivery, Proof, Session, Sink, WINDOW};
 
 /// Records of one partition that are delivered before the next has its turn.
@@ -288,9 +287,8 @@ impl Assignment {
         if let Some(session) = reading.session() {
             session.cancel();
         }
-        let (consumer, row) = (self.source.consumer.clone(), self.source.topic_row);
-        let written =
-            (self.store).run(move |sql| write_offset(sql, &consumer, row, partition, offset));
+        let (consumer, row) = (&self.source.consumer, self.source.topic_row);
+        let written = (self.store).write_offset(consumer, row, partition, offset);
         if let Err(error) = &written {
             tracing::error!(topic = %self.source.topic, partition, offset, %error, "where to read on can't be stored; it is tried again");
             *reading = Reading::begins_later(RETRY, Some(offset));
@@ -336,10 +334,7 @@ impl Assignment {
             Ok(stored) => stored,
             Err(error) => {
                 let condition = self.store.condition();
-                condition.report(
-                    "where to read on can't be read from the store",
-                    &error.into(),
-                );
+                condition.report("where to read on can't be read from the store", &error);
                 return again;
             }
         };

@@ -19,9 +19,8 @@ fn a_reading_that_goes_back_ends_before_the_next_one_begins() {
     let assignment = Assignment::new(&parts, rig.source.clone()).unwrap();
     let mut reading = Reading::Awaits { stored: None };
     let old = assignment.start(&mut reading, 0, (1_000, None), 1_000);
-    let (name, row) = (rig.source.consumer.clone(), rig.source.topic_row);
     (rig.store)
-        .run(move |sql| crate::store::write_offset(sql, &name, row, 0, 1_001))
+        .write_offset(&rig.source.consumer, rig.source.topic_row, 0, 1_001)
         .unwrap();
 
     assert!(assignment.go_back(&mut reading, 0, 900));

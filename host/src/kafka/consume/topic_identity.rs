@@ -22,7 +22,7 @@ use crate::kafka::Parts;
 use crate::kafka::health::condition::{Aspect, Condition};
 use crate::kafka::native::NoAnswer;
 use crate::kafka::topics::id::topic_id;
-use crate::store::topic_ids::{KnownTopic, first_topic, next_topic};
+use crate::store::KnownTopic;
 use crate::transport::Source;
 
 /// Longest time that the brokers have to say which topic it is.
@@ -260,13 +260,12 @@ fn note_first(
     id: String,
 ) -> Result<KnownTopic, String> {
     let starts = starts(client, &source.topic).map_err(|error| error.to_string())?;
-    let (consumer, row, for_store) = (source.consumer.clone(), source.topic_row, id.clone());
     let offsets: Vec<_> = (starts.iter())
         .map(|(partition, first)| (*partition, first.offset))
         .collect();
     parts
         .store
-        .run(move |sql| first_topic(sql, &consumer, row, &for_store, &offsets))
+        .first_topic(&source.consumer, source.topic_row, &id, &offsets)
         .map_err(|error| error.to_string())?;
     for (partition, first) in starts {
         if first.offset > 0 {
@@ -281,10 +280,9 @@ fn note_first(
 fn note_next(parts: &Parts, source: &Source, id: String) -> Result<KnownTopic, String> {
     // What was read of the first must not be stored as read of this one.
     source.readings.cancel();
-    let (consumer, row, for_store) = (source.consumer.clone(), source.topic_row, id.clone());
     parts
         .store
-        .run(move |sql| next_topic(sql, &consumer, row, &for_store))
+        .next_topic(&source.consumer, source.topic_row, &id)
         .map(|()| KnownTopic {
             id,
             is_first: false,

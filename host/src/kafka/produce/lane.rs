@@ -112,7 +112,7 @@ impl Lane {
         let progress = stored.and_then(|stored| match stored {
             Some(progress) => Ok(progress),
             None => store
-                .run(move |sql| crate::store::write_offset(sql, RELAY, row, partition, 0))
+                .write_offset(RELAY, row, partition, 0)
                 .map(|()| 0)
                 .map_err(|error| error.to_string()),
         });
@@ -159,14 +159,15 @@ impl Lane {
         let Some(next) = self.next.filter(|_| room > 0 && !is_held) else {
             return Sent::Nothing;
         };
-        let records = match reader.records(&self.topic, self.partition, next, room) {
-            Ok(records) => records,
-            Err(error) => {
-                reader.report("the outbox can't be read from the store", &error);
-                store_fails(self.topic(), &error.to_string(), conditions);
-                return Sent::Nothing;
-            }
-        };
+        let records =
+            match reader.records_within(&self.topic, self.partition, next, room, usize::MAX) {
+                Ok(records) => records,
+                Err(error) => {
+                    reader.report("the outbox can't be read from the store", &error);
+                    store_fails(self.topic(), &error.to_string(), conditions);
+                    return Sent::Nothing;
+                }
+            };
         self.is_at_end = records.is_empty();
         let mut sent = Sent::Nothing;
         for record in records {

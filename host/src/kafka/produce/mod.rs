@@ -26,11 +26,8 @@ use crate::kafka::health::condition::{Condition, Refusing, Subject, is_unknown_t
 use crate::kafka::health::liveness::Liveness;
 use crate::kafka::settings::describe;
 use crate::kafka::{OUTBOX_PARTITIONS, Parts, client};
+pub(crate) use crate::store::RELAY;
 use crate::store::Reader;
-
-/// The relay's name among the consumers of the outbox. The prefix keeps what it has not read from
-/// being pruned.
-pub(crate) const RELAY: &str = "log:relay";
 
 /// How often progress is written to the store. More often would cost the rules commits; what a crash
 /// repeats is known to consumers by its id.
@@ -164,7 +161,7 @@ impl Relay {
             let mut any = false;
             for (index, lane) in self.lanes.iter_mut().enumerate() {
                 if !lane.is_ready()
-                    && !lane.begin(&self.reader, &self.parts.store, &self.parts.conditions)
+                    && !lane.begin(&self.reader, &*self.parts.store, &self.parts.conditions)
                 {
                     continue;
                 }

@@ -25,13 +25,7 @@ impl Relay {
         if progress.is_empty() {
             return;
         }
-        let rows = progress.clone();
-        let result = self.parts.store.hand_in(move |sql| {
-            for (topic, partition, next) in rows {
-                crate::store::write_offset(sql, RELAY, topic, partition, next)?;
-            }
-            Ok(())
-        });
+        let result = (self.parts.store).hand_in_offsets(RELAY, progress.clone());
         self.being_written = Some(BeingWritten { progress, result });
     }
 

@@ -58,13 +58,12 @@ fn a_partition_with_another_record_in_the_place_of_the_last_one_is_read_no_furth
     (0..2).for_each(say);
     read_some(&rig, 2);
     // What the store says was read there is another record.
-    let (consumer, row) = (rig.source.consumer.clone(), rig.source.topic_row);
     let last = place(&rig, 0).last.map(|last| Proof {
         print: last.print ^ 1,
         ..last
     });
-    rig.store
-        .run(move |sql| crate::store::offsets::write_place(sql, &consumer, row, 0, (1, last)))
+    (rig.store)
+        .write_place(&rig.source.consumer, rig.source.topic_row, 0, (1, last))
         .unwrap();
     (0..2).for_each(say);
     let consumer = rig.consuming();

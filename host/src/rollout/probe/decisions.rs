@@ -6,7 +6,7 @@ use saga_core::outcome::{Outcome, StateChange};
 use super::super::report::{Difference, Part};
 use super::trial::{Answer, Trial};
 use super::{Harm, Probing, compare};
-use crate::store::sample::journal::Recorded;
+use crate::store::sample::Recorded;
 
 /// Bytes of differences that are told: those beyond are only counted (invariant 9).
 pub(super) const ROOM: usize = 1 << 20;

@@ -13,8 +13,7 @@ use super::{Allowed, Inputs, NotPassed, Terms, probe};
 use crate::base::generation::Build;
 use crate::rollout::report;
 use crate::store::read::StoredAggregate;
-use crate::store::sample::journal::Recorded;
-use crate::store::sample::states::Keyed;
+use crate::store::sample::{Keyed, Recorded};
 
 pub(super) type Handle = fn(Option<&Value>, &Message) -> Result<Outcome, Disposition>;
 pub(super) type Migrate = fn(u32, Value) -> Result<Value, String>;

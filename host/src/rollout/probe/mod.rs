@@ -37,9 +37,7 @@ use self::trial::Trial;
 use super::report;
 use crate::base::clock::now_ms;
 use crate::base::generation::Build;
-use crate::store::sample::journal::Recorded;
-use crate::store::sample::states::Keyed;
-use crate::store::sample::waiting::Pending;
+use crate::store::sample::{Keyed, Pending, Recorded};
 
 /// Longest that a probe takes, but for the call that is under way: beyond it the rest is left out, and it is told how much.
 const LONGEST: Duration = Duration::from_secs(20);

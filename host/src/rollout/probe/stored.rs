@@ -6,7 +6,7 @@ use saga_core::description::Listing;
 use serde_json::Value;
 
 use super::{Harm, Probing, Trial, json};
-use crate::store::sample::states::Keyed;
+use crate::store::sample::Keyed;
 
 /// Places in states that are told at most.
 const PLACES: usize = 8;

@@ -9,7 +9,7 @@ use saga_core::rules::{Fault, FaultKind, Rules};
 use saga_core::settle::{self, Before};
 
 use crate::base::generation::Build;
-use crate::http::schema::Schema;
+use crate::schema::Schema;
 use crate::store::read::StoredAggregate;
 
 /// A build that is tried.

@@ -5,7 +5,7 @@ use saga_core::message::Origin;
 
 use super::{Harm, InFlight, Probing};
 use crate::store::read::StoredAggregate;
-use crate::store::sample::waiting::Pending;
+use crate::store::sample::Pending;
 
 impl Probing<'_> {
     /// Offers it a timer that is set, as if it were due.

@@ -1,17 +1,19 @@
-//! Which of many rows make a good sample: something of each kind, and of each kind what stands out.
+//! The choice of a sample among many rows: something of each kind, and of each kind what stands
+//! out.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// In which order two rows stand out.
-pub(super) type Ranking<T> = fn(&T, &T) -> Ordering;
+pub(in crate::store) type Ranking<T> = fn(&T, &T) -> Ordering;
 
 /// Rows of one kind and order that stand out.
 const OUTSTANDING: usize = 3;
 
-/// Chooses at most `most` rows, in the order in which they came: in turn one of each kind, first those that are first in each of
-/// these rankings, then some that are spread evenly over the others.
-pub(super) fn choose<T, K: Ord>(
+/// Chooses at most `most` rows, in the order in which they came: in turn one of each kind, first
+/// those that are first in each of these rankings, then some that are spread evenly over the
+/// others.
+pub(in crate::store) fn choose<T, K: Ord>(
     rows: Vec<T>,
     most: usize,
     kind: impl Fn(&T) -> K,

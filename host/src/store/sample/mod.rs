@@ -1,61 +1,90 @@
 //! Samples of what is recorded, stored and in flight, on which a candidate is tried.
 //!
-//! # Layout
-//!
-//! - `choose`: which of many rows make a good sample
-//! - [`journal`]: recorded decisions
-//! - [`states`]: stored states
-//! - [`waiting`]: timers that are set, events that are parked or not yet read
-//!
-//! A store may hold millions of rows, beside turns that go on: each sample looks at a bounded number of rows, at places spread
-//! over the table, for a bounded time, and keeps a bounded number of bytes (invariant 9). Functions of a connection;
-//! they only read.
+//! A store may hold millions of rows, beside turns that go on: each sample looks at a bounded
+//! number of rows, at places spread over the table, for a bounded time, and keeps a bounded number
+//! of bytes (invariant 9). [`choose`] says which of many rows make a good sample.
 
-mod choose;
-pub mod journal;
-pub mod states;
-pub mod waiting;
+pub(super) mod choose;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-/// Longest that one sample is looked for. Beyond it what was seen so far has to do.
-const LONGEST: Duration = Duration::from_millis(500);
+use saga_core::record::Record;
 
-/// Bytes that one sample keeps. Rows beyond it are left out.
-const BYTES: usize = 64 << 20;
+use super::parked::ParkedEvent;
+use super::read::{Answer, StoredAggregate, StoredTimer};
 
-/// Chooses at most `most` rows, in their order: in turn one of each kind, spread over those of the kind.
+/// A decision as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Version of the shape of the state.
+    pub state_version: u32,
+    /// The state that the rules saw.
+    pub state: Option<String>,
+    /// The message, as JSON.
+    pub message: String,
+    /// What was decided, as JSON.
+    pub outcome: String,
+}
+
+/// An aggregate with its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyed {
+    /// Its key.
+    pub key: String,
+    /// What is stored of it.
+    pub stored: StoredAggregate,
+}
+
+/// A timer that is set, and its aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The timer.
+    pub timer: StoredTimer,
+    /// Its aggregate.
+    pub aggregate: Keyed,
+}
+
+/// A topic of which records may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Topic<'t> {
+    /// The name under which the store keeps where the participant reads on in the embedded log;
+    /// none where records come by way of a broker, and any of the outbox may wait.
+    pub consumer: Option<&'t str>,
+    /// Row of the topic.
+    pub row: i64,
+    /// Its name.
+    pub name: &'t Arc<str>,
+}
+
+/// Chooses at most `most` rows, in their order: in turn one of each kind, spread over those of the
+/// kind.
 pub fn evenly<T, K: Ord>(rows: Vec<T>, most: usize, kind: impl Fn(&T) -> K) -> Vec<T> {
     choose::choose(rows, most, kind, &[])
 }
 
-/// How long a sample is still looked for.
-#[derive(Debug, Clone, Copy)]
-struct Patience(Instant);
+/// Samples.
+pub trait ReadSamples {
+    /// Recorded decisions of a participant, the latest first, at most `most`: where there are more,
+    /// of each kind of message on aggregates that were there and on ones that were not the latest,
+    /// the oldest and the largest, and some between them.
+    fn sample_journal(&self, participant: i64, most: usize) -> Answer<Vec<Recorded>>;
 
-impl Patience {
-    fn begin() -> Self {
-        Self(Instant::now())
-    }
+    /// Stored states of a participant, at most `most`, but for those of quarantined aggregates.
+    fn sample_states(&self, participant: i64, most: usize) -> Answer<Vec<Keyed>>;
 
-    fn is_over(self) -> bool {
-        self.0.elapsed() >= LONGEST
-    }
-}
+    /// Quarantined aggregates, those that are so longest first, at most `most`.
+    fn sample_quarantined(&self, participant: i64, most: usize) -> Answer<Vec<Keyed>>;
 
-/// Bytes that a sample may still keep.
-#[derive(Debug)]
-struct Room(usize);
+    /// Timers of a participant, in the order in which they are due, at most `most`: where there are
+    /// more, of each name those that are due first and last, and some between them.
+    fn sample_timers(&self, participant: i64, most: usize) -> Answer<Vec<Pending>>;
 
-impl Room {
-    fn new() -> Self {
-        Self(BYTES)
-    }
+    /// Records of a participant that are parked: of each key the first, of at most `most` keys.
+    fn sample_parked(&self, participant: i64, most: usize) -> Answer<Vec<ParkedEvent>>;
 
-    /// Whether there was room for a row of so many bytes.
-    fn takes(&mut self, bytes: usize) -> bool {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or(self.0);
-        left.is_some()
-    }
+    /// Records of a topic that a participant has yet to take, at most `most`, of each event type.
+    /// In the embedded log they are those that are next in each partition. What is on a broker is
+    /// not known here: then it is the latest of the outbox, but for those that were applied.
+    fn sample_unread(&self, participant: i64, topic: Topic<'_>, most: usize)
+    -> Answer<Vec<Record>>;
 }

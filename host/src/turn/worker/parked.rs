@@ -15,7 +15,7 @@ use super::Worker;
 use crate::base::clock::now_ms;
 use crate::metrics::turns::{End, Since};
 use crate::store::parked::{Parked, ParkedEvent, ParkedRow, ParkedTimer, Unparked};
-use crate::store::{Entry, FiredTimer, StoreFault, Verdict};
+use crate::store::{Answer, Entry, FiredTimer, StoreFault, Verdict};
 
 impl Worker {
     /// Offers the next message of a key that is ready.
@@ -35,11 +35,11 @@ impl Worker {
                 self.held.remove(&key);
                 self.waiting.release(&key, Instant::now());
             }
-            Err(error) => self.parked_unread(&key, "parked messages can't be read", &error.into()),
+            Err(error) => self.parked_unread(&key, "parked messages can't be read", &error),
         }
     }
 
-    fn next_parked(&mut self, key: &str) -> rusqlite::Result<Option<ParkedRow>> {
+    fn next_parked(&mut self, key: &str) -> Answer<Option<ParkedRow>> {
         let committed = self.progress.committed();
         let Some((after, ticket)) = self.held.get(key).map(|held| (held.after, held.ticket)) else {
             return Ok(None);
@@ -145,7 +145,7 @@ impl Worker {
             Ok(None) => return self.drop_parked(&fired.key, unparked),
             Err(error) => {
                 let what = "a parked timer can't be read";
-                return self.parked_unread(&fired.key, what, &error.into());
+                return self.parked_unread(&fired.key, what, &error);
             }
         };
         let envelope = timer_envelope(&self.shared.name, &timer);

@@ -78,7 +78,7 @@ impl Worker {
                     self.no_room(turn, BEHIND);
                 }
             }
-            Err(error) => self.store_failed(&turn.taken, &error.into()),
+            Err(error) => self.store_failed(&turn.taken, &error),
         }
     }
 

@@ -14,7 +14,7 @@ use super::super::given_up::{Failure, GivenUp, STORE_RETRY, what_next};
 use super::super::turn::{Answer, CommandTurn, EventTurn, TimerTurn};
 use super::Worker;
 use crate::metrics::turns::{End, Since};
-use crate::store::{Claim, Entry, KeptReply, StoreFault, Taken, Verdict};
+use crate::store::{Answer as Read, Claim, Entry, KeptReply, StoreFault, Taken, Verdict};
 
 impl Worker {
     /// A span for the log: whose turn it is, on what, and which build decides.
@@ -125,7 +125,7 @@ impl Worker {
                         }
                         reply(turn, result.map_or_else(Answer::StoreFailed, |()| answer));
                     };
-                    (self.shared.store).after(self.progress.clone(), self.run, after);
+                    (self.shared.store).after(self.progress.clone(), self.run, Box::new(after));
                 }
             }
             Err(undecided) => self.undecided(turn, undecided),
@@ -275,12 +275,12 @@ impl Worker {
     }
 
     /// Whether a record was applied, parked or put aside before.
-    pub(super) fn was_settled(&self, turn: &EventTurn) -> rusqlite::Result<bool> {
+    pub(super) fn was_settled(&self, turn: &EventTurn) -> Read<bool> {
         Ok(self.was_applied(&identity_of(&turn.envelope.message))?
             || self.was_put_aside(&turn.taken, &turn.record)?)
     }
 
-    pub(super) fn was_applied(&self, identity: &Identity) -> rusqlite::Result<bool> {
+    pub(super) fn was_applied(&self, identity: &Identity) -> Read<bool> {
         Ok(self.recent.holds(identity) || self.decider.was_applied(identity)?)
     }
 
@@ -304,11 +304,11 @@ impl Worker {
                 let given_up = GivenUp::malformed(reason);
                 self.put_aside(taken, record, None, given_up, (1, since));
             }
-            Err(error) => self.store_failed(&taken, &error.into()),
+            Err(error) => self.store_failed(&taken, &error),
         }
     }
 
-    pub(super) fn was_put_aside(&self, taken: &Taken, record: &Record) -> rusqlite::Result<bool> {
+    pub(super) fn was_put_aside(&self, taken: &Taken, record: &Record) -> Read<bool> {
         Ok(taken.may_repeat && self.was_applied(&identity::of_position(&record.position))?)
     }
 
@@ -341,14 +341,9 @@ impl Worker {
     }
 
     /// What was read; this, where the store can't be read, which is reported.
-    pub(super) fn read_or<T>(
-        &self,
-        what: &'static str,
-        read: rusqlite::Result<T>,
-        otherwise: T,
-    ) -> T {
+    pub(super) fn read_or<T>(&self, what: &'static str, read: Read<T>, otherwise: T) -> T {
         read.unwrap_or_else(|error| {
-            (self.shared.store.condition()).report(what, &error.into());
+            (self.shared.store.condition()).report(what, &error);
             otherwise
         })
     }

@@ -1,0 +1,188 @@
+//! The outbox, offsets of consumers, and the topics that they read.
+
+use std::sync::Arc;
+
+use super::{DEADLINE, NOW, Rig};
+use crate::base::session::Proof;
+use crate::store::streams::Backlog;
+use crate::store::{Entry, KnownTopic, OutboxReaders, RELAY, StoredPlace};
+
+const KAFKA: &str = "kafka:order/g";
+
+impl Rig {
+    fn publish(&self, ticket: u64, values: &[&str], partition: i32) {
+        let row = |value: &&str| crate::store::OutboxRow {
+            partition,
+            ..self.row(value)
+        };
+        let outbox = values.iter().map(row).collect();
+        let entry = Entry {
+            outbox,
+            ..self.nothing(ticket)
+        };
+        self.commit(entry).unwrap();
+    }
+
+    fn values(&self, partition: i32, from: i64, most: usize, bytes: usize) -> Vec<(i64, String)> {
+        let topic = (self.topic, Arc::from("t"));
+        let reader = self.reader();
+        let records = reader.records_within(&topic, partition, from, most, bytes);
+        let value = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
+        (records.unwrap().into_iter())
+            .map(|record| (record.position.offset, value(record.value)))
+            .collect()
+    }
+}
+
+fn numbered(from: i64, values: &[&str]) -> Vec<(i64, String)> {
+    (from..)
+        .zip(values.iter().map(|value| (*value).to_owned()))
+        .collect()
+}
+
+pub(crate) fn offsets_of_the_outbox_have_no_gaps(rig: Rig) {
+    rig.publish(1, &["a", "b"], 0);
+    let void = Entry {
+        outbox: vec![rig.row("void")],
+        run: 7,
+        ..rig.nothing(2)
+    };
+    assert!(rig.commit(void).is_err());
+    rig.publish(3, &["x"], 2);
+    rig.publish(4, &["c"], 0);
+    assert_eq!(
+        rig.values(0, 0, 9, usize::MAX),
+        numbered(0, &["a", "b", "c"])
+    );
+    assert_eq!(rig.values(0, 1, 1, usize::MAX), numbered(1, &["b"]));
+    assert_eq!(
+        rig.values(0, 0, 9, 3),
+        numbered(0, &["a", "b"]),
+        "two bytes each"
+    );
+    assert_eq!(rig.values(2, 0, 9, usize::MAX), numbered(0, &["x"]));
+    assert_eq!(rig.reader().partitions(rig.topic), Ok(3));
+    let topic = (rig.topic, Arc::from("t"));
+    let record = (rig.reader().records_within(&topic, 0, 0, 1, usize::MAX)).unwrap();
+    let attributes = &record[0].attributes;
+    assert_eq!(attributes.source.as_deref(), Some("/saga/order"));
+    assert_eq!(attributes.digest.as_deref(), Some("a"));
+    let rig = rig.restarted();
+    rig.publish(1, &["d"], 0);
+    assert_eq!(rig.values(0, 3, 9, usize::MAX), numbered(3, &["d"]));
+}
+
+pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
+    rig.publish(1, &["a", "b", "c"], 0);
+    let reader = rig.reader();
+    let waiting = |readers| {
+        let backlogs = reader.backlogs(readers).unwrap();
+        let of_topic = backlogs.get("t").cloned();
+        of_topic.map(
+            |Backlog {
+                 published,
+                 waiting,
+                 oldest,
+             }| (published, waiting, oldest),
+        )
+    };
+    let consumers = OutboxReaders::Consumers;
+    assert_eq!(waiting(consumers), Some((3, 0, None)), "nobody reads");
+    rig.store
+        .write_offset("log:order/g", rig.topic, 0, 1)
+        .unwrap();
+    assert_eq!(waiting(consumers), Some((3, 2, Some(NOW))));
+    assert_eq!(reader.unread("log:order/g", rig.topic, "e"), Ok(2));
+    assert_eq!(reader.unread("log:order/g", rig.topic, "x"), Ok(0));
+    assert_eq!(waiting(OutboxReaders::Relay), None, "nobody publishes");
+    let topics = vec![(Arc::from("t"), rig.topic)];
+    assert_eq!(reader.waiting_topics(), Ok(topics));
+    let written = (rig.store).hand_in_offsets(RELAY, vec![(rig.topic, 0, 2)]);
+    assert_eq!(written.recv_timeout(DEADLINE), Ok(Ok(())));
+    assert_eq!(waiting(OutboxReaders::Relay), Some((2, 1, Some(NOW))));
+    rig.store.write_offset(RELAY, rig.topic, 0, 3).unwrap();
+    assert_eq!(reader.waiting_topics(), Ok(vec![]));
+    // A consumer that is there no more does not hold the backlog up.
+    rig.store.note_consumers("order", &[], NOW).unwrap();
+    assert_eq!(waiting(consumers), Some((3, 0, None)));
+    let own = [("log:order/g".into(), rig.topic)];
+    rig.store.note_consumers("order", &own, NOW).unwrap();
+    assert_eq!(waiting(consumers), Some((3, 2, Some(NOW))));
+}
+
+pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
+    let entry = |ticket, offset, run| Entry {
+        taken: Some(rig.taken(offset)),
+        run,
+        ..rig.put(ticket, "k", ticket, "{}")
+    };
+    let stored = || rig.reader().offset("log:order/g", rig.topic, 0).unwrap();
+    assert_eq!(stored(), None);
+    rig.commit(entry(1, 4, 0)).unwrap();
+    assert_eq!(stored(), Some(5));
+    assert!(rig.commit(entry(2, 5, 7)).is_err());
+    assert_eq!(stored(), Some(5), "it was not decided");
+    // What is written after a turn has the last word.
+    let turn = rig.hand_in(entry(2, 8, 0));
+    rig.store
+        .write_offset("log:order/g", rig.topic, 0, 2)
+        .unwrap();
+    assert_eq!(turn.recv_timeout(DEADLINE), Ok(Ok(())));
+    assert_eq!(stored(), Some(2));
+}
+
+pub(crate) fn offsets_are_written_and_kept_with_what_was_read_last(rig: Rig) {
+    let last = Some(Proof {
+        time: 5,
+        print: u64::MAX - 3,
+    });
+    let reader = rig.reader();
+    let place = || reader.place(KAFKA, rig.topic, 0).unwrap();
+    assert_eq!(place(), None);
+    let stored = |next, last| StoredPlace {
+        next,
+        last,
+        log: None,
+    };
+    rig.store
+        .write_place(KAFKA, rig.topic, 0, (100, last))
+        .unwrap();
+    assert_eq!(place(), Some(stored(100, last)));
+    rig.store.write_offset(KAFKA, rig.topic, 0, 60).unwrap();
+    assert_eq!(
+        place(),
+        Some(stored(60, None)),
+        "the proof was of another offset"
+    );
+    rig.store
+        .write_offset("log:order/g", rig.topic, 0, 7)
+        .unwrap();
+    let read = reader.read_partitions().unwrap();
+    assert_eq!(read.len(), 1, "only Kafka's: {read:?}");
+    assert_eq!(
+        (&*read[0].topic, &*read[0].group, read[0].next),
+        ("t", "g", 60)
+    );
+}
+
+pub(crate) fn a_recreated_topic_is_read_from_its_beginning(rig: Rig) {
+    let reader = rig.reader();
+    let known = || reader.known_topic(KAFKA, rig.topic).unwrap();
+    let at = |partition| reader.offset(KAFKA, rig.topic, partition).unwrap();
+    assert_eq!(known(), None);
+    rig.store.write_offset(KAFKA, rig.topic, 0, 100).unwrap();
+    let starts = [(0, 90), (1, 30)];
+    rig.store
+        .first_topic(KAFKA, rig.topic, "one", &starts)
+        .unwrap();
+    let topic = |id: &str, is_first| KnownTopic {
+        id: id.into(),
+        is_first,
+    };
+    assert_eq!(known(), Some(topic("one", true)));
+    assert_eq!((at(0), at(1)), (Some(100), Some(30)), "what is known stays");
+    rig.store.next_topic(KAFKA, rig.topic, "two").unwrap();
+    assert_eq!(known(), Some(topic("two", false)));
+    assert_eq!((at(0), at(1)), (Some(0), Some(0)));
+    assert_eq!(reader.known_topic("kafka:other/g", rig.topic), Ok(None));
+}

@@ -1,0 +1,160 @@
+//! The backlog of the outbox by topic: records that wait, since when, and all that there ever were.
+//!
+//! Offsets of the outbox have no gaps but where old rows were deleted, so what waits is a
+//! difference of two numbers, and its age is that of one row: no table is scanned but those with a
+//! row for each partition.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::store::streams::{Backlog, OutboxReaders};
+
+/// The backlogs by the names of the topics. Records that nobody reads do not wait.
+pub(super) fn backlogs(
+    sql: &Connection,
+    readers: OutboxReaders,
+) -> rusqlite::Result<BTreeMap<String, Backlog>> {
+    let read = read_up_to(sql, readers)?;
+    let mut partitions = sql.prepare_cached(
+        "SELECT t.name, p.topic, p.partition, p.next_offset FROM partitions p JOIN topics t ON t.id = p.topic",
+    )?;
+    let mut rows = partitions.query([])?;
+    let mut backlogs: BTreeMap<String, Backlog> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (topic, partition, next): (i64, i32, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let read = read.get(&(topic, partition)).copied();
+        let (published, read) = match (readers, read) {
+            (OutboxReaders::Consumers, read) => (next, read.unwrap_or(next)),
+            (OutboxReaders::Relay, Some(read)) => (read, read),
+            // It is of a time when the log was embedded, and nobody publishes it now.
+            (OutboxReaders::Relay, None) => continue,
+        };
+        let backlog = backlogs.entry(row.get(0)?).or_default();
+        backlog.published += published as u64;
+        if read < next {
+            // What was deleted before it was read does not wait.
+            if let Some((first, time)) = oldest(sql, topic, partition, read)? {
+                backlog.waiting += u64::try_from(next - first).unwrap_or(0);
+                backlog.oldest = backlog.oldest.into_iter().chain([time]).min();
+            }
+        }
+    }
+    Ok(backlogs)
+}
+
+/// The progress of the slowest reader of the outbox, by topic and partition.
+fn read_up_to(
+    sql: &Connection,
+    readers: OutboxReaders,
+) -> rusqlite::Result<HashMap<(i64, i32), i64>> {
+    let consumers = match readers {
+        OutboxReaders::Consumers => {
+            "consumer GLOB 'log:*' AND consumer <> 'log:relay' AND dropped IS NULL"
+        }
+        OutboxReaders::Relay => "consumer = 'log:relay'",
+    };
+    sql.prepare_cached(&format!(
+        "SELECT topic, partition, min(next_offset) FROM offsets WHERE {consumers} GROUP BY topic, partition"
+    ))?
+    .query_map([], |row| {
+        Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
+    })?
+    .collect()
+}
+
+/// The first record that is there from an offset on: its offset, and when it was made.
+fn oldest(
+    sql: &Connection,
+    topic: i64,
+    partition: i32,
+    from: i64,
+) -> rusqlite::Result<Option<(i64, u64)>> {
+    sql.prepare_cached(
+        "SELECT offset, time FROM outbox WHERE topic = ?1 AND partition = ?2 AND offset >= ?3 ORDER BY offset LIMIT 1",
+    )?
+    .query_row(params![topic, partition, from], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
+    })
+    .optional()
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::schema;
+
+    /// A topic `t` with ten records on partition 0 and four on 1, made at the times 100, 101, …,
+    /// and a topic without readers.
+    fn store(offsets: &[(&str, i32, i64)]) -> Connection {
+        let sql = Connection::open_in_memory().unwrap();
+        schema::create(&sql).unwrap();
+        sql.execute_batch(
+            "INSERT INTO topics VALUES (1, 't'), (2, 'nobody');
+             INSERT INTO partitions VALUES (1, 0, 10), (1, 1, 4), (2, 0, 3);
+             WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+             INSERT INTO outbox (topic, partition, offset, time) SELECT 1, 0, i, 100 + i FROM n;
+             WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 3)
+             INSERT INTO outbox (topic, partition, offset, time) SELECT 1, 1, i, 100 + i FROM n;",
+        )
+        .unwrap();
+        for (consumer, partition, next) in offsets {
+            sql.execute(
+                "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES (?1, 1, ?2, ?3)",
+                params![consumer, partition, next],
+            )
+            .unwrap();
+        }
+        sql
+    }
+
+    fn backlog(published: u64, waiting: u64, oldest: Option<u64>) -> Backlog {
+        Backlog {
+            published,
+            waiting,
+            oldest,
+        }
+    }
+
+    #[test]
+    fn what_the_slowest_consumer_has_not_read_waits() {
+        let sql = store(&[
+            ("log:a/g", 0, 9),
+            ("log:b/g", 0, 7),
+            ("log:b/g", 1, 4),
+            ("log:relay", 0, 0),
+        ]);
+        let found = backlogs(&sql, OutboxReaders::Consumers).unwrap();
+        assert_eq!(found["t"], backlog(14, 3, Some(107)));
+        assert_eq!(found["nobody"], backlog(3, 0, None));
+        sql.execute(
+            "UPDATE offsets SET dropped = 1 WHERE consumer = 'log:b/g'",
+            [],
+        )
+        .unwrap();
+        let found = backlogs(&sql, OutboxReaders::Consumers).unwrap();
+        assert_eq!(found["t"], backlog(14, 1, Some(109)));
+    }
+
+    #[test]
+    fn what_was_deleted_before_a_new_consumer_came_does_not_wait() {
+        let sql = store(&[("log:new/g", 0, 0), ("log:new/g", 1, 0)]);
+        sql.execute("DELETE FROM outbox WHERE offset < 6", [])
+            .unwrap();
+        let found = backlogs(&sql, OutboxReaders::Consumers).unwrap();
+        assert_eq!(found["t"], backlog(14, 4, Some(106)));
+    }
+
+    #[test]
+    fn what_the_relay_has_not_published_waits() {
+        let sql = store(&[("log:a/g", 0, 10), ("log:relay", 0, 8), ("log:relay", 1, 1)]);
+        let found = backlogs(&sql, OutboxReaders::Relay).unwrap();
+        assert_eq!(found["t"], backlog(9, 5, Some(101)));
+        assert_eq!(found.len(), 1, "nobody publishes the other topic");
+    }
+}

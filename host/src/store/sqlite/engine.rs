@@ -1,0 +1,409 @@
+//! The engine's calls: each is SQL in the transaction of the writer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use rusqlite::Connection;
+use saga_core::message::Origin;
+
+use super::file::StoreFile;
+use super::lock_holders;
+use super::read::SqliteReader;
+use super::writer::{Store, StoreSettings};
+use super::{explain, history, index, offsets, parked, registry, topic_ids};
+use crate::base::changes::Changes;
+use crate::base::notify::Notify;
+use crate::base::session::Proof;
+use crate::metrics::Commits;
+use crate::store::condition::Condition;
+use crate::store::engine::{Activation, Check, Engine, NewGeneration, Stopped};
+use crate::store::entry::{Done, Entry, Progress};
+use crate::store::fault::FaultKind;
+use crate::store::idempotency::{IdempotencySettings, Known};
+use crate::store::index::Index;
+use crate::store::open_error::OpenError;
+use crate::store::read::{Answer, ReadStore};
+use crate::store::readers::{Reader, Readers};
+use crate::store::streams::{OutboxReaders, ReadPartition};
+use crate::store::tally::Tally;
+
+/// Opens, or makes, the store in this directory, and starts its writer.
+///
+/// # Errors
+/// An [`OpenError`] where the store can't be used; or what the system said.
+pub fn open(
+    directory: &Path,
+    settings: StoreSettings,
+    idempotency: IdempotencySettings,
+    readers: OutboxReaders,
+    commits: Commits,
+) -> anyhow::Result<Arc<dyn Engine>> {
+    let file = StoreFile::open(directory)?;
+    let path = file.path().to_owned();
+    let writer = Store::start(file, settings, idempotency, readers, commits);
+    let writer = writer.map_err(|error| match error.downcast::<rusqlite::Error>() {
+        Ok(error) => explain::explain(path, &error).into(),
+        Err(error) => error,
+    })?;
+    Ok(Arc::new(Sqlite::new(writer)))
+}
+
+/// Opens the store in this directory for a look and a change while no host runs on it. None where
+/// there is none.
+///
+/// # Errors
+/// An [`OpenError`] that names the file, the reason and what to do.
+pub fn own(directory: &Path) -> Result<Option<Box<dyn Stopped>>, OpenError> {
+    if matches!(super::look(directory), Ok(None)) {
+        return Ok(None);
+    }
+    let file = StoreFile::open(directory)?;
+    let sql = file.writing();
+    let sql = sql.map_err(|error| explain::explain(file.path().to_owned(), &error))?;
+    Ok(Some(Box::new(StoppedStore {
+        reader: SqliteReader::new(sql, Arc::default()),
+        file,
+    })))
+}
+
+/// A store that is open for a host.
+struct Sqlite {
+    writer: Store,
+    readers: Readers,
+}
+
+impl Sqlite {
+    fn new(writer: Store) -> Self {
+        let (file, condition) = (writer.file.clone(), writer.condition.clone());
+        let readers = Readers::new(move || {
+            let connection = file.reading()?;
+            Ok(Box::new(SqliteReader::new(connection, condition.clone())))
+        });
+        Self { writer, readers }
+    }
+}
+
+impl Engine for Sqlite {
+    fn commit(&self, entry: Box<Entry>) {
+        self.writer.commit(entry);
+    }
+
+    fn after(&self, progress: Arc<Progress>, run: u64, done: Done) {
+        self.writer.after(progress, run, done);
+    }
+
+    fn count(&self, tally: Tally) {
+        self.writer.count(tally);
+    }
+
+    fn settle_up(&self) {
+        self.writer.settle_up();
+    }
+
+    fn claim(&self, participant: i64, key: &str, fingerprint: [u8; 32]) -> Known {
+        self.writer.claim(participant, key, fingerprint)
+    }
+
+    fn write_place(
+        &self,
+        consumer: &str,
+        topic: i64,
+        partition: i32,
+        place: (i64, Option<Proof>),
+    ) -> Answer<()> {
+        let consumer = consumer.to_owned();
+        self.writer
+            .run(move |sql| offsets::write_place(sql, &consumer, topic, partition, place))
+    }
+
+    fn hand_in_offsets(
+        &self,
+        consumer: &str,
+        offsets: Vec<(i64, i32, i64)>,
+    ) -> Receiver<Answer<()>> {
+        let consumer = consumer.to_owned();
+        self.writer.hand_in(move |sql| {
+            for (topic, partition, next) in offsets {
+                offsets::write_offset(sql, &consumer, topic, partition, next)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn first_topic(
+        &self,
+        consumer: &str,
+        topic: i64,
+        id: &str,
+        starts: &[(i32, i64)],
+    ) -> Answer<()> {
+        let (consumer, id, starts) = (consumer.to_owned(), id.to_owned(), starts.to_vec());
+        self.writer
+            .run(move |sql| topic_ids::first_topic(sql, &consumer, topic, &id, &starts))
+    }
+
+    fn next_topic(&self, consumer: &str, topic: i64, id: &str) -> Answer<()> {
+        let (consumer, id) = (consumer.to_owned(), id.to_owned());
+        self.writer
+            .run(move |sql| topic_ids::next_topic(sql, &consumer, topic, &id))
+    }
+
+    fn note_consumers(
+        &self,
+        participant: &str,
+        consumers: &[(Arc<str>, i64)],
+        now: u64,
+    ) -> Answer<()> {
+        let (participant, consumers) = (participant.to_owned(), consumers.to_vec());
+        self.writer
+            .run(move |sql| registry::note_consumers(sql, &participant, &consumers, now))
+    }
+
+    fn release_timers(&self, participant: i64) -> Answer<usize> {
+        self.writer
+            .run(move |sql| parked::release_timers(sql, participant))
+    }
+
+    fn register_participant(&self, name: &str) -> Answer<(i64, i64)> {
+        let name = name.to_owned();
+        self.writer
+            .run(move |sql| registry::participant(sql, &name))
+    }
+
+    fn register_generation(&self, participant: i64, generation: NewGeneration<'_>) -> Answer<i64> {
+        let NewGeneration {
+            digest,
+            version,
+            state_version,
+            now,
+        } = generation;
+        let (digest, version) = (digest.to_owned(), version.to_owned());
+        self.writer.run(move |sql| {
+            let generation = NewGeneration {
+                digest: &digest,
+                version: &version,
+                state_version,
+                now,
+            };
+            registry::generation(sql, participant, generation)
+        })
+    }
+
+    fn register_topic(&self, name: &str) -> Answer<i64> {
+        let name = name.to_owned();
+        self.writer.run(move |sql| registry::topic(sql, &name))
+    }
+
+    fn note_refused(&self, participant: i64, way: &str, refused: &str, now: u64) -> Answer<()> {
+        let (way, refused) = (way.to_owned(), refused.to_owned());
+        self.writer
+            .run(move |sql| history::add_refused(sql, participant, &way, &refused, now))
+    }
+
+    fn create_indexes(&self, indexes: &[Index]) -> Answer<()> {
+        let indexes = indexes.to_vec();
+        self.writer.run(move |sql| index::create(sql, &indexes))
+    }
+
+    fn drop_indexes(&self, participant: i64, keep: &[Index]) -> Answer<()> {
+        let keep = keep.to_vec();
+        self.writer
+            .run(move |sql| index::drop_others(sql, participant, &keep))
+    }
+
+    fn activate(&self, activations: &[Activation], indexes: &[Index]) -> Answer<()> {
+        let (activations, indexes) = (activations.to_vec(), indexes.to_vec());
+        self.writer.run(move |sql| {
+            index::create(sql, &indexes)?;
+            (activations.iter()).try_for_each(|activation| activate(sql, activation))
+        })
+    }
+
+    fn activate_if(&self, activation: Activation, check: Check) -> Answer<bool> {
+        let condition = self.writer.condition.clone();
+        let activated = self.writer.run(move |sql| {
+            let allowed = check(&SqliteReader::new(sql, condition.clone()));
+            if let Err(fault) = &allowed
+                && fault.kind() != FaultKind::Passing
+            {
+                condition.report("what is in use can't be read", fault);
+            }
+            if matches!(allowed, Ok(true)) {
+                activate(sql, &activation)?;
+            }
+            Ok(allowed)
+        });
+        activated.and_then(|allowed| allowed)
+    }
+
+    fn reader(&self) -> Answer<Reader> {
+        self.readers.take()
+    }
+
+    fn published(&self) -> &Notify {
+        self.writer.published()
+    }
+
+    fn timers(&self) -> &Notify {
+        self.writer.timers()
+    }
+
+    fn changes(&self) -> &Changes {
+        self.writer.changes()
+    }
+
+    fn condition(&self) -> &Condition {
+        self.writer.condition()
+    }
+
+    fn note_standstill(&self) {
+        (self.writer.condition()).look(|| lock_holders::writers(self.writer.index));
+    }
+
+    fn flow(&self) -> (u64, u64) {
+        self.writer.flow()
+    }
+
+    fn trusted_now(&self) -> u64 {
+        self.writer.trusted_now()
+    }
+
+    fn retention_hours(&self) -> u64 {
+        self.writer.retention_hours()
+    }
+
+    fn identity(&self) -> &str {
+        self.writer.identity()
+    }
+
+    fn bytes(&self) -> Vec<(&'static str, u64)> {
+        self.writer.bytes()
+    }
+
+    fn close(&self) {
+        // The last connection leaves no log behind; that is the writer's.
+        self.readers.close();
+        self.writer.close();
+    }
+}
+
+/// A store that no host has open.
+struct StoppedStore {
+    reader: SqliteReader,
+    /// Has the lock; released after the connection is closed.
+    file: StoreFile,
+}
+
+impl StoppedStore {
+    fn change(&mut self, change: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Answer<()> {
+        let sql = self.reader.connection();
+        let changed = sql.unchecked_transaction().and_then(|transaction| {
+            change(&transaction)?;
+            transaction.commit()
+        });
+        changed.map_err(|error| lock_holders::fault(&error, self.file.locks()))
+    }
+}
+
+impl Stopped for StoppedStore {
+    fn reading(&self) -> &dyn ReadStore {
+        &self.reader
+    }
+
+    fn activate(&mut self, activation: &Activation) -> Answer<()> {
+        self.change(|sql| activate(sql, activation))
+    }
+
+    fn seek(&mut self, read: &ReadPartition, next: i64, log: Option<&str>) -> Answer<()> {
+        self.change(|sql| offsets::seek(sql, read, next, log))
+    }
+}
+
+fn activate(sql: &Connection, activation: &Activation) -> rusqlite::Result<()> {
+    let Activation {
+        participant,
+        generation,
+        way,
+        now,
+        renamed,
+    } = activation;
+    history::activate(sql, *participant, *generation, way, *now)?;
+    // A route that is in use stays so under another name.
+    for (old, new) in renamed {
+        history::carry_use(sql, *participant, *generation, Origin::Command, old, new)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{self, Rig};
+    use crate::store::index::Wanted;
+
+    fn start(directory: &Path) -> Store {
+        Store::start(
+            StoreFile::open(directory).unwrap(),
+            StoreSettings::default(),
+            IdempotencySettings::default(),
+            OutboxReaders::Consumers,
+            Commits::default(),
+        )
+        .unwrap()
+    }
+
+    fn rig() -> Rig {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let open = move || -> Arc<dyn Engine> { Arc::new(Sqlite::new(start(&path))) };
+        Rig::new(open, directory)
+    }
+
+    conformance::suite!(rig);
+
+    #[test]
+    fn readers_are_kept_unless_something_went_wrong_and_are_closed_with_the_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(start(directory.path()));
+        let (one, other) = (store.reader().unwrap(), store.reader().unwrap());
+        assert_eq!(store.readers.idle(), 0);
+        drop((one, other));
+        assert_eq!(store.readers.idle(), 2);
+        let reader = store.reader().unwrap();
+        // There is no such index.
+        let wanted = Wanted {
+            participant: 1,
+            filters: Vec::new(),
+            after: None,
+            most: 1,
+        };
+        reader.page(&wanted).unwrap_err();
+        assert_eq!(reader.participants(), Ok(vec![]), "others are answered");
+        drop(reader);
+        assert_eq!(store.readers.idle(), 1);
+        store.register_topic("t").unwrap();
+        let late = store.reader().unwrap();
+        store.close();
+        drop(late);
+        assert_eq!(store.readers.idle(), 0);
+    }
+
+    #[test]
+    fn a_store_that_is_closed_leaves_no_log_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(start(directory.path()));
+        store.register_topic("t").unwrap();
+        drop((store.reader().unwrap(), store.reader().unwrap()));
+        store.close();
+        let left = directory.path().join("saga.db-wal");
+        assert!(!left.exists());
+        assert!(directory.path().join("saga.db").exists());
+    }
+}

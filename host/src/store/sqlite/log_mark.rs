@@ -1,0 +1,342 @@
+//! The mark by which the store's file and its log are known to belong together.
+//!
+//! A log (`saga.db-wal`) that lies beside another file than the one it was written for, a restored
+//! backup, say, would be replayed onto it without a word. So the store has a mark, a row that is
+//! written anew before and after each checkpoint: a program that reads the store reads the newest
+//! mark, and a backup carries that; the file by itself, without the log, has the one of its
+//! checkpoint. Which marks it may have is noted beside it, in `saga.db-mark`. At the next start a
+//! file with another mark is not the one that the log was written for.
+//!
+//! For this all checkpoints are taken here. Whatever a crash leaves behind is allowed by the note,
+//! which is on disk before a checkpoint touches the file.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::file::BUSY;
+use super::lock_holders::{self, LockFile};
+use super::log_note::Note;
+
+/// Pages of the log, 16 MiB, after which there is a checkpoint. Each costs some fsyncs.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// Pages of the log, 32 MiB, from which on a checkpoint waits for those who read the log, so that
+/// it can begin anew. Below that it begins anew with any commit that finds nobody reading.
+const LONG_PAGES: u32 = 8_000;
+
+/// Pages of the log, 64 MiB, from which on it is said that it can't shrink.
+const LARGE_PAGES: u32 = 16_000;
+
+/// Pages that the log has at most while checkpoints take all: one is due before the last batch of
+/// commits.
+pub(super) const ORDINARY_PAGES: u32 = CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4;
+
+/// Bytes of a page in the log, with its head.
+pub(super) const LOG_PAGE: i64 = 4_096 + 24;
+
+/// Longest wait for those who read the log.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Wait before a checkpoint that could not take all is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// The mark of a file that has none: an older store, or none yet.
+const NONE: &str = "";
+
+/// Takes the checkpoints of a store, and keeps the note.
+pub(super) struct LogMark {
+    db: PathBuf,
+    sidecar: File,
+    note: Note,
+    /// The newest mark.
+    current: String,
+    /// Pages of the log, as the last commit left it.
+    pages: Arc<AtomicU32>,
+    /// Pages of the log when a checkpoint was tried last.
+    tried: u32,
+    /// When another checkpoint is to be tried, whatever the log has: the last one could not take
+    /// all.
+    again: Option<Instant>,
+    is_large: bool,
+    locks: LockFile,
+}
+
+/// Why the file and the log can't be used together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// The log was written for another file.
+    OtherFile,
+    /// There was a log, and what is in it did not get into the file.
+    LogMissing,
+    /// There is a log without a file. SQLite would remove it.
+    FileMissing,
+}
+
+/// Checks that the file and the log in a directory belong together, as far as can be told. Opens
+/// the file: not to be called while this process has a connection to it.
+pub(super) fn judge(db: &Path) -> Option<Mismatch> {
+    let log = std::fs::metadata(beside(db, "-wal")).map_or(0, |log| log.len());
+    if log > 0 && !db.exists() {
+        return Some(Mismatch::FileMissing);
+    }
+    let note = Note::read(&File::open(beside(db, "-mark")).ok()?)?;
+    // A file that can't be read by itself is in the middle of a checkpoint.
+    let found = mark_in_file(db)?;
+    let is_allowed = note.file.contains(&found);
+    if log > 0 {
+        return (!is_allowed).then_some(Mismatch::OtherFile);
+    }
+    let is_same = std::fs::metadata(db).is_ok_and(|file| file.ino() == note.inode);
+    let is_missing = |log: String| log != found && note.file.len() == 1;
+    (is_allowed && is_same && note.log.is_some_and(is_missing)).then_some(Mismatch::LogMissing)
+}
+
+impl LogMark {
+    /// Of the store that this connection is to, which has its tables, and whose log nobody else
+    /// empties.
+    pub(super) fn new(db: &Path, sql: &mut Connection) -> anyhow::Result<Self> {
+        let sidecar = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(beside(db, "-mark"))?;
+        let current = read_mark(sql)?;
+        // What is found in the file need not be on disk yet: after a power loss it has a mark that
+        // it had before.
+        let before = Note::read(&sidecar).unwrap_or_default();
+        let pages = Arc::<AtomicU32>::default();
+        let counted = pages.clone();
+        sql.wal_hook(Some(
+            move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+                counted.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            },
+        ))?;
+        let mut mark = Self {
+            db: db.to_owned(),
+            sidecar,
+            note: Note {
+                inode: std::fs::metadata(db)?.ino(),
+                ..before
+            },
+            current,
+            pages,
+            tried: 0,
+            again: None,
+            is_large: false,
+            locks: LockFile::at(&beside(db, "-shm")),
+        };
+        if let Some(found) = mark_in_file(db) {
+            mark.note.add(found);
+        }
+        mark.checkpoint(sql)?;
+        // The name of the note, too, is to outlast a power loss.
+        let directory = db.parent().filter(|path| !path.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(mark)
+    }
+
+    /// Takes a checkpoint, if it is time. To be called after a commit, and now and then; says
+    /// whether the file may have been written.
+    pub(super) fn checkpoint_if_due(
+        &mut self,
+        sql: &Connection,
+        is_idle: bool,
+    ) -> anyhow::Result<bool> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.tried {
+            // The log began anew.
+            self.tried = 0;
+            self.is_large = false;
+        }
+        let mut is_again = is_idle && self.again.is_some_and(|at| Instant::now() >= at);
+        if is_again && lock_holders::readers(self.locks).is_some() {
+            // Each attempt adds to the log, and this one would take no more than the last.
+            self.again = Some(Instant::now() + AGAIN);
+            is_again = false;
+        }
+        if !is_again && pages - self.tried < CHECKPOINT_PAGES {
+            return Ok(false);
+        }
+        if pages >= LARGE_PAGES && !self.is_large {
+            self.is_large = true;
+            let readers = lock_holders::readers(self.locks);
+            tracing::warn!(
+                "the store's log has grown to {} MiB: {} keeps reading an old state of it; it shrinks when that ends",
+                pages / 256,
+                readers.as_deref().unwrap_or("a program")
+            );
+        }
+        self.tried = pages;
+        self.checkpoint(sql)?;
+        Ok(true)
+    }
+
+    /// Bytes of the log, as far as something is in it, where it has more than it ordinarily has: a
+    /// checkpoint could not take all.
+    pub(super) fn surplus(&self) -> Option<u64> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        let is_ordinary = pages < ORDINARY_PAGES;
+        (!is_ordinary && self.again.is_some()).then(|| u64::from(pages) * LOG_PAGE as u64)
+    }
+
+    /// Has the next look try another checkpoint.
+    pub(super) fn try_soon(&mut self) {
+        self.again = self.again.map(|_| Instant::now());
+    }
+
+    /// Takes the last checkpoint: leaves a file that stands by itself, and an empty log.
+    pub(super) fn close(&mut self, sql: &Connection) -> anyhow::Result<()> {
+        self.renew(sql)?;
+        self.allow_current()?;
+        let is_busy: i64 =
+            sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_busy == 0 {
+            self.note.file = vec![self.current.clone()];
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file, which somebody else has written, is still the store's: a program of
+    /// somebody else's may take a checkpoint. None where that can't be told at the moment.
+    pub(super) fn is_still_ours(&mut self) -> Option<bool> {
+        let found = mark_in_file(&self.db)?;
+        if found == self.current && !self.note.file.contains(&found) {
+            self.allow_current().ok()?;
+            // A backup may have this mark too. The next checkpoint gives the file one that none
+            // has.
+            self.again = Some(Instant::now());
+        }
+        Some(self.note.file.is_empty() || self.note.file.contains(&found))
+    }
+
+    /// The mark is written anew before too: a backup that was made earlier must not have what the
+    /// file has afterwards.
+    fn checkpoint(&mut self, sql: &Connection) -> anyhow::Result<()> {
+        let before = self.note.file.clone();
+        self.renew(sql)?;
+        self.allow_current()?;
+        let (log, taken) = self.write_file(sql)?;
+        if log >= 0 && log == taken {
+            self.again = None;
+            // SQLite has synced the file.
+            self.note.file = vec![self.current.clone()];
+        } else {
+            self.again = Some(Instant::now() + AGAIN);
+            // The file is not synced: after a power loss it may have again what it had before.
+            if let Some(found) = mark_in_file(&self.db) {
+                self.note.file = before;
+                self.note.add(found);
+            }
+        }
+        self.renew(sql)?;
+        self.note.log = Some(self.current.clone());
+        // A power loss may take this back: then the note allows more than it had to.
+        self.write()?;
+        Ok(())
+    }
+
+    /// Brings the log into the file. Gives the frames of the log, and how many of them are in the
+    /// file now.
+    fn write_file(&self, sql: &Connection) -> rusqlite::Result<(i64, i64)> {
+        let run = |statement| sql.query_row(statement, [], |row| Ok((row.get(1)?, row.get(2)?)));
+        if self.pages.load(Ordering::Relaxed) < LONG_PAGES {
+            return run("PRAGMA wal_checkpoint(PASSIVE)");
+        }
+        // The next commit is to begin the log anew. That takes a moment in which nobody reads it,
+        // for which there is a wait, but not for somebody who keeps reading.
+        sql.busy_timeout(PATIENCE)?;
+        let taken = run("PRAGMA wal_checkpoint(RESTART)");
+        sql.busy_timeout(BUSY)?;
+        taken
+    }
+
+    /// Commits another mark.
+    fn renew(&mut self, sql: &Connection) -> rusqlite::Result<()> {
+        let next = new_mark();
+        sql.execute("UPDATE log_mark SET mark = ?1", [&next])?;
+        self.current = next;
+        Ok(())
+    }
+
+    /// Notes, on disk, that the newest mark may be in the file from now on.
+    fn allow_current(&mut self) -> std::io::Result<()> {
+        self.note.add(self.current.clone());
+        self.note.log = None;
+        self.write()?;
+        self.sidecar.sync_data()
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        self.sidecar.write_all_at(&self.note.bytes(), 0)
+    }
+}
+
+/// The mark that the file has by itself, without its log. None where it can't be read so.
+fn mark_in_file(db: &Path) -> Option<String> {
+    match std::fs::metadata(db) {
+        Ok(file) if file.len() > 0 => {}
+        Ok(_) => return Some(NONE.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(NONE.into()),
+        Err(_) => return None,
+    }
+    let path: String = (db.to_str()?.chars())
+        .flat_map(|c| match c {
+            '%' => vec!['%', '2', '5'],
+            '?' => vec!['%', '3', 'f'],
+            '#' => vec!['%', '2', '3'],
+            other => vec![other],
+        })
+        .collect();
+    // Of an immutable file SQLite reads no log.
+    let uri = format!("file:{path}?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = Connection::open_with_flags(uri, flags).ok()?;
+    let has_mark: bool = sql
+        .query_row(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'log_mark'",
+            [],
+            |row| row.get(0),
+        )
+        .ok()?;
+    if !has_mark {
+        return Some(NONE.into());
+    }
+    read_mark(&sql).ok()
+}
+
+/// Gives a copy of a store a mark of its own, so that no log of another file fits it.
+pub(super) fn renew_copy(sql: &Connection) -> rusqlite::Result<()> {
+    sql.execute("UPDATE log_mark SET mark = ?1", [new_mark()])?;
+    Ok(())
+}
+
+fn read_mark(sql: &Connection) -> rusqlite::Result<String> {
+    sql.query_row("SELECT mark FROM log_mark", [], |row| row.get(0))
+}
+
+fn new_mark() -> String {
+    let random = crate::base::clock::random_tail();
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The file beside the store's whose name goes on so.
+pub(super) fn beside(db: &Path, end: &str) -> PathBuf {
+    let mut path = db.to_owned().into_os_string();
+    path.push(end);
+    path.into()
+}
+
+#[cfg(test)]
+#[path = "log_mark_tests.rs"]
+mod tests;

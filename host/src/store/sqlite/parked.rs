@@ -1,0 +1,300 @@
+//! Messages that are parked, as rows of `parked` and `timers`.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::identity::Identity;
+use saga_core::record::{Position, Record};
+
+use super::entry::{Entry, FiredTimer};
+use crate::store::parked::{
+    Parked, ParkedEvent, ParkedRow, ParkedTimer, ParkedTimerRow, Parking, Unparked,
+};
+use crate::store::read::StoredTimer;
+
+/// Parks a message; false where its identity is known: it was applied, or is parked.
+pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusqlite::Result<bool> {
+    let bytes = parking.place.bytes as i64;
+    let time = parking.time as i64;
+    let rows = match &parking.message {
+        Parked::Timer(name, due) => sql
+            .prepare_cached(
+                "INSERT INTO parked (participant, key, name, due, bytes, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![entry.participant, parking.key, name, *due as i64, bytes, time])?,
+        Parked::Event(event) => {
+            let (identity, record) = (&event.identity, &event.record);
+            let position = &record.position;
+            // Texts always have a form in JSON.
+            let attributes = serde_json::to_string(&record.attributes).unwrap_or_default();
+            sql.prepare_cached(
+                "INSERT OR IGNORE INTO parked (participant, key, name, event_id, source, consumer_group, topic,
+                     declared_topic, incarnation, partition, offset, record_key, value, attributes, made, bytes, time)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            )?
+            .execute(params![
+                entry.participant,
+                parking.key,
+                event.name,
+                identity.id,
+                identity.source,
+                event.group,
+                &*position.topic,
+                event.declared_topic,
+                position.incarnation.as_deref(),
+                position.partition,
+                position.offset,
+                record.key,
+                record.value,
+                attributes,
+                record.timestamp as i64,
+                bytes,
+                time
+            ])?
+        }
+    };
+    Ok(rows == 1)
+}
+
+/// Takes a parked message out, for a turn that settles it; false where it is not parked any more.
+/// Its identity is kept as if it were of the time `trusted` at least.
+pub(super) fn take(
+    sql: &Connection,
+    entry: &Entry,
+    unparked: &Unparked,
+    trusted: u64,
+) -> rusqlite::Result<bool> {
+    let rows = sql
+        .prepare_cached("DELETE FROM parked WHERE id = ?1 AND participant = ?2")?
+        .execute(params![unparked.id, entry.participant])?;
+    if rows == 0 {
+        return Ok(false);
+    }
+    if let Some(identity) = &unparked.identity {
+        if entry.dead_letter.is_some() {
+            // Like that of any dead letter, it may be published anew.
+            sql.prepare_cached(
+                "DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
+            )?
+            .execute(params![entry.participant, identity.id, identity.source])?;
+        } else if let Some(settlement) = &entry.settlement {
+            // A repetition is recognised for as long as one of a record that was decided at once.
+            sql.prepare_cached(
+                "INSERT OR REPLACE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                entry.participant,
+                identity.id,
+                identity.source,
+                settlement.journal.time.max(trusted) as i64
+            ])?;
+        }
+    }
+    Ok(true)
+}
+
+/// Marks a timer as parked, unless it was cancelled or set anew.
+pub(super) fn mark_timer(
+    sql: &Connection,
+    participant: i64,
+    timer: &ParkedTimer,
+) -> rusqlite::Result<()> {
+    let fired = &timer.fired;
+    sql.prepare_cached(
+        "UPDATE timers SET parked = ?5, reason = ?6, detail = ?7, attempts = ?8, digest = ?9
+         WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4",
+    )?
+    .execute(params![
+        participant,
+        fired.key,
+        fired.name,
+        fired.due as i64,
+        timer.time as i64,
+        timer.reason,
+        timer.detail,
+        timer.attempts,
+        timer.digest
+    ])?;
+    Ok(())
+}
+
+/// Has the parked timers of a participant offered again, but for those that have a place among the
+/// messages of their key; says how many.
+pub(super) fn release_timers(sql: &Connection, participant: i64) -> rusqlite::Result<usize> {
+    sql.prepare_cached(
+        "UPDATE timers SET parked = NULL WHERE participant = ?1 AND parked IS NOT NULL AND NOT EXISTS (
+             SELECT 1 FROM parked p WHERE p.participant = ?1 AND p.key = timers.key AND p.name = timers.name
+                 AND p.due = timers.due)",
+    )?
+    .execute([participant])
+}
+
+/// How many messages of a participant are parked, and how many bytes they have.
+pub(super) fn totals(sql: &Connection, participant: i64) -> rusqlite::Result<(usize, usize)> {
+    sql.prepare_cached(
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM parked WHERE participant = ?1",
+    )?
+    .query_row([participant], |row| {
+        let number = |at| row.get::<_, i64>(at).map(|number| number.max(0) as usize);
+        Ok((number(0)?, number(1)?))
+    })
+}
+
+/// The keys of a participant for which messages are parked, and how many for each.
+pub(super) fn keys(sql: &Connection, participant: i64) -> rusqlite::Result<Vec<(String, usize)>> {
+    sql.prepare_cached(
+        "SELECT key, count(*) FROM parked WHERE participant = ?1 GROUP BY key ORDER BY key",
+    )?
+    .query_map([participant], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0) as usize))
+    })?
+    .collect()
+}
+
+/// The message that is parked longest for another attempt: its key, and when it was parked.
+/// Messages of quarantined aggregates are not, and no more are records that the rules don't take:
+/// `taken` has those that they do, by topic (as the participant calls it) and event type.
+pub(super) fn oldest_retried(
+    sql: &Connection,
+    participant: i64,
+    taken: &[(&str, &str)],
+) -> rusqlite::Result<Option<(String, u64)>> {
+    // Texts always have a form in JSON.
+    let taken = serde_json::to_string(taken).unwrap_or_default();
+    // A timer has no topic. The `+` has the rows read in the order of their numbers, up to the
+    // first that counts; by the index, all would be read and sorted.
+    sql.prepare_cached(
+        "SELECT key, time FROM parked p WHERE +participant = ?1
+             AND (declared_topic IS NULL
+                 OR (declared_topic, name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2)))
+             AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.participant = ?1 AND q.key = p.key)
+         ORDER BY id LIMIT 1",
+    )?
+    .query_row(params![participant, taken], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0) as u64))
+    })
+    .optional()
+}
+
+/// The first message parked for a key after the one with this number.
+pub(super) fn next(
+    sql: &Connection,
+    participant: i64,
+    key: &str,
+    after: i64,
+) -> rusqlite::Result<Option<ParkedRow>> {
+    sql.prepare_cached(
+        "SELECT id, bytes, name, due, event_id, source, consumer_group, topic, declared_topic, incarnation, partition,
+             offset, record_key, value, attributes, made
+         FROM parked WHERE participant = ?1 AND key = ?2 AND id > ?3 ORDER BY id LIMIT 1",
+    )?
+    .query_row(params![participant, key, after], |row| {
+        let due: Option<i64> = row.get(3)?;
+        let message = match due {
+            Some(due) => Parked::Timer(row.get(2)?, due as u64),
+            None => Parked::Event(Box::new(event(row)?)),
+        };
+        Ok(ParkedRow {
+            id: row.get(0)?,
+            bytes: row.get::<_, i64>(1)?.max(0) as usize,
+            message,
+        })
+    })
+    .optional()
+}
+
+fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<ParkedEvent> {
+    let attributes: String = row.get(14)?;
+    let incarnation: Option<String> = row.get(9)?;
+    Ok(ParkedEvent {
+        identity: Identity {
+            id: row.get(4)?,
+            source: row.get(5)?,
+        },
+        name: row.get(2)?,
+        group: row.get(6)?,
+        declared_topic: row.get(8)?,
+        record: Record {
+            position: Position {
+                topic: row.get::<_, String>(7)?.into(),
+                incarnation: incarnation.map(Into::into),
+                partition: row.get(10)?,
+                offset: row.get(11)?,
+            },
+            timestamp: row.get::<_, i64>(15)? as u64,
+            key: row.get(12)?,
+            value: row.get(13)?,
+            attributes: serde_json::from_str(&attributes).unwrap_or_default(),
+        },
+    })
+}
+
+/// A timer that is set for that time.
+pub(super) fn timer(
+    sql: &Connection,
+    participant: i64,
+    timer: &FiredTimer,
+) -> rusqlite::Result<Option<StoredTimer>> {
+    sql.prepare_cached(
+        "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
+         WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4",
+    )?
+    .query_row(
+        params![participant, timer.key, timer.name, timer.due as i64],
+        StoredTimer::of,
+    )
+    .optional()
+}
+
+/// How many events of this type are parked for a participant.
+pub(super) fn of_name(
+    sql: &Connection,
+    participant: i64,
+    event_type: &str,
+) -> rusqlite::Result<u64> {
+    sql.prepare_cached(
+        "SELECT count(*) FROM parked WHERE participant = ?1 AND name = ?2 AND due IS NULL",
+    )?
+    .query_row(params![participant, event_type], |row| {
+        row.get::<_, i64>(0).map(|count| count.max(0) as u64)
+    })
+}
+
+/// How many timers of a participant are parked, counted up to `most`.
+pub(super) fn timers_up_to(
+    sql: &Connection,
+    participant: i64,
+    most: usize,
+) -> rusqlite::Result<u64> {
+    sql.prepare_cached(
+        "SELECT count(*) FROM (
+             SELECT 1 FROM timers WHERE participant = ?1 AND parked IS NOT NULL LIMIT ?2)",
+    )?
+    .query_row(params![participant, most as i64], |row| {
+        row.get::<_, i64>(0).map(|count| count.max(0) as u64)
+    })
+}
+
+/// The timers of a participant that are parked longest, at most `most`.
+pub(super) fn timers(
+    sql: &Connection,
+    participant: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<ParkedTimerRow>> {
+    sql.prepare_cached(
+        "SELECT key, name, parked, coalesce(reason, ''), coalesce(detail, '') FROM timers
+         WHERE participant = ?1 AND parked IS NOT NULL ORDER BY parked, key, name LIMIT ?2",
+    )?
+    .query_map(params![participant, most as i64], |row| {
+        Ok(ParkedTimerRow {
+            key: row.get(0)?,
+            name: row.get(1)?,
+            since: row.get::<_, i64>(2)? as u64,
+            reason: row.get(3)?,
+            detail: row.get(4)?,
+        })
+    })?
+    .collect()
+}
+
+#[cfg(test)]
+#[path = "parked_tests.rs"]
+mod tests;

@@ -1,0 +1,366 @@
+//! Old rows are deleted, so that no table grows without end (invariant 9).
+//!
+//! Deleting is spread over many small steps between commits. An event may go when it is older than
+//! the retention and every consumer of this store has read it; an identity when it is older than
+//! the retention, for that is how long a repeated event is recognised. Replies for repeated
+//! commands have a time of their own, and so have dead letters: they are an operator's to deal
+//! with, and stay for long.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::idempotency::{self, KnownKeys};
+use super::sweep::{Numbered, Oldest, STEP, Sweep};
+use super::writer::StoreSettings;
+pub(super) use crate::store::streams::OutboxReaders;
+
+impl OutboxReaders {
+    /// Names in `offsets.consumer`; ?1 is the end of the retention. What read it on another
+    /// transport, earlier, reads it no more.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Consumers => {
+                "o.consumer GLOB 'log:*' AND o.consumer <> 'log:relay' AND (o.dropped IS NULL OR o.dropped >= ?1)"
+            }
+            Self::Relay => "o.consumer = 'log:relay' AND ?1 IS NOT NULL",
+        }
+    }
+}
+
+/// Deletes old rows a step at a time.
+pub(super) struct Pruner {
+    retention_ms: u64,
+    dead_letters_ms: u64,
+    readers: OutboxReaders,
+    known_keys: Arc<KnownKeys>,
+    /// Where the sweep through the inbox goes on; the inbox has no order by time.
+    inbox: (i64, String, String),
+    idempotency_keys: Sweep,
+    journal: Sweep,
+    dead_letters: Sweep,
+    /// By topic and partition.
+    outbox: HashMap<(i64, i32), Sweep>,
+}
+
+impl Pruner {
+    pub(super) fn new(
+        settings: &StoreSettings,
+        readers: OutboxReaders,
+        known_keys: Arc<KnownKeys>,
+    ) -> Self {
+        Self {
+            retention_ms: settings.retention_hours.saturating_mul(3_600_000),
+            dead_letters_ms: settings.dead_letter_hours.saturating_mul(3_600_000),
+            readers,
+            known_keys,
+            inbox: Default::default(),
+            idempotency_keys: Sweep::default(),
+            journal: Sweep::default(),
+            dead_letters: Sweep::default(),
+            outbox: HashMap::new(),
+        }
+    }
+
+    /// One step, at this time (milliseconds since the Unix epoch). Says whether there is more to be
+    /// deleted.
+    pub(super) fn step(&mut self, sql: &Connection, now: u64) -> rusqlite::Result<bool> {
+        let before = now.saturating_sub(self.retention_ms) as i64;
+        let read = (before, now as i64);
+        let journal = prune_by_age(sql, &mut self.journal, ("journal", "seq"), read)?;
+        let read = (now.saturating_sub(self.dead_letters_ms) as i64, now as i64);
+        let letters = prune_by_age(sql, &mut self.dead_letters, ("dead_letters", "id"), read)?;
+        let outbox = self.prune_outbox(sql, before, now as i64)?;
+        let inbox = self.sweep_inbox(sql, before)?;
+        let keys = idempotency::prune(
+            sql,
+            (&self.known_keys, &mut self.idempotency_keys),
+            now,
+            STEP,
+        )?;
+        Ok(journal || letters || outbox || inbox || keys)
+    }
+
+    fn sweep_inbox(&mut self, sql: &Connection, before: i64) -> rusqlite::Result<bool> {
+        let (participant, id, source) = &self.inbox;
+        let rows: Vec<(i64, String, String, i64)> = sql
+            .prepare_cached(
+                "SELECT participant, id, source, time FROM inbox
+                 WHERE (participant, id, source) > (?1, ?2, ?3) ORDER BY participant, id, source LIMIT ?4",
+            )?
+            .query_map(params![participant, id, source, STEP], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        self.inbox = rows
+            .last()
+            .map(|(p, i, s, _)| (*p, i.clone(), s.clone()))
+            .unwrap_or_default();
+        let old: Vec<_> = rows
+            .into_iter()
+            .filter(|(.., time)| *time < before)
+            .collect();
+        if old.is_empty() {
+            return Ok(false);
+        }
+        let transaction = sql.unchecked_transaction()?;
+        for (participant, id, source, _) in old {
+            sql.prepare_cached(
+                "DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
+            )?
+            .execute(params![participant, id, source])?;
+        }
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    /// Deletes old events that everybody who reads the outbox has read. A topic without a reader
+    /// here keeps them for the retention only.
+    fn prune_outbox(&mut self, sql: &Connection, before: i64, now: i64) -> rusqlite::Result<bool> {
+        let partitions: Vec<(i64, i32, i64)> = sql
+            .prepare_cached(&format!(
+                "SELECT p.topic, p.partition, min(p.next_offset, coalesce(min(o.next_offset), p.next_offset))
+                 FROM partitions p LEFT JOIN offsets o
+                     ON o.topic = p.topic AND o.partition = p.partition AND {}
+                 GROUP BY p.topic, p.partition",
+                self.readers.condition()
+            ))?
+            .query_map([before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut more = false;
+        for (topic, partition, read) in partitions {
+            let rows = Numbered {
+                table: "outbox",
+                number: "offset",
+                part: "topic = ?3 AND partition = ?4",
+                of: &[&topic, &partition],
+            };
+            let sweep = self.outbox.entry((topic, partition)).or_default();
+            match sweep.oldest(sql, &rows, before, now)? {
+                Oldest::From(first) if first < read => {
+                    let deleted = sql
+                        .prepare_cached(
+                            "DELETE FROM outbox WHERE topic = ?1 AND partition = ?2
+                                 AND offset >= ?3 AND offset < ?4 AND time < ?5",
+                        )?
+                        .execute(params![
+                            topic,
+                            partition,
+                            first,
+                            read.min(first + STEP),
+                            before
+                        ])?;
+                    more |= deleted as i64 == STEP;
+                }
+                Oldest::Later => more = true,
+                Oldest::From(_) | Oldest::Nothing => {}
+            }
+        }
+        Ok(more)
+    }
+}
+
+/// Deletes the oldest rows of a table that is numbered in the order of its times.
+fn prune_by_age(
+    sql: &Connection,
+    sweep: &mut Sweep,
+    (table, number): (&'static str, &'static str),
+    (before, now): (i64, i64),
+) -> rusqlite::Result<bool> {
+    let rows = Numbered {
+        table,
+        number,
+        part: "true",
+        of: &[],
+    };
+    // A look costs a read; only what is there to delete costs a commit.
+    let first = match sweep.oldest(sql, &rows, before, now)? {
+        Oldest::From(first) => first,
+        Oldest::Later => return Ok(true),
+        Oldest::Nothing => return Ok(false),
+    };
+    let deleted = sql
+        .prepare_cached(&format!(
+            "DELETE FROM {table} WHERE time < ?1
+                 AND {number} IN (SELECT {number} FROM {table} WHERE {number} >= ?2 ORDER BY {number} LIMIT ?3)"
+        ))?
+        .execute(params![before, first, STEP])?;
+    Ok(deleted as i64 == STEP)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::store::IdempotencySettings;
+    use crate::store::sqlite::schema;
+
+    const HOUR: u64 = 3_600_000;
+
+    /// A store with rows at the times 0 to 9 hours, read up to offset 5 by the consumer.
+    fn store(consumer: &str) -> Connection {
+        let sql = Connection::open_in_memory().unwrap();
+        schema::create(&sql).unwrap();
+        for hour in 0..10 {
+            let time = hour * HOUR as i64;
+            sql.execute(
+                "INSERT INTO inbox VALUES (1, ?1, 's', ?2)",
+                params![format!("{hour}"), time],
+            )
+            .unwrap();
+            sql.execute(
+                "INSERT INTO outbox (topic, partition, offset, time) VALUES (1, 0, ?1, ?2)",
+                [hour, time],
+            )
+            .unwrap();
+            sql.execute(
+                "INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
+                 VALUES (1, 'k', 0, '', '', 0, ?1)",
+                [time],
+            )
+            .unwrap();
+            sql.execute(
+                "INSERT INTO dead_letters (participant, consumer, topic, partition, offset, reason, detail, attempts, digest, time)
+                 VALUES (1, 'g', 't', 0, 0, '', '', 1, '', ?1)",
+                [time],
+            )
+            .unwrap();
+        }
+        sql.execute("INSERT INTO partitions VALUES (1, 0, 10)", [])
+            .unwrap();
+        sql.execute(
+            "INSERT INTO offsets (consumer, topic, partition, next_offset) VALUES (?1, 1, 0, 5)",
+            [consumer],
+        )
+        .unwrap();
+        sql
+    }
+
+    fn left(sql: &Connection, table: &str) -> i64 {
+        sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+            row.get(0)
+        })
+        .unwrap()
+    }
+
+    /// Keeps rows for 2 hours and dead letters for 4.
+    fn pruner(sql: &Connection, readers: OutboxReaders) -> Pruner {
+        let settings = StoreSettings {
+            retention_hours: 2,
+            dead_letter_hours: 4,
+            ..StoreSettings::default()
+        };
+        let known_keys = idempotency::load(sql, IdempotencySettings::default()).unwrap();
+        Pruner::new(&settings, readers, known_keys)
+    }
+
+    fn prune(sql: &Connection, readers: OutboxReaders, now: u64) {
+        let mut pruner = pruner(sql, readers);
+        while pruner.step(sql, now).unwrap() {}
+    }
+
+    #[test]
+    fn what_is_older_than_the_retention_goes() {
+        let sql = store("log:p/g");
+        prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
+        let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
+        assert_eq!(counts, [6, 6, 6], "the hours 0 to 3 are gone");
+        assert_eq!(left(&sql, "dead_letters"), 8, "the hours 0 and 1 are gone");
+    }
+
+    #[test]
+    fn what_nobody_has_read_yet_stays_however_old() {
+        let sql = store("log:p/g");
+        prune(&sql, OutboxReaders::Consumers, 1_000 * HOUR);
+        assert_eq!(left(&sql, "outbox"), 5, "the offsets 5 to 9 are unread");
+        assert_eq!((left(&sql, "journal"), left(&sql, "inbox")), (0, 0));
+    }
+
+    #[test]
+    fn who_was_dropped_holds_rows_back_for_the_retention() {
+        let sql = store("log:p/g");
+        sql.execute("UPDATE offsets SET dropped = ?1", [20 * HOUR as i64])
+            .unwrap();
+        prune(&sql, OutboxReaders::Consumers, 21 * HOUR);
+        assert_eq!(left(&sql, "outbox"), 5, "dropped an hour ago");
+        prune(&sql, OutboxReaders::Consumers, 23 * HOUR);
+        assert_eq!(left(&sql, "outbox"), 0, "dropped three hours ago");
+    }
+
+    #[test]
+    fn who_read_on_another_transport_holds_nothing_back() {
+        for (consumer, readers) in [
+            ("log:relay", OutboxReaders::Consumers),
+            ("log:p/g", OutboxReaders::Relay),
+            ("kafka:p/g", OutboxReaders::Relay),
+        ] {
+            let sql = store(consumer);
+            prune(&sql, readers, 1_000 * HOUR);
+            assert_eq!(left(&sql, "outbox"), 0, "{consumer}, {readers:?}");
+        }
+    }
+
+    /// Gives the rows of these hours a time far ahead.
+    fn move_ahead(sql: &Connection, hours: std::ops::Range<i64>) {
+        let (from, to) = (hours.start * HOUR as i64, hours.end * HOUR as i64);
+        for table in ["journal", "outbox", "dead_letters", "inbox"] {
+            sql.execute(
+                &format!("UPDATE {table} SET time = time + ?3 WHERE time >= ?1 AND time < ?2"),
+                params![from, to, 1_000 * HOUR as i64],
+            )
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn rows_ahead_of_time_hold_nothing_back_and_go_in_their_time() {
+        for hours in [0..1, 0..3, 1..3] {
+            let sql = store("log:p/g");
+            move_ahead(&sql, hours.clone());
+            let ahead = hours.end - hours.start;
+            prune(&sql, OutboxReaders::Consumers, 6 * HOUR);
+            let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
+            assert_eq!(counts, [6 + ahead; 3], "{hours:?}");
+            prune(&sql, OutboxReaders::Consumers, 2_000 * HOUR);
+            let counts = ["journal", "inbox", "outbox"].map(|table| left(&sql, table));
+            assert_eq!(
+                counts,
+                [0, 0, 5],
+                "{hours:?}; the offsets 5 to 9 are unread"
+            );
+        }
+    }
+
+    #[test]
+    fn more_rows_ahead_of_time_than_a_step_takes_are_passed_over_step_by_step() {
+        let sql = store("log:p/g");
+        sql.execute_batch(
+            "DELETE FROM journal;
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)
+             INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
+             SELECT 1, 'k', 0, '', '', 0, iif(i = 5001, 0, 1000000000000) FROM n",
+        )
+        .unwrap();
+        let mut pruner = pruner(&sql, OutboxReaders::Consumers);
+        for expected in [5_001, 5_001, 5_001, 5_000] {
+            pruner.step(&sql, 6 * HOUR).unwrap();
+            assert_eq!(left(&sql, "journal"), expected);
+        }
+    }
+
+    #[test]
+    fn a_step_is_bounded_and_says_that_there_is_more() {
+        let sql = store("log:p/g");
+        sql.execute_batch(
+            "DELETE FROM journal;
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+             INSERT INTO journal (generation, key, revision, message, outcome, fuel, time)
+             SELECT 1, 'k', 0, '', '', 0, 0 FROM n",
+        )
+        .unwrap();
+        let mut pruner = pruner(&sql, OutboxReaders::Consumers);
+        assert!(pruner.step(&sql, 6 * HOUR).unwrap());
+        assert_eq!(left(&sql, "journal"), 5_000 - STEP);
+    }
+}

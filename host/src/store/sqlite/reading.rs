@@ -1,0 +1,282 @@
+//! The questions of [`ReadStore`], each asked of a connection.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use saga_core::identity::Identity;
+use saga_core::message::Origin;
+use saga_core::record::Record;
+
+use super::read::SqliteReader;
+use super::{backlog, history, index, offsets, parked, registry, sample, topic_ids, trusted_time};
+use crate::base::session::Extent;
+use crate::store::entry::FiredTimer;
+use crate::store::fault::StoreFault;
+use crate::store::history::{GenerationRow, PastGeneration, Quarantined, ReadHistory};
+use crate::store::idempotency::FirstReply;
+use crate::store::index::{Index, Page, Wanted};
+use crate::store::parked::{ParkedEvent, ParkedRow, ParkedTimerRow, ReadParked};
+use crate::store::read::{Answer, ReadAggregates, ReadStore, StoredAggregate, StoredTimer};
+use crate::store::sample::{Keyed, Pending, ReadSamples, Recorded, Topic};
+use crate::store::streams::{
+    Backlog, KnownTopic, OutboxReaders, ReadPartition, ReadStreams, StoredPlace,
+};
+
+impl<C: Borrow<Connection>> ReadStore for SqliteReader<C> {
+    fn is_sound(&self) -> bool {
+        self.is_sound.get()
+    }
+
+    fn report(&self, what: &'static str, fault: &StoreFault) {
+        self.condition.report(what, fault);
+    }
+
+    fn trusted_now(&self, wall: u64) -> Answer<u64> {
+        self.ask(|sql| trusted_time::trusted_now(sql, wall))
+    }
+}
+
+impl<C: Borrow<Connection>> SqliteReader<C> {
+    fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Answer<T> {
+        self.answer(question(self.connection()))
+    }
+
+    fn answer<T>(&self, result: rusqlite::Result<T>) -> Answer<T> {
+        result.map_err(|error| {
+            self.is_sound.set(false);
+            error.into()
+        })
+    }
+}
+
+impl<C: Borrow<Connection>> ReadAggregates for SqliteReader<C> {
+    fn aggregate(&self, participant: i64, key: &str) -> Answer<StoredAggregate> {
+        self.answer(SqliteReader::aggregate(self, participant, key))
+    }
+
+    fn was_applied(&self, participant: i64, identity: &Identity) -> Answer<bool> {
+        self.answer(SqliteReader::was_applied(self, participant, identity))
+    }
+
+    fn is_quarantined(&self, participant: i64, key: &str) -> Answer<bool> {
+        self.answer(SqliteReader::is_quarantined(self, participant, key))
+    }
+
+    fn first_reply(&self, participant: i64, key: &str) -> Answer<Option<FirstReply>> {
+        self.answer(SqliteReader::first_reply(self, participant, key))
+    }
+
+    fn timer_is_set(&self, participant: i64, timer: &FiredTimer) -> Answer<bool> {
+        self.answer(SqliteReader::timer_is_set(self, participant, timer))
+    }
+
+    fn timer(&self, participant: i64, timer: &FiredTimer) -> Answer<Option<StoredTimer>> {
+        self.ask(|sql| parked::timer(sql, participant, timer))
+    }
+
+    fn due_timers(
+        &self,
+        participant: i64,
+        now: u64,
+        most: usize,
+    ) -> Answer<(Vec<StoredTimer>, Option<u64>)> {
+        self.answer(SqliteReader::due_timers(self, participant, now, most))
+    }
+
+    fn first_timer(&self, participant: i64) -> Answer<Option<(u64, String, String)>> {
+        self.answer(SqliteReader::first_timer(self, participant))
+    }
+
+    fn page(&self, wanted: &Wanted) -> Answer<Page> {
+        self.answer(SqliteReader::page(self, wanted))
+    }
+
+    fn compare_indexes(&self, participant: i64, wanted: &[Index]) -> Answer<(bool, bool)> {
+        self.ask(|sql| index::compare(sql, participant, wanted))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadStreams for SqliteReader<C> {
+    fn offset(&self, consumer: &str, topic: i64, partition: i32) -> Answer<Option<i64>> {
+        self.answer(SqliteReader::offset(self, consumer, topic, partition))
+    }
+
+    fn place(&self, consumer: &str, topic: i64, partition: i32) -> Answer<Option<StoredPlace>> {
+        self.ask(|sql| offsets::place(sql, consumer, topic, partition))
+    }
+
+    fn partitions(&self, topic: i64) -> Answer<i32> {
+        self.answer(SqliteReader::partitions(self, topic))
+    }
+
+    fn extents(&self, topic: i64, consumer: &str) -> Answer<Vec<Extent>> {
+        self.answer(SqliteReader::extents(self, topic, consumer))
+    }
+
+    fn records_within(
+        &self,
+        topic: &(i64, Arc<str>),
+        partition: i32,
+        from: i64,
+        most: usize,
+        bytes: usize,
+    ) -> Answer<Vec<Record>> {
+        self.answer(SqliteReader::records_within(
+            self, topic, partition, from, most, bytes,
+        ))
+    }
+
+    fn waiting_topics(&self) -> Answer<Vec<(Arc<str>, i64)>> {
+        self.ask(registry::waiting_topics)
+    }
+
+    fn backlogs(&self, readers: OutboxReaders) -> Answer<BTreeMap<String, Backlog>> {
+        self.ask(|sql| backlog::backlogs(sql, readers))
+    }
+
+    fn read_partitions(&self) -> Answer<Vec<ReadPartition>> {
+        self.ask(offsets::read_partitions)
+    }
+
+    fn known_topic(&self, consumer: &str, topic: i64) -> Answer<Option<KnownTopic>> {
+        self.ask(|sql| topic_ids::known_topic(sql, consumer, topic))
+    }
+
+    fn unread(&self, consumer: &str, topic: i64, event_type: &str) -> Answer<u64> {
+        self.ask(|sql| history::unread(sql, consumer, topic, event_type))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadParked for SqliteReader<C> {
+    fn parked_totals(&self, participant: i64) -> Answer<(usize, usize)> {
+        self.ask(|sql| parked::totals(sql, participant))
+    }
+
+    fn parked_keys(&self, participant: i64) -> Answer<Vec<(String, usize)>> {
+        self.ask(|sql| parked::keys(sql, participant))
+    }
+
+    fn next_parked(&self, participant: i64, key: &str, after: i64) -> Answer<Option<ParkedRow>> {
+        self.ask(|sql| parked::next(sql, participant, key, after))
+    }
+
+    fn oldest_retried(
+        &self,
+        participant: i64,
+        taken: &[(&str, &str)],
+    ) -> Answer<Option<(String, u64)>> {
+        self.ask(|sql| parked::oldest_retried(sql, participant, taken))
+    }
+
+    fn parked_events(&self, participant: i64, event_type: &str) -> Answer<u64> {
+        self.ask(|sql| parked::of_name(sql, participant, event_type))
+    }
+
+    fn parked_timers_up_to(&self, participant: i64, most: usize) -> Answer<u64> {
+        self.ask(|sql| parked::timers_up_to(sql, participant, most))
+    }
+
+    fn parked_timers(&self, participant: i64, most: usize) -> Answer<Vec<ParkedTimerRow>> {
+        self.ask(|sql| parked::timers(sql, participant, most))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadHistory for SqliteReader<C> {
+    fn participant(&self, name: &str) -> Answer<Option<i64>> {
+        self.ask(|sql| history::participant(sql, name))
+    }
+
+    fn participants(&self) -> Answer<Vec<String>> {
+        self.ask(history::participants)
+    }
+
+    fn topic(&self, name: &str) -> Answer<Option<i64>> {
+        self.ask(|sql| registry::known_topic(sql, name))
+    }
+
+    fn generation(&self, participant: i64, digest: &str) -> Answer<Option<i64>> {
+        self.ask(|sql| registry::known_generation(sql, participant, digest))
+    }
+
+    fn active(&self, participant: i64) -> Answer<Option<GenerationRow>> {
+        self.ask(|sql| history::active(sql, participant))
+    }
+
+    fn activations(&self, participant: i64) -> Answer<Vec<(i64, String)>> {
+        self.ask(|sql| history::activations(sql, participant))
+    }
+
+    fn generations(&self, participant: i64) -> Answer<Vec<PastGeneration>> {
+        self.ask(|sql| history::generations(sql, participant))
+    }
+
+    fn refused(&self, participant: i64) -> Answer<Vec<(u64, String, String)>> {
+        self.ask(|sql| history::refused(sql, participant))
+    }
+
+    fn last_asked(&self, participant: i64, origin: Origin, name: &str) -> Answer<Option<u64>> {
+        self.ask(|sql| history::last_asked(sql, participant, origin, name))
+    }
+
+    fn timers_set(&self, participant: i64, name: &str) -> Answer<u64> {
+        self.ask(|sql| history::timers_set(sql, participant, name))
+    }
+
+    fn holds_states(&self, participant: i64) -> Answer<bool> {
+        self.ask(|sql| registry::holds_states(sql, participant))
+    }
+
+    fn state_versions_outside(
+        &self,
+        participant: i64,
+        oldest: u32,
+        newest: u32,
+    ) -> Answer<Option<(u32, u32)>> {
+        self.ask(|sql| registry::state_versions_outside(sql, participant, oldest, newest))
+    }
+
+    fn quarantined(&self, participant: i64, most: usize) -> Answer<(u64, Vec<Quarantined>)> {
+        self.ask(|sql| history::quarantined(sql, participant, most))
+    }
+
+    fn quarantined_up_to(&self, participant: i64, most: usize) -> Answer<u64> {
+        self.ask(|sql| history::quarantined_up_to(sql, participant, most))
+    }
+
+    fn quarantined_keys(&self, participant: i64, most: usize) -> Answer<Vec<String>> {
+        self.ask(|sql| history::quarantined_keys(sql, participant, most))
+    }
+}
+
+impl<C: Borrow<Connection>> ReadSamples for SqliteReader<C> {
+    fn sample_journal(&self, participant: i64, most: usize) -> Answer<Vec<Recorded>> {
+        self.ask(|sql| sample::journal::recorded(sql, participant, most))
+    }
+
+    fn sample_states(&self, participant: i64, most: usize) -> Answer<Vec<Keyed>> {
+        self.ask(|sql| sample::states::stored(sql, participant, most))
+    }
+
+    fn sample_quarantined(&self, participant: i64, most: usize) -> Answer<Vec<Keyed>> {
+        self.ask(|sql| sample::states::quarantined(sql, participant, most))
+    }
+
+    fn sample_timers(&self, participant: i64, most: usize) -> Answer<Vec<Pending>> {
+        self.ask(|sql| sample::waiting::timers(sql, participant, most))
+    }
+
+    fn sample_parked(&self, participant: i64, most: usize) -> Answer<Vec<ParkedEvent>> {
+        self.ask(|sql| sample::waiting::parked(sql, participant, most))
+    }
+
+    fn sample_unread(
+        &self,
+        participant: i64,
+        topic: Topic<'_>,
+        most: usize,
+    ) -> Answer<Vec<Record>> {
+        self.ask(|sql| sample::waiting::unread(sql, participant, topic, most))
+    }
+}

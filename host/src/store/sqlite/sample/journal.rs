@@ -1,0 +1,208 @@
+//! Recorded decisions: something of each kind of message, on aggregates that were there and on ones
+//! that were not.
+//!
+//! The journal is in the order of its commits and has no index by name. It is looked at where it
+//! ends and at places spread over it; what was not met there but is known from the tallies is
+//! looked for about the time when it was last decided.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::message::Origin;
+use serde::Deserialize;
+
+use super::{Patience, Room};
+use crate::store::sample::Recorded;
+use crate::store::sample::choose::{Ranking, choose};
+use crate::store::tally;
+
+/// Decisions that are looked at where the journal ends.
+const LATEST: i64 = 10_000;
+
+/// Places before that, and decisions that are looked at from each.
+const PLACES: i64 = 15;
+const STRETCH: i64 = 500;
+
+/// Names that are looked for by the time of their last decision.
+const SOUGHT: usize = 32;
+
+/// The part of a recorded message that is looked at.
+#[derive(Deserialize)]
+struct Named {
+    origin: Origin,
+    name: String,
+}
+
+/// A decision that was looked at.
+struct Seen {
+    seq: i64,
+    origin: &'static str,
+    name: String,
+    is_on_nothing: bool,
+    bytes: usize,
+}
+
+/// Recorded decisions of a participant, the latest first, at most `most`: where there are more, of
+/// each kind of message on aggregates that were there and on ones that were not the latest, the
+/// oldest and the largest, and some between them.
+pub(in crate::store::sqlite) fn recorded(
+    sql: &Connection,
+    participant: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<Recorded>> {
+    let bounds: Option<(i64, i64)> = sql.query_row(
+        "SELECT (SELECT min(seq) FROM journal), (SELECT max(seq) FROM journal)",
+        [],
+        |row| Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?)),
+    )?;
+    let Some((first, last)) = bounds.filter(|_| most > 0) else {
+        return Ok(Vec::new());
+    };
+    let mut look = Look {
+        sql,
+        generations: generations(sql, participant)?,
+        seen: Vec::new(),
+        looked_at: BTreeSet::new(),
+        patience: Patience::begin(),
+    };
+    let latest = (last - LATEST + 1).max(first);
+    look.at(latest, last)?;
+    for place in (0..PLACES).rev() {
+        let from = first + (latest - first) / PLACES * place;
+        look.at(from, (from + STRETCH).min(latest) - 1)?;
+    }
+    look.for_what_is_missing(participant, first, last)?;
+    let mut seen = look.seen;
+    seen.sort_by_key(|seen| std::cmp::Reverse(seen.seq));
+    let rankings: [Ranking<Seen>; 3] = [
+        |one, other| other.seq.cmp(&one.seq),
+        |one, other| one.seq.cmp(&other.seq),
+        |one, other| other.bytes.cmp(&one.bytes),
+    ];
+    let kind = |seen: &Seen| (seen.origin, seen.name.clone(), seen.is_on_nothing);
+    read(sql, &choose(seen, most, kind, &rankings))
+}
+
+/// Rows of the generations of a participant.
+fn generations(sql: &Connection, participant: i64) -> rusqlite::Result<BTreeSet<i64>> {
+    sql.prepare_cached("SELECT id FROM generations WHERE participant = ?1")?
+        .query_map([participant], |row| row.get(0))?
+        .collect()
+}
+
+struct Look<'c> {
+    sql: &'c Connection,
+    generations: BTreeSet<i64>,
+    seen: Vec<Seen>,
+    looked_at: BTreeSet<i64>,
+    patience: Patience,
+}
+
+impl Look<'_> {
+    /// Looks at a stretch of the journal, the latest first.
+    fn at(&mut self, from: i64, to: i64) -> rusqlite::Result<()> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT seq, generation, octet_length(state), message FROM journal
+             WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq DESC",
+        )?;
+        let mut rows = statement.query([from, to])?;
+        while let Some(row) = rows.next()? {
+            if self.patience.is_over() {
+                break;
+            }
+            let seq = row.get(0)?;
+            if !self.generations.contains(&row.get(1)?) || !self.looked_at.insert(seq) {
+                continue;
+            }
+            let state: Option<i64> = row.get(2)?;
+            let message = row.get_ref(3)?.as_str().unwrap_or_default();
+            // What can't be read says nothing.
+            let Ok(Named { origin, name }) = serde_json::from_str(message) else {
+                continue;
+            };
+            self.seen.push(Seen {
+                seq,
+                origin: tally::word(origin),
+                name,
+                is_on_nothing: state.is_none(),
+                bytes: state.unwrap_or(0) as usize + message.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Looks for what was decided some time and was not met.
+    fn for_what_is_missing(
+        &mut self,
+        participant: i64,
+        first: i64,
+        last: i64,
+    ) -> rusqlite::Result<()> {
+        let met: BTreeSet<_> = (self.seen.iter())
+            .map(|seen| (seen.origin.to_owned(), seen.name.clone()))
+            .collect();
+        let sql = self.sql;
+        let missing: Vec<(String, String, i64)> = sql
+            .prepare_cached(
+                "SELECT t.origin, t.name, max(t.last) FROM tallies t JOIN generations g ON g.id = t.generation
+                 WHERE g.participant = ?1 AND t.decisions > 0 GROUP BY t.origin, t.name",
+            )?
+            .query_map([participant], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let missing = (missing.into_iter())
+            .filter(|(origin, name, _)| !met.contains(&(origin.clone(), name.clone())));
+        for (_, _, time) in missing.take(SOUGHT) {
+            let about = at_time(sql, time, first, last)?;
+            self.at(about - STRETCH, about + STRETCH)?;
+        }
+        Ok(())
+    }
+}
+
+/// About where the journal was at this time. Its times go up, but for some that overtook others and
+/// clocks that were set.
+fn at_time(sql: &Connection, time: i64, mut first: i64, mut last: i64) -> rusqlite::Result<i64> {
+    let mut statement =
+        sql.prepare_cached("SELECT time FROM journal WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
+    while first < last {
+        let middle = first + (last - first) / 2;
+        let found: Option<i64> = statement.query_row([middle], |row| row.get(0)).optional()?;
+        if found.is_some_and(|found| found < time) {
+            first = middle + 1;
+        } else {
+            last = middle;
+        }
+    }
+    Ok(first)
+}
+
+fn read(sql: &Connection, chosen: &[Seen]) -> rusqlite::Result<Vec<Recorded>> {
+    let mut room = Room::new();
+    let mut statement = sql.prepare_cached(
+        "SELECT g.state_version, j.state, j.message, j.outcome
+         FROM journal j JOIN generations g ON g.id = j.generation WHERE j.seq = ?1",
+    )?;
+    let mut recorded = Vec::with_capacity(chosen.len());
+    for seen in chosen {
+        // It may have been deleted meanwhile.
+        let row = statement
+            .query_row(params![seen.seq], |row| {
+                Ok(Recorded {
+                    state_version: row.get(0)?,
+                    state: row.get(1)?,
+                    message: row.get(2)?,
+                    outcome: row.get(3)?,
+                })
+            })
+            .optional()?;
+        let bytes = |row: &Recorded| {
+            row.state.as_ref().map_or(0, String::len) + row.message.len() + row.outcome.len()
+        };
+        recorded.extend(row.filter(|row| room.takes(bytes(row))));
+    }
+    Ok(recorded)
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;
