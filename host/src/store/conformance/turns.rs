@@ -302,7 +302,7 @@ fn is_told(watch: &mut Watch) -> bool {
 pub(crate) fn commits_are_told_to_those_who_wait(rig: Rig) {
     let (published, timers) = (rig.store.published(), rig.store.timers());
     let mut watch = rig.store.changes().watch(rig.participant, "k");
-    let (outbox, due) = (published.rings(), timers.rings());
+    let (outbox, due) = (published.count(), timers.count());
     rig.commit(rig.put(1, "other", 1, "{}")).unwrap();
     rig.store.settle_up();
     assert!(!is_told(&mut watch));
@@ -318,6 +318,6 @@ pub(crate) fn commits_are_told_to_those_who_wait(rig: Rig) {
     .unwrap();
     rig.store.settle_up();
     assert!(is_told(&mut watch));
-    assert_ne!(published.rings(), outbox);
-    assert_ne!(timers.rings(), due);
+    assert_ne!(published.count(), outbox);
+    assert_ne!(timers.count(), due);
 }
