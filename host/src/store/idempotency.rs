@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::commit::KeptReply;
 
 use super::sweep::{Numbered, Oldest, Sweep};
 
@@ -73,18 +74,9 @@ pub enum Known {
 pub struct Claim {
     known: Arc<KnownKeys>,
     hash: [u64; 2],
-    key: String,
+    key: Arc<str>,
     fingerprint: [u8; 32],
     is_kept: AtomicBool,
-}
-
-/// The reply that an entry keeps for its key.
-#[derive(Debug)]
-pub struct KeptReply {
-    /// The key.
-    pub claim: Arc<Claim>,
-    /// The reply, as JSON text.
-    pub reply: String,
 }
 
 /// What was replied to a command.
@@ -137,7 +129,7 @@ impl KnownKeys {
                 Known::Claimed(Arc::new(Claim {
                     known: self.clone(),
                     hash,
-                    key: key.to_owned(),
+                    key: key.into(),
                     fingerprint,
                     is_kept: AtomicBool::new(false),
                 }))
@@ -197,6 +189,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Claim {
+    /// The key, and the fingerprint of the request.
+    #[must_use]
+    pub fn request(&self) -> (Arc<str>, [u8; 32]) {
+        (self.key.clone(), self.fingerprint)
+    }
+
     /// The reply is committed: the key has a row now.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
@@ -220,15 +218,14 @@ pub(super) fn write(
     aggregate: &str,
     time: u64,
 ) -> rusqlite::Result<()> {
-    let claim = &kept.claim;
     sql.prepare_cached(
         "INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, time)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
         participant,
-        claim.key,
-        claim.fingerprint.as_slice(),
+        &*kept.key,
+        kept.fingerprint.as_slice(),
         aggregate,
         kept.reply,
         time as i64
@@ -285,12 +282,19 @@ mod tests {
     }
 
     fn keep(sql: &Connection, known: &Arc<KnownKeys>, key: &str, time: u64) {
-        let kept = KeptReply {
-            claim: claim(known, key),
+        let claim = claim(known, key);
+        write(sql, 1, &kept(&claim), "a", time).unwrap();
+        claim.keep();
+    }
+
+    fn kept(claim: &Claim) -> KeptReply {
+        let (key, fingerprint) = claim.request();
+        KeptReply {
+            key,
+            fingerprint,
             reply: "{}".into(),
-        };
-        write(sql, 1, &kept, "a", time).unwrap();
-        kept.claim.keep();
+            time: 0,
+        }
     }
 
     #[test]
@@ -333,11 +337,7 @@ mod tests {
         let sql = store();
         let (one, other) = (known(&sql, 1, 9), known(&sql, 1, 9));
         keep(&sql, &one, "k", 0);
-        let kept = KeptReply {
-            claim: claim(&other, "k"),
-            reply: "{}".into(),
-        };
-        write(&sql, 1, &kept, "b", 0).unwrap_err();
+        write(&sql, 1, &kept(&claim(&other, "k")), "b", 0).unwrap_err();
     }
 
     #[test]

@@ -3,129 +3,26 @@
 //! A parked record was consumed: its offset is stored, its identity is in the inbox, and it comes again from here alone
 //! (invariant 3). A parked timer stays a row of `timers`, so that it can be set anew or cancelled; the row here is its
 //! place among the messages of its key. How much is parked is bounded by
-//! [`ParkedRoom`] (invariant 9).
-
-use std::sync::Arc;
+//! [`ParkedRoom`](super::parked_room::ParkedRoom) (invariant 9).
 
 use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::commit::{Entry, FiredTimer, Parking};
+pub use saga_core::commit::{Parked, ParkedEvent, ParkedRow, ParkedTimer};
 use saga_core::identity::Identity;
 use saga_core::record::{Position, Record};
 
-use super::entry::{Entry, FiredTimer};
-use super::parked_room::{ParkedRoom, Place};
 use super::read::StoredTimer;
-
-/// A message that is to be parked, behind those of its key.
-pub struct Parking {
-    /// Key of the aggregate.
-    pub key: String,
-    /// The message.
-    pub message: Parked,
-    /// Its place.
-    pub place: Place,
-    /// When, in milliseconds since the Unix epoch.
-    pub time: u64,
-}
-
-impl Parking {
-    /// Identity of a record, to be remembered like that of one that was decided.
-    pub(super) fn identity(&self) -> Option<&Identity> {
-        match &self.message {
-            Parked::Event(event) => Some(&event.identity),
-            Parked::Timer(..) => None,
-        }
-    }
-}
-
-/// A message that is parked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Parked {
-    /// A record.
-    Event(Box<ParkedEvent>),
-    /// A timer, by its name and the time at which it was due.
-    Timer(String, u64),
-}
-
-/// A record that is parked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedEvent {
-    /// Identity of the message that it was admitted as.
-    pub identity: Identity,
-    /// Name of that message.
-    pub name: String,
-    /// Consumer group that read it.
-    pub group: String,
-    /// Its topic, as the participant calls it.
-    pub declared_topic: String,
-    /// The record.
-    pub record: Record,
-}
-
-/// A message that was parked, as it is offered again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedRow {
-    /// Its number; they rise in the order of the key.
-    pub id: i64,
-    /// Bytes that it takes.
-    pub bytes: usize,
-    /// The message.
-    pub message: Parked,
-}
-
-/// A parked message that a turn settles.
-pub struct Unparked {
-    /// Its row.
-    pub id: i64,
-    /// Bytes that it took.
-    pub bytes: usize,
-    /// Identity of a record.
-    pub identity: Option<Identity>,
-    /// Where it had its place.
-    pub room: Arc<ParkedRoom>,
-}
-
-impl Unparked {
-    /// Its row is gone.
-    pub(super) fn leave(&self) {
-        self.room.leave(self.bytes);
-    }
-}
-
-/// A timer that waits for other rules, or for the next start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedTimer {
-    /// The timer.
-    pub fired: FiredTimer,
-    /// A stable word: why it could not be decided.
-    pub reason: String,
-    /// What was wrong.
-    pub detail: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// Digest of the build that could not decide.
-    pub digest: String,
-    /// When, in milliseconds since the Unix epoch.
-    pub time: u64,
-}
-
-/// Bytes that a message takes: a record, or a timer, of this key.
-#[must_use]
-pub fn bytes(key: &str, record: Option<&Record>) -> usize {
-    let parts = record.map(|record| [&record.key, &record.value]);
-    let parts = parts.into_iter().flatten().flatten();
-    key.len() + parts.map(Vec::len).sum::<usize>()
-}
 
 /// Parks a message; false where its identity is known: it was applied, or is parked.
 pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusqlite::Result<bool> {
-    let bytes = parking.place.bytes as i64;
+    let bytes = parking.bytes as i64;
     let time = parking.time as i64;
     let rows = match &parking.message {
         Parked::Timer(name, due) => sql
             .prepare_cached(
                 "INSERT INTO parked (participant, key, name, due, bytes, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![entry.participant, parking.key, name, *due as i64, bytes, time])?,
+            .execute(params![entry.participant, entry.key, name, *due as i64, bytes, time])?,
         Parked::Event(event) => {
             let (identity, record) = (&event.identity, &event.record);
             let position = &record.position;
@@ -138,7 +35,7 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
             )?
             .execute(params![
                 entry.participant,
-                parking.key,
+                entry.key,
                 event.name,
                 identity.id,
                 identity.source,
@@ -160,41 +57,12 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
     Ok(rows == 1)
 }
 
-/// Takes a parked message out, for a turn that settles it; false where it is not parked any more. Its identity is kept as if it
-/// were of the time `trusted` at least.
-pub(super) fn take(
-    sql: &Connection,
-    entry: &Entry,
-    unparked: &Unparked,
-    trusted: u64,
-) -> rusqlite::Result<bool> {
+/// Takes a parked message out, for a turn that settles it; false where it is not parked any more.
+pub(super) fn take(sql: &Connection, participant: i64, id: i64) -> rusqlite::Result<bool> {
     let rows = sql
         .prepare_cached("DELETE FROM parked WHERE id = ?1 AND participant = ?2")?
-        .execute(params![unparked.id, entry.participant])?;
-    if rows == 0 {
-        return Ok(false);
-    }
-    if let Some(identity) = &unparked.identity {
-        if entry.dead_letter.is_some() {
-            // Like that of any dead letter, it may be published anew.
-            sql.prepare_cached(
-                "DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
-            )?
-            .execute(params![entry.participant, identity.id, identity.source])?;
-        } else if let Some(settlement) = &entry.settlement {
-            // A repetition is recognised for as long as one of a record that was decided at once.
-            sql.prepare_cached(
-                "INSERT OR REPLACE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![
-                entry.participant,
-                identity.id,
-                identity.source,
-                settlement.journal.time.max(trusted) as i64
-            ])?;
-        }
-    }
-    Ok(true)
+        .execute(params![id, participant])?;
+    Ok(rows == 1)
 }
 
 /// Marks a timer as parked, unless it was cancelled or set anew.

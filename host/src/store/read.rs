@@ -9,7 +9,7 @@ use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record};
 
 use super::condition::Condition;
-use super::entry::FiredTimer;
+use saga_core::commit::FiredTimer;
 use super::idempotency::{self, FirstReply};
 use super::offsets::{self, StoredPlace};
 use crate::base::session::Extent;

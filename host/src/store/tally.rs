@@ -5,35 +5,8 @@
 //! or soon; a crash may lose the last of it.
 
 use rusqlite::{Connection, params};
+pub use saga_core::commit::{Tally, Verdict};
 use saga_core::message::Origin;
-
-/// What came of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was decided.
-    Decided,
-    /// It was a command, and was answered with a business no.
-    Refused,
-    /// The rules broke on it.
-    Fault,
-    /// It was a read.
-    Read,
-}
-
-/// One message that was offered to the rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally {
-    /// Row of the build.
-    pub generation: i64,
-    /// How the message came to be.
-    pub origin: Origin,
-    /// Command name, event type or timer name.
-    pub name: String,
-    /// What came of it.
-    pub verdict: Verdict,
-    /// When, in milliseconds since the Unix epoch.
-    pub time: u64,
-}
 
 /// Sums that are not written yet. A handful of names, so a list is quicker than a map.
 #[derive(Debug, Default)]

@@ -5,11 +5,10 @@ use saga_core::record::Attributes;
 
 use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::checker::{self, Violation};
-use crate::entry::Answer;
+use crate::host::Answer;
 use crate::process::{Ask, Process};
 use crate::rules::{ANSWERS, Body, ORDERS, Role};
 use crate::scene::{Broken, Call, Scene};
-use crate::worker::Worker;
 
 /// Steps in which anything may happen.
 const STEPS: u64 = 1000;
@@ -53,10 +52,9 @@ impl World {
         self.scene.dice.calm.set(true);
         // From now on every build reads every state, as after a swap to one that does.
         for process in &mut self.processes {
-            process
-                .workers
-                .iter_mut()
-                .for_each(Worker::offer_all_parked);
+            for thread in &mut process.threads {
+                thread.offer_all_parked();
+            }
         }
         self.come_to_rest()?;
         checker::at_rest(self)
@@ -107,8 +105,8 @@ impl World {
                 process.deliver(place, broker, scene);
             }
             560..800 => {
-                let worker = scene.random.index(process.workers.len());
-                process.turn(worker, scene);
+                let thread = scene.random.index(process.threads.len());
+                process.turn(thread, scene);
             }
             _ => {
                 process.write(scene);
@@ -156,6 +154,7 @@ impl World {
             role: Role::ALL[role],
             command,
             id,
+            key: key.map(|key| key.to_string()),
             answer: None,
         });
         let ask = Ask {
@@ -311,13 +310,13 @@ impl World {
             let mut any = false;
             for process in processes.iter_mut() {
                 // As in the host, a reading begins anew a while after it was cancelled.
-                if process.queue.is_empty() && process.batch.is_none() {
+                if process.queue.is_empty() && process.writing.is_none() {
                     process.begin_again(scene);
                 }
                 for place in 0..process.sessions.len() {
                     any |= process.deliver(place, broker, scene);
                 }
-                for worker in 0..process.workers.len() {
+                for worker in 0..process.threads.len() {
                     any |= process.turn(worker, scene);
                 }
                 any |= process.go_on_swapping(scene);
