@@ -10,6 +10,7 @@ use std::rc::Rc;
 use saga_core::commit::{Batch, Broken as BrokenEntry, Ended, Fate, Handed as InBatch, Link, Outcome, Write};
 use saga_core::worker::{Answer as WorkerAnswer, Commit, Taken};
 
+use crate::checker::must;
 use crate::host::{Answer, Simulated};
 use crate::process::Process;
 use crate::rules::SagaRules;
@@ -238,7 +239,17 @@ impl Process {
                 Ok(apply(&mut open, handed, scene.broken))
             });
             written.expect("nothing fails before the commit");
-            let fate = batch.items().last().map(|(_, fate)| *fate);
+            let last = batch.items().last();
+            let fate = last.map(|(_, fate)| *fate);
+            if let Some((Entry(handed), Fate::Written)) = last
+                && handed.commit.entry.changes_state()
+            {
+                let (active, version) = (open.active(), handed.commit.entry.state_version);
+                scene.check(must(active.shape.reads(version), 6, || {
+                    let digest = &active.digest;
+                    format!("a state of version {version} came to be, which {digest} can't read")
+                }));
+            }
             if refuses && fate == Some(Fate::Refused) {
                 scene.note("one-refused", format_args!("ticket {}", link.ticket));
             }
