@@ -118,6 +118,8 @@ pub(crate) struct Session {
     /// Where the next record is read.
     pub(crate) position: Cell<i64>,
     pub(crate) cancelled: Cell<bool>,
+    /// How often the partition was taken over, in a shared store.
+    pub(crate) epoch: u64,
 }
 
 /// A record that was delivered, with the reading that it belongs to.
@@ -174,15 +176,16 @@ impl Taken for TakenRecord {
     }
 }
 
-/// Room for parked messages, of which now and then there is none.
+/// Room for parked messages, of which now and then there is none; or never any.
 #[derive(Clone)]
-pub(crate) struct SmallRoom(pub(crate) Rc<RefCell<Random>>);
+pub(crate) struct SmallRoom(pub(crate) Option<Rc<RefCell<Random>>>);
 
 impl Room for SmallRoom {
     type Place = ();
 
     fn take(&self, _: usize, _: usize) -> Result<(), Bound> {
-        match self.0.borrow_mut().percent(10) {
+        let is_full = |random: &Rc<RefCell<Random>>| random.borrow_mut().percent(10);
+        match self.0.as_ref().is_none_or(is_full) {
             true => Err(Bound::Messages),
             false => Ok(()),
         }

@@ -201,7 +201,7 @@ fn once(process: &Process) -> Result<(), Violation> {
 }
 
 /// Invariant 4: for one aggregate, the records of a partition were decided in the order of their offsets, and commands
-/// in the order in which they were asked.
+/// of a process in the order in which they were asked.
 fn in_order(process: &Process) -> Result<(), Violation> {
     let mut last: BTreeMap<(&str, String), i64> = BTreeMap::new();
     for row in &process.store.journal {
@@ -210,7 +210,7 @@ fn in_order(process: &Process) -> Result<(), Violation> {
             (Some(at), _) => (lanes(row, &message.name, at.partition), at.offset),
             // One that is routed anew has no place among the others.
             (None, Origin::Command) if message.name != "touch" => (
-                vec!["commands".to_owned()],
+                vec![format!("commands of {}", row.process)],
                 message.id.trim_start_matches('c').parse().unwrap_or(-1),
             ),
             (None, _) => continue,
@@ -230,9 +230,9 @@ fn in_order(process: &Process) -> Result<(), Violation> {
 
 /// Within what a record has its place. A record whose subscription was changed or added when it was already read is read
 /// again, and comes for its new key after what was settled meanwhile: builds with other subscriptions are
-/// told apart where reminders are concerned.
+/// told apart where reminders are concerned; of what was parked, the one that read it counts.
 fn lanes(row: &JournalRow, name: &str, partition: i32) -> Vec<String> {
-    let mut lanes = vec![format!("{partition} {:?}", row.build.shape.more)];
+    let mut lanes = vec![format!("{partition} {:?}", row.more)];
     if name != "order-reminded" {
         lanes.push(partition.to_string());
     }

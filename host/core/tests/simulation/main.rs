@@ -45,7 +45,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use scene::Broken;
+use checker::Violation;
+use scene::{Broken, Scene};
 
 /// Seeds that one test run tries.
 const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 2_000 };
@@ -133,6 +134,46 @@ fn invariants_1_to_6_and_10_hold_whatever_happens() {
             "no seed came to {what}: {counts:?}"
         );
     }
+}
+
+#[test]
+fn two_processes_on_one_store_keep_the_invariants_wherever_one_is_paused() {
+    if let Some(seed) = number("SAGA_SIM_SHARED_SEED") {
+        let (scene, result) = world::run_shared(seed, None);
+        println!("{}", scene.trace);
+        if let Err(violation) = result {
+            panic!("SAGA_SIM_SHARED_SEED={seed}: {violation}");
+        }
+        return;
+    }
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in 0..SEEDS / 10 {
+        let (scene, result) = world::run_shared(seed, None);
+        if let Err(violation) = result {
+            panic!("SAGA_SIM_SHARED_SEED={seed} repeats this: {violation}");
+        }
+        for (what, often) in scene.counts {
+            *counts.entry(what).or_default() += often;
+        }
+    }
+    for what in ["pause", "stale", "crash", "unknown-happened", "unknown-failed"] {
+        assert!(counts.contains_key(what), "no seed came to {what}: {counts:?}");
+    }
+}
+
+#[test]
+fn invariant_10_a_shared_store_that_does_not_compare_revisions_is_noticed() {
+    noticed_in(world::run_shared, Broken::RevisionNotCompared, &[10], "");
+}
+
+#[test]
+fn invariant_1_a_shared_store_that_does_not_compare_epochs_is_noticed() {
+    noticed_in(world::run_shared, Broken::EpochNotCompared, &[1, 4], "");
+}
+
+#[test]
+fn invariant_3_a_shared_store_that_does_not_count_timers_is_noticed() {
+    noticed_in(world::run_shared, Broken::TimerNotCounted, &[2, 3], "");
 }
 
 #[test]
@@ -333,9 +374,19 @@ fn noticed(broken: Broken, invariants: &[u32]) {
 
 /// The same, in these words.
 fn noticed_as(broken: Broken, invariants: &[u32], words: &str) {
+    noticed_in(world::run, broken, invariants, words);
+}
+
+/// The same, in this kind of world.
+fn noticed_in(
+    world: fn(u64, Option<Broken>) -> (Scene, Result<(), Violation>),
+    broken: Broken,
+    invariants: &[u32],
+    words: &str,
+) {
     let mut reported = Vec::new();
     for seed in 0..SEEDS_TO_NOTICE {
-        let run = std::panic::catch_unwind(|| world::run(seed, Some(broken)).1);
+        let run = std::panic::catch_unwind(|| world(seed, Some(broken)).1);
         match run.unwrap_or_else(|_| panic!("seed {seed} with {broken:?} panicked")) {
             Err(violation)
                 if invariants.contains(&violation.invariant) && violation.what.contains(words) =>

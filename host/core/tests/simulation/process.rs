@@ -17,9 +17,9 @@ use saga_core::worker::{CommandTurn, EventTurn, TimerTurn, Trial, Turn, Unreadab
 use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::checker::must;
 use crate::description::Shape;
-use crate::host::{Answer, Build, LIMITS, Over, Session, Simulated, TakenRecord};
+use crate::host::{Answer, Build, LIMITS, Over, Session, Simulated, SmallRoom, TakenRecord};
 use crate::generations;
-use crate::random::of_text;
+use crate::random::{Random, of_text};
 use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, Scene};
 use crate::store::{Store, fired_of};
@@ -35,6 +35,12 @@ const WINDOW: usize = 5;
 /// A process. A crash leaves `store`, `copies` and `file`.
 pub(crate) struct Process {
     pub(crate) role: Role,
+    /// Its number among the processes of its store.
+    pub(crate) number: usize,
+    /// The partitions that are its own.
+    pub(crate) owned: Vec<i32>,
+    /// It does nothing until then.
+    pub(crate) paused_until: u64,
     pub(crate) store: Store,
     /// The host's own copies of builds, by digest.
     pub(crate) copies: BTreeMap<Rc<str>, Rc<SagaRules>>,
@@ -79,11 +85,33 @@ pub(crate) struct Ask {
 
 impl Process {
     pub(crate) fn new(role: Role, scene: &mut Scene) -> Self {
+        let mut process = Self::unstarted(role);
+        if scene.is_shared {
+            process.owned = vec![0];
+        }
+        process.start(scene);
+        process
+    }
+
+    /// A second process on the store of the first one, which it is handed for this.
+    pub(crate) fn second(first: &mut Self, scene: &mut Scene) -> Self {
+        let mut process = Self::unstarted(first.role);
+        (process.number, process.owned) = (1, vec![1]);
+        std::mem::swap(&mut process.store, &mut first.store);
+        process.start(scene);
+        first.store = std::mem::take(&mut process.store);
+        process
+    }
+
+    fn unstarted(role: Role) -> Self {
         let first = Rc::new(SagaRules::new(role, 1, Shape::FIRST));
         let mut store = Store::default();
         store.activate(&first);
-        let mut process = Self {
+        Self {
             role,
+            number: 0,
+            owned: (0..PARTITIONS).collect(),
+            paused_until: 0,
             store,
             copies: BTreeMap::from([(first.digest.clone(), first.clone())]),
             file: first.clone(),
@@ -102,9 +130,7 @@ impl Process {
             numbers: 0,
             relayed: 0,
             last_key: 0,
-        };
-        process.start(scene);
-        process
+        }
     }
 
     /// Loses everything volatile, and starts again from the store.
@@ -145,22 +171,28 @@ impl Process {
             let own = parked.iter().filter(|(key, _)| worker_of(key) == worker);
             let own = own.map(|(key, count)| ((*key).clone(), *count));
             self.numbers += 1;
-            let (number, seed) = (self.numbers, scene.random.next());
-            threads.push(Thread::new(self.role, number, active.clone(), own, seed));
+            let random = Rc::new(RefCell::new(Random::new(scene.random.next())));
+            let room = SmallRoom((!scene.is_shared).then_some(random));
+            threads.push(Thread::new(self.role, self.numbers, active.clone(), own, room));
         }
         self.threads = threads;
         self.admits = active;
         self.in_flight = Rc::default();
         self.relayed = self.store.relayed;
         self.last_key = self.store.last_key;
-        self.sessions = (0..PARTITIONS)
-            .map(|partition| self.begin(partition))
+        let owned = self.owned.clone();
+        self.sessions = (owned.into_iter())
+            .map(|partition| self.begin(partition, scene))
             .collect();
     }
 
     /// Begins to read a partition where the store says.
-    fn begin(&self, partition: i32) -> Rc<Session> {
+    fn begin(&mut self, partition: i32, scene: &Scene) -> Rc<Session> {
         let topic = self.role.listens_to();
+        let epoch = self.store.epochs.entry(partition).or_default();
+        // Who has a store alone commits its entries in the order in which they were decided.
+        *epoch += u64::from(scene.is_shared);
+        let epoch = *epoch;
         let next = self
             .store
             .offsets
@@ -173,22 +205,35 @@ impl Process {
             window: RefCell::new(Window::new(next, WINDOW)),
             position: Cell::new(next),
             cancelled: Cell::new(false),
+            epoch,
         })
     }
 
     /// Readings that were cancelled begin anew.
     pub(crate) fn begin_again(&mut self, scene: &mut Scene) {
+        let owned = self.owned.clone();
+        (self.sessions).retain(|session| owned.contains(&session.partition));
         for place in 0..self.sessions.len() {
             if self.sessions[place].cancelled.get() && !self.reading_paused {
-                self.sessions[place] = self.begin(self.sessions[place].partition);
+                let partition = self.sessions[place].partition;
+                self.sessions[place] = self.begin(partition, scene);
                 scene.note("read-again", format_args!("{} {place}", self.role.name()));
+            }
+        }
+        for partition in owned {
+            let is_read = |session: &Rc<Session>| session.partition == partition;
+            if !self.sessions.iter().any(is_read) {
+                let session = self.begin(partition, scene);
+                self.sessions.push(session);
             }
         }
     }
 
     /// Delivers the next record of a partition; says whether there was one and room for it.
     pub(crate) fn deliver(&mut self, place: usize, broker: &Broker, scene: &mut Scene) -> bool {
-        let session = self.sessions[place].clone();
+        let Some(session) = self.sessions.get(place).cloned() else {
+            return false;
+        };
         if session.cancelled.get() || !session.window.borrow().has_room() {
             return false;
         }
@@ -239,6 +284,10 @@ impl Process {
         }
         let generated = ask.key.is_none().then(|| {
             self.last_key += 1;
+            // Each process has numbers of its own.
+            if scene.is_shared && self.last_key % 2 != self.number as i64 {
+                self.last_key += 1;
+            }
             self.last_key
         });
         let call = &scene.calls[ask.call];
@@ -324,6 +373,7 @@ impl Process {
             queue: &mut self.queue,
             again: &mut self.again,
             scene,
+            process: self.number,
         };
         self.threads[thread].run(&mut around)
     }
@@ -362,7 +412,7 @@ impl Process {
     /// Notes what is published. A transaction of its own: not while another one is open.
     pub(crate) fn note_published(&mut self) {
         if !self.writing.as_ref().is_some_and(Writing::is_open) {
-            self.store.relayed = self.relayed;
+            self.store.relayed = self.relayed.max(self.store.relayed);
         }
     }
 

@@ -79,6 +79,12 @@ pub(crate) enum Broken {
     StatesCheckedBefore,
     /// A state that was migrated, and then left as it is, is not written.
     MigrationNotWritten,
+    /// The shared store takes decisions on a state that another process has replaced.
+    RevisionNotCompared,
+    /// The shared store takes records of a partition that another process reads by now.
+    EpochNotCompared,
+    /// The shared store takes the turn of a timer that another process has consumed.
+    TimerNotCounted,
 }
 
 /// When every run starts, in milliseconds since the Unix epoch.
@@ -105,6 +111,8 @@ pub(crate) struct Scene {
     pub(crate) calls: Vec<Call>,
     /// Something that no host may do was seen.
     pub(crate) wrong: Option<Violation>,
+    /// Whether each participant has two processes on one store.
+    pub(crate) is_shared: bool,
     /// Everything that happened, one line each.
     pub(crate) trace: String,
     /// How often each kind of thing happened.
@@ -112,15 +120,16 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn new(seed: u64, broken: Option<Broken>) -> Self {
+    pub(crate) fn new(seed: u64, broken: Option<Broken>, is_shared: bool) -> Self {
         crate::host::BROKEN.set(broken);
         Self {
             random: Random::new(seed),
-            dice: Rc::new(Dice::new(seed)),
+            dice: Rc::new(Dice::new(seed, is_shared)),
             now: START,
             broken,
             calls: Vec::new(),
             wrong: None,
+            is_shared,
             trace: String::new(),
             counts: BTreeMap::new(),
         }

@@ -28,12 +28,15 @@ pub(crate) struct Store {
     /// How many outbox rows the relay has noted as published.
     pub(crate) relayed: usize,
     pub(crate) offsets: BTreeMap<(&'static str, i32), i64>,
+    /// How often a partition was taken over.
+    pub(crate) epochs: BTreeMap<i32, u64>,
     pub(crate) timers: BTreeMap<(Rc<str>, Rc<str>), Rc<StoredTimer>>,
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
     pub(crate) last_key: i64,
-    /// Messages that are parked, each with its key, by their numbers, of which none is given twice.
-    pub(crate) parked: BTreeMap<i64, Rc<(String, Parked)>>,
+    /// Messages that are parked, each with its key and what its build listened to more than others, by their numbers, of which
+    /// none is given twice.
+    pub(crate) parked: BTreeMap<i64, Rc<(String, Parked, Option<&'static str>)>>,
     last_parked: i64,
     pub(crate) quarantined: BTreeSet<String>,
     /// Timers that are not offered when they are due.
@@ -143,6 +146,10 @@ pub(crate) struct JournalRow {
     pub(crate) read: OnceCell<(Message, Outcome)>,
     pub(crate) at: Option<Position>,
     pub(crate) fired: Option<FiredTimer>,
+    /// Number of the process that decided.
+    pub(crate) process: usize,
+    /// What the build that read it listened to more than others.
+    pub(crate) more: Option<&'static str>,
 }
 
 pub(crate) struct DeadLetter {
@@ -166,6 +173,10 @@ pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) 
             _ => None,
         }),
         identity: unparked_identity(store, handed),
+        more: match unparked(store, handed) {
+            Some(row) => row.2,
+            None => handed.build.shape.more,
+        },
         parks: (handed.commit.entry.writes.iter()).any(|write| matches!(write, Write::Park(_))),
         gives_up: (handed.commit.entry.writes.iter())
             .any(|write| matches!(write, Write::DeadLetter(_))),
@@ -178,27 +189,52 @@ pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) 
     Fate::Written
 }
 
+/// Whether a store that is shared takes an entry: what it was decided on is what is stored, its partition is still read by
+/// who decided, its timer is still set.
+pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>) -> bool {
+    let is_broken = |step| broken == Some(step);
+    let key = handed.commit.entry.key.as_deref().unwrap_or_default();
+    let revision = store.aggregates.get(key).map_or(0, |stored| stored.revision);
+    let epoch_holds = handed.commit.taken.as_ref().is_none_or(|taken| {
+        let epoch = store.epochs.get(&taken.session.partition);
+        epoch == Some(&taken.session.epoch)
+    });
+    let holds = |write: &Write| match write {
+        Write::Journal(decision) => {
+            decision.revision_before == revision || is_broken(Broken::RevisionNotCompared)
+        }
+        Write::Fired(fired) => store.timer(fired).is_some() || is_broken(Broken::TimerNotCounted),
+        _ => true,
+    };
+    (epoch_holds || is_broken(Broken::EpochNotCompared))
+        && handed.commit.entry.writes.iter().all(holds)
+}
+
 /// What the checker needs to know of an entry beside what it writes.
 struct Context {
     at: Option<Position>,
     fired: Option<FiredTimer>,
     identity: Option<Identity>,
+    more: Option<&'static str>,
     parks: bool,
     gives_up: bool,
 }
 
 /// The parked message that an entry settles.
-fn unparked<'s>(store: &'s Store, handed: &Handed) -> Option<&'s Parked> {
+fn unparked<'s>(
+    store: &'s Store,
+    handed: &Handed,
+) -> Option<&'s (String, Parked, Option<&'static str>)> {
     let mut writes = handed.commit.entry.writes.iter();
     let id = writes.find_map(|write| match write {
         Write::Unpark(id) => Some(id),
         _ => None,
     })?;
-    store.parked.get(id).map(|row| &row.1)
+    store.parked.get(id).map(|row| &**row)
 }
 
 fn unparked_identity(store: &Store, handed: &Handed) -> Option<Identity> {
-    match unparked(store, handed)? {
+    match &unparked(store, handed)?.1 {
         Parked::Event(event) => Some(event.identity.clone()),
         Parked::Timer(..) => None,
     }
@@ -206,7 +242,7 @@ fn unparked_identity(store: &Store, handed: &Handed) -> Option<Identity> {
 
 /// Where the record of an entry was read.
 fn at(store: &Store, handed: &Handed) -> Option<Position> {
-    match unparked(store, handed) {
+    match unparked(store, handed).map(|row| &row.1) {
         Some(Parked::Event(event)) => Some(event.record.position.clone()),
         _ => handed.commit.taken.as_ref().map(|taken| taken.at()),
     }
@@ -265,6 +301,8 @@ fn apply_one(
             read: OnceCell::new(),
             at: context.at.clone(),
             fired: context.fired.clone(),
+            process: handed.process,
+            more: context.more,
         })),
         Write::GeneratedKey(number) if !is_broken(Broken::KeysForgotten) => {
             store.last_key = store.last_key.max(*number);
@@ -283,7 +321,8 @@ fn apply_one(
                 store.last_parked = store.parked.keys().next_back().copied().unwrap_or(0);
             }
             store.last_parked += 1;
-            let row = Rc::new((key.to_owned(), parking.message.clone()));
+            let more = handed.build.shape.more;
+            let row = Rc::new((key.to_owned(), parking.message.clone(), more));
             store.parked.insert(store.last_parked, row);
         }
         Write::ParkTimer(timer) if store.timer(&timer.fired).is_some() => {

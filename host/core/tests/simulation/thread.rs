@@ -20,7 +20,6 @@ use crate::checker::must;
 use crate::faults::Faulty;
 use crate::host::{Answer, Build, LIMITS, RETRY, Simulated, SmallRoom, WAITS};
 use crate::process::Ask as Call;
-use crate::random::Random;
 use crate::rules::{Body, Role, SagaRules};
 use crate::scene::{Broken, START, Scene};
 use crate::store::Store;
@@ -57,6 +56,8 @@ pub(crate) struct Around<'a> {
     /// Calls that are to be routed anew.
     pub(crate) again: &'a mut VecDeque<Call>,
     pub(crate) scene: &'a mut Scene,
+    /// Number of the process among those of its store.
+    pub(crate) process: usize,
 }
 
 impl Thread {
@@ -66,7 +67,7 @@ impl Thread {
         number: u64,
         build: Rc<SagaRules>,
         parked: impl Iterator<Item = (String, usize)>,
-        seed: u64,
+        room: SmallRoom,
     ) -> Self {
         let settings = Settings {
             number,
@@ -75,7 +76,7 @@ impl Thread {
             limits: LIMITS,
             retry: RETRY,
             waits: WAITS,
-            room: SmallRoom(Rc::new(RefCell::new(Random::new(seed)))),
+            room,
         };
         let quarantined = QuarantinedKeys::default();
         Self {
@@ -279,6 +280,7 @@ impl Thread {
             build: self.build().clone(),
             commit,
             progress: self.progress.clone(),
+            process: around.process,
         };
         let Link { ticket, base, .. } = handed.commit.link;
         let what = handed.what();

@@ -30,8 +30,17 @@ pub(crate) struct World {
 
 /// Runs one seed to its end and checks it.
 pub(crate) fn run(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Violation>) {
+    run_world(seed, broken, false)
+}
+
+/// The same, with two processes for each participant, on one store.
+pub(crate) fn run_shared(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Violation>) {
+    run_world(seed, broken, true)
+}
+
+fn run_world(seed: u64, broken: Option<Broken>, is_shared: bool) -> (Scene, Result<(), Violation>) {
     let mut world = World {
-        scene: Scene::new(seed, broken),
+        scene: Scene::new(seed, broken, is_shared),
         broker: Broker::new(),
         processes: Vec::new(),
         builds: 1,
@@ -39,6 +48,12 @@ pub(crate) fn run(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Viola
     };
     for role in Role::ALL {
         world.processes.push(Process::new(role, &mut world.scene));
+    }
+    if is_shared {
+        for first in 0..Role::ALL.len() {
+            let second = Process::second(&mut world.processes[first], &mut world.scene);
+            world.processes.push(second);
+        }
     }
     let result = world.run();
     (world.scene, result)
@@ -57,12 +72,55 @@ impl World {
             }
         }
         self.come_to_rest()?;
+        self.hand_stores_back();
         checker::at_rest(self)
+    }
+
+    /// Hands a process the store that it shares with another.
+    fn hand_store(&mut self, who: usize) {
+        let roles = Role::ALL.len();
+        let other = (who + roles) % self.processes.len();
+        // The one with a store is the one that knows an active build.
+        if other != who && self.processes[who].store.activations.len() < self.processes[other].store.activations.len() {
+            let (low, high) = self.processes.split_at_mut(roles);
+            std::mem::swap(&mut low[who % roles].store, &mut high[who % roles].store);
+        }
+    }
+
+    fn hand_stores_back(&mut self) {
+        for who in 0..Role::ALL.len() {
+            self.hand_store(who);
+        }
+    }
+
+    /// One process of a shared store stands still, and the other one may take over what it reads.
+    fn pause(&mut self, who: usize) {
+        let roles = Role::ALL.len();
+        let other = (who + roles) % self.processes.len();
+        let until = self.scene.now + self.scene.random.below(120);
+        self.processes[who].paused_until = until;
+        let taken_over = self.scene.random.percent(70);
+        self.scene.note("pause", format_args!("{who}, taken over: {taken_over}"));
+        if taken_over {
+            let owned = std::mem::take(&mut self.processes[who].owned);
+            self.processes[other].owned.extend(owned);
+            self.hand_store(other);
+            self.processes[other].begin_again(&mut self.scene);
+        }
     }
 
     fn step(&mut self) -> Result<(), Violation> {
         self.scene.now += self.scene.random.below(4);
         let who = self.scene.random.index(self.processes.len());
+        if self.scene.is_shared {
+            if self.scene.random.percent(2) {
+                self.pause(who);
+            }
+            if self.processes[who].paused_until > self.scene.now {
+                return Ok(());
+            }
+            self.hand_store(who);
+        }
         let Self {
             scene,
             broker,
@@ -82,9 +140,12 @@ impl World {
             170..175 => self.crash(who),
             175..180 => {
                 let place = scene.random.index(process.sessions.len());
-                scene.note("rebalance", format_args!("{} {place}", process.role.name()));
-                process.sessions[place].cancelled.set(true);
+                if let Some(session) = process.sessions.get(place) {
+                    scene.note("rebalance", format_args!("{} {place}", process.role.name()));
+                    session.cancelled.set(true);
+                }
             }
+            180..197 if scene.is_shared => {}
             180..197 => {
                 self.builds += 1;
                 process.apply(self.builds, scene);
@@ -118,6 +179,7 @@ impl World {
 
     /// A client asks for something.
     fn ask(&mut self) {
+        self.hand_stores_back();
         let random = &mut self.scene.random;
         let accounts = self.processes[0].store.last_key.max(1).unsigned_abs();
         let unknown = u64::from(random.percent(5));
@@ -163,7 +225,10 @@ impl World {
             body,
             read: command == "get",
         };
-        self.processes[role].ask(ask, &mut self.scene);
+        let second = self.scene.is_shared && self.scene.random.percent(50);
+        let who = if second { role + Role::ALL.len() } else { role };
+        self.hand_store(who);
+        self.processes[who].ask(ask, &mut self.scene);
     }
 
     /// A producer that is no saga host announces orders: without headers, with ids of its own, or nonsense.
@@ -291,6 +356,7 @@ impl World {
         let role = self.processes[who].role;
         self.processes[who].crash(&mut self.scene);
         for call in &mut self.scene.calls {
+            // Those of the other process of its store go on, and are answered yet.
             if call.role == role && call.answer.is_none() {
                 // Its connection broke: the client does not know.
                 call.answer = Some(Answer::Lost);
@@ -301,14 +367,16 @@ impl World {
     fn come_to_rest(&mut self) -> Result<(), Violation> {
         self.scene.note("calm", format_args!(""));
         for _ in 0..REST_STEPS {
-            let Self {
-                scene,
-                broker,
-                processes,
-                ..
-            } = self;
             let mut any = false;
-            for process in processes.iter_mut() {
+            for who in 0..self.processes.len() {
+                self.hand_store(who);
+                let Self {
+                    scene,
+                    broker,
+                    processes,
+                    ..
+                } = self;
+                let process = &mut processes[who];
                 // As in the host, a reading begins anew a while after it was cancelled.
                 if process.queue.is_empty() && process.writing.is_none() {
                     process.begin_again(scene);
@@ -316,8 +384,8 @@ impl World {
                 for place in 0..process.sessions.len() {
                     any |= process.deliver(place, broker, scene);
                 }
-                for worker in 0..process.threads.len() {
-                    any |= process.turn(worker, scene);
+                for thread in 0..process.threads.len() {
+                    any |= process.turn(thread, scene);
                 }
                 any |= process.go_on_swapping(scene);
                 any |= process.ask_again(scene);
@@ -330,18 +398,17 @@ impl World {
             if let Some(violation) = self.scene.wrong.take() {
                 return Err(violation);
             }
-            let Self {
-                scene,
-                processes,
-                broker,
-                ..
-            } = self;
             if !any {
-                if processes.iter().all(|process| process.is_at_rest(broker)) {
+                let mut at_rest = true;
+                for who in 0..self.processes.len() {
+                    self.hand_store(who);
+                    at_rest &= self.processes[who].is_at_rest(&self.broker);
+                }
+                if at_rest {
                     return Ok(());
                 }
                 // Only time can help: retries and timers wait for it.
-                scene.now += 10;
+                self.scene.now += 10;
             }
         }
         Err(Violation {

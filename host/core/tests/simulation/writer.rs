@@ -11,11 +11,11 @@ use saga_core::commit::{Batch, Broken as BrokenEntry, Ended, Fate, Handed as InB
 use saga_core::worker::{Answer as WorkerAnswer, Commit, Taken};
 
 use crate::checker::must;
-use crate::host::{Answer, Simulated};
+use crate::host::{Answer, Simulated, TakenRecord};
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
-use crate::store::{Store, apply, write_outbox};
+use crate::store::{Store, apply, is_current, write_outbox};
 use crate::thread::Progress;
 
 /// An entry as it is handed over.
@@ -24,6 +24,8 @@ pub(crate) struct Handed {
     pub(crate) build: Rc<SagaRules>,
     pub(crate) commit: Commit<Simulated>,
     pub(crate) progress: Rc<Progress>,
+    /// Number of the process among those of its store.
+    pub(crate) process: usize,
 }
 
 impl Handed {
@@ -198,7 +200,7 @@ impl Process {
         self.writing = Some(Writing::Activating(open, result));
     }
 
-    /// Writes a batch into a transaction.
+    /// Writes a batch into a transaction. In a store that others write to, nothing may happen before it is committed.
     fn open(&mut self, first: Box<Handed>, scene: &mut Scene) {
         let most = 1 + scene.random.index(6);
         let mut handed = vec![first];
@@ -210,70 +212,85 @@ impl Process {
         }
         let mut open = Box::new(self.store.clone());
         let mut batch = Batch::with_capacity(handed.len());
-        for mut handed in handed {
-            if scene.is_broken(Broken::BuildOfTheCommit) {
-                handed.build = self.store.active().clone();
-            }
-            if scene.is_broken(Broken::TimerNotConsumed) && !scene.dice.calm.get() {
-                let writes = &mut handed.commit.entry.writes;
-                writes.retain(|write| !matches!(write, Write::Fired(_)));
-            }
-            if scene.is_broken(Broken::BrokenChainWritten) {
-                handed.commit.link.base = 0;
-            }
-            let session = handed.commit.taken.as_ref().map(|taken| taken.session.clone());
-            let was_cancelled = session.as_ref().map(|session| session.cancelled.get());
-            let link = handed.commit.link;
-            let at = handed.place();
-            // As in a store that others write to.
-            let refuses = scene.random.percent(3) && !scene.dice.calm.get();
-            let refuses = refuses && handed.commit.entry.key.is_some();
-            let written = batch.add(&mut self.chains, Entry(handed), |Entry(handed)| {
-                if refuses {
-                    return Ok::<_, ()>(Fate::Refused);
-                }
-                let taken = handed.commit.taken.as_ref();
-                if let Some(offset) = taken.map(|taken| taken.settle()) {
-                    handed.commit.entry.consumes(offset);
-                }
-                Ok(apply(&mut open, handed, scene.broken))
-            });
-            written.expect("nothing fails before the commit");
-            let last = batch.items().last();
-            let fate = last.map(|(_, fate)| *fate);
-            if let Some((Entry(handed), Fate::Written)) = last
-                && handed.commit.entry.changes_state()
-            {
-                let (active, version) = (open.active(), handed.commit.entry.state_version);
-                scene.check(must(active.shape.reads(version), 6, || {
-                    let digest = &active.digest;
-                    format!("a state of version {version} came to be, which {digest} can't read")
-                }));
-            }
-            if refuses && fate == Some(Fate::Refused) {
-                scene.note("one-refused", format_args!("ticket {}", link.ticket));
-            }
-            if scene.is_broken(Broken::ReadingOutlivesVoid)
-                && let Some((session, was_cancelled)) = session.zip(was_cancelled)
-            {
-                session.cancelled.set(was_cancelled);
-            }
-            let what = match fate {
-                Some(Fate::Duplicate) => "duplicate-refused",
-                _ => "write",
-            };
-            let worker = link.worker;
-            scene.note(
-                what,
-                format_args!("{at} worker {worker} ticket {}: {fate:?}", link.ticket),
-            );
+        for handed in handed {
+            self.write_one(&mut batch, &mut open, handed, scene);
         }
         if scene.is_broken(Broken::ToldBeforeCommit) {
             for (Entry(handed), fate) in batch.items() {
                 announce(handed, *fate);
             }
         }
-        self.writing = Some(Writing::Open(batch, open));
+        match scene.is_shared {
+            true => self.commit_batch(batch, open, scene),
+            false => self.writing = Some(Writing::Open(batch, open)),
+        }
+    }
+
+    fn write_one(
+        &mut self,
+        batch: &mut Batch<Entry>,
+        open: &mut Store,
+        mut handed: Box<Handed>,
+        scene: &mut Scene,
+    ) {
+        self.mislead(&mut handed, scene);
+        let session = handed.commit.taken.as_ref().map(|taken| taken.session.clone());
+        let was_cancelled = session.as_ref().is_some_and(|session| session.cancelled.get());
+        let (link, at) = (handed.commit.link, handed.place());
+        // As in a store that others write to.
+        let refuses = scene.random.percent(3) && !scene.dice.calm.get();
+        let refuses = refuses && handed.commit.entry.key.is_some();
+        let (is_shared, broken) = (scene.is_shared, scene.broken);
+        let written = batch.add(&mut self.chains, Entry(handed), |Entry(handed)| {
+            if refuses || is_shared && !is_current(open, handed, broken) {
+                return Ok::<_, ()>(Fate::Refused);
+            }
+            if let Some(offset) = handed.commit.taken.as_ref().map(TakenRecord::settle) {
+                handed.commit.entry.consumes(offset);
+            }
+            Ok(apply(open, handed, broken))
+        });
+        written.expect("nothing fails before the commit");
+        let Some((Entry(handed), fate)) = batch.items().last() else {
+            return;
+        };
+        if *fate == Fate::Written && handed.commit.entry.changes_state() {
+            let (active, version) = (open.active(), handed.commit.entry.state_version);
+            scene.check(must(active.shape.reads(version), 6, || {
+                let digest = &active.digest;
+                format!("a state of version {version} came to be, which {digest} can't read")
+            }));
+        }
+        if scene.is_broken(Broken::ReadingOutlivesVoid)
+            && let Some(session) = session
+        {
+            session.cancelled.set(was_cancelled);
+        }
+        let what = match fate {
+            Fate::Duplicate => "duplicate-refused",
+            Fate::Refused if refuses => "one-refused",
+            Fate::Refused if is_shared => "stale",
+            _ => "write",
+        };
+        let Link { worker, ticket, .. } = link;
+        scene.note(
+            what,
+            format_args!("{at} worker {worker} ticket {ticket}: {fate:?}"),
+        );
+    }
+
+    /// Makes of an entry what is deliberately wrong.
+    fn mislead(&self, handed: &mut Handed, scene: &Scene) {
+        if scene.is_broken(Broken::BuildOfTheCommit) {
+            handed.build = self.store.active().clone();
+        }
+        if scene.is_broken(Broken::TimerNotConsumed) && !scene.dice.calm.get() {
+            let writes = &mut handed.commit.entry.writes;
+            writes.retain(|write| !matches!(write, Write::Fired(_)));
+        }
+        if scene.is_broken(Broken::BrokenChainWritten) {
+            handed.commit.link.base = 0;
+        }
     }
 
     fn commit_batch(&mut self, batch: Batch<Entry>, open: Box<Store>, scene: &mut Scene) {
