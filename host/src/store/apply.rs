@@ -215,7 +215,12 @@ fn write_migrated(sql: &Connection, entry: &Entry, state: &str) -> rusqlite::Res
     sql.prepare_cached(
         "UPDATE aggregates SET state = ?3, state_version = ?4 WHERE participant = ?1 AND key = ?2",
     )?
-    .execute(params![entry.participant, entry.key, state, entry.state_version])?;
+    .execute(params![
+        entry.participant,
+        entry.key,
+        state,
+        entry.state_version
+    ])?;
     Ok(())
 }
 
@@ -310,7 +315,12 @@ fn delete_timer(sql: &Connection, participant: i64, timer: &FiredTimer) -> rusql
     sql.prepare_cached(
         "DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4",
     )?
-    .execute(params![participant, timer.key, timer.name, timer.due as i64])?;
+    .execute(params![
+        participant,
+        timer.key,
+        timer.name,
+        timer.due as i64
+    ])?;
     Ok(())
 }
 

@@ -9,10 +9,10 @@ use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record};
 
 use super::condition::Condition;
-use saga_core::commit::FiredTimer;
 use super::idempotency::{self, FirstReply};
 use super::offsets::{self, StoredPlace};
 use crate::base::session::Extent;
+use saga_core::commit::FiredTimer;
 
 /// Builds that are remembered for the records they made. There are few, and each is asked for again and again.
 const AUTHORS: usize = 64;

@@ -248,11 +248,7 @@ impl Store {
     }
 
     /// Calls back when the entry that the link is based on is committed, or will not be.
-    pub fn after(
-        &self,
-        link: Link,
-        done: impl FnOnce(Result<(), StoreFault>) + Send + 'static,
-    ) {
+    pub fn after(&self, link: Link, done: impl FnOnce(Result<(), StoreFault>) + Send + 'static) {
         self.send(Request::After(Box::new(done), link));
     }
 
@@ -565,7 +561,10 @@ impl Writer {
     /// An entry is on disk; or it was applied before, and that it was consumed is.
     fn written(&self, mut handed: Handed, is_new: bool, now: Option<Instant>) {
         if is_new {
-            handed.place.iter().for_each(super::parked_room::Place::keep);
+            handed
+                .place
+                .iter()
+                .for_each(super::parked_room::Place::keep);
             if let Some((room, bytes)) = &handed.leaves {
                 room.leave(*bytes);
             }

@@ -23,8 +23,8 @@ use super::{Delivery, Readings, Share, Sink, Source, Transport, UNDER_WAY_BYTES,
 use crate::base::clock::now_ms;
 use crate::metrics::Commits;
 use crate::store::{
-    Entry, Handed, IdempotencySettings, OutboxReaders, OutboxRow, Store, StoreFile,
-    StoreSettings, Taken, registry,
+    Entry, Handed, IdempotencySettings, OutboxReaders, OutboxRow, Store, StoreFile, StoreSettings,
+    Taken, registry,
 };
 
 /// By then an event has come, or never will. Kafka's group protocol alone takes seconds.

@@ -107,13 +107,12 @@ pub enum Action<H: Host> {
     /// Hand this over to the writer.
     Commit(Commit<H>),
     /// Answer a client.
-    Answer(
-        H::Client,
-        Answer<H::StoreFault>,
-        Option<TurnEnd<H::Since>>,
-    ),
+    Answer(H::Client, Answer<H::StoreFault>, Option<TurnEnd<H::Since>>),
     /// Answer a client that reads when what it saw is written. It is not where [`Link::base`] is broken.
-    AnswerAfter(Box<(H::Client, Answer<H::StoreFault>, TurnEnd<H::Since>)>, Link),
+    AnswerAfter(
+        Box<(H::Client, Answer<H::StoreFault>, TurnEnd<H::Since>)>,
+        Link,
+    ),
     /// A turn is over, and leaves nothing to commit.
     Ended(TurnEnd<H::Since>),
     /// An attempt at a message of this origin and name is over, the turn is not.

@@ -158,11 +158,7 @@ impl<H: Host> Worker<H> {
     }
 
     /// Remembers a loaded aggregate. Where everything that is remembered is still on its way to disk, waits for the writer.
-    fn remember_loaded(
-        &mut self,
-        subject: (&Envelope, bool),
-        mut attempt: Attempt<H>,
-    ) -> Next<H> {
+    fn remember_loaded(&mut self, subject: (&Envelope, bool), mut attempt: Attempt<H>) -> Next<H> {
         let (key, known) = (&subject.0.message.key, attempt.known.clone());
         if self.cache.put(key, known, self.settled) {
             return self.migrate(attempt);
@@ -319,9 +315,7 @@ impl<H: Host> Worker<H> {
                 attempt.migrated = None;
                 self.migrate(attempt)
             }
-            (Failed::Attempt(fault), false) => {
-                Err(Attempted::Undecided(Undecided::Broke(fault)))
-            }
+            (Failed::Attempt(fault), false) => Err(Attempted::Undecided(Undecided::Broke(fault))),
         }
     }
 
@@ -365,7 +359,8 @@ impl<H: Host> Worker<H> {
 impl Decided {
     /// Whether it sets a timer of this name.
     pub(super) fn sets_timer(&self, name: &str) -> bool {
-        let is_set = |change: &TimerChange| matches!(change, TimerChange::Set(timer) if timer.name == name);
+        let is_set =
+            |change: &TimerChange| matches!(change, TimerChange::Set(timer) if timer.name == name);
         self.settlement.timers.iter().any(is_set)
     }
 }

@@ -95,14 +95,20 @@ mod tests {
         flight.hand_over(3, 1, None);
         flight.hand_over(4, 3, Some(id("b")));
         assert!(flight.breaks(1));
-        assert_eq!((flight.holds(&id("a")), flight.holds(&id("b"))), (None, None));
+        assert_eq!(
+            (flight.holds(&id("a")), flight.holds(&id("b"))),
+            (None, None)
+        );
         assert_eq!(flight.holds(&id("other")), Some(2));
         // Decided on what is stored.
         flight.hand_over(5, 0, Some(id("a")));
         assert!(!flight.breaks(4), "it broke with the first one");
         assert_eq!(flight.holds(&id("a")), Some(5));
         flight.settled(4);
-        assert_eq!((flight.holds(&id("other")), flight.holds(&id("a"))), (None, Some(5)));
+        assert_eq!(
+            (flight.holds(&id("other")), flight.holds(&id("a"))),
+            (None, Some(5))
+        );
         flight.settled(5);
         assert_eq!(flight.holds(&id("a")), None);
     }

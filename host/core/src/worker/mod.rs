@@ -10,9 +10,10 @@
 //! # Layout
 //!
 //! - this file: the loop; [`action`]: what goes in and comes out; [`host`]: what belongs to the host; [`settings`]
-//! - [`turn`]: what is offered; `turns`: one turn of each kind
+//! - [`turn`]: what is offered; `commands`, `turns`: one turn of each kind
 //! - `attempt`: one attempt at a message: the aggregate, the rules, the settlement; `trial`: how many there were
 //! - `entries`: what is handed over; `outgoing`: what it publishes; [`flight`]: what is on its way to disk
+//! - `questions`: what a worker must know before it goes on
 //! - `given_up`: what follows a message that was not decided
 //! - `waiting`: the keys that wait a moment in memory; `held`: those whose messages are parked in the store
 //! - `parking`: how messages come to wait; `parked`: the parked ones, offered again
@@ -24,6 +25,7 @@
 pub mod action;
 mod attempt;
 mod cache;
+mod commands;
 mod entries;
 pub mod flight;
 mod given_up;
@@ -33,6 +35,7 @@ mod outgoing;
 mod parked;
 mod parking;
 pub mod quarantined;
+mod questions;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -44,16 +47,14 @@ mod waiting;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-pub use action::{
-    Action, Answer, Ask, Commit, End, Input, Loaded, Now, Question, Report, TurnEnd,
-};
+pub use action::{Action, Answer, Ask, Commit, End, Input, Loaded, Now, Question, Report, TurnEnd};
 pub use host::{Active, Bound, Defect, Host, Lane, Room, Taken};
 pub use quarantined::QuarantinedKeys;
 pub use settings::{Settings, Waits};
 pub use trial::Trial;
 pub use turn::{CommandTurn, EventTurn, TimerTurn, Turn, UnreadableTurn};
 
-use attempt::{Asks, Attempt};
+use attempt::Attempt;
 use cache::Cache;
 use flight::Flight;
 use held::HeldKeys;
@@ -108,11 +109,17 @@ enum Stage<H: Host> {
         is_behind: bool,
     },
     /// Until what may have cancelled the timer has its fate.
-    SyncTimer { is_behind: bool },
+    SyncTimer {
+        is_behind: bool,
+    },
     /// Is the timer still set?
-    Set { is_behind: bool },
+    Set {
+        is_behind: bool,
+    },
     /// The next parked message; after a wait for what was on its way to disk.
-    Next { is_again: bool },
+    Next {
+        is_again: bool,
+    },
     SyncNext,
     /// The parked timer, once what may have cancelled it has its fate.
     ParkedTimer {
@@ -197,90 +204,6 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// What must be answered before the worker goes on.
-    #[must_use]
-    pub fn question(&self) -> Option<Question<'_>> {
-        let (subject, stage) = self.open.as_ref()?;
-        Some(match stage {
-            Stage::Attempt(attempt) => self.asks(subject, attempt),
-            Stage::SyncTimer { .. } | Stage::SyncNext => Question::Sync,
-            Stage::ParkedTimer {
-                is_synced: false, ..
-            } => Question::Sync,
-            Stage::Known { place, is_behind } => {
-                let (identity, key) = match subject {
-                    Subject::Event(turn, identity) => {
-                        let key = turn.envelope.message.key.as_str();
-                        (Some(identity), (!is_behind).then_some(key))
-                    }
-                    _ => (None, None),
-                };
-                Question::Load(Ask {
-                    identity,
-                    place: place.as_ref(),
-                    aggregate: key.filter(|key| self.cache.peek(key).is_none()),
-                    ..Ask::default()
-                })
-            }
-            Stage::Set { is_behind } => {
-                let Subject::Timer(turn) = subject else {
-                    return None;
-                };
-                let key = turn.fired.key.as_str();
-                let is_wanted = !is_behind && self.cache.peek(key).is_none();
-                Question::Load(Ask {
-                    timer: Some(&turn.fired),
-                    aggregate: is_wanted.then_some(key),
-                    ..Ask::default()
-                })
-            }
-            Stage::ParkedTimer { fired, .. } => Question::Load(Ask {
-                timer: Some(fired),
-                ..Ask::default()
-            }),
-            Stage::Next { .. } => {
-                let Subject::Key(key, _) = subject else {
-                    return None;
-                };
-                Question::Load(Ask {
-                    parked: Some((key, self.held.after(key))),
-                    ..Ask::default()
-                })
-            }
-            Stage::Quarantined(_) => Question::Load(Ask {
-                quarantined: subject.envelope().map(|envelope| &*envelope.message.key),
-                ..Ask::default()
-            }),
-        })
-    }
-
-    fn asks<'w>(&self, subject: &'w Subject<H>, attempt: &'w Attempt<H>) -> Question<'w> {
-        let Some(envelope) = subject.envelope() else {
-            return Question::Sync;
-        };
-        let current = self.active.description().state.version;
-        match &attempt.asks {
-            Asks::Aggregate => Question::Load(Ask {
-                aggregate: Some(&envelope.message.key),
-                ..Ask::default()
-            }),
-            Asks::Room => Question::Sync,
-            Asks::Migrate { .. } => Question::Migrate {
-                version: attempt.known.state_version,
-                state: attempt.known.state.as_deref().unwrap_or_default(),
-            },
-            Asks::Call => Question::Call {
-                state: attempt.state(),
-                message: &envelope.message,
-            },
-            Asks::Blame { .. } => Question::Migrate {
-                version: current,
-                state: attempt.state().unwrap_or_default(),
-            },
-            Asks::Renew(_) => Question::Renew,
-        }
-    }
-
     /// When the worker is to be told of the time, since the start; it may be over already.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
@@ -362,7 +285,11 @@ impl<H: Host> Worker<H> {
                 let next = self.go_on((envelope, subject.is_read()), attempt, answer);
                 self.attempt_went(subject, next, actions);
             }
-            (Subject::Event(turn, identity), Stage::Known { is_behind, .. }, Input::Loaded(loaded)) => {
+            (
+                Subject::Event(turn, identity),
+                Stage::Known { is_behind, .. },
+                Input::Loaded(loaded),
+            ) => {
                 self.event_known(turn, identity, is_behind, loaded, actions);
             }
             (Subject::Unreadable(turn), Stage::Known { .. }, Input::Loaded(loaded)) => {

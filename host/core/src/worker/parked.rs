@@ -302,7 +302,12 @@ impl<H: Host> Worker<H> {
             held.changed = commit.link.ticket;
         }
         commit.entry.writes.push(self.quarantine(&fault.detail));
-        commit.end = Some(Self::end(message, End::Parked, Some(Verdict::Fault), turn.since));
+        commit.end = Some(Self::end(
+            message,
+            End::Parked,
+            Some(Verdict::Fault),
+            turn.since,
+        ));
         actions.push(Action::Commit(commit));
     }
 

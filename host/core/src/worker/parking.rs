@@ -355,12 +355,7 @@ impl<H: Host> Worker<H> {
     }
 
     /// A place for one more message of this key; says so where there is none.
-    fn place(
-        &mut self,
-        key: &str,
-        bytes: usize,
-        actions: &mut Vec<Action<H>>,
-    ) -> Option<H::Place> {
+    fn place(&mut self, key: &str, bytes: usize, actions: &mut Vec<Action<H>>) -> Option<H::Place> {
         let bound = match (self.settings.room).take(bytes, self.held.messages(key)) {
             Ok(place) => return Some(place),
             Err(bound) => bound,

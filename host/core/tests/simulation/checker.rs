@@ -138,7 +138,10 @@ fn nothing_stranded(process: &Process) -> Result<(), Violation> {
         let mut threads = process.threads.iter();
         let is_passed_over = threads.any(|thread| thread.worker.passes_over(&row.0));
         must(is_passed_over, 10, || {
-            format!("message {id} of {} stays parked, and nobody offers it", row.0)
+            format!(
+                "message {id} of {} stays parked, and nobody offers it",
+                row.0
+            )
         })?;
     }
     Ok(())

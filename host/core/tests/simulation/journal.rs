@@ -265,7 +265,10 @@ fn outbox(process: &Process) -> Result<(), Violation> {
                 && Some(stored.topic) == topic
                 && (&stored.causation, &stored.correlation) == (&message.id, &message.correlation);
             must(same, 2, || {
-                format!("{name}: decided was {event:?}, in the outbox is {}", stored.body)
+                format!(
+                    "{name}: decided was {event:?}, in the outbox is {}",
+                    stored.body
+                )
             })?;
             // The time in the id is that of the cause; what tells ids apart comes after it.
             let tail = |id: &str| id.get(14..).map(str::to_owned);
@@ -317,11 +320,7 @@ fn timers(process: &Process) -> Result<(), Violation> {
             }));
         }
     }
-    let stored: BTreeSet<FiredTimer> = store
-        .timers
-        .values()
-        .map(|timer| fired_of(timer))
-        .collect();
+    let stored: BTreeSet<FiredTimer> = store.timers.values().map(|timer| fired_of(timer)).collect();
     must(set == stored, 2, || {
         format!("timers set are {stored:?}, the journal leaves {set:?}")
     })

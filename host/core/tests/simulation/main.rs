@@ -10,10 +10,10 @@
 //!
 //! - [`world`]: the scheduler; [`scene`]: chance, clock, trace, calls; [`random`]: the seed's numbers
 //! - [`rules`], [`description`]: the two participants; [`faults`]: the same, breaking
-//! - [`process`], [`thread`](mod@thread), [`writer`], [`host`]: one participant's host
+//! - [`process`], [`thread`](mod@thread), [`answers`], [`writer`], [`host`]: one participant's host
 //! - [`swap`]: how it takes another build into use
 //! - [`store`]: what survives its crash
-//! - [`broker`]: the topics
+//! - [`broker`]: the topics; [`strangers`]: what others put there
 //! - [`checker`], [`journal`], [`generations`]: the invariants
 
 #![allow(
@@ -24,6 +24,7 @@
     reason = "a test binary: a panic is how a failure is reported"
 )]
 
+mod answers;
 mod broker;
 mod checker;
 mod description;
@@ -36,6 +37,7 @@ mod random;
 mod rules;
 mod scene;
 mod store;
+mod strangers;
 mod swap;
 mod thread;
 mod world;
@@ -156,8 +158,17 @@ fn two_processes_on_one_store_keep_the_invariants_wherever_one_is_paused() {
             *counts.entry(what).or_default() += often;
         }
     }
-    for what in ["pause", "stale", "crash", "unknown-happened", "unknown-failed"] {
-        assert!(counts.contains_key(what), "no seed came to {what}: {counts:?}");
+    for what in [
+        "pause",
+        "stale",
+        "crash",
+        "unknown-happened",
+        "unknown-failed",
+    ] {
+        assert!(
+            counts.contains_key(what),
+            "no seed came to {what}: {counts:?}"
+        );
     }
 }
 

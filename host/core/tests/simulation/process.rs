@@ -17,8 +17,8 @@ use saga_core::worker::{CommandTurn, EventTurn, TimerTurn, Trial, Turn, Unreadab
 use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::checker::must;
 use crate::description::Shape;
-use crate::host::{Answer, Build, LIMITS, Over, Session, Simulated, SmallRoom, TakenRecord};
 use crate::generations;
+use crate::host::{Answer, Build, LIMITS, Over, Session, Simulated, SmallRoom, TakenRecord};
 use crate::random::{Random, of_text};
 use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, Scene};
@@ -173,7 +173,13 @@ impl Process {
             self.numbers += 1;
             let random = Rc::new(RefCell::new(Random::new(scene.random.next())));
             let room = SmallRoom((!scene.is_shared).then_some(random));
-            threads.push(Thread::new(self.role, self.numbers, active.clone(), own, room));
+            threads.push(Thread::new(
+                self.role,
+                self.numbers,
+                active.clone(),
+                own,
+                room,
+            ));
         }
         self.threads = threads;
         self.admits = active;
@@ -337,8 +343,11 @@ impl Process {
                 && !self.store.parked_timers.contains(&fired)
         };
         // One that comes behind what is parked is of more interest.
-        let is_held =
-            |timer: &&Rc<StoredTimer>| self.threads[worker_of(&timer.key)].worker.is_parked(&timer.key);
+        let is_held = |timer: &&Rc<StoredTimer>| {
+            self.threads[worker_of(&timer.key)]
+                .worker
+                .is_parked(&timer.key)
+        };
         let mut due = self.store.timers.values().filter(is_due);
         let due = due.clone().find(is_held).or_else(|| due.next());
         let Some(timer) = due.cloned() else {

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use crate::checker::Violation;
-use crate::host::Answer;
 use crate::faults::Dice;
+use crate::host::Answer;
 use crate::random::Random;
 use crate::rules::Role;
 

@@ -8,7 +8,9 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use saga_core::commit::{Fate, FiredTimer, OutboxRow as Published, Parked, ParkedRow, StoredTimer, Write};
+use saga_core::commit::{
+    Fate, FiredTimer, OutboxRow as Published, Parked, ParkedRow, StoredTimer, Write,
+};
 use saga_core::identity::Identity;
 use saga_core::message::Message;
 use saga_core::outcome::{Outcome, TimerChange};
@@ -96,7 +98,9 @@ impl Store {
     /// The timer that is set for that time.
     pub(crate) fn timer(&self, fired: &FiredTimer) -> Option<&StoredTimer> {
         let mut timers = self.timers.values();
-        timers.find(|timer| fired_of(timer) == *fired).map(|timer| &**timer)
+        timers
+            .find(|timer| fired_of(timer) == *fired)
+            .map(|timer| &**timer)
     }
 
     /// Whether a build can read all states that there are.
@@ -194,7 +198,10 @@ pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) 
 pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>) -> bool {
     let is_broken = |step| broken == Some(step);
     let key = handed.commit.entry.key.as_deref().unwrap_or_default();
-    let revision = store.aggregates.get(key).map_or(0, |stored| stored.revision);
+    let revision = store
+        .aggregates
+        .get(key)
+        .map_or(0, |stored| stored.revision);
     let epoch_holds = handed.commit.taken.as_ref().is_none_or(|taken| {
         let epoch = store.epochs.get(&taken.session.partition);
         epoch == Some(&taken.session.epoch)

@@ -7,20 +7,16 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use saga_core::commit::{Broken as BrokenEntry, Link, StoredAggregate};
-use saga_core::message::{Envelope, Origin};
-use saga_core::outcome::{Outcome, Refusal, Reply, StateChange};
-use saga_core::rules::{Decision, Fault, FaultKind, Rules};
+use saga_core::commit::{Broken as BrokenEntry, Link};
 use saga_core::worker::{
-    Action, Answer as WorkerAnswer, Ask, Commit, Input, Loaded, Now, QuarantinedKeys,
-    Question, Report, Settings, Turn, Worker,
+    Action, Answer as WorkerAnswer, Commit, Input, Now, QuarantinedKeys, Question, Settings, Turn,
+    Worker,
 };
 
-use crate::checker::must;
-use crate::faults::Faulty;
-use crate::host::{Answer, Build, LIMITS, RETRY, Simulated, SmallRoom, WAITS};
+use crate::answers::{call, load, migrate, tell, told};
+use crate::host::{Build, LIMITS, RETRY, Simulated, SmallRoom, WAITS};
 use crate::process::Ask as Call;
-use crate::rules::{Body, Role, SagaRules};
+use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, START, Scene};
 use crate::store::Store;
 use crate::writer::{Handed, Request};
@@ -156,7 +152,9 @@ impl Thread {
         let Some(build) = self.handed.take() else {
             return false;
         };
-        around.scene.note("switch", format_args!("to {}", build.digest));
+        around
+            .scene
+            .note("switch", format_args!("to {}", build.digest));
         self.step(Input::Generation(Build(build)), around);
         self.held = false;
         true
@@ -214,10 +212,7 @@ impl Thread {
             let is_blamed = matches!(answer, Input::Decided(Err(_)) | Input::Migrated(Err(_)));
             self.step(answer, around);
             // Others may do something between any two questions.
-            if !is_blamed
-                && around.scene.random.percent(4)
-                && !around.scene.dice.calm.get()
-            {
+            if !is_blamed && around.scene.random.percent(4) && !around.scene.dice.calm.get() {
                 around.scene.note("paused", format_args!(""));
                 return true;
             }
@@ -249,7 +244,10 @@ impl Thread {
         match action {
             Action::Commit(commit) => self.hand_over(commit, around),
             Action::Answer(call, WorkerAnswer::CheckAgain(body), _) => {
-                let (id, read) = (scene.calls[call].id.clone(), scene.calls[call].command == "get");
+                let (id, read) = (
+                    scene.calls[call].id.clone(),
+                    scene.calls[call].command == "get",
+                );
                 scene.note("routed-anew", format_args!("{id}"));
                 let key = scene.calls[call].key.clone();
                 around.again.push_back(Call {
@@ -262,9 +260,14 @@ impl Thread {
             Action::Answer(call, answer, _) => scene.answer(call, told(answer)),
             Action::AnswerAfter(then, link) => {
                 let (call, answer, _) = *then;
-                scene.note("read-waits", format_args!("{}", scene.calls[call].id.clone()));
+                scene.note(
+                    "read-waits",
+                    format_args!("{}", scene.calls[call].id.clone()),
+                );
                 let answer = told(answer);
-                around.queue.push_back(Request::Answer { call, answer, link });
+                around
+                    .queue
+                    .push_back(Request::Answer { call, answer, link });
             }
             Action::Ended(_) => {}
             Action::Tried(_, name) => scene.note("retry", format_args!("{name}")),
@@ -304,136 +307,5 @@ fn now(scene: &Scene) -> Now {
     Now {
         unix_ms: scene.now,
         uptime: Duration::from_millis(scene.now - START),
-    }
-}
-
-/// Looks up what is stored.
-fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> {
-    let (store, scene) = (around.store, &mut *around.scene);
-    if scene.random.percent(1) && !scene.dice.calm.get() {
-        scene.note("store-unreadable", format_args!("{ask:?}"));
-        return Err(());
-    }
-    let forgotten = scene.is_broken(Broken::DeadLetterForgotten);
-    let unseen = scene.is_broken(Broken::InboxNotConsulted);
-    let identity = ask.identity.filter(|_| !unseen);
-    let place = ask.place.filter(|_| !forgotten);
-    let is_known = [identity, place].into_iter().flatten().any(|identity| store.inbox.contains(identity));
-    if is_known {
-        scene.note("repeated", format_args!("{ask:?}"));
-    }
-    let aggregate = ask.aggregate.map(|key| {
-        let stored = store.aggregates.get(key).cloned().unwrap_or_default();
-        StoredAggregate {
-            state: stored.state.as_deref().map(str::to_owned),
-            revision: stored.revision,
-            state_version: stored.version,
-        }
-    });
-    let timer = ask.timer.and_then(|fired| store.timer(fired).cloned());
-    let parked = ask.parked.and_then(|(key, after)| store.next_parked(key, after));
-    if let Some(row) = &parked {
-        scene.note("offered-again", format_args!("{}", row.id));
-    }
-    let is_quarantined = ask.quarantined.is_some_and(|key| store.quarantined.contains(key));
-    Ok(Loaded {
-        is_known,
-        aggregate,
-        timer,
-        parked,
-        is_quarantined,
-    })
-}
-
-/// Calls the rules of a build.
-fn call(
-    build: &Rc<SagaRules>,
-    state: Option<&str>,
-    envelope: &Envelope,
-    scene: &mut Scene,
-) -> Result<Decision, Fault> {
-    let message = &envelope.message;
-    if state.is_some() && scene.dice.is_blind(&build.digest, &message.key) {
-        return Err(Fault::new(FaultKind::Trap, "can't read the state"));
-    }
-    let mut rules = Faulty {
-        rules: (**build).clone(),
-        dice: scene.dice.clone(),
-    };
-    match rules.handle(state, message) {
-        Err(_) if scene.is_broken(Broken::RefusalOnFault) && message.name != "get" => Ok(Decision {
-            answer: Ok(no(envelope)),
-            fuel: 0,
-        }),
-        decided => decided,
-    }
-}
-
-fn migrate(
-    build: &Rc<SagaRules>,
-    (version, state): (u32, &str),
-    key: &str,
-    scene: &mut Scene,
-) -> Result<String, Fault> {
-    if scene.dice.is_blind(&build.digest, key) {
-        return Err(Fault::new(FaultKind::Migration, "can't read the state"));
-    }
-    if version != build.shape.version {
-        let digest = &build.digest;
-        scene.check(must(build.shape.reads(version), 6, || {
-            format!("{key} has a state of version {version}, which {digest} can't read")
-        }));
-        scene.note("migration", format_args!("{key} from {version}"));
-    }
-    (**build).clone().migrate(version, state)
-}
-
-fn told(answer: WorkerAnswer<()>) -> Answer {
-    match answer {
-        WorkerAnswer::Replied(reply, _) => Answer::Replied(reply),
-        WorkerAnswer::Malformed(_) => Answer::Malformed,
-        WorkerAnswer::CheckAgain(_) | WorkerAnswer::TryLater(_) => Answer::TryLater,
-        WorkerAnswer::Broke(_) => Answer::Broke,
-        WorkerAnswer::Quarantined(_) => Answer::Quarantined,
-        WorkerAnswer::StoreFailed(()) => Answer::StoreFailed,
-    }
-}
-
-fn tell(report: Report, scene: &mut Scene) {
-    match report {
-        Report::DeadLetter(letter) => scene.note("dead-letter", format_args!("{letter:?}")),
-        Report::TimerParked(timer) => scene.note("timer-parked", format_args!("{timer:?}")),
-        Report::Quarantined(key, _) => scene.note("quarantined", format_args!("{key}")),
-        Report::NoRoom { key, .. } => scene.note("no-room", format_args!("{key}")),
-        Report::Fault(_) | Report::Broke(..) => {}
-    }
-}
-
-/// What a host that takes a fault for a refusal would decide.
-fn no(envelope: &Envelope) -> Outcome {
-    let mut events = Vec::new();
-    if let Ok(body) = serde_json::from_str::<Body>(&envelope.message.body) {
-        let body = Body {
-            state: "REJECTED".into(),
-            ..body
-        };
-        events.push(saga_core::outcome::Event {
-            event_type: "credit-answered".into(),
-            key: body.account.clone(),
-            body: serde_json::to_string(&body).expect("a body is JSON"),
-        });
-    }
-    let refusal = Refusal {
-        kind: saga_core::description::RefusalKind::Conflict,
-        code: "no".into(),
-        detail: "no".into(),
-        pointer: None,
-    };
-    let answers = envelope.message.origin == Origin::Command;
-    Outcome {
-        state: StateChange::Unchanged,
-        events,
-        timers: Vec::new(),
-        reply: answers.then_some(Reply::Refused(refusal)),
     }
 }

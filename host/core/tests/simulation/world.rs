@@ -1,13 +1,11 @@
 //! The scheduler: at each step the seed chooses what happens next, faults included; then the faults
 //! end and everything runs to rest.
 
-use saga_core::record::Attributes;
-
-use crate::broker::{Broker, Fresh, PARTITIONS};
+use crate::broker::Broker;
 use crate::checker::{self, Violation};
 use crate::host::Answer;
 use crate::process::{Ask, Process};
-use crate::rules::{ANSWERS, Body, ORDERS, Role};
+use crate::rules::Role;
 use crate::scene::{Broken, Call, Scene};
 
 /// Steps in which anything may happen.
@@ -16,16 +14,13 @@ const STEPS: u64 = 1000;
 /// Steps in which everything must have come to rest.
 const REST_STEPS: u64 = 60_000;
 
-/// Orders of other producers are numbered from here on.
-const FOREIGN: u64 = 1_000_000;
-
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) scene: Scene,
     pub(crate) broker: Broker,
     pub(crate) processes: Vec<Process>,
     builds: u64,
-    foreign: u64,
+    pub(crate) foreign: u64,
 }
 
 /// Runs one seed to its end and checks it.
@@ -81,7 +76,10 @@ impl World {
         let roles = Role::ALL.len();
         let other = (who + roles) % self.processes.len();
         // The one with a store is the one that knows an active build.
-        if other != who && self.processes[who].store.activations.len() < self.processes[other].store.activations.len() {
+        if other != who
+            && self.processes[who].store.activations.len()
+                < self.processes[other].store.activations.len()
+        {
             let (low, high) = self.processes.split_at_mut(roles);
             std::mem::swap(&mut low[who % roles].store, &mut high[who % roles].store);
         }
@@ -100,7 +98,8 @@ impl World {
         let until = self.scene.now + self.scene.random.below(120);
         self.processes[who].paused_until = until;
         let taken_over = self.scene.random.percent(70);
-        self.scene.note("pause", format_args!("{who}, taken over: {taken_over}"));
+        self.scene
+            .note("pause", format_args!("{who}, taken over: {taken_over}"));
         if taken_over {
             let owned = std::mem::take(&mut self.processes[who].owned);
             self.processes[other].owned.extend(owned);
@@ -229,127 +228,6 @@ impl World {
         let who = if second { role + Role::ALL.len() } else { role };
         self.hand_store(who);
         self.processes[who].ask(ask, &mut self.scene);
-    }
-
-    /// A producer that is no saga host announces orders: without headers, with ids of its own, or nonsense.
-    fn foreign_record(&mut self) {
-        self.foreign += 1;
-        let number = FOREIGN + self.foreign;
-        let random = &mut self.scene.random;
-        let account = (1 + random.below(6)).to_string();
-        let amount = random.below(20);
-        let body = Body {
-            order: number,
-            account: account.clone(),
-            amount,
-            state: "PENDING".into(),
-            by: String::new(),
-        };
-        let value = serde_json::to_vec(&body).expect("a body is JSON");
-        let named = Attributes {
-            id: Some(format!("f{number}")),
-            source: Some("/foreign".into()),
-            ..Attributes::default()
-        };
-        let mut second = None;
-        let (topic, value, attributes) = match random.below(19) {
-            0 => (ORDERS, None, Attributes::default()),
-            1 => (ORDERS, Some(b"{\"order\":".to_vec()), Attributes::default()),
-            2 => (ANSWERS, Some(b"\xff\xfe".to_vec()), Attributes::default()),
-            3 => (ANSWERS, Some(vec![b' '; 500]), Attributes::default()),
-            4 => (
-                ORDERS,
-                Some(value),
-                Attributes {
-                    event_type: Some("unheard-of".into()),
-                    ..named
-                },
-            ),
-            12.. => {
-                // Two in a row for one account, by whichever key it is found.
-                let reminded = |id| Attributes {
-                    id: Some(id),
-                    event_type: Some("order-reminded".into()),
-                    ..named.clone()
-                };
-                let again = Body {
-                    order: number + 1,
-                    ..body
-                };
-                second = Some(("pair", again, reminded(format!("f{number}-again"))));
-                (ORDERS, Some(value), reminded(format!("f{number}")))
-            }
-            5 => (
-                ORDERS,
-                Some(value),
-                Attributes {
-                    source: None,
-                    ..named
-                },
-            ),
-            6..9 => {
-                // The same id for two accounts: only one of them may be applied.
-                let account = (1 + random.below(6)).to_string();
-                second = Some(("same-id", Body { account, ..body }, named.clone()));
-                (ORDERS, Some(value), named)
-            }
-            _ => (ORDERS, Some(value), Attributes::default()),
-        };
-        let partition = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let mut fresh = Fresh {
-            key: None,
-            value,
-            attributes,
-            timestamp: self.scene.now,
-        };
-        let offset = self.broker.append(topic, partition, 0, fresh.clone());
-        self.scene
-            .note("foreign", format_args!("{topic}/{partition}/{offset}"));
-        if let Some((what, body, attributes)) = second {
-            fresh.value = Some(serde_json::to_vec(&body).expect("a body is JSON"));
-            fresh.attributes = attributes;
-            let offset = self.broker.append(topic, partition, 0, fresh);
-            self.scene
-                .note(what, format_args!("{topic}/{partition}/{offset}"));
-        }
-    }
-
-    /// A record comes again, on any partition. An answer may come without its headers: then it is another
-    /// message for the host, and the rules themselves must see that it says nothing new.
-    fn copy_record(&mut self) {
-        let topic = if self.scene.random.percent(50) {
-            ORDERS
-        } else {
-            ANSWERS
-        };
-        let from = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let records = self.broker.records(topic, from);
-        if records.is_empty() {
-            return;
-        }
-        let record = &records[self.scene.random.index(records.len())];
-        let strip = topic == ANSWERS && self.scene.random.percent(30);
-        if record.attributes.id.is_none() && !strip {
-            return;
-        }
-        let attributes = if strip {
-            Attributes::default()
-        } else {
-            record.attributes.clone()
-        };
-        let fresh = Fresh {
-            key: record.key.clone(),
-            value: record.value.clone(),
-            attributes,
-            timestamp: record.timestamp,
-        };
-        let of = record.position.clone();
-        let to = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let offset = self.broker.append(topic, to, 0, fresh);
-        self.scene.note(
-            "copy",
-            format_args!("{of} as {topic}/{to}/{offset}, stripped: {strip}"),
-        );
     }
 
     fn crash(&mut self, who: usize) {

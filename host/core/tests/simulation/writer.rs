@@ -7,7 +7,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use saga_core::commit::{Batch, Broken as BrokenEntry, Ended, Fate, Handed as InBatch, Link, Outcome, Write};
+use saga_core::commit::{
+    Batch, Broken as BrokenEntry, Ended, Fate, Handed as InBatch, Link, Outcome, Write,
+};
 use saga_core::worker::{Answer as WorkerAnswer, Commit, Taken};
 
 use crate::checker::must;
@@ -34,10 +36,12 @@ impl Handed {
         let writes = &self.commit.entry.writes;
         let is = |is: fn(&Write) -> bool| writes.iter().any(is);
         match () {
-            () if is(|write| matches!(write, Write::Journal(_))) => match is(|write| matches!(write, Write::Unpark(_))) {
-                true => "unparked",
-                false => "decide",
-            },
+            () if is(|write| matches!(write, Write::Journal(_))) => {
+                match is(|write| matches!(write, Write::Unpark(_))) {
+                    true => "unparked",
+                    false => "decide",
+                }
+            }
             () if is(|write| matches!(write, Write::Park(_))) => match self.commit.taken {
                 Some(_) => "parked",
                 None => "timer-placed",
@@ -48,7 +52,11 @@ impl Handed {
 
     /// Where its record was read, for the trace.
     pub(crate) fn place(&self) -> String {
-        let at = self.commit.taken.as_ref().map(|taken| taken.at().to_string());
+        let at = self
+            .commit
+            .taken
+            .as_ref()
+            .map(|taken| taken.at().to_string());
         at.unwrap_or_default()
     }
 }
@@ -89,7 +97,11 @@ impl InBatch for Entry {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.0.commit.taken.as_ref().is_some_and(Taken::is_cancelled)
+        self.0
+            .commit
+            .taken
+            .as_ref()
+            .is_some_and(Taken::is_cancelled)
     }
 
     fn cancel(&self) {
@@ -113,7 +125,10 @@ pub(crate) enum Writing {
 impl Writing {
     /// Whether a transaction is open.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self, Self::Open(..) | Self::Activating(..) | Self::Unknown(..))
+        matches!(
+            self,
+            Self::Open(..) | Self::Activating(..) | Self::Unknown(..)
+        )
     }
 }
 
@@ -130,7 +145,11 @@ impl Process {
                     () => happened,
                 };
                 scene.note("resolved", format_args!("happened: {happened}"));
-                let outcome = if happened { Outcome::Committed } else { Outcome::Failed };
+                let outcome = if happened {
+                    Outcome::Committed
+                } else {
+                    Outcome::Failed
+                };
                 self.writing = Some(Writing::Over(batch, outcome));
             }
             Some(Writing::Over(batch, outcome)) => {
@@ -145,6 +164,10 @@ impl Process {
                     result.set(Some(Activation::Failed));
                 } else {
                     self.store = *open;
+                    let active = self.store.active();
+                    scene.check(must(self.store.is_readable_by(active), 6, || {
+                        format!("{} is active, but can't read all states", active.digest)
+                    }));
                     self.writing = Some(Writing::Activated(result));
                 }
             }
@@ -234,8 +257,14 @@ impl Process {
         scene: &mut Scene,
     ) {
         self.mislead(&mut handed, scene);
-        let session = handed.commit.taken.as_ref().map(|taken| taken.session.clone());
-        let was_cancelled = session.as_ref().is_some_and(|session| session.cancelled.get());
+        let session = handed
+            .commit
+            .taken
+            .as_ref()
+            .map(|taken| taken.session.clone());
+        let was_cancelled = session
+            .as_ref()
+            .is_some_and(|session| session.cancelled.get());
         let (link, at) = (handed.commit.link, handed.place());
         // As in a store that others write to.
         let refuses = scene.random.percent(3) && !scene.dice.calm.get();
@@ -297,7 +326,11 @@ impl Process {
         let entries = batch.items().len();
         if scene.random.percent(4) && !scene.dice.calm.get() {
             let happened = scene.random.percent(50);
-            let what = if happened { "unknown-happened" } else { "unknown-failed" };
+            let what = if happened {
+                "unknown-happened"
+            } else {
+                "unknown-failed"
+            };
             scene.note(what, format_args!("{entries} entries"));
             if happened {
                 self.store = *open;
