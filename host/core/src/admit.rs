@@ -1,10 +1,12 @@
 //! Admission: from what arrived to a message for one aggregate, or the reason why there is none.
 //!
+//! Records, commands and timers are admitted alike: time and ids are inputs.
 //! Pure: the same record and description always give the same [`Admission`]. Whether the message was
 //! seen before is not decided here but by the inbox, in the turn's transaction.
 
 use serde_json::Value;
 
+use crate::commit::StoredTimer;
 use crate::description::{Description, Subscription};
 use crate::identity::{self, Identity};
 use crate::json;
@@ -51,6 +53,75 @@ pub fn record(
             Admission::Offer(Box::new(envelope(record, subscription, body, key, now)))
         }
         Err(reason) => Admission::Malformed(reason),
+    }
+}
+
+/// What a client asks of an aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Name of the command.
+    pub command: String,
+    /// Key of the aggregate.
+    pub key: String,
+    /// Path parameters, in the path's order.
+    pub parameters: Vec<(String, String)>,
+    /// JSON text of the body; `null` where there is none.
+    pub body: String,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+}
+
+/// Admits a command, or a read, to the participant of this name: the message that it is. `now` is the time of the turn in
+/// milliseconds since the Unix epoch, `id` its id, and `trace` the trace context where the request had none.
+#[must_use]
+pub fn command(
+    participant: &str,
+    asked: Asked,
+    now: u64,
+    id: String,
+    trace: impl FnOnce() -> Option<String>,
+) -> Envelope {
+    Envelope {
+        message: Message {
+            source: format!("{}/commands", identity::source_of(participant)),
+            origin: Origin::Command,
+            name: asked.command,
+            key: asked.key,
+            time: now,
+            correlation: id.clone(),
+            parameters: asked.parameters,
+            body: asked.body,
+            id,
+        },
+        made_at: now,
+        traceparent: asked.traceparent.or_else(trace),
+    }
+}
+
+/// Admits a timer of the participant of this name: the message that it is. `now` is the time of the turn in milliseconds since
+/// the Unix epoch.
+#[must_use]
+pub fn timer(participant: &str, timer: &StoredTimer, now: u64) -> Envelope {
+    let source = format!("{}/timers/{}", identity::source_of(participant), timer.name);
+    // Aggregates may set the same timer on one message: the key tells them apart.
+    let cause = Identity {
+        source: source.clone(),
+        id: format!("{}/{}", timer.key, timer.set_by),
+    };
+    Envelope {
+        message: Message {
+            id: identity::event_id(participant, &cause, timer.due, 0),
+            source,
+            origin: Origin::Timer,
+            name: timer.name.clone(),
+            key: timer.key.clone(),
+            time: now,
+            correlation: timer.correlation.clone(),
+            parameters: Vec::new(),
+            body: timer.body.clone(),
+        },
+        made_at: timer.due,
+        traceparent: timer.traceparent.clone(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+pub use saga_core::commit::Proof;
 use saga_core::window::Window;
 
 use crate::base::notify::Notify;
@@ -68,15 +69,6 @@ impl Extent {
         let stored = stored.unwrap_or(self.begin);
         self.reached.map_or(stored, |reached| reached.max(stored))
     }
-}
-
-/// What a record was that has been read: by it, the log is known again in which it stood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proof {
-    /// Its time, in milliseconds since the Unix epoch; -1 where it has none.
-    pub time: i64,
-    /// A hash of its content that is the same in every build.
-    pub print: u64,
 }
 
 /// The readings of a source that go on. They don't tell one source from another.

@@ -13,8 +13,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use saga_core::description::{CommandKind, Description};
-use saga_core::message::{Message, Origin};
+use saga_core::message::Origin;
 use saga_core::rules::FaultKind;
+pub use saga_core::worker::End;
 
 use super::histogram::{FUEL, Histogram, SECONDS};
 
@@ -39,29 +40,6 @@ pub fn short(digest: &str) -> &str {
     digest.get(..DIGEST).unwrap_or(digest)
 }
 
-/// What became of a turn. One that is tried again has an end for each attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// It was decided, and what was decided is committed; or a read was answered.
-    Decided,
-    /// The same, with a business no.
-    Refused,
-    /// It makes no sense, to the host or to the rules.
-    Malformed,
-    /// The rules asked for a later attempt, or broke in a way that may pass; a client was asked to try again.
-    Retry,
-    /// The attempts are used up.
-    DeadLetter,
-    /// The rules broke.
-    Fault,
-    /// It was settled before, and came again.
-    Duplicate,
-    /// It waits in the store: for another attempt, or for rules that can decide it.
-    Parked,
-    /// The store could not keep it: what was decided did not come to be. A record comes again.
-    Void,
-}
-
 const ENDS: [End; 9] = [
     End::Decided,
     End::Refused,
@@ -74,30 +52,28 @@ const ENDS: [End; 9] = [
     End::Void,
 ];
 
-impl End {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Decided => "decided",
-            Self::Refused => "refused",
-            Self::Malformed => "malformed",
-            Self::Retry => "retry",
-            Self::DeadLetter => "dead-letter",
-            Self::Fault => "fault",
-            Self::Duplicate => "duplicate",
-            Self::Parked => "parked",
-            Self::Void => "void",
-        }
+fn word(end: End) -> &'static str {
+    match end {
+        End::Decided => "decided",
+        End::Refused => "refused",
+        End::Malformed => "malformed",
+        End::Retry => "retry",
+        End::DeadLetter => "dead-letter",
+        End::Fault => "fault",
+        End::Duplicate => "duplicate",
+        End::Parked => "parked",
+        End::Void => "void",
     }
+}
 
-    /// Whether turns of this kind can end so: what can't be has no series.
-    fn is_of(self, sort: Sort) -> bool {
-        match self {
-            Self::Refused => matches!(sort, Sort::Command | Sort::Read),
-            Self::DeadLetter => sort == Sort::Event,
-            Self::Parked => matches!(sort, Sort::Event | Sort::Timer),
-            Self::Duplicate => sort == Sort::Event,
-            _ => true,
-        }
+/// Whether turns of this kind can end so: what can't be has no series.
+fn can_end(sort: Sort, end: End) -> bool {
+    match end {
+        End::Refused => matches!(sort, Sort::Command | Sort::Read),
+        End::DeadLetter => sort == Sort::Event,
+        End::Parked => matches!(sort, Sort::Event | Sort::Timer),
+        End::Duplicate => sort == Sort::Event,
+        _ => true,
     }
 }
 
@@ -430,13 +406,13 @@ impl Own {
             let ends = ENDS.map(|end| {
                 // Records may be unreadable, and timers those of rules that are gone.
                 let has_others = is_cut || matches!(sort, Sort::Event | Sort::Timer);
-                let may_be = end.is_of(sort) && (*name != *OTHER || has_others);
+                let may_be = can_end(sort, end) && (*name != *OTHER || has_others);
                 may_be.then(|| {
                     let labels = TurnLabels {
                         participant: self.participant.clone(),
                         origin: sort.word(),
                         message: name.clone(),
-                        outcome: end.word(),
+                        outcome: word(end),
                         digest: generation.digest.clone(),
                     };
                     let counter = self.families.turns.get_or_create_owned(&labels);
@@ -464,9 +440,9 @@ impl Generation {
         }
     }
 
-    /// A turn on this message will be tried again: this attempt is over, the turn is not.
-    pub fn tried(&self, message: &Message) {
-        if let Some(kind) = self.kind(message.origin, &message.name) {
+    /// A turn on a message will be tried again: this attempt is over, the turn is not.
+    pub fn tried(&self, origin: Origin, name: &str) {
+        if let Some(kind) = self.kind(origin, name) {
             kind.count(End::Retry);
         }
     }

@@ -3,26 +3,17 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
+use saga_core::commit::{DeadLetter, Entry, Fate, FiredTimer, OutboxRow, Write};
 use saga_core::identity::Identity;
-use saga_core::outcome::{StateChange, TimerChange};
-use saga_core::settle::Settlement;
+use saga_core::outcome::TimerChange;
+use saga_core::settle::{Cause, JournalEntry};
 
-use super::entry::{DeadLetter, Entry, FiredTimer, OutboxRow};
 use super::idempotency;
 use super::offsets::write_place;
 use super::parked;
 use super::quarantine;
 use super::tally::Tallies;
 use crate::base::session::Proof;
-
-/// What became of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Applied {
-    /// It is written.
-    Written,
-    /// Its event was applied before (invariant 3): only that it was consumed is written.
-    Duplicate,
-}
 
 type Places = HashMap<(std::sync::Arc<str>, i64, i32), (i64, Option<Proof>)>;
 
@@ -96,146 +87,138 @@ impl Counters {
     }
 }
 
-/// Writes one entry. What is remembered so that nothing takes effect twice is kept as if it were of the time `trusted` at
-/// least: a clock that is behind would make it old as soon as it is set right.
+/// Writes one entry, item by item. Where a guard is refused, what it guards is not written: only that the message was consumed.
+/// What is remembered so that nothing takes effect twice is kept as if it were of the time `trusted` at least: a clock that is
+/// behind would make it old as soon as it is set right.
 pub(super) fn apply(
     sql: &Connection,
     counters: &mut Counters,
     entry: &Entry,
     trusted: u64,
-) -> rusqlite::Result<Applied> {
-    if let Some(taken) = &entry.taken {
-        let session = &taken.session;
-        let next = session.settle(taken.offset);
-        counters.offsets.insert(
-            (
-                session.source.consumer.clone(),
-                session.source.topic_row,
-                session.partition,
-            ),
-            next,
-        );
-    }
-    if let Some(unparked) = &entry.unparked
-        && !parked::take(sql, entry, unparked, trusted)?
-    {
-        return Ok(Applied::Duplicate);
-    }
-    if let Some(settlement) = &entry.settlement {
-        let time = settlement.journal.time.max(trusted);
-        if !remember(sql, entry.participant, settlement.inbox.as_ref(), time)? {
-            return Ok(Applied::Duplicate);
-        }
-        write_state(sql, entry, settlement)?;
-        write_timers(sql, entry.participant, settlement)?;
-        write_journal(sql, entry, settlement)?;
-        if let Some(kept) = &entry.kept_reply {
-            idempotency::write(sql, entry.participant, kept, &settlement.key, time)?;
+) -> rusqlite::Result<Fate> {
+    for write in &entry.writes {
+        if !apply_one(sql, counters, entry, write, trusted)? {
+            return Ok(Fate::Duplicate);
         }
     }
-    if let Some(letter) = &entry.dead_letter {
-        if !remember(
-            sql,
-            entry.participant,
-            entry.put_aside.as_ref(),
-            letter.time.max(trusted),
-        )? {
-            return Ok(Applied::Duplicate);
+    Ok(Fate::Written)
+}
+
+/// Writes one item; false where it is a guard that is refused.
+fn apply_one(
+    sql: &Connection,
+    counters: &mut Counters,
+    entry: &Entry,
+    write: &Write,
+    trusted: u64,
+) -> rusqlite::Result<bool> {
+    let participant = entry.participant;
+    match write {
+        Write::Offset(offset) => {
+            let place = (offset.consumer.clone(), offset.topic, offset.partition);
+            counters.offsets.insert(place, (offset.next, offset.last));
         }
-        write_dead_letter(sql, entry.participant, letter)?;
+        Write::Unpark(id) => return parked::take(sql, participant, *id),
+        Write::Inbox(identity, time) => {
+            return remember(sql, participant, identity, (*time).max(trusted));
+        }
+        Write::InboxKept(identity, time) => {
+            keep(sql, participant, identity, (*time).max(trusted))?;
+        }
+        Write::InboxForgotten(identity) => forget(sql, participant, identity)?,
+        Write::State(state, revision) => write_state(sql, entry, state.as_deref(), *revision)?,
+        Write::Migrated(state) => write_migrated(sql, entry, state)?,
+        Write::Timers(changes, by) => write_timers(sql, entry, changes, by)?,
+        Write::Fired(timer) => delete_timer(sql, participant, timer)?,
+        Write::Journal(journal) => write_journal(sql, entry, journal)?,
+        Write::Reply(kept) => {
+            let key = entry.key.as_deref().unwrap_or_default();
+            idempotency::write(sql, participant, kept, key, kept.time.max(trusted))?;
+        }
+        Write::GeneratedKey(key) => {
+            let last = counters.last_keys.entry(participant).or_default();
+            *last = (*key).max(*last);
+        }
+        Write::DeadLetter(letter) => write_dead_letter(sql, participant, letter)?,
+        Write::Park(parking) => return parked::write(sql, entry, parking),
+        Write::ParkTimer(timer) => parked::mark_timer(sql, participant, timer)?,
+        Write::Quarantine(reason, time) => quarantine::put(sql, entry, reason, *time)?,
+        Write::QuarantineLifted => quarantine::lift(sql, entry)?,
+        Write::Tally(tally) => counters.tallies.add(tally),
+        Write::Publish(row) => {
+            let offset = counters.next_offset(sql, row.topic, row.partition)?;
+            write_outbox(sql, entry.generation, offset, row)?;
+        }
     }
-    if let Some(parking) = &entry.parking
-        && !(remember(
-            sql,
-            entry.participant,
-            parking.identity(),
-            parking.time.max(trusted),
-        )? && parked::write(sql, entry, parking)?)
-    {
-        return Ok(Applied::Duplicate);
-    }
-    if let Some(timer) = &entry.parked_timer {
-        parked::mark_timer(sql, entry.participant, timer)?;
-    }
-    if let Some(quarantine) = &entry.quarantine {
-        quarantine::write(sql, entry, quarantine)?;
-    }
-    if let Some(tally) = &entry.tally {
-        counters.tallies.add(tally);
-    }
-    if let Some(key) = entry.generated_key {
-        let last = counters.last_keys.entry(entry.participant).or_default();
-        *last = key.max(*last);
-    }
-    for row in &entry.outbox {
-        let offset = counters.next_offset(sql, row.topic, row.partition)?;
-        write_outbox(sql, entry.generation, offset, row)?;
-    }
-    if let Some(timer) = &entry.fired {
-        delete_timer(sql, entry.participant, timer, entry.settlement.as_ref())?;
-    }
-    Ok(Applied::Written)
+    Ok(true)
 }
 
 /// Notes an identity; false where it is there already.
 fn remember(
     sql: &Connection,
     participant: i64,
-    identity: Option<&Identity>,
+    identity: &Identity,
     time: u64,
 ) -> rusqlite::Result<bool> {
-    let Some(identity) = identity else {
-        return Ok(true);
-    };
+    let Identity { id, source } = identity;
     let rows = sql
         .prepare_cached(
             "INSERT OR IGNORE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![
-            participant,
-            identity.id,
-            identity.source,
-            time as i64
-        ])?;
+        .execute(params![participant, id, source, time as i64])?;
     Ok(rows == 1)
 }
 
-fn write_state(sql: &Connection, entry: &Entry, settlement: &Settlement) -> rusqlite::Result<()> {
-    let state = match &settlement.state {
-        StateChange::Unchanged => return write_migrated(sql, entry, settlement),
-        StateChange::Put(state) => Some(state),
-        StateChange::Remove => {
-            // Timers belong to the aggregate and go with it; the turn may set new ones.
-            sql.prepare_cached("DELETE FROM timers WHERE participant = ?1 AND key = ?2")?
-                .execute(params![entry.participant, settlement.key])?;
-            None
-        }
-    };
+/// Keeps an identity from this time on: a repetition is recognised for as long as one of a record that was decided at once.
+fn keep(
+    sql: &Connection,
+    participant: i64,
+    identity: &Identity,
+    time: u64,
+) -> rusqlite::Result<()> {
+    let Identity { id, source } = identity;
+    sql.prepare_cached(
+        "INSERT OR REPLACE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![participant, id, source, time as i64])?;
+    Ok(())
+}
+
+fn forget(sql: &Connection, participant: i64, identity: &Identity) -> rusqlite::Result<()> {
+    sql.prepare_cached("DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3")?
+        .execute(params![participant, identity.id, identity.source])?;
+    Ok(())
+}
+
+fn write_state(
+    sql: &Connection,
+    entry: &Entry,
+    state: Option<&str>,
+    revision: u64,
+) -> rusqlite::Result<()> {
+    if state.is_none() {
+        // Timers belong to the aggregate and go with it; the turn may set new ones.
+        sql.prepare_cached("DELETE FROM timers WHERE participant = ?1 AND key = ?2")?
+            .execute(params![entry.participant, entry.key])?;
+    }
     sql.prepare_cached(
         "INSERT INTO aggregates (participant, key, revision, state_version, state) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET revision = excluded.revision, state_version = excluded.state_version,
              state = excluded.state",
     )?
-    .execute(params![entry.participant, settlement.key, settlement.revision as i64, entry.state_version, state])?;
+    .execute(params![entry.participant, entry.key, revision as i64, entry.state_version, state])?;
     Ok(())
 }
 
 /// A state in a new shape is the same state: its revision stays.
-fn write_migrated(
-    sql: &Connection,
-    entry: &Entry,
-    settlement: &Settlement,
-) -> rusqlite::Result<()> {
-    let Some(state) = &entry.migrated else {
-        return Ok(());
-    };
+fn write_migrated(sql: &Connection, entry: &Entry, state: &str) -> rusqlite::Result<()> {
     sql.prepare_cached(
         "UPDATE aggregates SET state = ?3, state_version = ?4 WHERE participant = ?1 AND key = ?2",
     )?
     .execute(params![
         entry.participant,
-        settlement.key,
-        &**state,
+        entry.key,
+        state,
         entry.state_version
     ])?;
     Ok(())
@@ -243,21 +226,21 @@ fn write_migrated(
 
 fn write_timers(
     sql: &Connection,
-    participant: i64,
-    settlement: &Settlement,
+    entry: &Entry,
+    changes: &[TimerChange],
+    by: &Cause,
 ) -> rusqlite::Result<()> {
-    for change in &settlement.timers {
+    for change in changes {
         match change {
             TimerChange::Set(timer) => {
-                let by = &settlement.cause;
                 sql.prepare_cached(
                     "INSERT OR REPLACE INTO timers
                          (participant, key, name, due, body, set_by, correlation, traceparent)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 )?
                 .execute(params![
-                    participant,
-                    settlement.key,
+                    entry.participant,
+                    entry.key,
                     timer.name,
                     timer.due as i64,
                     timer.body,
@@ -270,22 +253,21 @@ fn write_timers(
                 sql.prepare_cached(
                     "DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3",
                 )?
-                .execute(params![participant, settlement.key, name])?;
+                .execute(params![entry.participant, entry.key, name])?;
             }
         }
     }
     Ok(())
 }
 
-fn write_journal(sql: &Connection, entry: &Entry, settlement: &Settlement) -> rusqlite::Result<()> {
-    let journal = &settlement.journal;
+fn write_journal(sql: &Connection, entry: &Entry, journal: &JournalEntry) -> rusqlite::Result<()> {
     sql.prepare_cached(
         "INSERT INTO journal (generation, key, revision, state, message, outcome, fuel, time)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         entry.generation,
-        settlement.key,
+        entry.key,
         journal.revision_before as i64,
         journal.state_before,
         journal.message,
@@ -328,30 +310,17 @@ fn write_outbox(
     Ok(())
 }
 
-/// Deletes the timer that fired, unless the turn set it anew.
-fn delete_timer(
-    sql: &Connection,
-    participant: i64,
-    timer: &FiredTimer,
-    settlement: Option<&Settlement>,
-) -> rusqlite::Result<()> {
-    let set_anew = settlement.is_some_and(|settlement| {
-        settlement
-            .timers
-            .iter()
-            .any(|change| matches!(change, TimerChange::Set(set) if set.name == timer.name))
-    });
-    if !set_anew {
-        sql.prepare_cached(
-            "DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4",
-        )?
-        .execute(params![
-            participant,
-            timer.key,
-            timer.name,
-            timer.due as i64
-        ])?;
-    }
+/// Deletes the timer that fired, unless it was set anew for another time.
+fn delete_timer(sql: &Connection, participant: i64, timer: &FiredTimer) -> rusqlite::Result<()> {
+    sql.prepare_cached(
+        "DELETE FROM timers WHERE participant = ?1 AND key = ?2 AND name = ?3 AND due = ?4",
+    )?
+    .execute(params![
+        participant,
+        timer.key,
+        timer.name,
+        timer.due as i64
+    ])?;
     Ok(())
 }
 

@@ -5,29 +5,28 @@
 //!
 //! Entries and other changes that wait together share one commit. It is on disk when it is told of
 //! (invariant 10), and it holds each entry whole or not at all (invariant 2). Every entry has one
-//! fate, which its `done` is told once, after the commit:
+//! [fate](saga_core::commit::Fate), which its `done` is told once, after the commit:
 //!
-//! - *written*: `Ok`; its ticket is committed, its claim and its place among the parked messages
-//!   are kept;
+//! - *written*: `Ok`; its claim and its place among the parked messages are kept;
 //! - *duplicate*: `Ok` too, but its event was applied before (invariant 3): only that its record
 //!   was consumed is written;
-//! - *void*: a fault. Nothing of it is written, because what it was decided on did not come to be:
-//!   its run is over, or the reading that it belongs to was cancelled. The reading is cancelled, so
-//!   that its record comes again.
+//! - otherwise a fault. Nothing of it is written: the commit failed, or what it was decided on did
+//!   not come to be. The reading of its record is cancelled, so that the record comes again.
 //!
-//! A duplicate ends the run of its worker, for the worker went on from a state that is not so; so
-//! does a commit that fails, for everything in it. A change that fails costs nothing else in its
-//! commit anything. Changes that are not entries come after what was handed over before them, and
-//! block until they are committed, unless they say otherwise. Nothing is tried again here.
+//! An entry that is not written breaks its chain: the entries of the same aggregate that were
+//! decided on it. A change that fails costs nothing else in its commit anything. Changes that are
+//! not entries come after what was handed over before them, and block until they are committed,
+//! unless they say otherwise. Nothing is tried again here.
 //!
 //! There is one engine, `sqlite`; what any other must do is stated by `conformance`.
 
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
+use saga_core::commit::Link;
 
 use super::condition::Condition;
-use super::entry::{Done, Entry, Progress};
+use super::entry::{Done, Handed};
 use super::idempotency::Known;
 use super::index::Index;
 use super::read::{Answer, ReadStore};
@@ -75,12 +74,15 @@ pub type Check = Box<dyn FnOnce(&dyn ReadStore) -> Answer<bool> + Send>;
 
 /// A store that is open for a host. See the [module](self) for what all its changes have in common.
 pub trait Engine: Send + Sync {
-    /// Hands over an entry. Waits while too many wait (invariant 9).
-    fn commit(&self, entry: Box<Entry>);
+    /// A number that no other worker of this store has.
+    fn worker_number(&self) -> u64;
 
-    /// Calls back when everything that the worker handed over before is committed; with a fault
-    /// where its `run` is over by then.
-    fn after(&self, progress: Arc<Progress>, run: u64, done: Done);
+    /// Hands over an entry. Waits while too many wait (invariant 9).
+    fn commit(&self, handed: Box<Handed>);
+
+    /// Calls back when the entry that the link is based on is committed; with a fault where it will
+    /// not be.
+    fn after(&self, link: Link, done: Done);
 
     /// Counts a message that leaves nothing to commit: with the next commit, or soon.
     fn count(&self, tally: Tally);

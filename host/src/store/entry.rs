@@ -1,61 +1,32 @@
-//! What one turn hands over to be committed.
+//! What a worker hands over to be committed, and what follows when its fate is known.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use saga_core::identity::Identity;
-use saga_core::record::Attributes;
-use saga_core::settle::Settlement;
+use saga_core::commit::{Broken, Entry, Fate, Link, Offset};
 
 use super::fault::StoreFault;
-use super::idempotency::KeptReply;
-use super::parked::{ParkedTimer, Parking, Unparked};
-use super::tally::Tally;
+use super::idempotency::Claim;
+use super::parked_room::{ParkedRoom, Place};
 use crate::base::session::{Session, Share};
 use crate::metrics::turns::Measured;
 
-/// Everything that one turn writes. It is committed whole or not at all (invariant 2).
-pub struct Entry {
-    /// Row of the participant.
-    pub participant: i64,
-    /// Row of the build that decided.
-    pub generation: i64,
-    /// Version of the shape of the state that is written.
-    pub state_version: u32,
-    /// What was decided; none where nothing was (a dead letter, a record that was passed over).
-    pub settlement: Option<Settlement>,
-    /// The state in the current shape, where the turn migrated it and left it as it is.
-    pub migrated: Option<Arc<str>>,
-    /// What the entry means for the quarantine of its aggregate.
-    pub quarantine: Option<Quarantine>,
-    /// What is counted of it.
-    pub tally: Option<Tally>,
-    /// What is published.
-    pub outbox: Vec<OutboxRow>,
-    /// The generated key that the turn used.
-    pub generated_key: Option<i64>,
-    /// The reply, where the client may repeat the command.
-    pub kept_reply: Option<KeptReply>,
+/// An entry that is handed over, with what is the host's own about it.
+pub struct Handed {
+    /// What is written.
+    pub entry: Entry,
+    /// What it was decided on.
+    pub link: Link,
     /// The record that the turn consumed.
     pub taken: Option<Taken>,
-    /// The timer that the turn consumed.
-    pub fired: Option<FiredTimer>,
-    /// The place of a record that became a dead letter: it is not to be tried again when it comes again.
-    pub put_aside: Option<Identity>,
-    /// The message could not be decided.
-    pub dead_letter: Option<DeadLetter>,
-    /// The message waits in the store. This and the next two are seldom there, and every entry is moved about.
-    pub parking: Option<Box<Parking>>,
-    /// The parked message that the turn settles.
-    pub unparked: Option<Box<Unparked>>,
-    /// The timer that waits for other rules.
-    pub parked_timer: Option<Box<ParkedTimer>>,
+    /// The place of a message that is parked.
+    pub place: Option<Place>,
+    /// Bytes of a parked message that leaves its place.
+    pub leaves: Option<(Arc<ParkedRoom>, usize)>,
+    /// The idempotency key under which the reply is kept.
+    pub claim: Option<Arc<Claim>>,
     /// Who hands it over.
     pub progress: Arc<Progress>,
-    /// Its number with that worker; rises by one with each entry.
-    pub ticket: u64,
-    /// The worker's run in which it was decided; see [`Progress`].
-    pub run: u64,
     /// What counts it when it is committed, or will not be; none where nothing is measured.
     pub measured: Option<Measured>,
     /// Called once, after the commit or when there will be none.
@@ -65,25 +36,6 @@ pub struct Entry {
 /// Told how the commit went.
 pub type Done = Box<dyn FnOnce(Result<(), StoreFault>) + Send>;
 
-/// A record to publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// Row of the topic.
-    pub topic: i64,
-    /// Partition of the outbox.
-    pub partition: i32,
-    /// Record key.
-    pub key: Option<Vec<u8>>,
-    /// Record value.
-    pub value: Option<Vec<u8>>,
-    /// Attributes; source and digest are not stored but follow from the generation.
-    pub attributes: Attributes,
-    /// Whether it says which build decided: an event does, a dead letter carries what it came with.
-    pub from_generation: bool,
-    /// Time of the record, in milliseconds since the Unix epoch.
-    pub time: u64,
-}
-
 /// A record that was consumed.
 pub struct Taken {
     /// The reading of a partition that it belongs to.
@@ -92,97 +44,84 @@ pub struct Taken {
     pub offset: i64,
     /// Whether an earlier reading may have settled it.
     pub may_repeat: bool,
-    /// Its share of what may be under way.
+    /// Its share of what may be in flight.
     pub share: Share,
 }
 
-/// A timer that was consumed. It is deleted only if it was not set anew meanwhile.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct FiredTimer {
-    /// Key of the aggregate.
-    pub key: String,
-    /// Name of the timer.
-    pub name: String,
-    /// When it was due.
-    pub due: u64,
+impl Taken {
+    /// Notes that it is being committed; gives what is stored with it.
+    pub(super) fn settle(&self) -> Offset {
+        let source = &self.session.source;
+        let (next, last) = self.session.settle(self.offset);
+        Offset {
+            consumer: source.consumer.clone(),
+            topic: source.topic_row,
+            partition: self.session.partition,
+            next,
+            last,
+        }
+    }
 }
 
-/// A change in the quarantine of an aggregate, by its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Quarantine {
-    /// Its state can't be read: why, and when.
-    Put {
-        /// Key.
-        key: String,
-        /// Why.
-        reason: String,
-        /// When, in milliseconds since the Unix epoch.
-        time: u64,
-    },
-    /// Its state was read.
-    Lift(String),
+impl saga_core::worker::Taken for Taken {
+    fn is_cancelled(&self) -> bool {
+        self.session.is_cancelled()
+    }
+
+    fn cancel(&self) {
+        self.session.cancel();
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.may_repeat
+    }
+
+    fn group(&self) -> &str {
+        &self.session.source.group
+    }
+
+    fn declared_topic(&self) -> &str {
+        &self.session.source.declared_topic
+    }
 }
 
-/// A message that could not be decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The consumer group.
-    pub consumer: String,
-    /// Topic that it came from.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
-    /// Record key, unchanged.
-    pub key: Option<Vec<u8>>,
-    /// Record value, unchanged.
-    pub value: Option<Vec<u8>>,
-    /// A stable word: `malformed`, `retries-exhausted`, `parking-full`, or the kind of fault.
-    pub reason: String,
-    /// What was wrong.
-    pub detail: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// Digest of the build that could not decide.
-    pub digest: String,
-    /// When it was given up, in milliseconds since the Unix epoch.
-    pub time: u64,
-}
-
-/// How far the commits of one worker have come.
-///
-/// A worker runs ahead of the commits: it decides the next message of a key on the state that the
-/// one before left, while that one is still on its way to disk. If a commit fails, everything that
-/// the worker decided since is void. The writer then starts a new `run`: it refuses entries of older
-/// runs, and the worker, which sees the new number, forgets what it believed and reads anew.
+/// How far the commits of one worker have come: told by the writer, looked at by the worker between two turns.
 #[derive(Debug, Default)]
 pub struct Progress {
-    committed: AtomicU64,
-    run: AtomicU64,
+    settled: AtomicU64,
+    /// Whether there is something in `broken`: most of the time there is not.
+    has_broken: AtomicBool,
+    broken: Mutex<Vec<Broken>>,
 }
 
 impl Progress {
-    /// The highest ticket that is committed.
+    /// The ticket up to which all entries have their fate.
     #[must_use]
-    pub fn committed(&self) -> u64 {
-        self.committed.load(Ordering::Acquire)
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Acquire)
     }
 
-    /// The run whose entries are taken.
+    /// The entries that were not written and that were not given before. To be asked after [`Progress::settled`], for an entry is
+    /// told here first.
     #[must_use]
-    pub fn run(&self) -> u64 {
-        self.run.load(Ordering::Acquire)
+    pub fn broken(&self) -> Vec<Broken> {
+        if !self.has_broken.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.lock())
     }
 
-    pub(super) fn set_committed(&self, ticket: u64) {
-        self.committed.store(ticket, Ordering::Release);
+    /// What became of an entry is known.
+    pub(super) fn tell(&self, entry: &Entry, ticket: u64, fate: Fate) {
+        if fate != Fate::Written {
+            let key = entry.key.clone();
+            self.lock().push(Broken { ticket, key });
+            self.has_broken.store(true, Ordering::Release);
+        }
+        self.settled.store(ticket, Ordering::Release);
     }
 
-    pub(super) fn start_new_run(&self, after: u64) {
-        // Two entries of one failed batch must not start two runs.
-        let _ = self
-            .run
-            .compare_exchange(after, after + 1, Ordering::AcqRel, Ordering::Acquire);
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Broken>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

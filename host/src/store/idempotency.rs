@@ -68,18 +68,9 @@ pub enum Known {
 pub struct Claim {
     known: Arc<KnownKeys>,
     hash: [u64; 2],
-    pub(super) key: String,
-    pub(super) fingerprint: [u8; 32],
+    key: Arc<str>,
+    fingerprint: [u8; 32],
     is_kept: AtomicBool,
-}
-
-/// The reply that an entry keeps for its key.
-#[derive(Debug)]
-pub struct KeptReply {
-    /// The key.
-    pub claim: Arc<Claim>,
-    /// The reply, as JSON text.
-    pub reply: String,
 }
 
 /// The reply to the first command with a key.
@@ -138,7 +129,7 @@ impl KnownKeys {
                 Known::Claimed(Arc::new(Claim {
                     known: self.clone(),
                     hash,
-                    key: key.to_owned(),
+                    key: key.into(),
                     fingerprint,
                     is_kept: AtomicBool::new(false),
                 }))
@@ -164,6 +155,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Claim {
+    /// The key, and the fingerprint of the request.
+    #[must_use]
+    pub fn request(&self) -> (Arc<str>, [u8; 32]) {
+        (self.key.clone(), self.fingerprint)
+    }
+
     /// The reply is committed: the key has a row now.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);

@@ -42,14 +42,15 @@ pub mod tally;
 
 pub use condition::Condition;
 pub use engine::{Activation, Engine, NewGeneration, Stopped, Store};
-pub use entry::{DeadLetter, Entry, FiredTimer, OutboxRow, Progress, Quarantine, Taken};
+pub use entry::{Handed, Progress, Taken};
 pub use fault::{FaultKind, StoreFault};
-pub use idempotency::{Claim, FirstReply, IdempotencySettings, KeptReply, Known};
+pub use idempotency::{Claim, FirstReply, IdempotencySettings, Known};
 pub use index::{Index, Page, Wanted};
 pub use open_error::OpenError;
 pub use parked_room::{ParkedLimits, ParkedRoom};
 pub use read::{Answer, ReadStore};
 pub use readers::Reader;
+pub use saga_core::commit::{DeadLetter, Entry, FiredTimer, OutboxRow};
 pub use sqlite::{StoreSettings, copy, look, open, own};
 pub use streams::{KnownTopic, OutboxReaders, RELAY, ReadPartition, StoredPlace};
 pub use tally::{Tally, Verdict};

@@ -4,117 +4,11 @@
 //! A parked record was consumed: its offset is stored, its identity is in the inbox, and it comes
 //! again from here alone (invariant 3). A parked timer stays set, so that it can be set anew or
 //! cancelled; what is parked is its place among the messages of its key. How much is parked is
-//! bounded by [`ParkedRoom`] (invariant 9).
+//! bounded by [`ParkedRoom`](super::parked_room::ParkedRoom) (invariant 9).
 
-use std::sync::Arc;
+pub use saga_core::commit::{Parked, ParkedEvent, ParkedRow, ParkedTimer, Parking};
 
-use saga_core::identity::Identity;
-use saga_core::record::Record;
-
-use super::entry::FiredTimer;
-use super::parked_room::{ParkedRoom, Place};
 use super::read::Answer;
-
-/// A message that is to be parked, behind those of its key.
-pub struct Parking {
-    /// Key of the aggregate.
-    pub key: String,
-    /// The message.
-    pub message: Parked,
-    /// Its place.
-    pub place: Place,
-    /// When, in milliseconds since the Unix epoch.
-    pub time: u64,
-}
-
-impl Parking {
-    /// Identity of a record, to be remembered like that of one that was decided.
-    pub(super) fn identity(&self) -> Option<&Identity> {
-        match &self.message {
-            Parked::Event(event) => Some(&event.identity),
-            Parked::Timer(..) => None,
-        }
-    }
-}
-
-/// A message that is parked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Parked {
-    /// A record.
-    Event(Box<ParkedEvent>),
-    /// A timer, by its name and the time at which it was due.
-    Timer(String, u64),
-}
-
-/// A record that is parked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedEvent {
-    /// Identity of the message that it was admitted as.
-    pub identity: Identity,
-    /// Name of that message.
-    pub name: String,
-    /// Consumer group that read it.
-    pub group: String,
-    /// Its topic, as the participant calls it.
-    pub declared_topic: String,
-    /// The record.
-    pub record: Record,
-}
-
-/// A message that was parked, as it is offered again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedRow {
-    /// Its number; they rise in the order of the key.
-    pub id: i64,
-    /// Bytes that it takes.
-    pub bytes: usize,
-    /// The message.
-    pub message: Parked,
-}
-
-/// A parked message that a turn settles.
-pub struct Unparked {
-    /// Its row.
-    pub id: i64,
-    /// Bytes that it took.
-    pub bytes: usize,
-    /// Identity of a record.
-    pub identity: Option<Identity>,
-    /// Where it had its place.
-    pub room: Arc<ParkedRoom>,
-}
-
-impl Unparked {
-    /// Its row is gone.
-    pub(super) fn leave(&self) {
-        self.room.leave(self.bytes);
-    }
-}
-
-/// A timer that waits for other rules, or for the next start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedTimer {
-    /// The timer.
-    pub fired: FiredTimer,
-    /// A stable word: why it could not be decided.
-    pub reason: String,
-    /// What was wrong.
-    pub detail: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// Digest of the build that could not decide.
-    pub digest: String,
-    /// When, in milliseconds since the Unix epoch.
-    pub time: u64,
-}
-
-/// Bytes that a message takes: a record, or a timer, of this key.
-#[must_use]
-pub fn bytes(key: &str, record: Option<&Record>) -> usize {
-    let parts = record.map(|record| [&record.key, &record.value]);
-    let parts = parts.into_iter().flatten().flatten();
-    key.len() + parts.map(Vec::len).sum::<usize>()
-}
 
 /// A parked timer, as it is told of.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+pub use saga_core::worker::Bound;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -24,29 +25,6 @@ impl Default for ParkedLimits {
             messages: 100_000,
             bytes: 256 << 20,
             aggregate_messages: 1_000,
-        }
-    }
-}
-
-/// A bound on what is parked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// Of the messages of the participant.
-    Messages,
-    /// Of their bytes.
-    Bytes,
-    /// Of the messages of one aggregate.
-    AggregateMessages,
-}
-
-impl Bound {
-    /// The setting that is the bound.
-    #[must_use]
-    pub fn setting(self) -> &'static str {
-        match self {
-            Self::Messages => "parked.messages",
-            Self::Bytes => "parked.bytes",
-            Self::AggregateMessages => "parked.aggregate_messages",
         }
     }
 }
@@ -131,7 +109,7 @@ impl ParkedRoom {
 #[derive(Debug)]
 pub struct Place {
     room: Arc<ParkedRoom>,
-    pub(super) bytes: usize,
+    bytes: usize,
     is_kept: AtomicBool,
 }
 

@@ -6,9 +6,10 @@
 //! each partition, topic or participant (invariant 9). Participants, generations and topics are
 //! named by the numbers that the store has for them; times are milliseconds since the Unix epoch.
 
+use saga_core::commit::FiredTimer;
+pub use saga_core::commit::{StoredAggregate, StoredTimer};
 use saga_core::identity::Identity;
 
-use super::entry::FiredTimer;
 use super::fault::StoreFault;
 use super::history::ReadHistory;
 use super::idempotency::FirstReply;
@@ -31,36 +32,6 @@ pub trait ReadStore: ReadAggregates + ReadStreams + ReadParked + ReadHistory + R
     /// The time by which old rows are deleted, for a store that no host has open, at this reading
     /// of the wall clock.
     fn trusted_now(&self, wall: u64) -> Answer<u64>;
-}
-
-/// An aggregate as it is stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoredAggregate {
-    /// Its state; none where it was removed or never was.
-    pub state: Option<String>,
-    /// Its revision; 0 where it never was.
-    pub revision: u64,
-    /// Version of the shape of the state.
-    pub state_version: u32,
-}
-
-/// A timer that is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredTimer {
-    /// Key of the aggregate.
-    pub key: String,
-    /// Name.
-    pub name: String,
-    /// When it is due, in milliseconds since the Unix epoch.
-    pub due: u64,
-    /// JSON text.
-    pub body: String,
-    /// Id of the message that set it.
-    pub set_by: String,
-    /// Id shared by all messages of the saga.
-    pub correlation: String,
-    /// W3C trace context.
-    pub traceparent: Option<String>,
 }
 
 /// Questions about aggregates and timers: those of turns and lists.

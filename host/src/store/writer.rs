@@ -4,8 +4,8 @@
 //! tells those who wait (group commit, invariant 10). While one commit is on its way to disk the next
 //! batch gathers by itself; nothing waits for a timer.
 //!
-//! When a commit fails (disk full, device gone), everything in it is undone and every entry is told;
-//! the workers that had run ahead are sent back (see [`Progress`](super::Progress)). Nothing is
+//! When a commit fails (disk full, device gone), everything in it is undone, and so is what was decided on it
+//! ([`saga_core::commit::chain`]): which entries hold is decided there. Nothing is
 //! tried again here: who handed an entry over knows whether its message will come again. What others
 //! want to write now and then shares the commits of the turns.
 
@@ -16,15 +16,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
-use saga_core::outcome::StateChange;
-use saga_core::settle::Settlement;
+use saga_core::commit::{Batch, Chains, Ended, Entry, Fate, Link, Outcome};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::Counters;
-use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_open, write_entry};
+use super::batch::{Item, Step, in_savepoint, still_open};
 use super::condition::Condition;
-use super::entry::{Done, Entry, Progress};
+use super::entry::{Done, Handed};
 use super::fault::{FaultKind, StoreFault};
 use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
@@ -81,11 +80,11 @@ impl Default for StoreSettings {
 
 /// What the writer is asked to do.
 enum Request {
-    Commit(Box<Entry>),
+    Commit(Box<Handed>),
     /// Count this, with the next commit.
     Count(Tally),
-    /// Call back after everything handed over before is committed.
-    After(Done, Arc<Progress>, u64),
+    /// Call back when the entry that the link is based on is committed.
+    After(Done, Link),
     /// Run this in the batch's transaction.
     Run(Step),
     Stop,
@@ -109,6 +108,8 @@ pub(super) struct Store {
     trusted_now: Arc<AtomicU64>,
     known_keys: Arc<KnownKeys>,
     flow: Arc<Flow>,
+    /// Numbers of workers that were given.
+    workers: AtomicU64,
     retention_hours: u64,
 }
 
@@ -150,6 +151,7 @@ impl Store {
             guard,
             index,
             counters: Counters::default(),
+            chains: Chains::default(),
             uncommitted: Tallies::default(),
             pruner: Pruner::new(&settings, readers, known_keys.clone()),
             batch: settings.batch.max(1),
@@ -171,6 +173,7 @@ impl Store {
             trusted_now,
             known_keys,
             flow,
+            workers: AtomicU64::new(0),
             retention_hours: settings.retention_hours,
         })
     }
@@ -215,15 +218,19 @@ impl Store {
         self.send(Request::Count(tally));
     }
 
-    /// Hands over an entry. Waits while the queue is full.
-    pub(super) fn commit(&self, entry: Box<Entry>) {
-        self.send(Request::Commit(entry));
+    /// A number that no other worker of this store has.
+    pub(super) fn worker_number(&self) -> u64 {
+        self.workers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Calls back when everything that the worker handed over before is committed, or when that has
-    /// become void.
-    pub(super) fn after(&self, progress: Arc<Progress>, run: u64, done: Done) {
-        self.send(Request::After(done, progress, run));
+    /// Hands over an entry. Waits while the queue is full.
+    pub(super) fn commit(&self, handed: Box<Handed>) {
+        self.send(Request::Commit(handed));
+    }
+
+    /// Calls back when the entry that the link is based on is committed, or will not be.
+    pub(super) fn after(&self, link: Link, done: Done) {
+        self.send(Request::After(done, link));
     }
 
     /// Runs something of the caller's in the writer, as a whole or not at all, and gives its result when it is committed. It
@@ -313,6 +320,8 @@ struct Writer {
     /// Where the locks of others are looked for.
     index: LockFile,
     counters: Counters,
+    /// What was not written, and what was decided on it.
+    chains: Chains,
     /// What was counted besides entries, and is written with the next commit.
     uncommitted: Tallies,
     pruner: Pruner,
@@ -336,9 +345,9 @@ impl Writer {
             let is_one = request.is_ok();
             self.flow.begin(is_one.into());
             match request {
-                Ok(Request::Commit(entry)) => next = self.commit(Item::Entry(entry), began),
-                Ok(Request::After(done, progress, run)) => after(done, &progress, run),
-                Ok(Request::Run(step)) => next = self.commit(Item::Run(step), began),
+                Ok(Request::Commit(handed)) => next = self.commit(Item::Entry(handed), began),
+                Ok(Request::After(done, link)) => after(done, self.chains.holds(link)),
+                Ok(Request::Run(step)) => next = self.commit(Item::Step(step), began),
                 Ok(Request::Count(tally)) => self.uncommitted.add(&tally),
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -377,9 +386,9 @@ impl Writer {
         let mut left = None;
         while batch.len() < self.batch {
             batch.push(match self.queue.try_recv() {
-                Ok(Request::Commit(entry)) => Item::Entry(entry),
-                Ok(Request::After(done, progress, run)) => Item::After(done, progress, run),
-                Ok(Request::Run(step)) => Item::Run(step),
+                Ok(Request::Commit(handed)) => Item::Entry(handed),
+                Ok(Request::After(done, link)) => Item::After(done, link),
+                Ok(Request::Run(step)) => Item::Step(step),
                 Ok(Request::Count(tally)) => {
                     self.uncommitted.add(&tally);
                     continue;
@@ -397,50 +406,50 @@ impl Writer {
         let refusal = self.condition.refusal().or_else(|| self.guard.lacks_room());
         let (batch, result) = match refusal {
             None => self.write(batch),
-            Some(fault) => (untried(batch), Err(fault)),
+            Some(fault) => (self.untried(batch), Err(fault)),
         };
         let now = self.commits.over(entries, began, result.is_ok());
         self.counters.clear();
-        match result {
-            Ok(()) => self.committed(batch, now),
-            Err(error) => self.failed(batch, &error),
+        let outcome = match &result {
+            Ok(()) => Outcome::Committed,
+            Err(_) => Outcome::Failed,
+        };
+        // SQLite knows what became of a commit.
+        if let Ended::Over(items) = batch.end(&mut self.chains, outcome) {
+            tell_workers(&items);
+            match result {
+                Ok(()) => self.committed(items, now),
+                Err(fault) => self.failed(items, &fault),
+            }
         }
         self.flow.over(further);
         left
     }
 
-    /// Writes a batch in one transaction; gives what is left of its items, all of them in any case.
-    fn write(&mut self, batch: Vec<Item>) -> (Vec<Applying>, Result<(), StoreFault>) {
+    /// Writes a batch in one transaction; gives its items, all of them in any case.
+    fn write(&mut self, items: Vec<Item>) -> (Batch<Item>, Result<(), StoreFault>) {
         let sql = &self.connection;
         let trusted = self.guard.passed();
-        let counters = &mut self.counters;
-        let mut ended = EndedRuns::default();
-        let mut applying = Vec::with_capacity(batch.len());
+        let (counters, chains) = (&mut self.counters, &mut self.chains);
+        let mut batch = Batch::with_capacity(items.len());
         let mut result = sql
             .prepare_cached("BEGIN IMMEDIATE")
             .and_then(|mut begin| begin.execute([]).map(drop));
-        for item in batch {
-            applying.push(match item {
-                Item::After(done, progress, run) => Applying::After(done, progress, run),
-                Item::Run(step) => {
-                    // It may write what entries before it wrote too, where to read on, for example, and comes after them.
-                    result = result.and_then(|()| counters.flush(sql));
-                    counters.clear();
-                    let done = step(result.is_ok().then_some(sql));
-                    result = result.and_then(|()| still_open(sql));
-                    Applying::Run(done)
+        for mut item in items {
+            if matches!(item, Item::Step(_)) {
+                // It may write what entries before it wrote too, where to read on, for example, and comes after them.
+                result = result.and_then(|()| counters.flush(sql));
+                counters.clear();
+                item = item.take_step(result.is_ok().then_some(sql));
+                result = result.and_then(|()| still_open(sql));
+            }
+            match result {
+                Ok(()) => {
+                    let write = |item: &mut Item| item.write(sql, counters, trusted);
+                    result = batch.add(chains, item, write);
                 }
-                Item::Entry(entry) => {
-                    let mut fate = Fate::Void;
-                    if result.is_ok() {
-                        match write_entry(sql, counters, &mut ended, &entry, trusted) {
-                            Ok(written) => fate = written,
-                            Err(error) => result = Err(error),
-                        }
-                    }
-                    Applying::Entry(entry, fate)
-                }
-            });
+                Err(_) => batch.add_failed(chains, item),
+            }
         }
         let result = result.and_then(|()| {
             counters.flush(sql)?;
@@ -457,10 +466,16 @@ impl Writer {
         }
         // What was committed to files that are gone is lost with them.
         let result = result.and_then(|()| self.guard.after_commit());
-        if result.is_ok() {
-            ended.announce();
+        (batch, result)
+    }
+
+    /// A batch of which nothing is tried.
+    fn untried(&mut self, items: Vec<Item>) -> Batch<Item> {
+        let mut batch = Batch::with_capacity(items.len());
+        for item in items {
+            batch.add_failed(&mut self.chains, item.take_step(None));
         }
-        (applying, result)
+        batch
     }
 
     /// What a commit failed of; with who has locked the store, where that is it.
@@ -468,43 +483,29 @@ impl Writer {
         lock_holders::fault(error, self.index)
     }
 
-    fn committed(&mut self, batch: Vec<Applying>, now: Option<Instant>) {
+    fn committed(&mut self, items: Vec<(Item, Fate)>, now: Option<Instant>) {
         // A commit with nothing in it goes through on a full disk too.
+        let is_written = |fate: Fate| matches!(fate, Fate::Written | Fate::Duplicate);
         let has_written =
-            |item: &Applying| matches!(item, Applying::Entry(_, Fate::Written | Fate::Duplicate));
-        if batch.iter().any(has_written) {
+            |(item, fate): &(Item, Fate)| matches!(item, Item::Entry(_)) && is_written(*fate);
+        if items.iter().any(has_written) {
             self.condition.has_committed();
         }
         let mut notified = Notified::default();
-        for item in batch {
+        for (item, fate) in items {
             match item {
-                Applying::Entry(entry, fate @ (Fate::Written | Fate::Duplicate)) => {
-                    notified.add(&entry);
-                    entry.progress.set_committed(entry.ticket);
-                    if fate == Fate::Written {
-                        entry
-                            .parking
-                            .iter()
-                            .for_each(|parking| parking.place.keep());
-                        entry.unparked.iter().for_each(|unparked| unparked.leave());
-                    }
-                    if let Some(kept) = &entry.kept_reply {
-                        kept.claim.keep();
-                    }
-                    self.tell(&entry);
-                    match entry.measured {
-                        Some(measured) if fate == Fate::Written => measured.committed(now),
-                        Some(measured) => measured.was_committed_before(),
-                        None => {}
-                    }
-                    (entry.done)(Ok(()));
+                Item::Entry(handed) if is_written(fate) => {
+                    notified.add(&handed.entry);
+                    self.written(*handed, fate == Fate::Written, now);
                 }
-                Applying::Entry(entry, Fate::Void) => {
+                Item::Entry(handed) => {
                     let why = "was decided on a state that did not come to be; try again";
-                    void(*entry, &StoreFault(why.into()));
+                    void(*handed, &StoreFault(why.into()));
                 }
-                Applying::After(done, progress, run) => after(done, &progress, run),
-                Applying::Run(done) => done(Ok(())),
+                Item::After(done, _) => after(done, fate == Fate::Written),
+                Item::Taken(done) => done(Ok(())),
+                // All were taken when the batch was written.
+                Item::Step(_) => {}
             }
         }
         if notified.published {
@@ -515,31 +516,45 @@ impl Writer {
         }
     }
 
-    fn tell(&self, entry: &Entry) {
-        if let Some(settlement) = &entry.settlement
-            && settlement.state != StateChange::Unchanged
+    /// An entry is on disk; or it was applied before, and that it was consumed is.
+    fn written(&self, mut handed: Handed, is_new: bool, now: Option<Instant>) {
+        if is_new {
+            handed
+                .place
+                .iter()
+                .for_each(crate::store::parked_room::Place::keep);
+            if let Some((room, bytes)) = &handed.leaves {
+                room.leave(*bytes);
+            }
+        }
+        if let Some(claim) = handed.claim.take() {
+            claim.keep();
+        }
+        if handed.entry.changes_state()
+            && let Some(key) = &handed.entry.key
         {
-            self.changes.tell(entry.participant, &settlement.key);
+            self.changes.tell(handed.entry.participant, key);
         }
+        match handed.measured {
+            Some(measured) if is_new => measured.committed(now),
+            Some(measured) => measured.was_committed_before(),
+            None => {}
+        }
+        (handed.done)(Ok(()));
     }
 
-    fn failed(&mut self, batch: Vec<Applying>, fault: &StoreFault) {
+    fn failed(&mut self, items: Vec<(Item, Fate)>, fault: &StoreFault) {
         self.condition.commit_failed(fault);
-        for item in &batch {
-            if let Applying::Entry(entry, _) = item {
-                entry.progress.start_new_run(entry.run);
-            }
-        }
-        for item in batch {
+        for (item, _) in items {
             match item {
-                Applying::Entry(entry, _) => void(*entry, fault),
-                Applying::After(done, progress, run) => after(done, &progress, run),
-                Applying::Run(done) => done(Err(fault.clone())),
+                Item::Entry(handed) => void(*handed, fault),
+                Item::After(done, _) => after(done, false),
+                Item::Taken(done) => done(Err(fault.clone())),
+                Item::Step(_) => {}
             }
         }
     }
 
-    /// Writes what was counted besides entries. Where that fails it is kept for the next commit.
     /// After a commit that failed: finds out whether one would go through now, for nobody may send another command to a host that is not
     /// ready.
     fn try_again(&mut self) {
@@ -552,6 +567,7 @@ impl Writer {
         }
     }
 
+    /// Writes what was counted besides entries. Where that fails it is kept for the next commit.
     fn write_tallies(&mut self) {
         if self.uncommitted.is_empty() {
             return;
@@ -578,14 +594,14 @@ impl Writer {
     }
 }
 
-/// What is left of items of which none is tried.
-fn untried(batch: Vec<Item>) -> Vec<Applying> {
-    let untried = |item| match item {
-        Item::Entry(entry) => Applying::Entry(entry, Fate::Void),
-        Item::After(done, progress, run) => Applying::After(done, progress, run),
-        Item::Run(step) => Applying::Run(step(None)),
-    };
-    batch.into_iter().map(untried).collect()
+/// Tells the workers what became of their entries, once the store shows what was committed: sooner, they would read states that
+/// are about to be replaced.
+fn tell_workers(items: &[(Item, Fate)]) {
+    for (item, fate) in items {
+        if let Item::Entry(handed) = item {
+            (handed.progress).tell(&handed.entry, handed.link.ticket, *fate);
+        }
+    }
 }
 
 /// Who is to be woken after a commit.
@@ -597,28 +613,23 @@ struct Notified {
 
 impl Notified {
     fn add(&mut self, entry: &Entry) {
-        self.published |= !entry.outbox.is_empty();
-        // After one that fired there may be the next.
-        let has_set = |settlement: &Settlement| !settlement.timers.is_empty();
-        self.timers |= entry.fired.is_some() || entry.settlement.as_ref().is_some_and(has_set);
+        self.published |= entry.publishes();
+        self.timers |= entry.touches_timers();
     }
 }
 
 /// An entry that is not written: its record is read again.
-fn void(mut entry: Entry, fault: &StoreFault) {
+fn void(mut handed: Handed, fault: &StoreFault) {
     // Before its client is told: it may repeat the command at once.
-    entry.kept_reply = None;
-    if let Some(taken) = &entry.taken {
-        taken.session.cancel();
-    }
-    if let Some(measured) = entry.measured {
+    handed.claim = None;
+    if let Some(measured) = handed.measured {
         measured.is_void();
     }
-    (entry.done)(Err(fault.clone()));
+    (handed.done)(Err(fault.clone()));
 }
 
-fn after(done: Done, progress: &Progress, run: u64) {
-    if progress.run() == run {
+fn after(done: Done, holds: bool) {
+    if holds {
         done(Ok(()));
     } else {
         done(Err(StoreFault(

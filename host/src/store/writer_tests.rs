@@ -65,39 +65,31 @@ fn a_step_has_the_last_word_on_what_entries_before_it_wrote() {
     });
     let session = Session::new(source, 0, 7, 10, Notify::default());
     let (_, share) = session.take(7, 1, None);
-    let entry = Entry {
-        participant: 1,
-        generation: 1,
-        state_version: 1,
-        settlement: None,
-        migrated: None,
-        quarantine: None,
-        tally: None,
-        measured: None,
-        outbox: Vec::new(),
-        generated_key: None,
-        kept_reply: None,
+    let handed = Handed {
+        entry: Entry::empty(1, 1, 1),
+        link: Link {
+            worker: 1,
+            ticket: 1,
+            base: 0,
+            noticed: 0,
+        },
         taken: Some(crate::store::Taken {
             session,
             offset: 7,
             may_repeat: false,
             share,
         }),
-        fired: None,
-        put_aside: None,
-        dead_letter: None,
-        parking: None,
-        unparked: None,
-        parked_timer: None,
+        place: None,
+        leaves: None,
+        claim: None,
         progress: Arc::default(),
-        ticket: 1,
-        run: 0,
+        measured: None,
         done: Box::new(|_| {}),
     };
     // Both wait while the writer is busy, and so share a commit.
     let (go_on, _step) = occupied(&store);
     std::thread::scope(|scope| {
-        store.commit(Box::new(entry));
+        store.commit(Box::new(handed));
         let back = scope.spawn(|| {
             store.run(|sql| {
                 crate::store::sqlite::offsets::write_offset(sql, "kafka:order/group", 1, 0, 0)

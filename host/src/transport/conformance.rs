@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use saga_core::commit::{Link, Write};
 use saga_core::record::{Attributes, Position, Record};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use super::{Delivery, IN_FLIGHT_BYTES, Readings, Share, Sink, Source, Transport,
 use crate::base::clock::now_ms;
 use crate::metrics::Commits;
 use crate::store::{
-    Entry, IdempotencySettings, NewGeneration, OutboxReaders, OutboxRow, Progress, Store,
+    Entry, Handed, IdempotencySettings, NewGeneration, OutboxReaders, OutboxRow, Store,
     StoreSettings, Taken,
 };
 
@@ -243,28 +244,22 @@ impl Rig {
 
     fn commit(&self, outbox: Vec<OutboxRow>, taken: Option<Taken>) {
         let (give, take) = unbounded();
-        self.store.commit(Box::new(Entry {
-            participant: self.participant,
-            generation: self.generation,
-            state_version: 1,
-            settlement: None,
-            migrated: None,
-            quarantine: None,
-            tally: None,
-            outbox,
-            generated_key: None,
-            kept_reply: None,
+        let mut entry = Entry::empty(self.participant, self.generation, 1);
+        entry.writes = (outbox.into_iter().map(Box::new).map(Write::Publish)).collect();
+        self.store.commit(Box::new(Handed {
+            entry,
+            link: Link {
+                worker: 1,
+                ticket: 1,
+                base: 0,
+                noticed: 0,
+            },
             taken,
-            fired: None,
-            put_aside: None,
-            dead_letter: None,
-            parking: None,
-            unparked: None,
-            parked_timer: None,
+            place: None,
+            leaves: None,
+            claim: None,
+            progress: Arc::default(),
             measured: None,
-            progress: Arc::new(Progress::default()),
-            ticket: 1,
-            run: 0,
             done: Box::new(move |result| give.send(result).unwrap()),
         }));
         take.recv_timeout(DEADLINE).unwrap().unwrap();

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use saga_core::description::Description;
+pub use saga_core::worker::Lane;
 
 use crate::base::generation::Generation;
 
@@ -19,15 +20,6 @@ pub struct Active {
     pub dead_letters: HashMap<Arc<str>, Lane>,
 }
 
-/// A topic of the outbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lane {
-    /// Row of the topic.
-    pub topic: i64,
-    /// Partitions of the outbox.
-    pub partitions: i32,
-}
-
 impl Active {
     /// What the participant says of itself.
     #[must_use]
@@ -39,5 +31,27 @@ impl Active {
     #[must_use]
     pub fn digest(&self) -> &str {
         self.generation.build.digest()
+    }
+}
+
+impl saga_core::worker::Active for Active {
+    fn generation(&self) -> i64 {
+        self.generation.id
+    }
+
+    fn digest(&self) -> &str {
+        self.generation.build.digest()
+    }
+
+    fn description(&self) -> &Description {
+        self.generation.description()
+    }
+
+    fn lane(&self, topic: &str) -> Option<Lane> {
+        self.topics.get(topic).copied()
+    }
+
+    fn dead_letters(&self, topic: &Arc<str>) -> Option<Lane> {
+        self.dead_letters.get(topic).copied()
     }
 }

@@ -7,22 +7,23 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use saga_core::admit::{self, Admission};
+use saga_core::admit::{self, Admission, Asked};
 use saga_core::description::CommandKind;
 use saga_core::identity;
 use saga_core::limits::TurnLimits;
-use saga_core::message::{Envelope, Message, Origin};
 use saga_core::retry::RetryPolicy;
 use saga_core::rules::{Fault, FaultKind, Rules};
+use saga_core::worker::{
+    CommandTurn, EventTurn, QuarantinedKeys, TimerTurn, Trial, UnreadableTurn, quarantined,
+};
 use tokio::sync::oneshot;
 
 use super::active::Active;
 use super::passed::PassedOver;
-use super::quarantined::{self, QuarantinedKeys};
 use super::repeats::Lookups;
-use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Trial, Turn};
+use super::turn::{Answer, Client, CommandCall, Over, Turn};
 use super::turnover::Slot;
-use super::worker::{Place, Worker};
+use super::worker::{Offered, Place, Thread};
 use crate::base::changes::Watch;
 use crate::base::clock::{now_ms, random_tail};
 use crate::base::machine::Machine;
@@ -67,7 +68,6 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) store: Arc<Store>,
     pub(super) limits: TurnLimits,
-    pub(super) retry: RetryPolicy,
     pub(super) turns: Turns,
     pub(super) instances: Instances,
     pub(super) machine: Machine,
@@ -90,7 +90,7 @@ pub struct Participant {
 /// The ways to a worker.
 #[derive(Clone)]
 pub(super) struct Line {
-    pub(super) turns: Sender<Turn>,
+    pub(super) turns: Sender<Offered>,
     pub(super) turnovers: Arc<Slot>,
     flow: Arc<Flow>,
 }
@@ -114,7 +114,6 @@ impl Participant {
             name: active.description().name.clone(),
             store,
             limits: settings.limits,
-            retry: settings.retry,
             turns: settings.turns,
             instances: settings.instances,
             machine: settings.machine,
@@ -138,7 +137,8 @@ impl Participant {
                 }),
             };
             let reader = shared.store.reader()?;
-            let worker = Worker::new(shared.clone(), (active.clone(), rules), reader, place);
+            let rules = (active.clone(), rules);
+            let worker = Thread::new(shared.clone(), settings.retry, rules, reader, place);
             let name = format!("{}-{number}", shared.name);
             threads.push(
                 std::thread::Builder::new()
@@ -271,35 +271,33 @@ impl Participant {
         };
         let now = now_ms();
         let tail = random_tail();
-        let id = identity::uuid_v8(now, tail);
-        let envelope = Envelope {
-            message: Message {
-                source: format!("{}/commands", identity::source_of(&self.shared.name)),
-                origin: Origin::Command,
-                name: call.command,
-                key,
-                time: now,
-                correlation: id.clone(),
-                parameters: call.parameters,
-                body: call.body,
-                id,
-            },
-            made_at: now,
-            traceparent: Some(
-                call.traceparent
-                    .unwrap_or_else(|| identity::traceparent(now, tail)),
-            ),
+        let asked = Asked {
+            command: call.command,
+            key,
+            parameters: call.parameters,
+            body: call.body,
+            traceparent: call.traceparent,
         };
+        let trace = || Some(identity::traceparent(now, tail));
+        let id = identity::uuid_v8(now, tail);
+        let envelope = admit::command(&self.shared.name, asked, now, id, trace);
         let (answer, answered) = oneshot::channel();
         let turn = Box::new(CommandTurn {
             envelope,
             under: call.under,
             generated_key,
-            claim: call.claim,
-            reserved: call.reserved,
-            answer,
+            repeatable: call.claim.as_ref().map(|claim| claim.request()),
+            client: Client {
+                answer,
+                claim: call.claim,
+                reserved: call.reserved,
+            },
             since: self.shared.turns.now(),
         });
+        // Whoever reads a store that is lost is not answered from memory.
+        if read && let Some(gone) = self.shared.store.condition().loss() {
+            return Answer::StoreFailed(gone);
+        }
         let turn = if read {
             Turn::Read(turn)
         } else {
@@ -307,7 +305,7 @@ impl Participant {
         };
         match self
             .worker_of(turn.key().unwrap_or_default())
-            .map(|worker| worker.try_send(turn))
+            .map(|worker| worker.try_send(Some(turn)))
         {
             Some(Ok(())) => {}
             Some(Err(TrySendError::Full(_))) => {
@@ -329,14 +327,13 @@ impl Participant {
 
     /// Offers a timer that is due. `over` is called when the turn is over, whatever became of it.
     pub fn fire(&self, timer: StoredTimer, over: Over) {
-        let envelope = timer_envelope(&self.shared.name, &timer);
         let fired = FiredTimer {
-            key: timer.key,
-            name: timer.name,
+            key: timer.key.clone(),
+            name: timer.name.clone(),
             due: timer.due,
         };
         self.give(Turn::Timer(Box::new(TimerTurn {
-            envelope,
+            envelope: admit::timer(&self.shared.name, &timer, now_ms()),
             fired,
             trial: Trial::default(),
             since: self.shared.turns.now(),
@@ -372,10 +369,10 @@ impl Participant {
     fn give(&self, turn: Turn) {
         let worker = self.worker_of(turn.key().unwrap_or_default());
         // A worker ends only after everybody who gives it turns.
-        let _ = worker.map(|worker| worker.send(turn));
+        let _ = worker.map(|worker| worker.send(Some(turn)));
     }
 
-    fn worker_of(&self, key: &str) -> Option<Sender<Turn>> {
+    fn worker_of(&self, key: &str) -> Option<Sender<Offered>> {
         let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let line = workers.get(place_of(key, workers.len()));
         line.map(|line| line.turns.clone())
@@ -387,31 +384,6 @@ fn place_of(key: &str, workers: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     (hasher.finish() % workers.max(1) as u64) as usize
-}
-
-/// The message that a timer of a participant is.
-pub(super) fn timer_envelope(participant: &str, timer: &StoredTimer) -> Envelope {
-    let source = format!("{}/timers/{}", identity::source_of(participant), timer.name);
-    // Aggregates may set the same timer on one message: the key tells them apart.
-    let cause = identity::Identity {
-        source: source.clone(),
-        id: format!("{}/{}", timer.key, timer.set_by),
-    };
-    Envelope {
-        message: Message {
-            id: identity::event_id(participant, &cause, timer.due, 0),
-            source,
-            origin: Origin::Timer,
-            name: timer.name.clone(),
-            key: timer.key.clone(),
-            time: now_ms(),
-            correlation: timer.correlation.clone(),
-            parameters: Vec::new(),
-            body: timer.body.clone(),
-        },
-        made_at: timer.due,
-        traceparent: timer.traceparent.clone(),
-    }
 }
 
 fn stopping() -> Answer {
@@ -459,12 +431,12 @@ impl Sink for Participant {
                     .note(topics, event_type.unwrap_or_default(), active.description());
                 Turn::Passed(taken)
             }
-            Admission::Malformed(reason) => Turn::Unreadable {
+            Admission::Malformed(reason) => Turn::Unreadable(Box::new(UnreadableTurn {
                 taken,
-                record: Box::new(record),
+                record,
                 reason,
                 since: self.shared.turns.now(),
-            },
+            })),
         });
     }
 }

@@ -12,7 +12,6 @@ use saga_core::rules::{Fault, Rules};
 
 use super::active::Active;
 use super::participant::Participant;
-use super::turn::Turn;
 use super::turnover::{Handover, Turnover};
 
 /// Longest that workers are held: a turn that takes longer stands in the way, and the others must go on.
@@ -158,7 +157,7 @@ impl Participant {
         }
         for worker in &workers {
             // A worker with a full queue is awake.
-            let _ = worker.turns.try_send(Turn::Wake);
+            let _ = worker.turns.try_send(None);
         }
         Ok(handovers)
     }

@@ -1,113 +1,73 @@
-//! What is given to a worker, and what a client is answered.
+//! What travels with turns and is the host's own; what is asked of a participant, and what a client is answered.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use saga_core::message::Envelope;
 use saga_core::outcome::Reply;
-use saga_core::record::Record;
 use saga_core::rules::Fault;
+use saga_core::worker::{self, Bound, Host, Room};
 use tokio::sync::oneshot;
 
 use super::active::Active;
 use crate::base::budget::Reserved;
 use crate::metrics::turns::Since;
-use crate::store::{Claim, FiredTimer, StoreFault, Taken};
+use crate::store::parked_room::Place;
+use crate::store::{Claim, ParkedRoom, StoreFault, Taken};
 
-/// One message on its way through a worker.
-pub enum Turn {
-    /// A client waits for the answer.
-    Command(Box<CommandTurn>),
-    /// A client waits, and nothing changes.
-    Read(Box<CommandTurn>),
-    /// A record was admitted.
-    Event(Box<EventTurn>),
-    /// A timer is due.
-    Timer(Box<TimerTurn>),
-    /// A record that can't be offered to the rules: a dead letter.
-    Unreadable {
-        /// The record, to be settled.
-        taken: Taken,
-        /// The record, to be kept.
-        record: Box<Record>,
-        /// What is wrong with it.
-        reason: String,
-        /// When it was offered.
-        since: Since,
-    },
-    /// A record that is none of the participant's business.
-    Passed(Taken),
-    /// Nothing: it wakes the worker, which has something else to look at.
-    Wake,
+/// This host, as the workers see it.
+pub enum ThisHost {}
+
+impl Host for ThisHost {
+    type Active = Arc<Active>;
+    type Client = Client;
+    type Taken = Taken;
+    type Over = Over;
+    type Since = Since;
+    type Room = SharedRoom;
+    type Place = Place;
+    type StoreFault = StoreFault;
 }
 
-/// A command, or a read.
-pub struct CommandTurn {
-    /// The message.
-    pub envelope: Envelope,
-    /// What it was checked against.
-    pub under: Arc<Active>,
-    /// The number that was generated for its key.
-    pub generated_key: Option<i64>,
+/// A turn of this host.
+pub type Turn = worker::Turn<ThisHost>;
+
+/// A client that waits for an answer.
+pub struct Client {
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Answer>,
     /// The idempotency key that the client sent, to be released when the turn is over.
     pub claim: Option<Arc<Claim>>,
     /// Bytes that its body is charged with until it is committed or refused.
     pub reserved: Option<Reserved>,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Answer>,
-    /// When it was offered.
-    pub since: Since,
 }
 
-/// An event.
-pub struct EventTurn {
-    /// The message.
-    pub envelope: Envelope,
-    /// What it was admitted under.
-    pub under: Arc<Active>,
-    /// The record, to be settled.
-    pub taken: Taken,
-    /// The record, to be kept if it can't be decided.
-    pub record: Record,
-    /// The attempts at it.
-    pub trial: Trial,
-    /// When it was offered.
-    pub since: Since,
+impl Client {
+    /// Answers.
+    pub(super) fn answer(self, answer: Answer) {
+        // Before the client is told: it may repeat the command at once.
+        drop(self.claim);
+        drop(self.reserved);
+        // A client that has gone needs no answer.
+        let _ = self.answer.send(answer);
+    }
 }
 
-/// A timer.
-pub struct TimerTurn {
-    /// The message.
-    pub envelope: Envelope,
-    /// The timer, to be deleted with the turn.
-    pub fired: FiredTimer,
-    /// The attempts at it.
-    pub trial: Trial,
-    /// When it was offered.
-    pub since: Since,
-    /// Dropped when the turn is over.
-    pub over: Over,
-}
+/// How much of a participant may be parked.
+#[derive(Clone)]
+pub struct SharedRoom(pub(super) Arc<ParkedRoom>);
 
-/// The attempts at a message.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Trial {
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When the first attempt failed.
-    failed: Option<Instant>,
-}
+impl Room for SharedRoom {
+    type Place = Place;
 
-impl Trial {
-    /// Milliseconds since the first attempt failed.
-    pub fn waited_ms(&mut self) -> u64 {
-        let failed = self.failed.get_or_insert_with(Instant::now);
-        u64::try_from(failed.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn take(&self, bytes: usize, of_aggregate: usize) -> Result<Place, Bound> {
+        self.0.take(bytes, of_aggregate)
     }
 
-    /// The next attempt is not counted.
-    pub fn spare(&mut self) {
-        self.attempts = self.attempts.saturating_sub(1);
+    fn has_just_filled(&self) -> bool {
+        self.0.has_just_filled()
+    }
+
+    fn used(&self) -> (usize, usize) {
+        self.0.used()
     }
 }
 
@@ -126,40 +86,6 @@ impl Drop for Over {
     fn drop(&mut self) {
         if let Some(then) = self.0.take() {
             then();
-        }
-    }
-}
-
-impl Turn {
-    /// The key of the aggregate, where there is one.
-    #[must_use]
-    pub fn key(&self) -> Option<&str> {
-        match self {
-            Self::Command(turn) | Self::Read(turn) => Some(&turn.envelope.message.key),
-            Self::Event(turn) => Some(&turn.envelope.message.key),
-            Self::Timer(turn) => Some(&turn.envelope.message.key),
-            Self::Unreadable { .. } | Self::Passed(_) | Self::Wake => None,
-        }
-    }
-
-    /// Its next attempt is not counted.
-    pub fn spare_an_attempt(&mut self) {
-        match self {
-            Self::Event(turn) => turn.trial.spare(),
-            Self::Timer(turn) => turn.trial.spare(),
-            _ => {}
-        }
-    }
-
-    /// When it was offered; never, where that is of no interest.
-    #[must_use]
-    pub fn since(&self) -> Since {
-        match self {
-            Self::Command(turn) | Self::Read(turn) => turn.since,
-            Self::Event(turn) => turn.since,
-            Self::Timer(turn) => turn.since,
-            Self::Unreadable { since, .. } => *since,
-            Self::Passed(_) | Self::Wake => Since::default(),
         }
     }
 }
@@ -205,4 +131,18 @@ pub enum Answer {
     /// Its turn was not over in time: it may take effect yet. With the seconds, and whether the client can learn it by its
     /// idempotency key.
     Unknown(u64, bool),
+}
+
+impl From<worker::Answer<StoreFault>> for Answer {
+    fn from(answer: worker::Answer<StoreFault>) -> Self {
+        match answer {
+            worker::Answer::Replied(reply, key) => Self::Replied(reply, key),
+            worker::Answer::Malformed(reason) => Self::Malformed(reason),
+            worker::Answer::CheckAgain(body) => Self::CheckAgain(body),
+            worker::Answer::TryLater(reason) => Self::TryLater(reason),
+            worker::Answer::Broke(fault) => Self::Broke(fault),
+            worker::Answer::Quarantined(fault) => Self::Quarantined(fault),
+            worker::Answer::StoreFailed(fault) => Self::StoreFailed(fault),
+        }
+    }
 }

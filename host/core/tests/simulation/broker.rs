@@ -92,11 +92,6 @@ impl Broker {
         (0..PARTITIONS).flat_map(move |partition| self.records(topic, partition))
     }
 
-    /// The topic of this name as the participants write it.
-    pub(crate) fn known(topic: &str) -> &'static str {
-        if topic == ORDERS { ORDERS } else { ANSWERS }
-    }
-
     /// The partition of a record key.
     pub(crate) fn partition_of(key: &str) -> i32 {
         (crate::random::of_text(0, key) % PARTITIONS.unsigned_abs() as u64) as i32

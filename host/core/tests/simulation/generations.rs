@@ -12,11 +12,12 @@ use crate::store::Store;
 /// that someone was told of is lost.
 pub(crate) fn after_start(process: &Process) -> Result<(), Violation> {
     let active = process.store.active();
-    for worker in &process.workers {
-        must(worker.build == *active, 6, || {
+    for thread in &process.threads {
+        must(*thread.build() == *active, 6, || {
             format!(
                 "{} is active, but {} decides",
-                active.digest, worker.build.digest
+                active.digest,
+                thread.build().digest
             )
         })?;
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use saga_core::commit::{FiredTimer, Parked};
 use saga_core::identity::{self, Identity};
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Outcome, Reply, StateChange, TimerChange};
@@ -15,7 +16,7 @@ use saga_core::settle::JournalEntry;
 use crate::checker::{Violation, must, read};
 use crate::description::{Shape, description};
 use crate::process::Process;
-use crate::store::{DeadLetter, Fired, JournalRow, Parked};
+use crate::store::{DeadLetter, JournalRow, fired_of};
 
 /// Checks the journal, and everything that follows from it.
 pub(crate) fn check(process: &Process) -> Result<(), Violation> {
@@ -190,8 +191,8 @@ fn once(process: &Process) -> Result<(), Violation> {
         })?;
     }
     for row in process.store.parked.values() {
-        if let Parked::Event { identity, .. } = &row.what {
-            events.insert(Rc::new(identity.clone()));
+        if let Parked::Event(event) = &row.1 {
+            events.insert(Rc::new(event.identity.clone()));
         }
     }
     must(events == process.store.inbox, 2, || {
@@ -200,7 +201,7 @@ fn once(process: &Process) -> Result<(), Violation> {
 }
 
 /// Invariant 4: for one aggregate, the records of a partition were decided in the order of their offsets, and commands
-/// in the order in which they were asked.
+/// of a process in the order in which they were asked.
 fn in_order(process: &Process) -> Result<(), Violation> {
     let mut last: BTreeMap<(&str, String), i64> = BTreeMap::new();
     for row in &process.store.journal {
@@ -209,7 +210,7 @@ fn in_order(process: &Process) -> Result<(), Violation> {
             (Some(at), _) => (lanes(row, &message.name, at.partition), at.offset),
             // One that is routed anew has no place among the others.
             (None, Origin::Command) if message.name != "touch" => (
-                vec!["commands".to_owned()],
+                vec![format!("commands of {}", row.process)],
                 message.id.trim_start_matches('c').parse().unwrap_or(-1),
             ),
             (None, _) => continue,
@@ -229,9 +230,9 @@ fn in_order(process: &Process) -> Result<(), Violation> {
 
 /// Within what a record has its place. A record whose subscription was changed or added when it was already read is read
 /// again, and comes for its new key after what was settled meanwhile: builds with other subscriptions are
-/// told apart where reminders are concerned.
+/// told apart where reminders are concerned; of what was parked, the one that read it counts.
 fn lanes(row: &JournalRow, name: &str, partition: i32) -> Vec<String> {
-    let mut lanes = vec![format!("{partition} {:?}", row.build.shape.more)];
+    let mut lanes = vec![format!("{partition} {:?}", row.more)];
     if name != "order-reminded" {
         lanes.push(partition.to_string());
     }
@@ -258,22 +259,22 @@ fn outbox(process: &Process) -> Result<(), Violation> {
             let topic = description
                 .publication(&event.event_type)
                 .map(|publication| publication.topic.as_str());
-            let same = stored.event.key == event.key
-                && stored.event.body == event.body
-                && stored.event.event_type == event.event_type
-                && Some(stored.event.topic.as_str()) == topic
+            let same = stored.key == event.key
+                && stored.body == event.body
+                && stored.event_type == event.event_type
+                && Some(stored.topic) == topic
                 && (&stored.causation, &stored.correlation) == (&message.id, &message.correlation);
             must(same, 2, || {
                 format!(
-                    "{name}: decided was {event:?}, in the outbox is {:?}",
-                    stored.event
+                    "{name}: decided was {event:?}, in the outbox is {}",
+                    stored.body
                 )
             })?;
             // The time in the id is that of the cause; what tells ids apart comes after it.
             let tail = |id: &str| id.get(14..).map(str::to_owned);
             let id = identity::event_id(name, &cause, 0, index);
-            must(tail(&stored.event.id) == tail(&id), 3, || {
-                format!("{name}: {event:?} has id {}", stored.event.id)
+            must(tail(&stored.id) == tail(&id), 3, || {
+                format!("{name}: {event:?} has id {}", stored.id)
             })?;
             must(stored.build == row.build, 6, || {
                 format!("{name}: {event:?} is said to be of {}", stored.build.digest)
@@ -297,7 +298,7 @@ fn timers(process: &Process) -> Result<(), Violation> {
             .map(|letter| (letter.sequence, Err(&**letter))),
     );
     turns.sort_by_key(|(sequence, _)| *sequence);
-    let mut set: BTreeSet<Fired> = BTreeSet::new();
+    let mut set: BTreeSet<FiredTimer> = BTreeSet::new();
     for (_, turn) in turns {
         let fired = turn.map_or_else(|letter| &letter.fired, |row| &row.fired);
         if let Some(fired) = fired {
@@ -312,18 +313,14 @@ fn timers(process: &Process) -> Result<(), Violation> {
                 TimerChange::Cancel(name) => (name, None),
             };
             set.retain(|other| (other.key.as_str(), &other.name) != (&*row.key, &name));
-            set.extend(due.map(|due| Fired {
+            set.extend(due.map(|due| FiredTimer {
                 key: row.key.to_string(),
                 name,
                 due,
             }));
         }
     }
-    let stored: BTreeSet<Fired> = store
-        .timers
-        .values()
-        .map(|timer| timer.fired.clone())
-        .collect();
+    let stored: BTreeSet<FiredTimer> = store.timers.values().map(|timer| fired_of(timer)).collect();
     must(set == stored, 2, || {
         format!("timers set are {stored:?}, the journal leaves {set:?}")
     })

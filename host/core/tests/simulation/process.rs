@@ -7,25 +7,25 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use saga_core::admit::{self, Admission};
+use saga_core::admit::{self, Admission, Asked};
+use saga_core::commit::{Chains, FiredTimer, StoredTimer};
 use saga_core::identity;
-use saga_core::message::{Envelope, Message, Origin};
 use saga_core::record::Attributes;
 use saga_core::window::Window;
+use saga_core::worker::{CommandTurn, EventTurn, TimerTurn, Trial, Turn, UnreadableTurn};
 
-use crate::attempt::LIMITS;
 use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::checker::must;
 use crate::description::Shape;
-use crate::entry::{Answer, Over, Request, Session, Turn};
 use crate::generations;
-use crate::random::of_text;
+use crate::host::{Answer, Build, LIMITS, Over, Session, Simulated, SmallRoom, TakenRecord};
+use crate::random::{Random, of_text};
 use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, Scene};
-use crate::store::{Fired, Store, StoredTimer};
+use crate::store::{Store, fired_of};
 use crate::swap::Swap;
-use crate::worker::{Bench, Worker};
-use crate::writer::Batch;
+use crate::thread::{Around, Thread};
+use crate::writer::{Request, Writing};
 
 pub(crate) const WORKERS: usize = 3;
 
@@ -35,6 +35,12 @@ const WINDOW: usize = 5;
 /// A process. A crash leaves `store`, `copies` and `file`.
 pub(crate) struct Process {
     pub(crate) role: Role,
+    /// Its number among the processes of its store.
+    pub(crate) number: usize,
+    /// The partitions that are its own.
+    pub(crate) owned: Vec<i32>,
+    /// It does nothing until then.
+    pub(crate) paused_until: u64,
     pub(crate) store: Store,
     /// The host's own copies of builds, by digest.
     pub(crate) copies: BTreeMap<Rc<str>, Rc<SagaRules>>,
@@ -46,16 +52,19 @@ pub(crate) struct Process {
     /// Readings that ended begin anew only when the swap has changed the description.
     pub(crate) reading_paused: bool,
     pub(crate) sessions: Vec<Rc<Session>>,
-    pub(crate) workers: Vec<Worker>,
+    pub(crate) threads: Vec<Thread>,
     pub(crate) queue: VecDeque<Request>,
-    pub(crate) batch: Option<Batch>,
+    pub(crate) writing: Option<Writing>,
+    pub(crate) chains: Chains,
     /// Calls that are to be routed anew.
     pub(crate) again: VecDeque<Ask>,
     /// How many activations someone was told of, as the checker knows.
     pub(crate) activations_told: usize,
     /// Up to where the checker has looked at the stored offsets.
     pub(crate) checked: BTreeMap<i32, i64>,
-    under_way: Rc<RefCell<BTreeSet<Fired>>>,
+    in_flight: Rc<RefCell<BTreeSet<FiredTimer>>>,
+    /// How many threads there ever were.
+    numbers: u64,
     /// How many outbox rows this life of the relay has published.
     relayed: usize,
     last_key: i64,
@@ -76,11 +85,33 @@ pub(crate) struct Ask {
 
 impl Process {
     pub(crate) fn new(role: Role, scene: &mut Scene) -> Self {
+        let mut process = Self::unstarted(role);
+        if scene.is_shared {
+            process.owned = vec![0];
+        }
+        process.start(scene);
+        process
+    }
+
+    /// A second process on the store of the first one, which it is handed for this.
+    pub(crate) fn second(first: &mut Self, scene: &mut Scene) -> Self {
+        let mut process = Self::unstarted(first.role);
+        (process.number, process.owned) = (1, vec![1]);
+        std::mem::swap(&mut process.store, &mut first.store);
+        process.start(scene);
+        first.store = std::mem::take(&mut process.store);
+        process
+    }
+
+    fn unstarted(role: Role) -> Self {
         let first = Rc::new(SagaRules::new(role, 1, Shape::FIRST));
         let mut store = Store::default();
         store.activate(&first);
-        let mut process = Self {
+        Self {
             role,
+            number: 0,
+            owned: (0..PARTITIONS).collect(),
+            paused_until: 0,
             store,
             copies: BTreeMap::from([(first.digest.clone(), first.clone())]),
             file: first.clone(),
@@ -88,29 +119,30 @@ impl Process {
             swap: None,
             reading_paused: false,
             sessions: Vec::new(),
-            workers: Vec::new(),
+            threads: Vec::new(),
             queue: VecDeque::new(),
-            batch: None,
+            writing: None,
+            chains: Chains::default(),
             again: VecDeque::new(),
             activations_told: 1,
             checked: BTreeMap::new(),
-            under_way: Rc::default(),
+            in_flight: Rc::default(),
+            numbers: 0,
             relayed: 0,
             last_key: 0,
-        };
-        process.start(scene);
-        process
+        }
     }
 
     /// Loses everything volatile, and starts again from the store.
     pub(crate) fn crash(&mut self, scene: &mut Scene) {
         scene.note("crash", format_args!("{}", self.role.name()));
         self.queue.clear();
-        self.batch = None;
+        self.writing = None;
+        self.chains = Chains::default();
         self.again.clear();
         self.swap = None;
         self.reading_paused = false;
-        self.workers.clear();
+        self.threads.clear();
         self.start(scene);
         scene.check(generations::after_start(self));
     }
@@ -128,24 +160,45 @@ impl Process {
                 return;
             }
         };
-        self.workers = (0..WORKERS).map(|_| Worker::new(active.clone())).collect();
         // Limits may be others than when they were parked.
         self.store.release_timers();
+        let mut parked: BTreeMap<&String, usize> = BTreeMap::new();
         for row in self.store.parked.values() {
-            self.workers[worker_of(&row.key)].hold(&row.key);
+            *parked.entry(&row.0).or_default() += 1;
         }
+        let mut threads = Vec::new();
+        for worker in 0..WORKERS {
+            let own = parked.iter().filter(|(key, _)| worker_of(key) == worker);
+            let own = own.map(|(key, count)| ((*key).clone(), *count));
+            self.numbers += 1;
+            let random = Rc::new(RefCell::new(Random::new(scene.random.next())));
+            let room = SmallRoom((!scene.is_shared).then_some(random));
+            threads.push(Thread::new(
+                self.role,
+                self.numbers,
+                active.clone(),
+                own,
+                room,
+            ));
+        }
+        self.threads = threads;
         self.admits = active;
-        self.under_way = Rc::default();
+        self.in_flight = Rc::default();
         self.relayed = self.store.relayed;
         self.last_key = self.store.last_key;
-        self.sessions = (0..PARTITIONS)
-            .map(|partition| self.begin(partition))
+        let owned = self.owned.clone();
+        self.sessions = (owned.into_iter())
+            .map(|partition| self.begin(partition, scene))
             .collect();
     }
 
     /// Begins to read a partition where the store says.
-    fn begin(&self, partition: i32) -> Rc<Session> {
+    fn begin(&mut self, partition: i32, scene: &Scene) -> Rc<Session> {
         let topic = self.role.listens_to();
+        let epoch = self.store.epochs.entry(partition).or_default();
+        // Who has a store alone commits its entries in the order in which they were decided.
+        *epoch += u64::from(scene.is_shared);
+        let epoch = *epoch;
         let next = self
             .store
             .offsets
@@ -158,22 +211,35 @@ impl Process {
             window: RefCell::new(Window::new(next, WINDOW)),
             position: Cell::new(next),
             cancelled: Cell::new(false),
+            epoch,
         })
     }
 
     /// Readings that were cancelled begin anew.
     pub(crate) fn begin_again(&mut self, scene: &mut Scene) {
+        let owned = self.owned.clone();
+        (self.sessions).retain(|session| owned.contains(&session.partition));
         for place in 0..self.sessions.len() {
             if self.sessions[place].cancelled.get() && !self.reading_paused {
-                self.sessions[place] = self.begin(self.sessions[place].partition);
+                let partition = self.sessions[place].partition;
+                self.sessions[place] = self.begin(partition, scene);
                 scene.note("read-again", format_args!("{} {place}", self.role.name()));
+            }
+        }
+        for partition in owned {
+            let is_read = |session: &Rc<Session>| session.partition == partition;
+            if !self.sessions.iter().any(is_read) {
+                let session = self.begin(partition, scene);
+                self.sessions.push(session);
             }
         }
     }
 
     /// Delivers the next record of a partition; says whether there was one and room for it.
     pub(crate) fn deliver(&mut self, place: usize, broker: &Broker, scene: &mut Scene) -> bool {
-        let session = self.sessions[place].clone();
+        let Some(session) = self.sessions.get(place).cloned() else {
+            return false;
+        };
         if session.cancelled.get() || !session.window.borrow().has_room() {
             return false;
         }
@@ -185,23 +251,28 @@ impl Process {
         let offset = record.position.offset;
         session.window.borrow_mut().take(offset);
         session.position.set(offset + 1);
-        let taken = (session.clone(), offset);
+        let taken = TakenRecord {
+            session: session.clone(),
+            offset,
+        };
         let (admitted, topic) = (self.admits.clone(), session.topic);
         let admission = admit::record(record, topic, &admitted.description, &LIMITS, scene.now);
         let turn = match admission {
-            Admission::Offer(envelope) => Turn::Event {
+            Admission::Offer(envelope) => Turn::Event(Box::new(EventTurn {
                 envelope: *envelope,
+                under: Build(admitted),
                 taken,
                 record: record.clone(),
-                attempts: 0,
-                admitted,
-            },
-            Admission::Skip => Turn::Passed { taken },
-            Admission::Malformed(_) => Turn::Unreadable {
+                trial: Trial::default(),
+                since: (),
+            })),
+            Admission::Skip => Turn::Passed(taken),
+            Admission::Malformed(reason) => Turn::Unreadable(Box::new(UnreadableTurn {
                 taken,
                 record: record.clone(),
-                admitted,
-            },
+                reason,
+                since: (),
+            })),
         };
         scene.note(
             "deliver",
@@ -219,48 +290,38 @@ impl Process {
         }
         let generated = ask.key.is_none().then(|| {
             self.last_key += 1;
+            // Each process has numbers of its own.
+            if scene.is_shared && self.last_key % 2 != self.number as i64 {
+                self.last_key += 1;
+            }
             self.last_key
         });
         let call = &scene.calls[ask.call];
-        let message = Message {
-            id: call.id.clone(),
-            source: format!("{}/commands", identity::source_of(self.role.name())),
-            origin: Origin::Command,
-            name: call.command.into(),
-            key: ask
-                .key
-                .or(generated.map(|key| key.to_string()))
-                .unwrap_or_default(),
-            time: scene.now,
-            correlation: call.id.clone(),
+        let key = ask.key.or(generated.map(|key| key.to_string()));
+        let asked = Asked {
+            command: call.command.into(),
+            key: key.unwrap_or_default(),
             parameters: Vec::new(),
             body: ask.body,
-        };
-        scene.note(
-            "ask",
-            format_args!(
-                "{} {} {} {}",
-                message.id, message.name, message.key, message.body
-            ),
-        );
-        let envelope = Envelope {
-            message,
-            made_at: scene.now,
             traceparent: None,
         };
+        let id = call.id.clone();
+        let envelope = admit::command(self.role.name(), asked, scene.now, id, || None);
+        let message = &envelope.message;
+        let (id, name, key) = (&message.id, &message.name, &message.key);
+        scene.note("ask", format_args!("{id} {name} {key} {}", message.body));
+        let turn = Box::new(CommandTurn {
+            envelope,
+            under: Build(admitted),
+            generated_key: generated,
+            repeatable: None,
+            client: ask.call,
+            since: (),
+        });
         self.give(if ask.read {
-            Turn::Read {
-                envelope,
-                call: ask.call,
-                admitted,
-            }
+            Turn::Read(turn)
         } else {
-            Turn::Command {
-                envelope,
-                generated_key: generated,
-                call: ask.call,
-                admitted,
-            }
+            Turn::Command(turn)
         });
     }
 
@@ -276,97 +337,54 @@ impl Process {
     /// Offers a timer that is due and not under way; says whether there was one.
     pub(crate) fn fire(&mut self, scene: &mut Scene) -> bool {
         let is_due = |timer: &&Rc<StoredTimer>| {
-            timer.fired.due <= scene.now
-                && !self.under_way.borrow().contains(&timer.fired)
-                && !self.store.parked_timers.contains(&timer.fired)
+            let fired = fired_of(timer);
+            fired.due <= scene.now
+                && !self.in_flight.borrow().contains(&fired)
+                && !self.store.parked_timers.contains(&fired)
         };
         // One that comes behind what is parked is of more interest.
         let is_held = |timer: &&Rc<StoredTimer>| {
-            let key = &timer.fired.key;
-            self.workers[worker_of(key)].parked.contains_key(key)
+            self.threads[worker_of(&timer.key)]
+                .worker
+                .is_parked(&timer.key)
         };
         let mut due = self.store.timers.values().filter(is_due);
         let due = due.clone().find(is_held).or_else(|| due.next());
         let Some(timer) = due.cloned() else {
             return false;
         };
-        let fired = timer.fired.clone();
-        let envelope = timer.envelope(self.role.name(), scene.now);
+        let fired = fired_of(&timer);
         scene.note("fire", format_args!("{} {}", fired.key, fired.due));
-        self.under_way.borrow_mut().insert(fired.clone());
+        self.in_flight.borrow_mut().insert(fired.clone());
         let over = Over {
-            under_way: self.under_way.clone(),
+            in_flight: self.in_flight.clone(),
             fired: fired.clone(),
         };
-        self.give(Turn::Timer {
-            envelope,
+        self.give(Turn::Timer(Box::new(TimerTurn {
+            envelope: admit::timer(self.role.name(), &timer, scene.now),
             fired,
-            attempts: 0,
+            trial: Trial::default(),
+            since: (),
             over,
-        });
+        })));
         true
     }
 
-    fn give(&mut self, turn: Turn) {
+    fn give(&mut self, turn: Turn<Simulated>) {
         let worker = worker_of(turn.key().unwrap_or_default());
-        self.workers[worker].turns.push_back(turn);
+        self.threads[worker].turns.push_back(turn);
     }
 
-    /// Runs one worker's next turn; says whether it had one.
-    pub(crate) fn turn(&mut self, worker: usize, scene: &mut Scene) -> bool {
-        let now = scene.now;
-        let worker = &mut self.workers[worker];
-        if worker.busy_until > now {
-            return false;
-        }
-        if worker.settling.is_some() {
-            let mut bench = Bench {
-                build: worker.build.clone(),
-                store: &self.store,
-                queue: &mut self.queue,
-                again: &mut self.again,
-                scene,
-            };
-            return worker.go_on_with_timer(&mut bench);
-        }
-        // Broken: it does so in the middle of the turn.
-        let late =
-            scene.is_broken(Broken::SwitchedWithinTurn) && !worker.held && !worker.turns.is_empty();
-        let switched = !late && worker.switch(scene);
-        if worker.held {
-            return switched;
-        }
-        let mut bench = Bench {
-            build: worker.build.clone(),
+    /// Has one thread do something; says whether there was something to do.
+    pub(crate) fn turn(&mut self, thread: usize, scene: &mut Scene) -> bool {
+        let mut around = Around {
             store: &self.store,
             queue: &mut self.queue,
             again: &mut self.again,
             scene,
+            process: self.number,
         };
-        if worker.next_due().is_some_and(|due| due <= now) {
-            worker.offer_due(&mut bench);
-            return true;
-        }
-        if bench.scene.random.percent(50) && worker.offer_parked(&mut bench) {
-            // The next one may come before that is on disk.
-            while worker.settling.is_none()
-                && bench.scene.random.percent(60)
-                && worker.offer_parked(&mut bench)
-            {}
-            return true;
-        }
-        let Some(turn) = worker.turns.pop_front() else {
-            return switched;
-        };
-        worker.offer(turn, &mut bench);
-        if scene.random.percent(5) && !scene.dice.calm.get() {
-            scene.note("long-turn", format_args!(""));
-            worker.busy_until = now + 50 + scene.random.below(100);
-        }
-        if late {
-            worker.switch(scene);
-        }
-        true
+        self.threads[thread].run(&mut around)
     }
 
     /// Publishes the next outbox row; says whether there was one.
@@ -375,29 +393,26 @@ impl Process {
             return false;
         };
         let attributes = Attributes {
-            id: Some(row.event.id.clone()),
+            id: Some(row.id.clone()),
             source: Some(identity::source_of(self.role.name())),
-            event_type: Some(row.event.event_type.clone()),
+            event_type: Some(row.event_type.clone()),
             correlation: Some(row.correlation.clone()),
             causation: Some(row.causation.clone()),
             digest: Some(row.build.digest.to_string()),
             ..Attributes::default()
         };
         let fresh = Fresh {
-            key: Some(row.event.key.clone().into_bytes()),
-            value: Some(row.event.body.clone().into_bytes()),
+            key: Some(row.key.clone().into_bytes()),
+            value: Some(row.body.clone().into_bytes()),
             attributes,
             timestamp: row.time,
         };
-        let (topic, partition) = (
-            Broker::known(&row.event.topic),
-            Broker::partition_of(&row.event.key),
-        );
+        let (topic, partition) = (row.topic, Broker::partition_of(&row.key));
         let gap = if scene.random.percent(5) { 2 } else { 0 };
         let offset = broker.append(topic, partition, gap, fresh);
         scene.note(
             "publish",
-            format_args!("{topic}/{partition}/{offset} {}", row.event.body),
+            format_args!("{topic}/{partition}/{offset} {}", row.body),
         );
         self.relayed += 1;
         true
@@ -405,8 +420,8 @@ impl Process {
 
     /// Notes what is published. A transaction of its own: not while another one is open.
     pub(crate) fn note_published(&mut self) {
-        if self.batch.as_ref().is_none_or(Batch::is_committed) {
-            self.store.relayed = self.relayed;
+        if !self.writing.as_ref().is_some_and(Writing::is_open) {
+            self.store.relayed = self.relayed.max(self.store.relayed);
         }
     }
 
@@ -415,11 +430,11 @@ impl Process {
         self.swap.is_none()
             && self.again.is_empty()
             && self.queue.is_empty()
-            && self.batch.is_none()
-            && self.workers.iter().all(Worker::is_idle)
+            && self.writing.is_none()
+            && self.threads.iter().all(Thread::is_idle)
             && self.relayed == self.store.outbox.len()
             && (self.store.timers.values())
-                .all(|timer| self.store.parked_timers.contains(&timer.fired))
+                .all(|timer| self.store.parked_timers.contains(&fired_of(timer)))
             && self.sessions.iter().all(|session| {
                 !session.cancelled.get()
                     && session.window.borrow().is_empty()

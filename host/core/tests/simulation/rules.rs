@@ -92,6 +92,7 @@ struct Asked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SagaRules {
     pub(crate) role: Role,
+    pub(crate) number: u64,
     pub(crate) digest: Rc<str>,
     pub(crate) shape: Shape,
     pub(crate) description: Rc<Description>,
@@ -152,6 +153,7 @@ impl SagaRules {
     pub(crate) fn new(role: Role, number: u64, shape: Shape) -> Self {
         Self {
             role,
+            number,
             digest: format!("{}-{number}", role.name()).into(),
             shape,
             description: Rc::new(description(role, shape)),

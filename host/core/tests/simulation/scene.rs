@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use crate::checker::Violation;
-use crate::entry::Answer;
 use crate::faults::Dice;
+use crate::host::Answer;
 use crate::random::Random;
 use crate::rules::Role;
 
@@ -25,12 +25,20 @@ pub(crate) enum Broken {
     RefusalOnFault,
     /// A client is answered when the entry is handed over.
     AnswerBeforeCommit,
-    /// What was decided on a state that did not come to be is written all the same.
-    VoidRunWritten,
+    /// What was decided on an entry that was not written is written all the same.
+    BrokenChainWritten,
+    /// A worker goes on from the state of an entry that was not written.
+    BrokenStateKept,
+    /// An event is taken for applied whose entry breaks with another.
+    BrokenIdentityKept,
+    /// A commit whose outcome is unknown is taken for failed.
+    UnknownTakenForFailed,
+    /// A commit whose outcome is unknown is taken for a good one.
+    UnknownTakenForCommitted,
     /// The reading of a record that was not written ends only after what follows in the batch is written.
     ReadingOutlivesVoid,
-    /// Workers are sent back to the store while the transaction is still open.
-    NewRunBeforeCommit,
+    /// Workers are told what became of their entries while the transaction is still open.
+    ToldBeforeCommit,
     /// Who shares a batch with a repeated event is told that nothing was written.
     WrittenToldVoid,
     /// A message that waits for another attempt does not hold back those of its key.
@@ -71,7 +79,16 @@ pub(crate) enum Broken {
     StatesCheckedBefore,
     /// A state that was migrated, and then left as it is, is not written.
     MigrationNotWritten,
+    /// The shared store takes decisions on a state that another process has replaced.
+    RevisionNotCompared,
+    /// The shared store takes records of a partition that another process reads by now.
+    EpochNotCompared,
+    /// The shared store takes the turn of a timer that another process has consumed.
+    TimerNotCounted,
 }
+
+/// When every run starts, in milliseconds since the Unix epoch.
+pub(crate) const START: u64 = 1_700_000_000_000;
 
 /// What a client asked for, and what it was told.
 pub(crate) struct Call {
@@ -79,6 +96,8 @@ pub(crate) struct Call {
     pub(crate) command: &'static str,
     /// Id of the message.
     pub(crate) id: String,
+    /// Key of the aggregate; none where one is generated.
+    pub(crate) key: Option<String>,
     pub(crate) answer: Option<Answer>,
 }
 
@@ -92,6 +111,8 @@ pub(crate) struct Scene {
     pub(crate) calls: Vec<Call>,
     /// Something that no host may do was seen.
     pub(crate) wrong: Option<Violation>,
+    /// Whether each participant has two processes on one store.
+    pub(crate) is_shared: bool,
     /// Everything that happened, one line each.
     pub(crate) trace: String,
     /// How often each kind of thing happened.
@@ -99,14 +120,16 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn new(seed: u64, broken: Option<Broken>) -> Self {
+    pub(crate) fn new(seed: u64, broken: Option<Broken>, is_shared: bool) -> Self {
+        crate::host::BROKEN.set(broken);
         Self {
             random: Random::new(seed),
-            dice: Rc::new(Dice::new(seed)),
-            now: 1_700_000_000_000,
+            dice: Rc::new(Dice::new(seed, is_shared)),
+            now: START,
             broken,
             calls: Vec::new(),
             wrong: None,
+            is_shared,
             trace: String::new(),
             counts: BTreeMap::new(),
         }

@@ -8,15 +8,18 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use saga_core::identity::{self, Identity};
-use saga_core::message::{Envelope, Message, Origin};
-use saga_core::outcome::{Outcome, StateChange, TimerChange};
-use saga_core::record::{Position, Record};
-use saga_core::settle::{JournalEntry, OutgoingEvent, Settlement};
+use saga_core::commit::{
+    Fate, FiredTimer, OutboxRow as Published, Parked, ParkedRow, StoredTimer, Write,
+};
+use saga_core::identity::Identity;
+use saga_core::message::Message;
+use saga_core::outcome::{Outcome, TimerChange};
+use saga_core::record::Position;
+use saga_core::settle::{Cause, JournalEntry};
 
-use crate::entry::Entry;
-use crate::rules::SagaRules;
+use crate::rules::{ANSWERS, ORDERS, SagaRules};
 use crate::scene::Broken;
+use crate::writer::Handed;
 
 /// Everything that survives a crash.
 #[derive(Clone, Default)]
@@ -27,34 +30,22 @@ pub(crate) struct Store {
     /// How many outbox rows the relay has noted as published.
     pub(crate) relayed: usize,
     pub(crate) offsets: BTreeMap<(&'static str, i32), i64>,
+    /// How often a partition was taken over.
+    pub(crate) epochs: BTreeMap<i32, u64>,
     pub(crate) timers: BTreeMap<(Rc<str>, Rc<str>), Rc<StoredTimer>>,
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
     pub(crate) last_key: i64,
-    /// Messages that wait, by their numbers, of which none is given twice.
-    pub(crate) parked: BTreeMap<u64, Rc<ParkedRow>>,
-    last_parked: u64,
+    /// Messages that are parked, each with its key and what its build listened to more than others, by their numbers, of which
+    /// none is given twice.
+    pub(crate) parked: BTreeMap<i64, Rc<(String, Parked, Option<&'static str>)>>,
+    last_parked: i64,
+    pub(crate) quarantined: BTreeSet<String>,
     /// Timers that are not offered when they are due.
-    pub(crate) parked_timers: BTreeSet<Fired>,
+    pub(crate) parked_timers: BTreeSet<FiredTimer>,
     /// Which build became the active one when; the last one is it.
     pub(crate) activations: Vec<Rc<ActivationRow>>,
     sequence: u64,
-}
-
-/// A message that waits.
-pub(crate) struct ParkedRow {
-    pub(crate) id: u64,
-    pub(crate) key: String,
-    pub(crate) what: Parked,
-}
-
-#[derive(Clone)]
-pub(crate) enum Parked {
-    Event {
-        identity: Identity,
-        record: Box<Record>,
-    },
-    Timer(Fired),
 }
 
 pub(crate) struct ActivationRow {
@@ -80,19 +71,36 @@ impl Store {
 
     /// Parked timers are offered again, but for those that have a place among the messages of their key.
     pub(crate) fn release_timers(&mut self) {
-        let placed: BTreeSet<&Fired> = (self.parked.values())
-            .filter_map(|row| match &row.what {
-                Parked::Timer(fired) => Some(fired),
-                Parked::Event { .. } => None,
+        let placed: BTreeSet<FiredTimer> = (self.parked.values())
+            .filter_map(|row| match &row.1 {
+                Parked::Timer(name, due) => Some(FiredTimer {
+                    key: row.0.clone(),
+                    name: name.clone(),
+                    due: *due,
+                }),
+                Parked::Event(_) => None,
             })
             .collect();
         self.parked_timers.retain(|fired| placed.contains(fired));
     }
 
     /// The first message parked for a key after the one of this number.
-    pub(crate) fn next_parked(&self, key: &str, after: u64) -> Option<&Rc<ParkedRow>> {
-        let mut rows = self.parked.range(after + 1..).map(|(_, row)| row);
-        rows.find(|row| row.key == key)
+    pub(crate) fn next_parked(&self, key: &str, after: i64) -> Option<ParkedRow> {
+        let mut rows = self.parked.range(after + 1..);
+        let (id, row) = rows.find(|(_, row)| row.0 == key)?;
+        Some(ParkedRow {
+            id: *id,
+            bytes: 1,
+            message: row.1.clone(),
+        })
+    }
+
+    /// The timer that is set for that time.
+    pub(crate) fn timer(&self, fired: &FiredTimer) -> Option<&StoredTimer> {
+        let mut timers = self.timers.values();
+        timers
+            .find(|timer| fired_of(timer) == *fired)
+            .map(|timer| &**timer)
     }
 
     /// Whether a build can read all states that there are.
@@ -112,7 +120,11 @@ pub(crate) struct StoredAggregate {
 }
 
 pub(crate) struct OutboxRow {
-    pub(crate) event: OutgoingEvent,
+    pub(crate) topic: &'static str,
+    pub(crate) key: String,
+    pub(crate) body: String,
+    pub(crate) id: String,
+    pub(crate) event_type: String,
     pub(crate) correlation: String,
     pub(crate) causation: String,
     /// The build that decided.
@@ -120,50 +132,13 @@ pub(crate) struct OutboxRow {
     pub(crate) time: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredTimer {
-    pub(crate) fired: Fired,
-    pub(crate) body: String,
-    pub(crate) set_by: String,
-    pub(crate) correlation: String,
-}
-
-impl StoredTimer {
-    /// The message that it is when it is due.
-    pub(crate) fn envelope(&self, participant: &str, now: u64) -> Envelope {
-        let source = format!(
-            "{}/timers/{}",
-            identity::source_of(participant),
-            self.fired.name
-        );
-        let cause = Identity {
-            source: source.clone(),
-            id: self.set_by.clone(),
-        };
-        Envelope {
-            message: Message {
-                id: identity::event_id(participant, &cause, self.fired.due, 0),
-                source,
-                origin: Origin::Timer,
-                name: self.fired.name.clone(),
-                key: self.fired.key.clone(),
-                time: now,
-                correlation: self.correlation.clone(),
-                parameters: Vec::new(),
-                body: self.body.clone(),
-            },
-            made_at: self.fired.due,
-            traceparent: None,
-        }
-    }
-}
-
 /// What tells one setting of a timer from another.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fired {
-    pub(crate) key: String,
-    pub(crate) name: String,
-    pub(crate) due: u64,
+pub(crate) fn fired_of(timer: &StoredTimer) -> FiredTimer {
+    FiredTimer {
+        key: timer.key.clone(),
+        name: timer.name.clone(),
+        due: timer.due,
+    }
 }
 
 pub(crate) struct JournalRow {
@@ -174,7 +149,11 @@ pub(crate) struct JournalRow {
     /// The same as the checker reads it, which it does often.
     pub(crate) read: OnceCell<(Message, Outcome)>,
     pub(crate) at: Option<Position>,
-    pub(crate) fired: Option<Fired>,
+    pub(crate) fired: Option<FiredTimer>,
+    /// Number of the process that decided.
+    pub(crate) process: usize,
+    /// What the build that read it listened to more than others.
+    pub(crate) more: Option<&'static str>,
 }
 
 pub(crate) struct DeadLetter {
@@ -183,195 +162,245 @@ pub(crate) struct DeadLetter {
     pub(crate) at: Option<Position>,
     /// Of a record that was parked: copies that came meanwhile were passed over.
     pub(crate) identity: Option<Identity>,
-    pub(crate) fired: Option<Fired>,
+    pub(crate) fired: Option<FiredTimer>,
     pub(crate) value: Option<Vec<u8>>,
-    pub(crate) reason: &'static str,
-}
-
-/// What became of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Applied {
-    Written,
-    /// Its event was applied before: only that it was consumed is written.
-    Duplicate,
+    pub(crate) reason: String,
 }
 
 /// Writes one entry into an open transaction.
-pub(crate) fn apply(store: &mut Store, entry: &Entry, broken: Option<Broken>) -> Applied {
-    if let Some((session, offset)) = &entry.taken {
-        let safe = session.window.borrow_mut().settle(*offset);
-        let next = if broken == Some(Broken::OffsetBeyondWindow) {
-            offset + 1
-        } else {
-            safe
-        };
-        store
-            .offsets
-            .insert((session.topic, session.partition), next);
-    }
+pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) -> Fate {
     store.sequence += 1;
-    if let Some(row) = &entry.unparked {
-        if store.parked.remove(&row.id).is_none() {
-            return Applied::Duplicate;
-        }
-        if let Parked::Event { identity, .. } = &row.what
-            && entry.dead.is_some()
-        {
-            store.inbox.remove(identity);
-        }
-    }
-    if let Some((key, what)) = &entry.parking {
-        if let Parked::Event { identity, .. } = what
-            && broken != Some(Broken::ParkedNotRemembered)
-            && !store.inbox.insert(Rc::new(identity.clone()))
-        {
-            return Applied::Duplicate;
-        }
-        if broken == Some(Broken::ParkedNumberReused) {
-            store.last_parked = store.parked.keys().next_back().copied().unwrap_or(0);
-        }
-        store.last_parked += 1;
-        let row = ParkedRow {
-            id: store.last_parked,
-            key: key.clone(),
-            what: what.clone(),
-        };
-        store.parked.insert(row.id, Rc::new(row));
-    }
-    if let Some(fired) = &entry.parked_timer
-        && store.timers.values().any(|timer| timer.fired == *fired)
-    {
-        store.parked_timers.insert(fired.clone());
-    }
-    if let Some(settlement) = &entry.settlement {
-        if let Some(identity) = &settlement.inbox
-            && !store.inbox.insert(Rc::new(identity.clone()))
-            && broken != Some(Broken::InboxNotConsulted)
-        {
-            return Applied::Duplicate;
-        }
-        write_state(store, entry, settlement, broken);
-        write_timers(store, settlement);
-        store.journal.push(Rc::new(JournalRow {
-            sequence: store.sequence,
-            build: entry.build.clone(),
-            key: settlement.key.as_str().into(),
-            decision: settlement.journal.clone(),
-            read: OnceCell::new(),
-            at: entry.at(),
-            fired: entry.fired.clone(),
-        }));
-        if broken != Some(Broken::OutboxApart) {
-            write_outbox(store, entry, settlement);
+    let context = Context {
+        at: at(store, handed),
+        fired: (handed.commit.entry.writes.iter()).find_map(|write| match write {
+            Write::Fired(fired) => Some(fired.clone()),
+            _ => None,
+        }),
+        identity: unparked_identity(store, handed),
+        more: match unparked(store, handed) {
+            Some(row) => row.2,
+            None => handed.build.shape.more,
+        },
+        parks: (handed.commit.entry.writes.iter()).any(|write| matches!(write, Write::Park(_))),
+        gives_up: (handed.commit.entry.writes.iter())
+            .any(|write| matches!(write, Write::DeadLetter(_))),
+    };
+    for write in &handed.commit.entry.writes {
+        if !apply_one(store, handed, write, &context, broken) {
+            return Fate::Duplicate;
         }
     }
-    if let Some(key) = entry.generated_key
-        && broken != Some(Broken::KeysForgotten)
-    {
-        store.last_key = store.last_key.max(key);
-    }
-    if let Some(fired) = &entry.fired {
-        delete_timer(store, fired, entry.settlement.as_ref());
-    }
-    if let Some((reason, value)) = &entry.dead {
-        if let Some(at) = entry.at() {
-            store.inbox.insert(Rc::new(identity::of_position(&at)));
-        }
-        store.dead.push(Rc::new(DeadLetter {
-            sequence: store.sequence,
-            build: entry.build.clone(),
-            at: entry.at(),
-            identity: entry.unparked.as_ref().and_then(|row| match &row.what {
-                Parked::Event { identity, .. } => Some(identity.clone()),
-                Parked::Timer(_) => None,
-            }),
-            fired: entry.fired.clone(),
-            value: value.clone(),
-            reason,
-        }));
-    }
-    Applied::Written
+    Fate::Written
 }
 
-pub(crate) fn write_outbox(store: &mut Store, entry: &Entry, settlement: &Settlement) {
-    for event in &settlement.events {
-        store.outbox.push(Rc::new(OutboxRow {
-            event: event.clone(),
-            correlation: settlement.cause.correlation.clone(),
-            causation: settlement.cause.id.clone(),
-            build: entry.build.clone(),
-            time: settlement.journal.time,
-        }));
+/// Whether a store that is shared takes an entry: what it was decided on is what is stored, its partition is still read by
+/// who decided, its timer is still set.
+pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>) -> bool {
+    let is_broken = |step| broken == Some(step);
+    let key = handed.commit.entry.key.as_deref().unwrap_or_default();
+    let revision = store
+        .aggregates
+        .get(key)
+        .map_or(0, |stored| stored.revision);
+    let epoch_holds = handed.commit.taken.as_ref().is_none_or(|taken| {
+        let epoch = store.epochs.get(&taken.session.partition);
+        epoch == Some(&taken.session.epoch)
+    });
+    let holds = |write: &Write| match write {
+        Write::Journal(decision) => {
+            decision.revision_before == revision || is_broken(Broken::RevisionNotCompared)
+        }
+        Write::Fired(fired) => store.timer(fired).is_some() || is_broken(Broken::TimerNotCounted),
+        _ => true,
+    };
+    (epoch_holds || is_broken(Broken::EpochNotCompared))
+        && handed.commit.entry.writes.iter().all(holds)
+}
+
+/// What the checker needs to know of an entry beside what it writes.
+struct Context {
+    at: Option<Position>,
+    fired: Option<FiredTimer>,
+    identity: Option<Identity>,
+    more: Option<&'static str>,
+    parks: bool,
+    gives_up: bool,
+}
+
+/// The parked message that an entry settles.
+fn unparked<'s>(
+    store: &'s Store,
+    handed: &Handed,
+) -> Option<&'s (String, Parked, Option<&'static str>)> {
+    let mut writes = handed.commit.entry.writes.iter();
+    let id = writes.find_map(|write| match write {
+        Write::Unpark(id) => Some(id),
+        _ => None,
+    })?;
+    store.parked.get(id).map(|row| &**row)
+}
+
+fn unparked_identity(store: &Store, handed: &Handed) -> Option<Identity> {
+    match &unparked(store, handed)?.1 {
+        Parked::Event(event) => Some(event.identity.clone()),
+        Parked::Timer(..) => None,
     }
 }
 
-fn write_state(store: &mut Store, entry: &Entry, settlement: &Settlement, broken: Option<Broken>) {
-    let state = match &settlement.state {
-        // A state in another shape is the same state: its revision stays.
-        StateChange::Unchanged if broken != Some(Broken::MigrationNotWritten) => {
-            match &entry.migrated {
-                Some(state) => Some(state.clone()),
-                None => return,
+/// Where the record of an entry was read.
+fn at(store: &Store, handed: &Handed) -> Option<Position> {
+    match unparked(store, handed).map(|row| &row.1) {
+        Some(Parked::Event(event)) => Some(event.record.position.clone()),
+        _ => handed.commit.taken.as_ref().map(|taken| taken.at()),
+    }
+}
+
+/// Writes one item; false where it is a guard that is refused.
+fn apply_one(
+    store: &mut Store,
+    handed: &Handed,
+    write: &Write,
+    context: &Context,
+    broken: Option<Broken>,
+) -> bool {
+    let entry = &handed.commit.entry;
+    let key = entry.key.as_deref().unwrap_or_default();
+    let is_broken = |step| broken == Some(step);
+    match write {
+        Write::Offset(offset) => {
+            let topic = topic_of(offset.topic);
+            store.offsets.insert((topic, offset.partition), offset.next);
+        }
+        Write::Unpark(id) => return store.parked.remove(id).is_some(),
+        Write::Inbox(_, _) if context.parks && is_broken(Broken::ParkedNotRemembered) => {}
+        Write::Inbox(identity, _) => {
+            let forgets = match context.gives_up {
+                true => is_broken(Broken::DeadLetterForgotten),
+                false => is_broken(Broken::InboxNotConsulted),
+            };
+            return store.inbox.insert(Rc::new(identity.clone())) || forgets;
+        }
+        Write::InboxForgotten(identity) => drop(store.inbox.remove(identity)),
+        Write::State(state, revision) => {
+            if state.is_none() {
+                store.timers.retain(|(of, _), _| **of != *key);
+            }
+            let written = StoredAggregate {
+                state: state.as_deref().map(Into::into),
+                revision: *revision,
+                version: entry.state_version,
+            };
+            store.aggregates.insert(key.into(), written);
+        }
+        Write::Migrated(state) if !is_broken(Broken::MigrationNotWritten) => {
+            if let Some(stored) = store.aggregates.get_mut(key) {
+                stored.state = Some((&**state).into());
+                stored.version = entry.state_version;
             }
         }
-        StateChange::Unchanged => return,
-        StateChange::Put(state) => Some(state.as_str().into()),
-        StateChange::Remove => {
-            store.timers.retain(|(key, _), _| **key != *settlement.key);
-            None
+        Write::Timers(changes, by) => write_timers(store, key, changes, by),
+        Write::Fired(fired) => store.timers.retain(|_, timer| fired_of(timer) != *fired),
+        Write::Journal(decision) => store.journal.push(Rc::new(JournalRow {
+            sequence: store.sequence,
+            build: handed.build.clone(),
+            key: key.into(),
+            decision: decision.clone(),
+            read: OnceCell::new(),
+            at: context.at.clone(),
+            fired: context.fired.clone(),
+            process: handed.process,
+            more: context.more,
+        })),
+        Write::GeneratedKey(number) if !is_broken(Broken::KeysForgotten) => {
+            store.last_key = store.last_key.max(*number);
         }
-    };
-    let written = StoredAggregate {
-        state,
-        revision: settlement.revision,
-        version: entry.build.shape.version,
-    };
-    store
-        .aggregates
-        .insert(settlement.key.as_str().into(), written);
+        Write::DeadLetter(letter) => store.dead.push(Rc::new(DeadLetter {
+            sequence: store.sequence,
+            build: handed.build.clone(),
+            at: context.at.clone(),
+            identity: context.identity.clone(),
+            fired: None,
+            value: letter.value.clone(),
+            reason: letter.reason.clone(),
+        })),
+        Write::Park(parking) => {
+            if is_broken(Broken::ParkedNumberReused) {
+                store.last_parked = store.parked.keys().next_back().copied().unwrap_or(0);
+            }
+            store.last_parked += 1;
+            let more = handed.build.shape.more;
+            let row = Rc::new((key.to_owned(), parking.message.clone(), more));
+            store.parked.insert(store.last_parked, row);
+        }
+        Write::ParkTimer(timer) if store.timer(&timer.fired).is_some() => {
+            store.parked_timers.insert(timer.fired.clone());
+        }
+        Write::Quarantine(..) => drop(store.quarantined.insert(key.to_owned())),
+        Write::QuarantineLifted => drop(store.quarantined.remove(key)),
+        Write::Publish(row) if !is_broken(Broken::OutboxApart) => publish(store, handed, row),
+        Write::InboxKept(..)
+        | Write::Migrated(_)
+        | Write::GeneratedKey(_)
+        | Write::ParkTimer(_)
+        | Write::Publish(_)
+        | Write::Reply(_)
+        | Write::Tally(_) => {}
+    }
+    true
 }
 
-fn write_timers(store: &mut Store, settlement: &Settlement) {
-    let place = |name: &str| (settlement.key.as_str().into(), name.into());
-    for change in &settlement.timers {
+fn topic_of(row: i64) -> &'static str {
+    if row == 0 { ORDERS } else { ANSWERS }
+}
+
+/// Writes what an entry publishes, and nothing else.
+pub(crate) fn write_outbox(store: &mut Store, handed: &Handed) {
+    for write in &handed.commit.entry.writes {
+        if let Write::Publish(row) = write {
+            publish(store, handed, row);
+        }
+    }
+}
+
+fn publish(store: &mut Store, handed: &Handed, row: &Published) {
+    let text = |bytes: &Option<Vec<u8>>| {
+        let bytes = bytes.clone().unwrap_or_default();
+        String::from_utf8(bytes).expect("what is published is text")
+    };
+    let attributes = row.attributes.clone();
+    store.outbox.push(Rc::new(OutboxRow {
+        topic: topic_of(row.topic),
+        key: text(&row.key),
+        body: text(&row.value),
+        id: attributes.id.unwrap_or_default(),
+        event_type: attributes.event_type.unwrap_or_default(),
+        correlation: attributes.correlation.unwrap_or_default(),
+        causation: attributes.causation.unwrap_or_default(),
+        build: handed.build.clone(),
+        time: row.time,
+    }));
+}
+
+fn write_timers(store: &mut Store, key: &str, changes: &[TimerChange], by: &Cause) {
+    for change in changes {
         match change {
             TimerChange::Set(timer) => {
-                let fired = Fired {
-                    key: settlement.key.clone(),
+                let set = StoredTimer {
+                    key: key.to_owned(),
                     name: timer.name.clone(),
                     due: timer.due,
-                };
-                let set = StoredTimer {
-                    fired,
                     body: timer.body.clone(),
-                    set_by: settlement.cause.id.clone(),
-                    correlation: settlement.cause.correlation.clone(),
+                    set_by: by.id.clone(),
+                    correlation: by.correlation.clone(),
+                    traceparent: by.traceparent.clone(),
                 };
-                store.parked_timers.remove(&set.fired);
-                store.timers.insert(place(&timer.name), Rc::new(set));
+                store.parked_timers.remove(&fired_of(&set));
+                let place = (key.into(), timer.name.as_str().into());
+                store.timers.insert(place, Rc::new(set));
             }
             TimerChange::Cancel(name) => {
-                store.timers.remove(&place(name));
+                store.timers.remove(&(key.into(), name.as_str().into()));
             }
         }
-    }
-}
-
-/// Deletes the timer that fired, unless the turn set it anew.
-fn delete_timer(store: &mut Store, fired: &Fired, settlement: Option<&Settlement>) {
-    let set_anew = settlement.is_some_and(|settlement| {
-        settlement
-            .timers
-            .iter()
-            .any(|change| matches!(change, TimerChange::Set(set) if set.name == fired.name))
-    });
-    let place = (fired.key.as_str().into(), fired.name.as_str().into());
-    if !set_anew
-        && store
-            .timers
-            .get(&place)
-            .is_some_and(|timer| timer.fired == *fired)
-    {
-        store.timers.remove(&place);
     }
 }

@@ -12,10 +12,10 @@ use std::rc::Rc;
 use saga_core::compatibility::{Lack, lacks};
 
 use crate::description::Shape;
-use crate::entry::{Activation, Request};
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
+use crate::writer::{Activation, Request};
 
 /// A swap that is under way.
 pub(crate) struct Swap {
@@ -107,9 +107,17 @@ impl Process {
                 Some(step) => step,
                 None => return true,
             },
-            Step::Hold(worker) if worker < self.workers.len() => {
-                self.workers[worker].held = true;
-                Step::Hold(worker + 1)
+            Step::Hold(thread) if thread < self.threads.len() => {
+                if self.threads[thread].worker.question().is_some() {
+                    // It is held between two turns.
+                    self.swap = Some(Swap {
+                        step: Step::Hold(thread),
+                        ..swap
+                    });
+                    return false;
+                }
+                self.threads[thread].held = true;
+                Step::Hold(thread + 1)
             }
             Step::Hold(_) => Step::Activate,
             Step::Activate => {
@@ -140,15 +148,15 @@ impl Process {
                     Step::Hand(0)
                 }
                 Some(Activation::Refused | Activation::Failed) => {
-                    for worker in &mut self.workers {
-                        worker.held = false;
+                    for thread in &mut self.threads {
+                        thread.held = false;
                     }
                     return true;
                 }
             },
-            Step::Hand(worker) if worker < self.workers.len() => {
-                self.workers[worker].handed = Some(candidate);
-                Step::Hand(worker + 1)
+            Step::Hand(thread) if thread < self.threads.len() => {
+                self.threads[thread].handed = Some(candidate);
+                Step::Hand(thread + 1)
             }
             Step::Hand(_) => Step::Describe,
             Step::Describe => {
@@ -157,7 +165,7 @@ impl Process {
                 Step::Finish
             }
             Step::Finish => {
-                let waits = self.workers.iter().any(|worker| worker.handed.is_some());
+                let waits = self.threads.iter().any(|thread| thread.handed.is_some());
                 if waits && !scene.is_broken(Broken::SwapNotAwaited) {
                     self.swap = Some(Swap {
                         step: Step::Finish,

@@ -1,15 +1,12 @@
 //! The scheduler: at each step the seed chooses what happens next, faults included; then the faults
 //! end and everything runs to rest.
 
-use saga_core::record::Attributes;
-
-use crate::broker::{Broker, Fresh, PARTITIONS};
+use crate::broker::Broker;
 use crate::checker::{self, Violation};
-use crate::entry::Answer;
+use crate::host::Answer;
 use crate::process::{Ask, Process};
-use crate::rules::{ANSWERS, Body, ORDERS, Role};
+use crate::rules::Role;
 use crate::scene::{Broken, Call, Scene};
-use crate::worker::Worker;
 
 /// Steps in which anything may happen.
 const STEPS: u64 = 1000;
@@ -17,22 +14,28 @@ const STEPS: u64 = 1000;
 /// Steps in which everything must have come to rest.
 const REST_STEPS: u64 = 60_000;
 
-/// Orders of other producers are numbered from here on.
-const FOREIGN: u64 = 1_000_000;
-
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) scene: Scene,
     pub(crate) broker: Broker,
     pub(crate) processes: Vec<Process>,
     builds: u64,
-    foreign: u64,
+    pub(crate) foreign: u64,
 }
 
 /// Runs one seed to its end and checks it.
 pub(crate) fn run(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Violation>) {
+    run_world(seed, broken, false)
+}
+
+/// The same, with two processes for each participant, on one store.
+pub(crate) fn run_shared(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Violation>) {
+    run_world(seed, broken, true)
+}
+
+fn run_world(seed: u64, broken: Option<Broken>, is_shared: bool) -> (Scene, Result<(), Violation>) {
     let mut world = World {
-        scene: Scene::new(seed, broken),
+        scene: Scene::new(seed, broken, is_shared),
         broker: Broker::new(),
         processes: Vec::new(),
         builds: 1,
@@ -40,6 +43,12 @@ pub(crate) fn run(seed: u64, broken: Option<Broken>) -> (Scene, Result<(), Viola
     };
     for role in Role::ALL {
         world.processes.push(Process::new(role, &mut world.scene));
+    }
+    if is_shared {
+        for first in 0..Role::ALL.len() {
+            let second = Process::second(&mut world.processes[first], &mut world.scene);
+            world.processes.push(second);
+        }
     }
     let result = world.run();
     (world.scene, result)
@@ -53,18 +62,64 @@ impl World {
         self.scene.dice.calm.set(true);
         // From now on every build reads every state, as after a swap to one that does.
         for process in &mut self.processes {
-            process
-                .workers
-                .iter_mut()
-                .for_each(Worker::offer_all_parked);
+            for thread in &mut process.threads {
+                thread.offer_all_parked();
+            }
         }
         self.come_to_rest()?;
+        self.hand_stores_back();
         checker::at_rest(self)
+    }
+
+    /// Hands a process the store that it shares with another.
+    fn hand_store(&mut self, who: usize) {
+        let roles = Role::ALL.len();
+        let other = (who + roles) % self.processes.len();
+        // The one with a store is the one that knows an active build.
+        if other != who
+            && self.processes[who].store.activations.len()
+                < self.processes[other].store.activations.len()
+        {
+            let (low, high) = self.processes.split_at_mut(roles);
+            std::mem::swap(&mut low[who % roles].store, &mut high[who % roles].store);
+        }
+    }
+
+    fn hand_stores_back(&mut self) {
+        for who in 0..Role::ALL.len() {
+            self.hand_store(who);
+        }
+    }
+
+    /// One process of a shared store stands still, and the other one may take over what it reads.
+    fn pause(&mut self, who: usize) {
+        let roles = Role::ALL.len();
+        let other = (who + roles) % self.processes.len();
+        let until = self.scene.now + self.scene.random.below(120);
+        self.processes[who].paused_until = until;
+        let taken_over = self.scene.random.percent(70);
+        self.scene
+            .note("pause", format_args!("{who}, taken over: {taken_over}"));
+        if taken_over {
+            let owned = std::mem::take(&mut self.processes[who].owned);
+            self.processes[other].owned.extend(owned);
+            self.hand_store(other);
+            self.processes[other].begin_again(&mut self.scene);
+        }
     }
 
     fn step(&mut self) -> Result<(), Violation> {
         self.scene.now += self.scene.random.below(4);
         let who = self.scene.random.index(self.processes.len());
+        if self.scene.is_shared {
+            if self.scene.random.percent(2) {
+                self.pause(who);
+            }
+            if self.processes[who].paused_until > self.scene.now {
+                return Ok(());
+            }
+            self.hand_store(who);
+        }
         let Self {
             scene,
             broker,
@@ -84,9 +139,12 @@ impl World {
             170..175 => self.crash(who),
             175..180 => {
                 let place = scene.random.index(process.sessions.len());
-                scene.note("rebalance", format_args!("{} {place}", process.role.name()));
-                process.sessions[place].cancelled.set(true);
+                if let Some(session) = process.sessions.get(place) {
+                    scene.note("rebalance", format_args!("{} {place}", process.role.name()));
+                    session.cancelled.set(true);
+                }
             }
+            180..197 if scene.is_shared => {}
             180..197 => {
                 self.builds += 1;
                 process.apply(self.builds, scene);
@@ -107,8 +165,8 @@ impl World {
                 process.deliver(place, broker, scene);
             }
             560..800 => {
-                let worker = scene.random.index(process.workers.len());
-                process.turn(worker, scene);
+                let thread = scene.random.index(process.threads.len());
+                process.turn(thread, scene);
             }
             _ => {
                 process.write(scene);
@@ -120,6 +178,7 @@ impl World {
 
     /// A client asks for something.
     fn ask(&mut self) {
+        self.hand_stores_back();
         let random = &mut self.scene.random;
         let accounts = self.processes[0].store.last_key.max(1).unsigned_abs();
         let unknown = u64::from(random.percent(5));
@@ -156,6 +215,7 @@ impl World {
             role: Role::ALL[role],
             command,
             id,
+            key: key.map(|key| key.to_string()),
             answer: None,
         });
         let ask = Ask {
@@ -164,134 +224,17 @@ impl World {
             body,
             read: command == "get",
         };
-        self.processes[role].ask(ask, &mut self.scene);
-    }
-
-    /// A producer that is no saga host announces orders: without headers, with ids of its own, or nonsense.
-    fn foreign_record(&mut self) {
-        self.foreign += 1;
-        let number = FOREIGN + self.foreign;
-        let random = &mut self.scene.random;
-        let account = (1 + random.below(6)).to_string();
-        let amount = random.below(20);
-        let body = Body {
-            order: number,
-            account: account.clone(),
-            amount,
-            state: "PENDING".into(),
-            by: String::new(),
-        };
-        let value = serde_json::to_vec(&body).expect("a body is JSON");
-        let named = Attributes {
-            id: Some(format!("f{number}")),
-            source: Some("/foreign".into()),
-            ..Attributes::default()
-        };
-        let mut second = None;
-        let (topic, value, attributes) = match random.below(19) {
-            0 => (ORDERS, None, Attributes::default()),
-            1 => (ORDERS, Some(b"{\"order\":".to_vec()), Attributes::default()),
-            2 => (ANSWERS, Some(b"\xff\xfe".to_vec()), Attributes::default()),
-            3 => (ANSWERS, Some(vec![b' '; 500]), Attributes::default()),
-            4 => (
-                ORDERS,
-                Some(value),
-                Attributes {
-                    event_type: Some("unheard-of".into()),
-                    ..named
-                },
-            ),
-            12.. => {
-                // Two in a row for one account, by whichever key it is found.
-                let reminded = |id| Attributes {
-                    id: Some(id),
-                    event_type: Some("order-reminded".into()),
-                    ..named.clone()
-                };
-                let again = Body {
-                    order: number + 1,
-                    ..body
-                };
-                second = Some(("pair", again, reminded(format!("f{number}-again"))));
-                (ORDERS, Some(value), reminded(format!("f{number}")))
-            }
-            5 => (
-                ORDERS,
-                Some(value),
-                Attributes {
-                    source: None,
-                    ..named
-                },
-            ),
-            6..9 => {
-                // The same id for two accounts: only one of them may be applied.
-                let account = (1 + random.below(6)).to_string();
-                second = Some(("same-id", Body { account, ..body }, named.clone()));
-                (ORDERS, Some(value), named)
-            }
-            _ => (ORDERS, Some(value), Attributes::default()),
-        };
-        let partition = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let mut fresh = Fresh {
-            key: None,
-            value,
-            attributes,
-            timestamp: self.scene.now,
-        };
-        let offset = self.broker.append(topic, partition, 0, fresh.clone());
-        self.scene
-            .note("foreign", format_args!("{topic}/{partition}/{offset}"));
-        if let Some((what, body, attributes)) = second {
-            fresh.value = Some(serde_json::to_vec(&body).expect("a body is JSON"));
-            fresh.attributes = attributes;
-            let offset = self.broker.append(topic, partition, 0, fresh);
-            self.scene
-                .note(what, format_args!("{topic}/{partition}/{offset}"));
-        }
-    }
-
-    /// A record comes again, on any partition. An answer may come without its headers: then it is another
-    /// message for the host, and the rules themselves must see that it says nothing new.
-    fn copy_record(&mut self) {
-        let topic = if self.scene.random.percent(50) {
-            ORDERS
-        } else {
-            ANSWERS
-        };
-        let from = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let records = self.broker.records(topic, from);
-        if records.is_empty() {
-            return;
-        }
-        let record = &records[self.scene.random.index(records.len())];
-        let strip = topic == ANSWERS && self.scene.random.percent(30);
-        if record.attributes.id.is_none() && !strip {
-            return;
-        }
-        let attributes = if strip {
-            Attributes::default()
-        } else {
-            record.attributes.clone()
-        };
-        let fresh = Fresh {
-            key: record.key.clone(),
-            value: record.value.clone(),
-            attributes,
-            timestamp: record.timestamp,
-        };
-        let of = record.position.clone();
-        let to = self.scene.random.below(PARTITIONS.unsigned_abs().into()) as i32;
-        let offset = self.broker.append(topic, to, 0, fresh);
-        self.scene.note(
-            "copy",
-            format_args!("{of} as {topic}/{to}/{offset}, stripped: {strip}"),
-        );
+        let second = self.scene.is_shared && self.scene.random.percent(50);
+        let who = if second { role + Role::ALL.len() } else { role };
+        self.hand_store(who);
+        self.processes[who].ask(ask, &mut self.scene);
     }
 
     fn crash(&mut self, who: usize) {
         let role = self.processes[who].role;
         self.processes[who].crash(&mut self.scene);
         for call in &mut self.scene.calls {
+            // Those of the other process of its store go on, and are answered yet.
             if call.role == role && call.answer.is_none() {
                 // Its connection broke: the client does not know.
                 call.answer = Some(Answer::Lost);
@@ -302,23 +245,25 @@ impl World {
     fn come_to_rest(&mut self) -> Result<(), Violation> {
         self.scene.note("calm", format_args!(""));
         for _ in 0..REST_STEPS {
-            let Self {
-                scene,
-                broker,
-                processes,
-                ..
-            } = self;
             let mut any = false;
-            for process in processes.iter_mut() {
+            for who in 0..self.processes.len() {
+                self.hand_store(who);
+                let Self {
+                    scene,
+                    broker,
+                    processes,
+                    ..
+                } = self;
+                let process = &mut processes[who];
                 // As in the host, a reading begins anew a while after it was cancelled.
-                if process.queue.is_empty() && process.batch.is_none() {
+                if process.queue.is_empty() && process.writing.is_none() {
                     process.begin_again(scene);
                 }
                 for place in 0..process.sessions.len() {
                     any |= process.deliver(place, broker, scene);
                 }
-                for worker in 0..process.workers.len() {
-                    any |= process.turn(worker, scene);
+                for thread in 0..process.threads.len() {
+                    any |= process.turn(thread, scene);
                 }
                 any |= process.go_on_swapping(scene);
                 any |= process.ask_again(scene);
@@ -331,18 +276,17 @@ impl World {
             if let Some(violation) = self.scene.wrong.take() {
                 return Err(violation);
             }
-            let Self {
-                scene,
-                processes,
-                broker,
-                ..
-            } = self;
             if !any {
-                if processes.iter().all(|process| process.is_at_rest(broker)) {
+                let mut at_rest = true;
+                for who in 0..self.processes.len() {
+                    self.hand_store(who);
+                    at_rest &= self.processes[who].is_at_rest(&self.broker);
+                }
+                if at_rest {
                     return Ok(());
                 }
                 // Only time can help: retries and timers wait for it.
-                scene.now += 10;
+                self.scene.now += 10;
             }
         }
         Err(Violation {

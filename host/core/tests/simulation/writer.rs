@@ -1,112 +1,201 @@
-//! The writer of a process in the three steps between which a crash may come: write a batch into an open
-//! transaction, commit it, tell those who wait.
+//! The thread of the writer, in the three steps between which a crash may come: write a batch into an open transaction, commit
+//! it, tell those who wait. Which entries hold, and what follows where they don't, is `saga_core`'s own [`Batch`].
 //!
-//! A commit may fail; then nothing of the batch is written, and the workers that had run ahead are sent
-//! back. They are sent back only once the store shows what was committed: sooner, they would read a state
-//! that is about to be replaced.
+//! A commit may fail; an entry may be refused by itself, as in a store that others write to; and the outcome of a commit may
+//! be unknown for a while.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::entry::{Activation, Answer, Entry, Progress, Request};
+use saga_core::commit::{
+    Batch, Broken as BrokenEntry, Ended, Fate, Handed as InBatch, Link, Outcome, Write,
+};
+use saga_core::worker::{Answer as WorkerAnswer, Commit, Taken};
+
+use crate::checker::must;
+use crate::host::{Answer, Simulated, TakenRecord};
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
-use crate::store::{Applied, Store, apply, write_outbox};
+use crate::store::{Store, apply, is_current, write_outbox};
+use crate::thread::Progress;
 
-/// A batch on its way to disk.
-pub(crate) struct Batch {
-    entries: Vec<(Box<Entry>, Fate)>,
-    /// Runs that are over: their workers are sent back after the commit.
-    ended: Vec<(Rc<Progress>, u64)>,
-    /// Who waits for an activation: a transaction of its own, without entries.
-    activation: Option<Rc<Cell<Option<Activation>>>>,
-    /// The open transaction; none once it is committed.
-    open: Option<Store>,
+/// An entry as it is handed over.
+pub(crate) struct Handed {
+    /// The build that decided.
+    pub(crate) build: Rc<SagaRules>,
+    pub(crate) commit: Commit<Simulated>,
+    pub(crate) progress: Rc<Progress>,
+    /// Number of the process among those of its store.
+    pub(crate) process: usize,
 }
 
-/// What became of an entry in the transaction.
+impl Handed {
+    /// What it does, in a word.
+    pub(crate) fn what(&self) -> &'static str {
+        let writes = &self.commit.entry.writes;
+        let is = |is: fn(&Write) -> bool| writes.iter().any(is);
+        match () {
+            () if is(|write| matches!(write, Write::Journal(_))) => {
+                match is(|write| matches!(write, Write::Unpark(_))) {
+                    true => "unparked",
+                    false => "decide",
+                }
+            }
+            () if is(|write| matches!(write, Write::Park(_))) => match self.commit.taken {
+                Some(_) => "parked",
+                None => "timer-placed",
+            },
+            () => "pass",
+        }
+    }
+
+    /// Where its record was read, for the trace.
+    pub(crate) fn place(&self) -> String {
+        let at = self
+            .commit
+            .taken
+            .as_ref()
+            .map(|taken| taken.at().to_string());
+        at.unwrap_or_default()
+    }
+}
+
+/// What a process asks of its writer, in order.
+pub(crate) enum Request {
+    Commit(Box<Handed>),
+    /// Make this build the active one, if all stored states can be read by it.
+    Activate {
+        build: Rc<SagaRules>,
+        result: Rc<Cell<Option<Activation>>>,
+    },
+    /// Answer a read once everything before has its fate.
+    Answer {
+        call: usize,
+        answer: Answer,
+        link: Link,
+    },
+    /// A worker waits until everything before has its fate.
+    Sync(Rc<Cell<bool>>),
+}
+
+/// What became of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Written,
-    Duplicate,
-    Void,
+pub(crate) enum Activation {
+    Committed,
+    /// There are states that the build can't read.
+    Refused,
+    Failed,
 }
 
-impl Batch {
-    pub(crate) fn is_committed(&self) -> bool {
-        self.open.is_none()
+/// An entry in a batch.
+pub(crate) struct Entry(Box<Handed>);
+
+impl InBatch for Entry {
+    fn link(&self) -> Option<Link> {
+        Some(self.0.commit.link)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0
+            .commit
+            .taken
+            .as_ref()
+            .is_some_and(Taken::is_cancelled)
+    }
+
+    fn cancel(&self) {
+        self.0.commit.taken.iter().for_each(Taken::cancel);
+    }
+}
+
+/// What is on its way to disk.
+pub(crate) enum Writing {
+    /// The open transaction.
+    Open(Batch<Entry>, Box<Store>),
+    /// It is committed, or failed, and is to be told.
+    Over(Batch<Entry>, Outcome),
+    /// It may have been committed.
+    Unknown(Batch<Entry>, bool),
+    /// An activation: a transaction of its own, without entries.
+    Activating(Box<Store>, Rc<Cell<Option<Activation>>>),
+    Activated(Rc<Cell<Option<Activation>>>),
+}
+
+impl Writing {
+    /// Whether a transaction is open.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Open(..) | Self::Activating(..) | Self::Unknown(..)
+        )
     }
 }
 
 impl Process {
     /// The writer's next step; says whether there was one.
     pub(crate) fn write(&mut self, scene: &mut Scene) -> bool {
-        match self.batch.take() {
-            None => match self.queue.pop_front() {
-                None => return false,
-                Some(Request::Answer {
-                    call,
-                    reply,
-                    progress,
-                    run,
-                }) => {
-                    let holds = progress.run.get() == run;
-                    scene.answer(
-                        call,
-                        if holds {
-                            Answer::Replied(reply)
-                        } else {
-                            Answer::StoreFailed
-                        },
-                    );
-                }
-                Some(Request::Activate { build, result }) => {
-                    self.batch = self.activate(&build, result, scene);
-                }
-                Some(Request::Commit(first)) => self.batch = Some(self.open(first, scene)),
-            },
-            Some(Batch {
-                entries,
-                ended,
-                activation,
-                open: Some(open),
-            }) => {
-                // It is seldom that somebody waits for just this commit.
-                let waits = self.workers.iter().any(|worker| worker.settling.is_some());
-                let fails = scene.random.percent(if waits { 50 } else { 8 });
-                if fails && !scene.dice.calm.get() {
-                    self.fail(entries, scene);
-                    if let Some(result) = activation {
-                        scene.note("activation-failed", format_args!(""));
-                        result.set(Some(Activation::Failed));
-                    }
+        match self.writing.take() {
+            None => return self.take_request(scene),
+            Some(Writing::Open(batch, open)) => self.commit_batch(batch, open, scene),
+            Some(Writing::Unknown(batch, happened)) => {
+                let happened = match () {
+                    () if scene.is_broken(Broken::UnknownTakenForFailed) => false,
+                    () if scene.is_broken(Broken::UnknownTakenForCommitted) => true,
+                    () => happened,
+                };
+                scene.note("resolved", format_args!("happened: {happened}"));
+                let outcome = if happened {
+                    Outcome::Committed
                 } else {
-                    scene.note("commit", format_args!("{} entries", entries.len()));
-                    self.store = open;
-                    self.batch = Some(Batch {
-                        entries,
-                        ended,
-                        activation,
-                        open: None,
-                    });
+                    Outcome::Failed
+                };
+                self.writing = Some(Writing::Over(batch, outcome));
+            }
+            Some(Writing::Over(batch, outcome)) => {
+                // One whose outcome is unknown never comes here.
+                if let Ended::Over(entries) = batch.end(&mut self.chains, outcome) {
+                    self.tell(entries, scene);
                 }
             }
-            Some(Batch {
-                entries,
-                ended,
-                activation,
-                open: None,
-            }) => {
-                for (progress, run) in ended {
-                    progress.start_new_run(run);
-                }
-                self.tell(entries, scene);
-                if let Some(result) = activation {
-                    result.set(Some(Activation::Committed));
-                    self.activations_told += 1;
+            Some(Writing::Activating(open, result)) => {
+                if self.fails(scene) {
+                    scene.note("activation-failed", format_args!(""));
+                    result.set(Some(Activation::Failed));
+                } else {
+                    self.store = *open;
+                    let active = self.store.active();
+                    scene.check(must(self.store.is_readable_by(active), 6, || {
+                        format!("{} is active, but can't read all states", active.digest)
+                    }));
+                    self.writing = Some(Writing::Activated(result));
                 }
             }
+            Some(Writing::Activated(result)) => {
+                result.set(Some(Activation::Committed));
+                self.activations_told += 1;
+            }
+        }
+        true
+    }
+
+    fn fails(&self, scene: &mut Scene) -> bool {
+        // It is seldom that somebody waits for just this commit.
+        let waits = self.threads.iter().any(|thread| thread.waits());
+        let fails = scene.random.percent(if waits { 50 } else { 8 });
+        fails && !scene.dice.calm.get()
+    }
+
+    fn take_request(&mut self, scene: &mut Scene) -> bool {
+        match self.queue.pop_front() {
+            None => return false,
+            Some(Request::Answer { call, answer, link }) => {
+                let broken = self.chains.is_broken(link.worker, link.base);
+                scene.answer(call, if broken { Answer::StoreFailed } else { answer });
+            }
+            Some(Request::Sync(awaited)) => awaited.set(true),
+            Some(Request::Activate { build, result }) => self.activate(&build, result, scene),
+            Some(Request::Commit(first)) => self.open(first, scene),
         }
         true
     }
@@ -117,146 +206,180 @@ impl Process {
         build: &Rc<SagaRules>,
         result: Rc<Cell<Option<Activation>>>,
         scene: &mut Scene,
-    ) -> Option<Batch> {
+    ) {
         let early = scene.is_broken(Broken::StatesCheckedBefore);
         if !early && !self.store.is_readable_by(build) {
             scene.note("states-unreadable", format_args!("by {}", build.digest));
-            result.set(Some(Activation::Refused));
-            return None;
+            return result.set(Some(Activation::Refused));
         }
-        let mut open = self.store.clone();
+        let mut open = Box::new(self.store.clone());
         if !scene.is_broken(Broken::ActivationNotWritten) {
             open.activate(build);
         }
         open.release_timers();
         let back = build.shape.version < self.store.active().shape.version;
-        scene.note(
-            if back { "older-states" } else { "activate" },
-            format_args!("{}", build.digest),
-        );
-        Some(Batch {
-            entries: Vec::new(),
-            ended: Vec::new(),
-            activation: Some(result),
-            open: Some(open),
-        })
+        let what = if back { "older-states" } else { "activate" };
+        scene.note(what, format_args!("{}", build.digest));
+        self.writing = Some(Writing::Activating(open, result));
     }
 
-    fn open(&mut self, first: Box<Entry>, scene: &mut Scene) -> Batch {
+    /// Writes a batch into a transaction. In a store that others write to, nothing may happen before it is committed.
+    fn open(&mut self, first: Box<Handed>, scene: &mut Scene) {
         let most = 1 + scene.random.index(6);
-        let mut batch = vec![first];
-        while batch.len() < most
+        let mut handed = vec![first];
+        while handed.len() < most
             && let Some(Request::Commit(_)) = self.queue.front()
-            && let Some(Request::Commit(entry)) = self.queue.pop_front()
+            && let Some(Request::Commit(next)) = self.queue.pop_front()
         {
-            batch.push(entry);
+            handed.push(next);
         }
-        let mut open = self.store.clone();
-        let mut entries = Vec::new();
-        let mut ended = Vec::new();
-        for mut entry in batch {
-            if scene.is_broken(Broken::BuildOfTheCommit) {
-                entry.build = self.store.active().clone();
-            }
-            if scene.is_broken(Broken::TimerNotConsumed) && !scene.dice.calm.get() {
-                entry.fired = None;
-            }
-            let fate = if is_void(&entry, &ended) && !scene.is_broken(Broken::VoidRunWritten) {
-                // At once, for what follows in this batch may be of a newer run and of the same reading.
-                if let Some((session, _)) = &entry.taken
-                    && !scene.is_broken(Broken::ReadingOutlivesVoid)
-                {
-                    session.cancelled.set(true);
-                }
-                Fate::Void
-            } else {
-                match apply(&mut open, &entry, scene.broken) {
-                    Applied::Written => Fate::Written,
-                    Applied::Duplicate => Fate::Duplicate,
-                }
-            };
-            if fate != Fate::Written {
-                // Its worker went on from a state that is not so.
-                if scene.is_broken(Broken::NewRunBeforeCommit) {
-                    entry.progress.start_new_run(entry.run);
-                }
-                ended.push((entry.progress.clone(), entry.run));
-            }
-            let at = entry.at().map(|at| at.to_string()).unwrap_or_default();
-            scene.note(
-                "write",
-                format_args!("{at} ticket {} run {}: {fate:?}", entry.ticket, entry.run),
-            );
-            entries.push((entry, fate));
+        let mut open = Box::new(self.store.clone());
+        let mut batch = Batch::with_capacity(handed.len());
+        for handed in handed {
+            self.write_one(&mut batch, &mut open, handed, scene);
         }
-        Batch {
-            entries,
-            ended,
-            activation: None,
-            open: Some(open),
+        if scene.is_broken(Broken::ToldBeforeCommit) {
+            for (Entry(handed), fate) in batch.items() {
+                announce(handed, *fate);
+            }
+        }
+        match scene.is_shared {
+            true => self.commit_batch(batch, open, scene),
+            false => self.writing = Some(Writing::Open(batch, open)),
         }
     }
 
-    fn fail(&mut self, entries: Vec<(Box<Entry>, Fate)>, scene: &mut Scene) {
-        scene.note("commit-failed", format_args!("{} entries", entries.len()));
-        for (entry, _) in &entries {
-            entry.progress.start_new_run(entry.run);
-        }
-        for (entry, _) in entries {
-            void(entry, scene);
-        }
-    }
-
-    fn tell(&mut self, entries: Vec<(Box<Entry>, Fate)>, scene: &mut Scene) {
-        let any_duplicate = entries.iter().any(|(_, fate)| *fate == Fate::Duplicate);
-        for (entry, fate) in entries {
-            match fate {
-                Fate::Written if any_duplicate && scene.is_broken(Broken::WrittenToldVoid) => {
-                    void(entry, scene)
-                }
-                Fate::Written => {
-                    if scene.is_broken(Broken::OutboxApart)
-                        && let Some(settlement) = &entry.settlement
-                    {
-                        write_outbox(&mut self.store, &entry, settlement);
-                    }
-                    entry.progress.committed.set(entry.ticket);
-                    drop(entry.over);
-                    if let Some((call, reply)) = entry.answer {
-                        scene.answer(call, Answer::Replied(reply));
-                    }
-                }
-                Fate::Duplicate => {
-                    scene.note("duplicate-refused", format_args!("ticket {}", entry.ticket));
-                    entry.progress.committed.set(entry.ticket);
-                }
-                Fate::Void => void(entry, scene),
-            }
-        }
-    }
-}
-
-/// Whether what the entry was decided on does not hold. A record whose reading was cancelled comes again, and
-/// must not come after one that follows it.
-fn is_void(entry: &Entry, ended: &[(Rc<Progress>, u64)]) -> bool {
-    let is_over = |(progress, run): &(Rc<Progress>, u64)| {
-        Rc::ptr_eq(progress, &entry.progress) && *run == entry.run
-    };
-    entry.run != entry.progress.run.get()
-        || ended.iter().any(is_over)
-        || entry
+    fn write_one(
+        &mut self,
+        batch: &mut Batch<Entry>,
+        open: &mut Store,
+        mut handed: Box<Handed>,
+        scene: &mut Scene,
+    ) {
+        self.mislead(&mut handed, scene);
+        let session = handed
+            .commit
             .taken
             .as_ref()
-            .is_some_and(|(session, _)| session.cancelled.get())
+            .map(|taken| taken.session.clone());
+        let was_cancelled = session
+            .as_ref()
+            .is_some_and(|session| session.cancelled.get());
+        let (link, at) = (handed.commit.link, handed.place());
+        // As in a store that others write to.
+        let refuses = scene.random.percent(3) && !scene.dice.calm.get();
+        let refuses = refuses && handed.commit.entry.key.is_some();
+        let (is_shared, broken) = (scene.is_shared, scene.broken);
+        let written = batch.add(&mut self.chains, Entry(handed), |Entry(handed)| {
+            if refuses || is_shared && !is_current(open, handed, broken) {
+                return Ok::<_, ()>(Fate::Refused);
+            }
+            if let Some(offset) = handed.commit.taken.as_ref().map(TakenRecord::settle) {
+                handed.commit.entry.consumes(offset);
+            }
+            Ok(apply(open, handed, broken))
+        });
+        written.expect("nothing fails before the commit");
+        let Some((Entry(handed), fate)) = batch.items().last() else {
+            return;
+        };
+        if *fate == Fate::Written && handed.commit.entry.changes_state() {
+            let (active, version) = (open.active(), handed.commit.entry.state_version);
+            scene.check(must(active.shape.reads(version), 6, || {
+                let digest = &active.digest;
+                format!("a state of version {version} came to be, which {digest} can't read")
+            }));
+        }
+        if scene.is_broken(Broken::ReadingOutlivesVoid)
+            && let Some(session) = session
+        {
+            session.cancelled.set(was_cancelled);
+        }
+        let what = match fate {
+            Fate::Duplicate => "duplicate-refused",
+            Fate::Refused if refuses => "one-refused",
+            Fate::Refused if is_shared => "stale",
+            _ => "write",
+        };
+        let Link { worker, ticket, .. } = link;
+        scene.note(
+            what,
+            format_args!("{at} worker {worker} ticket {ticket}: {fate:?}"),
+        );
+    }
+
+    /// Makes of an entry what is deliberately wrong.
+    fn mislead(&self, handed: &mut Handed, scene: &Scene) {
+        if scene.is_broken(Broken::BuildOfTheCommit) {
+            handed.build = self.store.active().clone();
+        }
+        if scene.is_broken(Broken::TimerNotConsumed) && !scene.dice.calm.get() {
+            let writes = &mut handed.commit.entry.writes;
+            writes.retain(|write| !matches!(write, Write::Fired(_)));
+        }
+        if scene.is_broken(Broken::BrokenChainWritten) {
+            handed.commit.link.base = 0;
+        }
+    }
+
+    fn commit_batch(&mut self, batch: Batch<Entry>, open: Box<Store>, scene: &mut Scene) {
+        let entries = batch.items().len();
+        if scene.random.percent(4) && !scene.dice.calm.get() {
+            let happened = scene.random.percent(50);
+            let what = if happened {
+                "unknown-happened"
+            } else {
+                "unknown-failed"
+            };
+            scene.note(what, format_args!("{entries} entries"));
+            if happened {
+                self.store = *open;
+            }
+            if let Ended::Unknown(batch) = batch.end(&mut self.chains, Outcome::Unknown) {
+                self.writing = Some(Writing::Unknown(batch, happened));
+            }
+        } else if self.fails(scene) {
+            scene.note("commit-failed", format_args!("{entries} entries"));
+            self.writing = Some(Writing::Over(batch, Outcome::Failed));
+        } else {
+            scene.note("commit", format_args!("{entries} entries"));
+            self.store = *open;
+            self.writing = Some(Writing::Over(batch, Outcome::Committed));
+        }
+    }
+
+    fn tell(&mut self, entries: Vec<(Entry, Fate)>, scene: &mut Scene) {
+        let any_duplicate = entries.iter().any(|(_, fate)| *fate == Fate::Duplicate);
+        for (Entry(handed), fate) in entries {
+            announce(&handed, fate);
+            let is_written = matches!(fate, Fate::Written | Fate::Duplicate);
+            let is_told = !(any_duplicate && scene.is_broken(Broken::WrittenToldVoid));
+            if !is_written {
+                scene.note("void", format_args!("ticket {}", handed.commit.link.ticket));
+                handed.commit.taken.iter().for_each(Taken::cancel);
+            }
+            if is_written && scene.is_broken(Broken::OutboxApart) {
+                write_outbox(&mut self.store, &handed);
+            }
+            let Some((call, answer)) = handed.commit.client else {
+                continue;
+            };
+            match answer {
+                WorkerAnswer::Replied(reply, _) if is_written && is_told => {
+                    scene.answer(call, Answer::Replied(reply));
+                }
+                _ => scene.answer(call, Answer::StoreFailed),
+            }
+        }
+    }
 }
 
-/// An entry that is not written: its record is read again.
-fn void(entry: Box<Entry>, scene: &mut Scene) {
-    scene.note("void", format_args!("ticket {}", entry.ticket));
-    if let Some((session, _)) = &entry.taken {
-        session.cancelled.set(true);
+/// Tells a worker what became of an entry.
+fn announce(handed: &Handed, fate: Fate) {
+    let Link { ticket, .. } = handed.commit.link;
+    if fate != Fate::Written {
+        let key = handed.commit.entry.key.clone();
+        (handed.progress.broken.borrow_mut()).push(BrokenEntry { ticket, key });
     }
-    if let Some((call, _)) = entry.answer {
-        scene.answer(call, Answer::StoreFailed);
-    }
+    handed.progress.settled.set(ticket);
 }

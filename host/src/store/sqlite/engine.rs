@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
+use saga_core::commit::Link;
 use saga_core::message::Origin;
 
 use super::file::StoreFile;
@@ -18,7 +19,7 @@ use crate::base::session::Proof;
 use crate::metrics::Commits;
 use crate::store::condition::Condition;
 use crate::store::engine::{Activation, Check, Engine, NewGeneration, Stopped};
-use crate::store::entry::{Done, Entry, Progress};
+use crate::store::entry::{Done, Handed};
 use crate::store::fault::FaultKind;
 use crate::store::idempotency::{IdempotencySettings, Known};
 use crate::store::index::Index;
@@ -85,12 +86,16 @@ impl Sqlite {
 }
 
 impl Engine for Sqlite {
-    fn commit(&self, entry: Box<Entry>) {
-        self.writer.commit(entry);
+    fn worker_number(&self) -> u64 {
+        self.writer.worker_number()
     }
 
-    fn after(&self, progress: Arc<Progress>, run: u64, done: Done) {
-        self.writer.after(progress, run, done);
+    fn commit(&self, handed: Box<Handed>) {
+        self.writer.commit(handed);
+    }
+
+    fn after(&self, link: Link, done: Done) {
+        self.writer.after(link, done);
     }
 
     fn count(&self, tally: Tally) {

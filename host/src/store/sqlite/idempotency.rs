@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::commit::KeptReply;
 
 use super::sweep::{Numbered, Oldest, Sweep};
 use crate::store::idempotency::FirstReply;
-pub(super) use crate::store::idempotency::{IdempotencySettings, KeptReply, Known, KnownKeys};
+pub(super) use crate::store::idempotency::{IdempotencySettings, Known, KnownKeys};
 
 /// The keys that have a reply in this store.
 pub(super) fn load(
@@ -67,15 +68,14 @@ pub(super) fn write(
     aggregate: &str,
     time: u64,
 ) -> rusqlite::Result<()> {
-    let claim = &kept.claim;
     sql.prepare_cached(
         "INSERT INTO idempotency_keys (participant, key, fingerprint, aggregate, reply, time)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
         participant,
-        claim.key,
-        claim.fingerprint.as_slice(),
+        &*kept.key,
+        kept.fingerprint.as_slice(),
         aggregate,
         kept.reply,
         time as i64
@@ -133,12 +133,19 @@ mod tests {
     }
 
     fn keep(sql: &Connection, known: &Arc<KnownKeys>, key: &str, time: u64) {
-        let kept = KeptReply {
-            claim: claim(known, key),
+        let claim = claim(known, key);
+        write(sql, 1, &kept(&claim), "a", time).unwrap();
+        claim.keep();
+    }
+
+    fn kept(claim: &Claim) -> KeptReply {
+        let (key, fingerprint) = claim.request();
+        KeptReply {
+            key,
+            fingerprint,
             reply: "{}".into(),
-        };
-        write(sql, 1, &kept, "a", time).unwrap();
-        kept.claim.keep();
+            time: 0,
+        }
     }
 
     #[test]
@@ -181,11 +188,7 @@ mod tests {
         let sql = store();
         let (one, other) = (known(&sql, 1, 9), known(&sql, 1, 9));
         keep(&sql, &one, "k", 0);
-        let kept = KeptReply {
-            claim: claim(&other, "k"),
-            reply: "{}".into(),
-        };
-        write(&sql, 1, &kept, "b", 0).unwrap_err();
+        write(&sql, 1, &kept(&claim(&other, "k")), "b", 0).unwrap_err();
     }
 
     #[test]

@@ -1,25 +1,23 @@
 //! Messages that are parked, as rows of `parked` and `timers`.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::commit::{Entry, FiredTimer};
 use saga_core::identity::Identity;
 use saga_core::record::{Position, Record};
 
-use super::entry::{Entry, FiredTimer};
-use crate::store::parked::{
-    Parked, ParkedEvent, ParkedRow, ParkedTimer, ParkedTimerRow, Parking, Unparked,
-};
+use crate::store::parked::{Parked, ParkedEvent, ParkedRow, ParkedTimer, ParkedTimerRow, Parking};
 use crate::store::read::StoredTimer;
 
 /// Parks a message; false where its identity is known: it was applied, or is parked.
 pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusqlite::Result<bool> {
-    let bytes = parking.place.bytes as i64;
+    let bytes = parking.bytes as i64;
     let time = parking.time as i64;
     let rows = match &parking.message {
         Parked::Timer(name, due) => sql
             .prepare_cached(
                 "INSERT INTO parked (participant, key, name, due, bytes, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![entry.participant, parking.key, name, *due as i64, bytes, time])?,
+            .execute(params![entry.participant, entry.key, name, *due as i64, bytes, time])?,
         Parked::Event(event) => {
             let (identity, record) = (&event.identity, &event.record);
             let position = &record.position;
@@ -32,7 +30,7 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
             )?
             .execute(params![
                 entry.participant,
-                parking.key,
+                entry.key,
                 event.name,
                 identity.id,
                 identity.source,
@@ -55,40 +53,11 @@ pub(super) fn write(sql: &Connection, entry: &Entry, parking: &Parking) -> rusql
 }
 
 /// Takes a parked message out, for a turn that settles it; false where it is not parked any more.
-/// Its identity is kept as if it were of the time `trusted` at least.
-pub(super) fn take(
-    sql: &Connection,
-    entry: &Entry,
-    unparked: &Unparked,
-    trusted: u64,
-) -> rusqlite::Result<bool> {
+pub(super) fn take(sql: &Connection, participant: i64, id: i64) -> rusqlite::Result<bool> {
     let rows = sql
         .prepare_cached("DELETE FROM parked WHERE id = ?1 AND participant = ?2")?
-        .execute(params![unparked.id, entry.participant])?;
-    if rows == 0 {
-        return Ok(false);
-    }
-    if let Some(identity) = &unparked.identity {
-        if entry.dead_letter.is_some() {
-            // Like that of any dead letter, it may be published anew.
-            sql.prepare_cached(
-                "DELETE FROM inbox WHERE participant = ?1 AND id = ?2 AND source = ?3",
-            )?
-            .execute(params![entry.participant, identity.id, identity.source])?;
-        } else if let Some(settlement) = &entry.settlement {
-            // A repetition is recognised for as long as one of a record that was decided at once.
-            sql.prepare_cached(
-                "INSERT OR REPLACE INTO inbox (participant, id, source, time) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![
-                entry.participant,
-                identity.id,
-                identity.source,
-                settlement.journal.time.max(trusted) as i64
-            ])?;
-        }
-    }
-    Ok(true)
+        .execute(params![id, participant])?;
+    Ok(rows == 1)
 }
 
 /// Marks a timer as parked, unless it was cancelled or set anew.
@@ -239,7 +208,7 @@ pub(super) fn timer(
     )?
     .query_row(
         params![participant, timer.key, timer.name, timer.due as i64],
-        StoredTimer::of,
+        super::read::timer_of,
     )
     .optional()
 }

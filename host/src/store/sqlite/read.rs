@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use saga_core::commit::FiredTimer;
 use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record};
 
 use super::condition::Condition;
-use super::entry::FiredTimer;
 use super::idempotency;
 use crate::base::session::Extent;
 use crate::store::idempotency::FirstReply;
@@ -37,19 +37,17 @@ struct Author {
     digest: String,
 }
 
-impl StoredTimer {
-    /// A row of key, name, due, body, set_by, correlation, traceparent.
-    pub(super) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            key: row.get(0)?,
-            name: row.get(1)?,
-            due: row.get::<_, i64>(2)? as u64,
-            body: row.get(3)?,
-            set_by: row.get(4)?,
-            correlation: row.get(5)?,
-            traceparent: row.get(6)?,
-        })
-    }
+/// A timer of a row of key, name, due, body, set_by, correlation, traceparent.
+pub(super) fn timer_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredTimer> {
+    Ok(StoredTimer {
+        key: row.get(0)?,
+        name: row.get(1)?,
+        due: row.get::<_, i64>(2)? as u64,
+        body: row.get(3)?,
+        set_by: row.get(4)?,
+        correlation: row.get(5)?,
+        traceparent: row.get(6)?,
+    })
 }
 
 impl<C: Borrow<Connection>> SqliteReader<C> {
@@ -279,10 +277,7 @@ impl<C: Borrow<Connection>> SqliteReader<C> {
                 "SELECT key, name, due, body, set_by, correlation, traceparent FROM timers
                  WHERE participant = ?1 AND due <= ?2 AND parked IS NULL ORDER BY due LIMIT ?3",
             )?
-            .query_map(
-                params![participant, now as i64, most as i64],
-                StoredTimer::of,
-            )?
+            .query_map(params![participant, now as i64, most as i64], timer_of)?
             .collect::<rusqlite::Result<_>>()?;
         let next: Option<i64> = self
             .connection()

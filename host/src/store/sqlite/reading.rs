@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use saga_core::commit::FiredTimer;
 use saga_core::identity::Identity;
 use saga_core::message::Origin;
 use saga_core::record::Record;
@@ -12,7 +13,6 @@ use saga_core::record::Record;
 use super::read::SqliteReader;
 use super::{backlog, history, index, offsets, parked, registry, sample, topic_ids, trusted_time};
 use crate::base::session::Extent;
-use crate::store::entry::FiredTimer;
 use crate::store::fault::StoreFault;
 use crate::store::history::{GenerationRow, PastGeneration, Quarantined, ReadHistory};
 use crate::store::idempotency::FirstReply;

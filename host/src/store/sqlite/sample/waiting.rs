@@ -10,7 +10,6 @@ use saga_core::record::{Attributes, Position, Record};
 use super::states::aggregate;
 use super::{Patience, Room};
 use crate::store::parked::{Parked, ParkedEvent};
-use crate::store::read::StoredTimer;
 use crate::store::sample::choose::{Ranking, choose};
 use crate::store::sample::{Keyed, Pending, Topic};
 use crate::store::sqlite::parked;
@@ -70,7 +69,10 @@ pub(in crate::store::sqlite) fn timers(
          WHERE participant = ?1 AND key = ?2 AND name = ?3",
     )?;
     for SeenTimer { key, name, .. } in chosen {
-        let found = statement.query_map(params![participant, key, name], StoredTimer::of)?;
+        let found = statement.query_map(
+            params![participant, key, name],
+            crate::store::sqlite::read::timer_of,
+        )?;
         // It may have fired meanwhile.
         for timer in found {
             let timer = timer?;

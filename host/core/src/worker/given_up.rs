@@ -2,29 +2,20 @@
 
 use std::time::Duration;
 
-use saga_core::foreign;
-use saga_core::message::Message;
-use saga_core::record::Record;
-use saga_core::retry::{Next, RetryPolicy};
-use saga_core::rules::{Fault, FaultKind};
-
-use super::active::Active;
-use super::decide::Undecided;
-use super::participant::Shared;
-use super::turn::Trial;
-use crate::base::clock::now_ms;
-use crate::metrics::turns::End;
-use crate::store::parked::ParkedTimer;
-use crate::store::{DeadLetter, FiredTimer, Quarantine, StoreFault};
+use super::action::End;
+use super::attempt::Undecided;
+use super::host::{Active, Host};
+use super::settings::Waits;
+use super::trial::Trial;
+use crate::commit::{DeadLetter, FiredTimer, ParkedTimer};
+use crate::foreign;
+use crate::limits::TurnLimits;
+use crate::record::Record;
+use crate::retry::{Next, RetryPolicy};
+use crate::rules::{Fault, FaultKind};
 
 /// Bytes of a value that are kept with a dead letter in any case.
 const KEPT_BYTES: usize = 1 << 20;
-
-/// Wait before the store is asked again after it failed.
-pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);
-
-/// Wait before a message is tried again for which the machine lacked something.
-pub(super) const MACHINE_RETRY: Duration = Duration::from_millis(500);
 
 /// The reason of a dead letter that makes no sense, to the host or to the rules.
 const MALFORMED: &str = "malformed";
@@ -36,7 +27,12 @@ const RETRIES_EXHAUSTED: &str = "retries-exhausted";
 pub(super) const PARKING_FULL: &str = "parking-full";
 
 /// What follows, after these attempts.
-pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, trial: &mut Trial) -> Failure {
+pub(super) fn what_next<H: Host>(
+    (policy, waits): (&RetryPolicy, &Waits),
+    undecided: Undecided<H>,
+    trial: &mut Trial,
+    now: Duration,
+) -> Failure {
     // What may not pass, the same input would bring about again.
     let (may_pass, given_up) = match undecided {
         Undecided::RetryLater(detail) => {
@@ -50,17 +46,17 @@ pub(super) fn what_next(policy: &RetryPolicy, undecided: Undecided, trial: &mut 
         Undecided::NotMigrated(fault) => (fault.may_pass(), Failure::Quarantine(fault)),
         Undecided::Malformed(detail) => (false, Failure::GiveUp(GivenUp::malformed(detail))),
         // Says nothing of the message: it was no attempt (invariant 5).
-        Undecided::Store(fault) => {
+        Undecided::Store(_) => {
             trial.spare();
-            return Failure::Store(fault);
+            return Failure::Store;
         }
         // No more does this (invariant 12).
         Undecided::Machine(_) => {
             trial.spare();
-            return Failure::Retry(MACHINE_RETRY);
+            return Failure::Retry(waits.machine);
         }
     };
-    if may_pass && let Next::RetryAfter(ms) = policy.after(trial.attempts, trial.waited_ms()) {
+    if may_pass && let Next::RetryAfter(ms) = policy.after(trial.attempts, trial.waited_ms(now)) {
         return Failure::Retry(Duration::from_millis(ms));
     }
     given_up
@@ -71,7 +67,7 @@ pub(super) enum Failure {
     /// Another attempt, after this time.
     Retry(Duration),
     /// The store can't be read: it comes again when it can.
-    Store(StoreFault),
+    Store,
     /// The state of its aggregate can't be read: its messages are parked.
     Quarantine(Fault),
     /// It becomes a dead letter; a timer is parked.
@@ -97,6 +93,14 @@ impl GivenUp {
         }
     }
 
+    /// A timer that waits for another attempt, or behind others.
+    pub(super) fn waits(detail: &str) -> Self {
+        Self {
+            reason: "waits",
+            ..Self::malformed(detail.to_owned())
+        }
+    }
+
     /// How its turn is counted.
     pub(super) fn end(&self) -> End {
         match self.reason {
@@ -106,15 +110,15 @@ impl GivenUp {
         }
     }
 
-    /// The dead letter of a record. A value beyond [`KEPT_BYTES`] and what a record may have is not kept: a few kilobytes, well compressed,
-    /// could otherwise fill the store (invariant 9). Where it is told, it can be read again.
+    /// The dead letter of a record, and whether it became one after so many attempts at this time. A value beyond [`KEPT_BYTES`] and
+    /// what a record may have is not kept: a few kilobytes, well compressed, could otherwise fill the store (invariant 9). Where it
+    /// is told, it can be read again.
     pub(super) fn of_record(
         mut self,
-        group: &str,
-        record: &Record,
-        attempts: u32,
-        shared: &Shared,
-        active: &Active,
+        (group, record): (&str, &Record),
+        (attempts, time): (u32, u64),
+        limits: &TurnLimits,
+        active: &impl Active,
     ) -> DeadLetter {
         if self.reason == MALFORMED
             && let Some(looks) = record.value.as_deref().and_then(foreign::looks_like)
@@ -122,7 +126,7 @@ impl GivenUp {
             self.detail.push_str("; ");
             self.detail.push_str(&looks);
         }
-        let most = shared.limits.record_bytes.max(KEPT_BYTES);
+        let most = limits.record_bytes.max(KEPT_BYTES);
         let too_large = |bytes: &Vec<u8>| bytes.len() > most;
         if let Some(value) = record.value.as_ref().filter(|value| too_large(value)) {
             self.detail.push_str(&format!(
@@ -145,19 +149,24 @@ impl GivenUp {
             detail: self.detail,
             attempts,
             digest: active.digest().into(),
-            time: now_ms(),
+            time,
         }
     }
 
     /// A timer that is parked, after so many attempts.
-    pub(super) fn of_timer(self, fired: FiredTimer, attempts: u32, active: &Active) -> ParkedTimer {
+    pub(super) fn of_timer(
+        self,
+        fired: FiredTimer,
+        (attempts, time): (u32, u64),
+        active: &impl Active,
+    ) -> ParkedTimer {
         ParkedTimer {
             fired,
             reason: self.reason.into(),
             detail: self.detail,
             attempts,
             digest: active.digest().into(),
-            time: now_ms(),
+            time,
         }
     }
 
@@ -190,15 +199,6 @@ impl GivenUp {
     }
 }
 
-/// Puts the aggregate of a message into quarantine.
-pub(super) fn quarantine(message: &Message, reason: &str) -> Quarantine {
-    Quarantine::Put {
-        key: message.key.clone(),
-        reason: reason.to_owned(),
-        time: now_ms(),
-    }
-}
-
 fn fault_word(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::Trap => "trap",
@@ -214,28 +214,33 @@ fn fault_word(kind: FaultKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Nobody;
     use super::*;
     use crate::store::FaultKind as Kind;
 
+    fn after(undecided: Undecided<Nobody>) -> (Failure, u32) {
+        let mut trial = Trial {
+            attempts: u32::MAX,
+            ..Trial::default()
+        };
+        let policy = RetryPolicy::default();
+        let waits = Waits::default();
+        let next = what_next((&policy, &waits), undecided, &mut trial, Duration::ZERO);
+        (next, trial.attempts)
+    }
+
     #[test]
     fn invariant_5_no_fault_of_the_store_is_charged_to_a_message() {
-        for kind in [Kind::Passing, Kind::Damaged, Kind::Gone] {
-            let fault = StoreFault::new(kind, "the store can't do it");
-            let mut trial = Trial::default();
-            trial.attempts = u32::MAX;
-            let next = what_next(&RetryPolicy::default(), fault.into(), &mut trial);
-            assert!(matches!(next, Failure::Store(_)), "{kind:?}");
-            assert_eq!(trial.attempts, u32::MAX - 1, "{kind:?}");
-        }
+        let (next, attempts) = after(Undecided::Store("disk full"));
+        assert!(matches!(next, Failure::Store));
+        assert_eq!(attempts, u32::MAX - 1);
     }
 
     #[test]
     fn invariant_12_no_lack_of_the_machine_is_charged_to_a_message() {
-        let mut trial = Trial::default();
-        trial.attempts = u32::MAX;
-        let lack = Undecided::Machine(Fault::new(FaultKind::Machine, "memory"));
-        let next = what_next(&RetryPolicy::default(), lack, &mut trial);
-        assert!(matches!(next, Failure::Retry(MACHINE_RETRY)));
-        assert_eq!(trial.attempts, u32::MAX - 1);
+        let lack = Fault::new(FaultKind::Machine, "memory");
+        let (next, attempts) = after(Undecided::Machine(lack));
+        assert!(matches!(next, Failure::Retry(wait) if wait == Waits::default().machine));
+        assert_eq!(attempts, u32::MAX - 1);
     }
 }

@@ -4,29 +4,29 @@
 //! offered again one by one when it is ready: at a start, when another generation decides, when a command has changed the
 //! aggregate, or when the wait for another attempt is over. One whose state can't be read is ready with the next generation.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
-use super::turn::Trial;
+use super::trial::Trial;
 
 /// The keys whose messages are parked.
 #[derive(Default)]
 pub(super) struct HeldKeys {
-    keys: HashMap<String, Held>,
+    keys: BTreeMap<String, Held>,
     /// Those whose next message is to be offered.
     ready: VecDeque<String>,
-    due: BTreeSet<(Instant, String)>,
+    due: BTreeSet<(Duration, String)>,
     /// Keys of which only messages are left that the rules don't take: they hold nothing back, and wait for other rules.
-    passed_over: HashSet<String>,
+    passed_over: BTreeSet<String>,
 }
 
 /// A key whose messages are parked.
 pub(super) struct Held {
     /// How many messages are parked, roughly: those of a failed commit are counted until the key is ready.
     pub(super) messages: usize,
-    /// Number of the last message that was settled in this run.
+    /// Number of the last message that was settled, as long as nothing of that was void.
     pub(super) after: i64,
-    /// Ticket of the last entry that parked or settled one.
+    /// Ticket of the last entry of the key.
     pub(super) ticket: u64,
     /// Ticket of the last entry by which another message became the first one, or by which it was quarantined.
     pub(super) changed: u64,
@@ -47,7 +47,7 @@ pub(super) enum Until {
     /// It is being offered.
     Offered,
     /// For a time.
-    Time(Instant),
+    Time(Duration),
     /// For another generation: its state can't be read.
     Generation,
 }
@@ -75,13 +75,28 @@ impl HeldKeys {
         self.keys.get_mut(key)
     }
 
+    /// Number of the last message of this key that was settled.
+    pub(super) fn after(&self, key: &str) -> i64 {
+        self.keys.get(key).map_or(0, |held| held.after)
+    }
+
+    /// Ticket of the last entry of this key; 0 where none is on its way.
+    pub(super) fn ticket(&self, key: &str) -> u64 {
+        self.keys.get(key).map_or(0, |held| held.ticket)
+    }
+
+    /// The keys of which messages are parked that the rules don't take.
+    pub(super) fn passes_over(&self, key: &str) -> bool {
+        self.passed_over.contains(key)
+    }
+
     /// How many messages are parked for a key.
     pub(super) fn messages(&self, key: &str) -> usize {
         self.keys.get(key).map_or(0, |held| held.messages)
     }
 
-    /// Whether the first message of a key is being offered, and nothing has come in between: another generation, or the end of
-    /// the run.
+    /// Whether the first message of a key is being offered, and nothing has come in between: another generation, or an entry
+    /// of the key that was not written.
     pub(super) fn is_offered(&self, key: &str) -> bool {
         (self.keys.get(key)).is_some_and(|held| held.until == Until::Offered)
     }
@@ -140,18 +155,17 @@ impl HeldKeys {
         }
     }
 
-    /// The run has ended. Where what changed the first message of a key did not come to be, that is looked up anew, but not
-    /// before this time: the store may still fail. All other keys wait as they did.
-    pub(super) fn begin_anew(&mut self, committed: u64, not_before: Instant) {
-        // The last one that is told as committed may have been a duplicate, of which nothing was written.
-        let is_void = |held: &Held| held.changed > 0 && held.changed >= committed;
-        let void = self.keys.iter().filter(|(_, held)| is_void(held));
-        let void: Vec<_> = void.map(|(key, _)| key.clone()).collect();
-        for key in void {
-            if let Some(held) = self.keys.get_mut(&key) {
-                held.after = 0;
-            }
-            self.wait(&key, Until::Time(not_before));
+    /// The entry with this ticket, and those that were decided on it, were not written. Where it changed the first message of
+    /// its key, that is looked up anew, but not before this time: the store may still fail.
+    pub(super) fn broke(&mut self, key: &str, ticket: u64, not_before: Duration) {
+        let Some(held) = self.keys.get_mut(key) else {
+            return;
+        };
+        // What was on its way behind it was not written either.
+        held.ticket = 0;
+        if held.changed >= ticket {
+            held.after = 0;
+            self.wait(key, Until::Time(not_before));
         }
     }
 
@@ -189,19 +203,19 @@ impl HeldKeys {
         }
     }
 
-    /// When the next key has waited long enough; at once where one is ready.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    /// When the next key has waited long enough, since the start; in the past where one is ready.
+    pub(super) fn next_due(&self) -> Option<Duration> {
         if self.keys.is_empty() {
             return None;
         }
         match self.ready.is_empty() {
-            false => Some(Instant::now()),
+            false => Some(Duration::ZERO),
             true => self.due.first().map(|(at, _)| *at),
         }
     }
 
     /// The next key whose first message is to be offered.
-    pub(super) fn next(&mut self, now: Instant) -> Option<String> {
+    pub(super) fn next(&mut self, now: Duration) -> Option<String> {
         while let Some((at, key)) = self.due.first().cloned()
             && at <= now
         {
@@ -259,148 +273,5 @@ impl Held {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn what_is_stored_is_ready_and_taken_key_by_key() {
-        let now = Instant::now();
-        let mut held = HeldKeys::new([("a".to_owned(), 2), ("b".to_owned(), 1)].into_iter());
-        assert!(held.holds("a") && !held.holds("c"));
-        assert!(held.next_due().is_some());
-        assert_eq!(held.next(now).as_deref(), Some("a"));
-        held.wait("a", Until::Ready);
-        assert_eq!(held.next(now).as_deref(), Some("b"));
-        held.remove("b");
-        assert_eq!(held.next(now).as_deref(), Some("a"));
-        assert_eq!((held.next(now), held.next_due()), (None, None));
-    }
-
-    #[test]
-    fn a_message_that_the_rules_do_not_take_holds_nothing_back_and_waits_for_others() {
-        let now = Instant::now();
-        let mut held = HeldKeys::new([("a".to_owned(), 2)].into_iter());
-        assert_eq!(held.next(now).as_deref(), Some("a"));
-        if let Some(a) = held.get("a") {
-            a.pass_over(7);
-        }
-        held.wait("a", Until::Ready);
-        assert_eq!(held.next(now).as_deref(), Some("a"));
-        assert_eq!(held.get("a").map(|a| a.after), Some(7));
-        held.remove("a");
-        assert!(!held.holds("a"));
-        held.wake_all();
-        assert_eq!(held.next(now).as_deref(), Some("a"));
-        assert_eq!(held.get("a").map(|a| a.after), Some(0));
-    }
-
-    #[test]
-    fn a_key_waits_for_its_time_or_its_generation() {
-        let now = Instant::now();
-        let later = now + Duration::from_secs(9);
-        let mut held = HeldKeys::default();
-        held.park("a", 1, Trial::default(), Until::Time(later));
-        held.park("b", 2, Trial::default(), Until::Generation);
-        held.park("b", 3, Trial::default(), Until::Time(now));
-        assert_eq!((held.messages("b"), held.next_due()), (2, Some(later)));
-        assert!(held.is_unreadable("b") && !held.is_unreadable("a"));
-        assert_eq!(held.next(now), None);
-        held.wake("a");
-        assert_eq!(held.next(now).as_deref(), Some("a"));
-        held.wait("a", Until::Time(later));
-        assert_eq!(held.next(later).as_deref(), Some("a"));
-        held.wake_all();
-        let mut both = [held.next(now), held.next(now)];
-        both.sort();
-        assert_eq!(both, [Some("a".to_owned()), Some("b".to_owned())]);
-        assert_eq!(
-            held.next(later),
-            None,
-            "what it waited for before is forgotten"
-        );
-    }
-
-    fn tried(attempts: u32) -> Trial {
-        let mut trial = Trial::default();
-        trial.attempts = attempts;
-        trial
-    }
-
-    #[test]
-    fn the_end_of_a_run_concerns_only_keys_of_which_something_did_not_come_to_be() {
-        let now = Instant::now();
-        let retry = now + Duration::from_secs(1);
-        let later = now + Duration::from_secs(9);
-        let mut held = HeldKeys::new([("idle".to_owned(), 1)].into_iter());
-        assert_eq!(held.next(now).as_deref(), Some("idle"));
-        held.wait("idle", Until::Time(later));
-        held.park("unreadable", 1, tried(0), Until::Generation);
-        held.park("retried", 2, tried(3), Until::Time(later));
-        held.park("settled", 3, tried(4), Until::Ready);
-        held.park("new", 5, tried(2), Until::Ready);
-        // One more comes behind each, and is on its way to disk.
-        for key in ["unreadable", "retried", "settled"] {
-            held.park(key, 6, Trial::default(), Until::Ready);
-        }
-        assert_eq!(held.next(now).as_deref(), Some("settled"));
-        if let Some(settled) = held.get("settled") {
-            settled.settled(7, 7);
-        }
-        held.begin_anew(4, retry);
-        assert_eq!(
-            held.next(now),
-            None,
-            "nothing is tried again without a wait"
-        );
-        assert!(held.is_unreadable("unreadable"));
-        assert_eq!(held.get("settled").map(|held| held.after), Some(0));
-        assert_eq!(held.get("new").map(|held| held.trial), Some(tried(2)));
-        let mut both = [held.next(retry), held.next(retry)];
-        both.sort();
-        assert_eq!(both, [Some("new".to_owned()), Some("settled".to_owned())]);
-        assert_eq!(held.next(retry), None);
-        assert_eq!(held.get("retried").map(|held| held.trial), Some(tried(3)));
-        assert_eq!(held.next_due(), Some(later));
-    }
-
-    #[test]
-    fn what_is_offered_while_the_run_ends_or_another_generation_comes_is_no_more_offered() {
-        let now = Instant::now();
-        let mut held = HeldKeys::default();
-        held.park("k", 2, Trial::default(), Until::Ready);
-        assert_eq!(held.next(now).as_deref(), Some("k"));
-        assert!(held.is_offered("k"));
-        held.begin_anew(1, now);
-        assert!(!held.is_offered("k"));
-        assert_eq!(held.next(now).as_deref(), Some("k"));
-        held.wake_all();
-        assert!(!held.is_offered("k"));
-    }
-
-    #[test]
-    fn a_swap_begins_anew_only_the_attempts_of_what_could_not_be_read() {
-        let now = Instant::now();
-        let mut held = HeldKeys::default();
-        held.park("retried", 1, tried(3), Until::Time(now));
-        held.park("unreadable", 2, tried(3), Until::Generation);
-        held.wake_all();
-        let attempts = |held: &mut HeldKeys, key| held.get(key).map(|held| held.trial.attempts);
-        // The attempt that follows is not counted.
-        assert_eq!(attempts(&mut held, "retried"), Some(2));
-        assert_eq!(attempts(&mut held, "unreadable"), Some(0));
-    }
-
-    #[test]
-    fn that_a_key_is_full_is_news_again_when_a_tenth_of_it_is_settled() {
-        let mut held = Held::new(20, Until::Ready);
-        assert!(held.is_newly_full() && !held.is_newly_full());
-        held.settled(1, 1);
-        held.settled(2, 2);
-        assert!(!held.is_newly_full());
-        held.settled(3, 3);
-        held.settled(4, 4);
-        assert!(held.is_newly_full());
-    }
-}
+#[path = "held_tests.rs"]
+mod tests;

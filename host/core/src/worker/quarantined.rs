@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 /// Keys that one worker remembers. Beyond it each turn looks whether there is something to lift.
-pub(super) const MOST: usize = 10_000;
+pub const MOST: usize = 10_000;
 
 /// The keys whose aggregates are quarantined.
-#[derive(Default)]
-pub(super) struct QuarantinedKeys {
+#[derive(Debug, Default)]
+pub struct QuarantinedKeys {
     /// Each with the ticket of the last entry that lifts its quarantine.
     keys: HashMap<String, Option<u64>>,
     /// Whether there are others.
@@ -16,7 +16,8 @@ pub(super) struct QuarantinedKeys {
 
 impl QuarantinedKeys {
     /// Those among these keys that are the worker's own. More than [`MOST`] are not all that there are.
-    pub(super) fn new(stored: &[String], is_own: impl Fn(&str) -> bool) -> Self {
+    #[must_use]
+    pub fn new(stored: &[String], is_own: impl Fn(&str) -> bool) -> Self {
         let own = stored.iter().filter(|key| is_own(key));
         Self {
             keys: own.map(|key| (key.clone(), None)).collect(),
@@ -51,11 +52,10 @@ impl QuarantinedKeys {
         }
     }
 
-    /// The run has ended: what was not committed lifts nothing.
-    pub(super) fn begin_anew(&mut self, committed: u64) {
-        for lifted in self.keys.values_mut() {
-            // The last one that is told as committed may have been a duplicate, of which nothing was written.
-            *lifted = lifted.filter(|ticket| *ticket < committed);
+    /// The entry with this ticket, and those that were decided on it, were not written: they lift nothing.
+    pub(super) fn broke(&mut self, key: &str, ticket: u64) {
+        if let Some(lifted) = self.keys.get_mut(key) {
+            *lifted = lifted.filter(|lifted| *lifted < ticket);
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         assert!(!keys.lifts("a", 5, 4));
         assert!(keys.lifts("c", 6, 5));
         // It did not come to be.
-        keys.begin_anew(5);
+        keys.broke("c", 6);
         assert!(keys.lifts("c", 9, 8));
     }
 

@@ -1,47 +1,50 @@
 //! What a turn publishes, as rows of the outbox: events, and dead letters for the dead-letter topic.
 
-use saga_core::limits::TurnLimits;
-use saga_core::record::{Attributes, Record, header};
-use saga_core::settle::{OutgoingEvent, Settlement};
+use super::host::Active;
+use crate::commit::{DeadLetter, OutboxRow, Write};
+use crate::limits::TurnLimits;
+use crate::record::{Attributes, Record, header};
+use crate::settle::{OutgoingEvent, Settlement};
 
-use super::active::Active;
-use crate::store::{DeadLetter, OutboxRow};
-
-/// The records that a settlement publishes.
-pub(super) fn outbox(active: &Active, settlement: &Settlement) -> Vec<OutboxRow> {
-    let cause = &settlement.cause;
-    let row = |event: &OutgoingEvent| {
-        let lane = active.topics.get(&event.topic)?;
-        Some(OutboxRow {
+/// Takes the events out of a settlement, as the records that it publishes.
+pub(super) fn outbox(
+    active: &impl Active,
+    settlement: &mut Settlement,
+) -> impl Iterator<Item = Write> {
+    let events = std::mem::take(&mut settlement.events);
+    let (cause, time) = (&settlement.cause, settlement.journal.time);
+    let row = move |event: OutgoingEvent| {
+        let lane = active.lane(&event.topic)?;
+        Some(Write::Publish(Box::new(OutboxRow {
             topic: lane.topic,
             partition: partition_of(event.key.as_bytes(), lane.partitions),
-            key: Some(event.key.clone().into_bytes()),
-            value: Some(event.body.clone().into_bytes()),
+            key: Some(event.key.into_bytes()),
+            value: Some(event.body.into_bytes()),
             attributes: Attributes {
-                id: Some(event.id.clone()),
-                event_type: Some(event.event_type.clone()),
+                id: Some(event.id),
+                event_type: Some(event.event_type),
                 correlation: Some(cause.correlation.clone()),
                 causation: Some(cause.id.clone()),
                 traceparent: cause.traceparent.clone(),
                 ..Attributes::default()
             },
             from_generation: true,
-            time: settlement.journal.time,
-        })
+            time,
+        })))
     };
     // Every declared publication has a lane, and settlement has refused undeclared ones.
-    settlement.events.iter().filter_map(row).collect()
+    events.into_iter().filter_map(row)
 }
 
 /// The record for the dead-letter topic: key, value and attributes as they came, and why. What is too
 /// large to be published once more is left out, and said to be; the letter in the store has key and value.
 pub(super) fn dead_letter(
     limits: &TurnLimits,
-    active: &Active,
+    active: &impl Active,
     record: Record,
     letter: &DeadLetter,
 ) -> Option<OutboxRow> {
-    let lane = active.dead_letters.get(&record.position.topic)?;
+    let lane = active.dead_letters(&record.position.topic)?;
     let mut attributes = record.attributes;
     let longest = limits.attribute_bytes;
     for attribute in [

@@ -5,32 +5,44 @@
 //! the store ([`super::held`]). How many wait here is bounded by the windows of the partitions they came from.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Instant;
+use std::time::Duration;
 
+use super::host::Host;
 use super::turn::Turn;
 
-/// The keys that wait, and what waits for each.
-#[derive(Default)]
-pub struct WaitingKeys {
-    keys: HashMap<String, Waiting>,
-    due: BTreeSet<(Instant, String)>,
+/// The keys that wait, and what waits for each. Times are those since the start.
+pub(super) struct WaitingKeys<H: Host> {
+    keys: HashMap<String, Waiting<H>>,
+    due: BTreeSet<(Duration, String)>,
 }
 
-struct Waiting {
+struct Waiting<H: Host> {
     /// None where it waits for what is parked in the store.
-    until: Option<Instant>,
-    turns: VecDeque<Turn>,
+    until: Option<Duration>,
+    turns: VecDeque<Turn<H>>,
 }
 
-impl WaitingKeys {
+impl<H: Host> Default for WaitingKeys<H> {
+    fn default() -> Self {
+        Self {
+            keys: HashMap::new(),
+            due: BTreeSet::new(),
+        }
+    }
+}
+
+impl<H: Host> WaitingKeys<H> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Whether this key waits.
-    #[must_use]
-    pub fn holds(&self, key: &str) -> bool {
+    pub(super) fn holds(&self, key: &str) -> bool {
         !self.keys.is_empty() && self.keys.contains_key(key)
     }
 
     /// Puts a turn behind those of its key that wait already. Where none does, it waits until it is released.
-    pub fn queue(&mut self, key: &str, turn: Turn) {
+    pub(super) fn queue(&mut self, key: &str, turn: Turn<H>) {
         match self.keys.get_mut(key) {
             Some(waiting) => waiting.turns.push_back(turn),
             None => {
@@ -44,7 +56,7 @@ impl WaitingKeys {
     }
 
     /// Makes a key wait, with this turn as its first, before any that wait already.
-    pub fn wait(&mut self, key: String, turn: Turn, until: Instant) {
+    pub(super) fn wait(&mut self, key: String, turn: Turn<H>, until: Duration) {
         self.due.insert((until, key.clone()));
         match self.keys.get_mut(&key) {
             Some(waiting) => {
@@ -65,7 +77,7 @@ impl WaitingKeys {
     }
 
     /// A command has changed the aggregate: its first message is offered again now, and that attempt is not counted.
-    pub fn wake(&mut self, key: &str, now: Instant) {
+    pub(super) fn wake(&mut self, key: &str, now: Duration) {
         if let Some(waiting) = self.keys.get_mut(key)
             && waiting.until.is_some()
         {
@@ -77,7 +89,7 @@ impl WaitingKeys {
     }
 
     /// What waits for a key waits no longer than until now.
-    pub fn release(&mut self, key: &str, now: Instant) {
+    pub(super) fn release(&mut self, key: &str, now: Duration) {
         if let Some(waiting) = self.keys.get_mut(key) {
             if let Some(before) = waiting.until.replace(now) {
                 self.due.remove(&(before, key.to_owned()));
@@ -87,13 +99,12 @@ impl WaitingKeys {
     }
 
     /// When the next key has waited long enough.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Option<Duration> {
         self.due.first().map(|(until, _)| *until)
     }
 
     /// Takes the turns of a key that has waited long enough, in order. The key waits no more.
-    pub fn take_due(&mut self, now: Instant) -> Option<VecDeque<Turn>> {
+    pub(super) fn take_due(&mut self, now: Duration) -> Option<VecDeque<Turn<H>>> {
         let (until, _) = self.due.first()?;
         if *until > now {
             return None;

@@ -16,19 +16,21 @@ const BYTES: usize = 16 << 20;
 
 /// An aggregate as the last turn left it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Aggregate {
+pub(super) struct Aggregate {
     /// Its state; none where there is no such aggregate.
-    pub state: Option<Arc<str>>,
+    pub(super) state: Option<Arc<str>>,
     /// Its revision; 0 where there never was one.
-    pub revision: u64,
+    pub(super) revision: u64,
     /// Version of the shape of the state.
-    pub state_version: u32,
+    pub(super) state_version: u32,
     /// Ticket of the entry that last changed it; 0 where it was read from the store.
-    pub ticket: u64,
+    pub(super) ticket: u64,
+    /// Ticket of the last entry that was decided on it, changed or not.
+    pub(super) last: u64,
 }
 
 /// What a worker remembers.
-pub struct Cache {
+pub(super) struct Cache {
     aggregates: LruCache<String, Aggregate>,
     /// Bytes of their states.
     bytes: usize,
@@ -51,14 +53,31 @@ impl Aggregate {
 
 impl Cache {
     /// The aggregate of this key, if it is remembered.
-    pub fn get(&mut self, key: &str) -> Option<Aggregate> {
+    pub(super) fn get(&mut self, key: &str) -> Option<Aggregate> {
         self.aggregates.get(key).cloned()
     }
 
-    /// Remembers an aggregate. `committed` is the highest ticket that is committed. Gives false
+    /// The aggregate of this key, to be changed, if it is remembered.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Aggregate> {
+        self.aggregates.get_mut(key)
+    }
+
+    /// The same without a sign that it was used.
+    pub(super) fn peek(&self, key: &str) -> Option<&Aggregate> {
+        self.aggregates.peek(key)
+    }
+
+    /// Forgets an aggregate.
+    pub(super) fn forget(&mut self, key: &str) {
+        if let Some(forgotten) = self.aggregates.pop(key) {
+            self.bytes -= forgotten.bytes();
+        }
+    }
+
+    /// Remembers an aggregate. `settled` is the ticket up to which all entries have their fate. Gives false
     /// where there is no room because everything remembered is still on its way to disk: then the
     /// caller has to wait for a commit.
-    pub fn put(&mut self, key: &str, aggregate: Aggregate, committed: u64) -> bool {
+    pub(super) fn put(&mut self, key: &str, aggregate: Aggregate, settled: u64) -> bool {
         if let Some(known) = self.aggregates.get_mut(key) {
             self.bytes = self.bytes - known.bytes() + aggregate.bytes();
             *known = aggregate;
@@ -66,7 +85,7 @@ impl Cache {
         }
         while self.aggregates.len() == AGGREGATES.get() || self.bytes > BYTES {
             match self.aggregates.peek_lru() {
-                Some((_, oldest)) if oldest.ticket > committed => return false,
+                Some((_, oldest)) if oldest.last > settled => return false,
                 _ => {}
             }
             let Some((_, forgotten)) = self.aggregates.pop_lru() else {
@@ -77,12 +96,6 @@ impl Cache {
         self.bytes += aggregate.bytes();
         self.aggregates.put(key.to_owned(), aggregate);
         true
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.aggregates.clear();
-        self.bytes = 0;
     }
 }
 
@@ -96,6 +109,7 @@ mod tests {
             revision: 1,
             state_version: 1,
             ticket,
+            last: ticket,
         }
     }
 
@@ -126,6 +140,7 @@ mod tests {
                 revision: 1,
                 state_version: 1,
                 ticket,
+                last: ticket,
             };
             cache.put(key, aggregate, 1_000)
         };

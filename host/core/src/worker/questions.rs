@@ -1,0 +1,92 @@
+//! What a worker must know before it goes on, by what it is about and what it waits for.
+
+use super::action::{Ask, Question};
+use super::attempt::{Asks, Attempt};
+use super::host::{Active, Host};
+use super::{Stage, Subject, Worker};
+
+impl<H: Host> Worker<H> {
+    /// What must be answered before the worker goes on.
+    #[must_use]
+    pub fn question(&self) -> Option<Question<'_>> {
+        let (subject, stage) = self.open.as_ref()?;
+        Some(match stage {
+            Stage::Attempt(attempt) => self.asks(subject, attempt),
+            Stage::SyncTimer { .. } | Stage::SyncNext => Question::Sync,
+            Stage::ParkedTimer {
+                is_synced: false, ..
+            } => Question::Sync,
+            Stage::Known { place, is_behind } => {
+                let (identity, key) = match subject {
+                    Subject::Event(turn, identity) => {
+                        let key = turn.envelope.message.key.as_str();
+                        (Some(identity), (!is_behind).then_some(key))
+                    }
+                    _ => (None, None),
+                };
+                Question::Load(Ask {
+                    identity,
+                    place: place.as_ref(),
+                    aggregate: key.filter(|key| self.cache.peek(key).is_none()),
+                    ..Ask::default()
+                })
+            }
+            Stage::Set { is_behind } => {
+                let Subject::Timer(turn) = subject else {
+                    return None;
+                };
+                let key = turn.fired.key.as_str();
+                let is_wanted = !is_behind && self.cache.peek(key).is_none();
+                Question::Load(Ask {
+                    timer: Some(&turn.fired),
+                    aggregate: is_wanted.then_some(key),
+                    ..Ask::default()
+                })
+            }
+            Stage::ParkedTimer { fired, .. } => Question::Load(Ask {
+                timer: Some(fired),
+                ..Ask::default()
+            }),
+            Stage::Next { .. } => {
+                let Subject::Key(key, _) = subject else {
+                    return None;
+                };
+                Question::Load(Ask {
+                    parked: Some((key, self.held.after(key))),
+                    ..Ask::default()
+                })
+            }
+            Stage::Quarantined(_) => Question::Load(Ask {
+                quarantined: subject.envelope().map(|envelope| &*envelope.message.key),
+                ..Ask::default()
+            }),
+        })
+    }
+
+    fn asks<'w>(&self, subject: &'w Subject<H>, attempt: &'w Attempt<H>) -> Question<'w> {
+        let Some(envelope) = subject.envelope() else {
+            return Question::Sync;
+        };
+        let current = self.active.description().state.version;
+        match &attempt.asks {
+            Asks::Aggregate => Question::Load(Ask {
+                aggregate: Some(&envelope.message.key),
+                ..Ask::default()
+            }),
+            Asks::Room => Question::Sync,
+            Asks::Migrate { .. } => Question::Migrate {
+                version: attempt.known.state_version,
+                state: attempt.known.state.as_deref().unwrap_or_default(),
+            },
+            Asks::Call => Question::Call {
+                state: attempt.state(),
+                message: &envelope.message,
+            },
+            Asks::Blame { .. } => Question::Migrate {
+                version: current,
+                state: attempt.state().unwrap_or_default(),
+            },
+            Asks::Renew(_) => Question::Renew,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a worker is answered: what is stored, and what the rules decide; and how its words are told.
+
+use std::rc::Rc;
+
+use saga_core::commit::StoredAggregate;
+use saga_core::message::{Envelope, Origin};
+use saga_core::outcome::{Outcome, Refusal, Reply, StateChange};
+use saga_core::rules::{Decision, Fault, FaultKind, Rules};
+use saga_core::worker::{Answer as WorkerAnswer, Ask, Loaded, Report};
+
+use crate::checker::must;
+use crate::faults::Faulty;
+use crate::host::Answer;
+use crate::rules::{Body, SagaRules};
+use crate::scene::{Broken, Scene};
+use crate::thread::Around;
+
+/// Looks up what is stored.
+pub(crate) fn load(ask: Ask<'_>, around: &mut Around<'_>) -> Result<Loaded, ()> {
+    let (store, scene) = (around.store, &mut *around.scene);
+    if scene.random.percent(1) && !scene.dice.calm.get() {
+        scene.note("store-unreadable", format_args!("{ask:?}"));
+        return Err(());
+    }
+    let forgotten = scene.is_broken(Broken::DeadLetterForgotten);
+    let unseen = scene.is_broken(Broken::InboxNotConsulted);
+    let identity = ask.identity.filter(|_| !unseen);
+    let place = ask.place.filter(|_| !forgotten);
+    let is_known = [identity, place]
+        .into_iter()
+        .flatten()
+        .any(|identity| store.inbox.contains(identity));
+    if is_known {
+        scene.note("repeated", format_args!("{ask:?}"));
+    }
+    let aggregate = ask.aggregate.map(|key| {
+        let stored = store.aggregates.get(key).cloned().unwrap_or_default();
+        StoredAggregate {
+            state: stored.state.as_deref().map(str::to_owned),
+            revision: stored.revision,
+            state_version: stored.version,
+        }
+    });
+    let timer = ask.timer.and_then(|fired| store.timer(fired).cloned());
+    let parked = ask
+        .parked
+        .and_then(|(key, after)| store.next_parked(key, after));
+    if let Some(row) = &parked {
+        scene.note("offered-again", format_args!("{}", row.id));
+    }
+    let is_quarantined = ask
+        .quarantined
+        .is_some_and(|key| store.quarantined.contains(key));
+    Ok(Loaded {
+        is_known,
+        aggregate,
+        timer,
+        parked,
+        is_quarantined,
+    })
+}
+
+/// Calls the rules of a build.
+pub(crate) fn call(
+    build: &Rc<SagaRules>,
+    state: Option<&str>,
+    envelope: &Envelope,
+    scene: &mut Scene,
+) -> Result<Decision, Fault> {
+    let message = &envelope.message;
+    if state.is_some() && scene.dice.is_blind(&build.digest, &message.key) {
+        return Err(Fault::new(FaultKind::Trap, "can't read the state"));
+    }
+    let mut rules = Faulty {
+        rules: (**build).clone(),
+        dice: scene.dice.clone(),
+    };
+    match rules.handle(state, message) {
+        Err(_) if scene.is_broken(Broken::RefusalOnFault) && message.name != "get" => {
+            Ok(Decision {
+                answer: Ok(no(envelope)),
+                fuel: 0,
+            })
+        }
+        decided => decided,
+    }
+}
+
+pub(crate) fn migrate(
+    build: &Rc<SagaRules>,
+    (version, state): (u32, &str),
+    key: &str,
+    scene: &mut Scene,
+) -> Result<String, Fault> {
+    if scene.dice.is_blind(&build.digest, key) {
+        return Err(Fault::new(FaultKind::Migration, "can't read the state"));
+    }
+    if version != build.shape.version {
+        let digest = &build.digest;
+        scene.check(must(build.shape.reads(version), 6, || {
+            format!("{key} has a state of version {version}, which {digest} can't read")
+        }));
+        scene.note("migration", format_args!("{key} from {version}"));
+    }
+    (**build).clone().migrate(version, state)
+}
+
+pub(crate) fn told(answer: WorkerAnswer<()>) -> Answer {
+    match answer {
+        WorkerAnswer::Replied(reply, _) => Answer::Replied(reply),
+        WorkerAnswer::Malformed(_) => Answer::Malformed,
+        WorkerAnswer::CheckAgain(_) | WorkerAnswer::TryLater(_) => Answer::TryLater,
+        WorkerAnswer::Broke(_) => Answer::Broke,
+        WorkerAnswer::Quarantined(_) => Answer::Quarantined,
+        WorkerAnswer::StoreFailed(()) => Answer::StoreFailed,
+    }
+}
+
+pub(crate) fn tell(report: Report, scene: &mut Scene) {
+    match report {
+        Report::DeadLetter(letter) => scene.note("dead-letter", format_args!("{letter:?}")),
+        Report::TimerParked(timer) => scene.note("timer-parked", format_args!("{timer:?}")),
+        Report::Quarantined(key, _) => scene.note("quarantined", format_args!("{key}")),
+        Report::NoRoom { key, .. } => scene.note("no-room", format_args!("{key}")),
+        Report::Fault(_) | Report::Broke(..) => {}
+    }
+}
+
+/// What a host that takes a fault for a refusal would decide.
+fn no(envelope: &Envelope) -> Outcome {
+    let mut events = Vec::new();
+    if let Ok(body) = serde_json::from_str::<Body>(&envelope.message.body) {
+        let body = Body {
+            state: "REJECTED".into(),
+            ..body
+        };
+        events.push(saga_core::outcome::Event {
+            event_type: "credit-answered".into(),
+            key: body.account.clone(),
+            body: serde_json::to_string(&body).expect("a body is JSON"),
+        });
+    }
+    let refusal = Refusal {
+        kind: saga_core::description::RefusalKind::Conflict,
+        code: "no".into(),
+        detail: "no".into(),
+        pointer: None,
+    };
+    let answers = envelope.message.origin == Origin::Command;
+    Outcome {
+        state: StateChange::Unchanged,
+        events,
+        timers: Vec::new(),
+        reply: answers.then_some(Reply::Refused(refusal)),
+    }
+}

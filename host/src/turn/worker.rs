@@ -1,0 +1,315 @@
+//! The thread of one worker: it answers the worker's questions, from the store and from an instance of the rules, and does what
+//! the worker wants done. What follows what is decided in [`saga_core::worker`].
+//!
+//! Between two turns it may pass to the next generation of the rules.
+
+mod perform;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use saga_core::message::{Envelope, Message};
+use saga_core::record::Record;
+use saga_core::retry::RetryPolicy;
+use saga_core::rules::{Decision, Fault, Rules, Upkeep};
+use saga_core::worker::{
+    Action, Ask, Input, Loaded, Now, QuarantinedKeys, Question, Settings, Waits, Worker,
+};
+
+use super::active::Active;
+use super::participant::Shared;
+use super::turn::{SharedRoom, ThisHost, Turn};
+use super::turnover::Slot;
+use crate::base::clock::now_ms;
+use crate::base::machine;
+use crate::metrics::turns::Generation;
+use crate::stages::Flow;
+use crate::store::{Answer as Read, Progress, Reader};
+
+/// The thread of one worker.
+pub(super) struct Thread {
+    shared: Arc<Shared>,
+    worker: Worker<ThisHost>,
+    rules: Box<dyn Rules + Send>,
+    reader: Reader,
+    turns: Receiver<Offered>,
+    turnovers: Arc<Slot>,
+    flow: Arc<Flow>,
+    /// What the turns of the generation that decides are counted by.
+    counted: Generation,
+    progress: Arc<Progress>,
+    /// The start of its time.
+    start: Instant,
+    /// The time of the turn, or of its last attempt.
+    now: Now,
+    /// Bytes of memory that were told of the rules last.
+    told_bytes: usize,
+    /// What is to be done; kept for its memory.
+    actions: Vec<Action<ThisHost>>,
+}
+
+/// What is offered to a worker; none only wakes it, for it has something else to look at.
+pub(super) type Offered = Option<Turn>;
+
+/// A worker's place among those of its participant.
+pub(super) struct Place {
+    /// The turns of its keys.
+    pub(super) turns: Receiver<Offered>,
+    /// Where the next generation comes.
+    pub(super) turnovers: Arc<Slot>,
+    /// What it has taken and finished.
+    pub(super) flow: Arc<Flow>,
+    /// Those of its keys for which messages are parked, and how many.
+    pub(super) parked: Vec<(String, usize)>,
+    /// Those of its keys that are quarantined.
+    pub(super) quarantined: QuarantinedKeys,
+}
+
+impl Thread {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        retry: RetryPolicy,
+        (active, rules): (Arc<Active>, Box<dyn Rules + Send>),
+        reader: Reader,
+        place: Place,
+    ) -> Self {
+        let counted = (shared.turns).generation(active.digest(), active.description());
+        let settings = Settings {
+            number: shared.store.worker_number(),
+            participant: shared.row,
+            name: shared.name.clone(),
+            limits: shared.limits,
+            retry,
+            waits: Waits::default(),
+            room: SharedRoom(shared.parked.clone()),
+        };
+        let parked = place.parked.into_iter();
+        let mut thread = Self {
+            worker: Worker::new(settings, active, parked, place.quarantined),
+            shared,
+            rules,
+            reader,
+            turns: place.turns,
+            turnovers: place.turnovers,
+            flow: place.flow,
+            counted,
+            progress: Arc::default(),
+            start: Instant::now(),
+            now: Now::default(),
+            told_bytes: 0,
+            actions: Vec::new(),
+        };
+        thread.tell_upkeep();
+        thread
+    }
+
+    /// Runs until nobody can give it turns any more.
+    pub(super) fn run(mut self) {
+        loop {
+            // While the machine lacks something, a worker that has nothing else to do looks whether it is there again.
+            let is_lacking = self.shared.machine.is_lacking();
+            let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
+            let due = self.worker.next_due().map(|due| self.start + due);
+            let turn = match due.or_else(look) {
+                None => self
+                    .turns
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => self.turns.recv_deadline(due),
+            };
+            match turn {
+                Ok(turn) => {
+                    self.flow.begin(1);
+                    if let Some(turn) = turn {
+                        self.shared.turns.taken_up(turn.since());
+                        self.take(Input::Turn(turn));
+                    } else {
+                        self.look_at_clock();
+                        self.catch_up();
+                    }
+                    self.flow.over(1);
+                }
+                Err(RecvTimeoutError::Timeout) if due.is_none() => self.prepare(),
+                Err(RecvTimeoutError::Timeout) => {}
+                // What waits comes again after the next start.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let is_due = |due| self.start + due <= Instant::now();
+            if self.worker.next_due().is_some_and(is_due) {
+                let since = self.shared.turns.now();
+                self.take(Input::Time(since));
+            }
+        }
+    }
+
+    /// Takes an input between two turns, and all that follows.
+    fn take(&mut self, input: Input<ThisHost>) {
+        self.look_at_clock();
+        self.catch_up();
+        self.step(input);
+        self.answer_all();
+    }
+
+    fn look_at_clock(&mut self) {
+        self.now = Now {
+            unix_ms: now_ms(),
+            uptime: self.start.elapsed(),
+        };
+    }
+
+    /// Takes notice of what the writer did meanwhile, and of the next generation.
+    fn catch_up(&mut self) {
+        if let Some(turnover) = self.turnovers.take()
+            && let Some(active) = turnover.take(&mut self.rules)
+        {
+            self.tell_upkeep();
+            self.counted = (self.shared.turns).generation(active.digest(), active.description());
+            self.step(Input::Generation(active));
+        }
+        self.tell_fates();
+    }
+
+    fn tell_fates(&mut self) {
+        let settled = self.progress.settled();
+        for broken in self.progress.broken() {
+            self.step(Input::Broke(broken));
+        }
+        self.step(Input::Settled(settled));
+    }
+
+    fn step(&mut self, input: Input<ThisHost>) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.worker.step(self.now, input, &mut actions);
+        for action in actions.drain(..) {
+            self.perform(action);
+        }
+        self.actions = actions;
+    }
+
+    fn answer_all(&mut self) {
+        let mut span = None;
+        while let Some(question) = self.worker.question() {
+            if span.is_none()
+                && let Some((envelope, record, attempt)) = self.worker.current()
+            {
+                span = Some(self.span(envelope, record, attempt).entered());
+            }
+            let answer = match question {
+                Question::Load(ask) => Input::Loaded(self.load(ask)),
+                Question::Sync => {
+                    self.shared.store.settle_up();
+                    self.look_at_clock();
+                    self.tell_fates();
+                    Input::Synced
+                }
+                Question::Call { state, message } => {
+                    let decided = call(&self.shared, &mut *self.rules, state, message);
+                    self.tell_upkeep();
+                    if decided.is_err() {
+                        // What follows waits from now on.
+                        self.look_at_clock();
+                    }
+                    Input::Decided(decided)
+                }
+                Question::Migrate { version, state } => {
+                    Input::Migrated(self.rules.migrate(version, state))
+                }
+                Question::Renew => Input::Renewed(self.rules.renew()),
+            };
+            self.step(answer);
+        }
+    }
+
+    /// Looks up what is stored. What can't be read is reported.
+    fn load(&self, ask: Ask<'_>) -> Read<Loaded> {
+        let (reader, row) = (&self.reader, self.shared.row);
+        let mut loaded = Loaded::default();
+        for identity in [ask.identity, ask.place].into_iter().flatten() {
+            let known = reader.was_applied(row, identity);
+            loaded.is_known |= self.read("the store can't be read for a record", known)?;
+        }
+        if let Some(fired) = ask.timer {
+            let timer = reader.timer(row, fired);
+            loaded.timer = self.read("a timer can't be read", timer)?;
+        }
+        if let Some((key, after)) = ask.parked {
+            let next = reader.next_parked(row, key, after);
+            loaded.parked = self.read("parked messages can't be read", next)?;
+        }
+        if let Some(key) = ask.quarantined {
+            let is_quarantined = reader.is_quarantined(row, key);
+            loaded.is_quarantined = self.read("the quarantine can't be read", is_quarantined)?;
+        }
+        if let Some(key) = ask.aggregate {
+            let stored = reader.aggregate(row, key);
+            let stored = self.read("an aggregate can't be read from the store", stored)?;
+            loaded.aggregate = Some(stored);
+        }
+        Ok(loaded)
+    }
+
+    fn read<T>(&self, what: &'static str, read: Read<T>) -> Read<T> {
+        if let Err(fault) = &read {
+            self.shared.store.condition().report(what, fault);
+        }
+        read
+    }
+
+    /// Sees to an instance where none could be had.
+    fn prepare(&mut self) {
+        // What is wrong is reported by the instance itself.
+        let _ = self.rules.prepare();
+        self.tell_upkeep();
+    }
+
+    fn tell_upkeep(&mut self) {
+        let Upkeep {
+            memory_bytes,
+            renewed,
+        } = self.rules.upkeep();
+        let before = std::mem::replace(&mut self.told_bytes, memory_bytes);
+        (self.shared.instances).upkeep((before, memory_bytes), &renewed);
+    }
+
+    /// A span for the log: whose turn it is, on what, and which build decides.
+    fn span(&self, envelope: &Envelope, record: Option<&Record>, attempt: u32) -> tracing::Span {
+        let message = &envelope.message;
+        let span = tracing::debug_span!(
+            "turn",
+            participant = %self.shared.name,
+            digest = self.worker.active().digest(),
+            message = %message.name,
+            id = %message.id,
+            key = %message.key,
+            correlation = %message.correlation,
+            topic = tracing::field::Empty,
+            partition = tracing::field::Empty,
+            offset = tracing::field::Empty,
+            attempt = tracing::field::Empty,
+        );
+        if attempt > 0 {
+            span.record("attempt", attempt);
+        }
+        if let Some(record) = record {
+            let position = &record.position;
+            span.record("topic", &*position.topic);
+            span.record("partition", position.partition);
+            span.record("offset", position.offset);
+        }
+        span
+    }
+}
+
+fn call(
+    shared: &Shared,
+    rules: &mut dyn Rules,
+    state: Option<&str>,
+    message: &Message,
+) -> Result<Decision, Fault> {
+    let began = shared.turns.now();
+    let decision = rules.handle(state, message);
+    let fuel = decision.as_ref().ok().map(|decision| decision.fuel);
+    shared.turns.called(began, fuel);
+    decision
+}
