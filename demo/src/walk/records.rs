@@ -15,11 +15,11 @@ use super::call::{self, Placed};
 use super::page::Page;
 use crate::cents::Cents;
 use crate::contract::OrderState;
-use crate::http::{Client, Endpoint};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::records::{self, Record};
 use crate::kafka::topics::{self, Ends};
 use crate::kafka::{CUSTOMER_TOPIC, ORDER_TOPIC};
+use saga_testkit::http::{BaseUrl, Client};
 
 /// Added to an offset it gives an order id that no order service has given.
 const FOREIGN_IDS: i64 = 1_000_000;
@@ -159,7 +159,7 @@ fn explain<W: Write>(page: &mut Page<W>) -> Result<()> {
 /// Kafka or the customer service can't be reached.
 pub(super) async fn by_hand<W: Write>(
     cluster: &Cluster,
-    customer: &Endpoint,
+    customer: &BaseUrl,
     page: &mut Page<W>,
 ) -> Result<()> {
     let bootstrap = &cluster.bootstrap;

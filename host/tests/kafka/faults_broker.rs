@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use saga_broker::{Broker, Settings};
+use saga_testkit::broker::{Broker, Settings};
 
 use crate::cluster::Cluster;
 use crate::harness::{Test, tests};

@@ -2,7 +2,7 @@
 //!
 //! A hundred times a host is killed at a random moment, either one, and started again at once, at the same address and on
 //! the same data; now and then already while it starts. The broker is killed too now and then, and hosts die while it is
-//! down. The load generator (`saga-demo load --retry`) waits for who is away, and tells of every order that is lost, decided
+//! down. The load generator (`saga-bench load --retry`) waits for who is away, and tells of every order that is lost, decided
 //! wrongly or twice, and of every cent. It is started anew when it has placed all of its orders, so that every kill is under load.
 //!
 //! `SAGA_KILL_ROUNDS` sets how often, `SAGA_KILL_SEED` repeats the choices of a run; the moments are still the machine's.
@@ -84,7 +84,7 @@ fn pause(random: &mut Random, longest: u64) {
 
 /// The load generator, which `cargo build` puts beside the host.
 fn load_generator() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_saga")).with_file_name("saga-demo");
+    let path = Path::new(env!("CARGO_BIN_EXE_saga")).with_file_name("saga-bench");
     assert!(
         path.exists(),
         "{} is missing: run `cargo build --release --workspace`, or `make test`, which does",

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use saga_broker::{Broker, Settings};
+use saga_testkit::broker::{Broker, Settings};
 use serde_json::json;
 
 use crate::cluster::Cluster;

@@ -88,6 +88,20 @@ pub fn start(path: &Path, data: &Path) -> Start {
     Start::new(&[], data).arguments(&["--plugin", &plugin, "--listen", "chameleon=127.0.0.1:0"])
 }
 
+/// A host with the first build, whose file is not watched.
+pub fn start_unwatched(data: &Path) -> Start {
+    let path = data.join("chameleon.wasm");
+    if !path.exists() {
+        Chameleon::new().write(&path);
+    }
+    start(&path, data).setting("reload.watch_ms", 0)
+}
+
+/// A build that lacks nothing of the first.
+pub fn second() -> Chameleon {
+    Chameleon::new().version("2.0.0")
+}
+
 /// Counts on this key by a command; gives the state.
 pub fn count(host: &Host, key: &str) -> Value {
     let response = host.post("chameleon", &format!("/counters/{key}"), &json!({}));

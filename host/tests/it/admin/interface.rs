@@ -1,5 +1,5 @@
 //! The admin interface over HTTP: who may ask, what is answered, what its bounds are; and that what is refused
-//! leaves everything as it is. The commands that ask it are a matter of `operator`.
+//! leaves everything as it is. The commands that ask it: `cli::operate`.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,26 +7,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::chameleon::{self, Chameleon, count, look};
+use crate::chameleon::{self, Chameleon, count, look, second, start_unwatched as start};
 use crate::expect::{address, connect, converse, path_of, problem, until};
 use crate::exposition::scrape;
 use crate::support::{Host, Response, Start, component, request, signal};
 
 const TOKEN: &str = "a-token-of-some-length";
-
-/// A host with the first build, whose file is not watched.
-pub fn start(data: &Path) -> Start {
-    let path = data.join("chameleon.wasm");
-    if !path.exists() {
-        Chameleon::new().write(&path);
-    }
-    chameleon::start(&path, data).setting("reload.watch_ms", 0)
-}
-
-/// A build that lacks nothing of the first.
-pub fn second() -> Chameleon {
-    Chameleon::new().version("2.0.0")
-}
 
 fn ask(host: &Host, method: &str, path: &str, body: &[u8]) -> Response {
     request(method, &format!("{}{path}", host.admin()), &[], body)

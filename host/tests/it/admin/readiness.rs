@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::chameleon::{self, Chameleon};
 use crate::expect::until;
 use crate::exposition::scrape;
-use crate::kafka::{cluster, decided, start};
+use crate::mock_kafka::{cluster, decided, start};
 use crate::store_file::{self, Foreign, publish};
 use crate::support::{Host, Start, request};
 

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::admin::{second, start};
-use crate::chameleon::{Chameleon, count};
+use crate::chameleon::{Chameleon, count, second, start_unwatched as start};
+use crate::commands::{asks, call, fails, json_of};
 use crate::expect::until;
 use crate::support::{Host, saga, signal};
 
@@ -18,37 +18,6 @@ fn written(directory: &Path, name: &str, build: &Chameleon) -> String {
     let path = directory.join(name);
     build.write(&path);
     path.to_str().unwrap().to_owned()
-}
-
-/// Exit code, standard output and standard error of a command.
-pub fn call(command: &mut Command) -> (i32, String, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-/// A command that asks the host on this data directory.
-pub fn asks(data: &Path, arguments: &[&str]) -> Command {
-    let mut command = saga();
-    command.args(arguments).arg("--data").arg(data);
-    command
-}
-
-/// Exit code and standard error of what is not done; it prints nothing else.
-pub fn fails(command: &mut Command) -> (i32, String) {
-    let (code, out, err) = call(command);
-    assert_eq!(out, "", "{err}");
-    (code, err)
-}
-
-pub fn json_of(command: &mut Command) -> Value {
-    let (code, out, err) = call(command.arg("--json"));
-    assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    serde_json::from_str(&out).unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::expect::{connect, exchange, memory, path_of, problem, rest, word_of};
+use crate::expect::{connect, exchange, path_of, problem, rest, word_of};
 use crate::store_file::{number, published};
 use crate::support::{Host, Response, Start, try_request};
 
@@ -382,7 +382,7 @@ fn a_huge_body_is_refused_without_being_read() {
     let host = start(&data);
     let url = format!("{}/customers", host.url("customer"));
     let huge = vec![b' '; 100 << 20];
-    let before = memory(&host, "VmHWM");
+    let before = host.peak_memory();
     // In one piece with its length announced, and in chunks with none.
     let announced =
         try_request("POST", &url, &[("content-type", "application/json")], &huge).unwrap();
@@ -402,7 +402,7 @@ fn a_huge_body_is_refused_without_being_read() {
     assert!(sent < 100, "all 100 MB were taken");
     let answer = rest(stream);
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    let after = memory(&host, "VmHWM");
+    let after = host.peak_memory();
     assert!(
         after < before + (30 << 20),
         "grew from {before} to {after} bytes"

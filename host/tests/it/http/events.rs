@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::builds::Build;
 use crate::chameleon::{self, Chameleon, count, swap};
+use crate::decider::{self, decide};
 use crate::expect::{exchange, path_of, problem};
-use crate::judge::{self, decide};
 use crate::stream::Stream;
 use crate::support::{Host, Start, request, signal};
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::builds::Build;
+use crate::decider::{self, decide};
 use crate::expect::{connect, path_of, problem, until};
-use crate::judge::{self, decide};
 use crate::stream::Stream;
 use crate::support::{Host, Response, Start, request, signal};
 

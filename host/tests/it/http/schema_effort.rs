@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon};
+use crate::commands::call;
 use crate::expect::problem;
-use crate::operator::call;
 use crate::support::{Host, request, saga};
 
 fn node(members: Value, required: Value) -> Value {
@@ -86,7 +86,7 @@ fn a_small_body_stops_no_listener_whatever_the_schema_makes_of_it() {
             began.elapsed()
         );
     });
-    let peak = crate::expect::memory(&host, "VmHWM");
+    let peak = host.peak_memory();
     assert!(peak < 1 << 30, "{peak} bytes");
     assert!(host.stop().success());
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::expect::{connect, memory, path_of, problem, rest, until};
+use crate::expect::{connect, path_of, problem, rest, until};
 use crate::exposition::scrape;
 use crate::support::{Host, PATIENCE, Start, signal};
 
@@ -212,7 +212,7 @@ fn bodies_in_flight_hold_no_more_than_their_budget() {
         .setting("http.memory_bytes", 4 << 20)
         .start();
     let url = host.url("customer").to_owned();
-    let before = memory(&host, "VmRSS");
+    let before = host.resident_memory();
     let head = format!(
         "POST {}/customers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{{",
         path_of(&url),
@@ -245,7 +245,7 @@ fn bodies_in_flight_hold_no_more_than_their_budget() {
         let more: Vec<_> = (0..30).map(|_| scope.spawn(hold)).collect();
         held.extend(more.into_iter().map(|one| one.join().unwrap()));
     });
-    let grown = memory(&host, "VmHWM").saturating_sub(before);
+    let grown = host.peak_memory().saturating_sub(before);
     assert!(grown < 80 << 20, "{} MB", grown >> 20);
     drop(held);
     until("there is room again", || ask().status == 201);

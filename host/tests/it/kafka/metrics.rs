@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::expect::until;
 use crate::exposition::scrape;
-use crate::kafka::{Cluster, cluster, decided, start};
+use crate::mock_kafka::{Cluster, cluster, decided, start};
 use crate::support::{PATIENCE, Start};
 
 fn say(cluster: &Cluster, topic: &str, partition: i32, values: &[String]) {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::builds::{Build, nothing_decided_before_it_was_active};
 use crate::chameleon::{self, Chameleon, count, look};
 use crate::expect::until;
-use crate::kafka::{Cluster, cluster, decided, header, start};
+use crate::mock_kafka::{Cluster, cluster, decided, header, start};
 use crate::store_file::{number, rows};
 use crate::support::{Host, PATIENCE, Start, component};
 

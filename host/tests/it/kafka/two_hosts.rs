@@ -12,22 +12,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use serde_json::{Value, json};
 
-use crate::support::{Host, PATIENCE, Start};
-
-pub type Cluster = MockCluster<'static, DefaultProducerContext>;
-
-pub fn cluster() -> Cluster {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic("orderTopic", 3, 1).unwrap();
-    cluster.create_topic("customerTopic", 3, 1).unwrap();
-    cluster
-}
-
-pub fn start(name: &str, data: &tempfile::TempDir, cluster: &Cluster) -> Host {
-    Start::new(&[name], &data.path().join(name))
-        .arguments(&["--kafka", &cluster.bootstrap_servers()])
-        .start()
-}
+use crate::mock_kafka::{Cluster, cluster, decided, header, start};
+use crate::support::{Host, PATIENCE};
 
 fn place(host: &Host, customer: u64, amount: Value) -> String {
     let placed = host.post(
@@ -37,15 +23,6 @@ fn place(host: &Host, customer: u64, amount: Value) -> String {
     );
     assert_eq!(placed.status, 201, "{}", placed.text());
     placed.json()["orderId"].to_string()
-}
-
-pub fn decided(host: &Host, id: &str) -> Value {
-    let path = format!("/orders/{id}");
-    host.get_until("order", &path, |response| {
-        response.json()["orderState"] != "PENDING"
-    })
-    .json()["orderState"]
-        .clone()
 }
 
 /// A peer that is none of ours.
@@ -97,12 +74,6 @@ impl Peer {
             .unwrap();
         self.producer.flush(PATIENCE).unwrap();
     }
-}
-
-pub fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m str> {
-    let headers = message.headers()?;
-    let found = headers.iter().find(|header| header.key == name)?;
-    std::str::from_utf8(found.value?).ok()
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::documents::listing;
 use crate::expect::broke;
 use crate::support::{Host, Start, saga};
 
@@ -34,12 +35,6 @@ fn root() -> PathBuf {
         .join("..")
         .canonicalize()
         .unwrap()
-}
-
-/// The first listing in this language.
-pub fn listing(document: &str, language: &str) -> String {
-    let (_, rest) = document.split_once(&format!("```{language}\n")).unwrap();
-    rest.split_once("```").unwrap().0.to_owned()
 }
 
 /// The crate on disk, until it is dropped.

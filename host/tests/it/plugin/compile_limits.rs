@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::chameleon::{self, Chameleon, count};
-use crate::components::COMPONENT;
+use crate::commands::{call, fails};
+use crate::component_bytes::COMPONENT;
 use crate::expect::until;
-use crate::operator::{call, fails};
 use crate::support::{Host, Start, saga, signal};
 
 /// A number in the format of WebAssembly.

@@ -4,10 +4,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::component_bytes::{COMPONENT, exporting, importing, section};
 use crate::support::{component, output, saga};
-
-/// The preamble of every component: the empty one is just this.
-pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// The name under which rules are exported.
 const RULES: &str = "saga:participant/rules@0.1.0";
@@ -45,31 +43,6 @@ fn refused_bytes(bytes: &[u8]) -> String {
         "{said}"
     );
     said
-}
-
-/// A section of a component.
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(content.len()).unwrap();
-    assert!(length < 0x80, "would need a longer LEB128");
-    [&[id, length], content].concat()
-}
-
-fn name(text: &str) -> Vec<u8> {
-    [&[0, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
-}
-
-/// A component that imports an empty interface of this name and exports nothing.
-pub fn importing(interface: &str) -> Vec<u8> {
-    let types = section(7, &[1, 0x42, 0]);
-    let imports = section(10, &[&[1], name(interface).as_slice(), &[5, 0]].concat());
-    [COMPONENT, &types, &imports].concat()
-}
-
-/// A component that exports an empty interface of this name.
-fn exporting(interface: &str) -> Vec<u8> {
-    let instances = section(5, &[1, 1, 0]);
-    let exports = section(11, &[&[1], name(interface).as_slice(), &[5, 0, 0]].concat());
-    [COMPONENT, &instances, &exports].concat()
 }
 
 #[test]
@@ -263,7 +236,7 @@ fn a_component_for_another_contract_is_told_which_it_was_built_for_and_which_is_
 fn the_contract_that_a_host_takes_is_that_of_the_wit() {
     let built = std::fs::read(component("customer")).unwrap();
     let built = saga_host::plugin::world::contract_of(&built).unwrap();
-    let own = include_str!("../../src/plugin/contract.txt");
+    let own = include_str!("../../../src/plugin/contract.txt");
     assert_eq!(
         built, own,
         "put this into host/src/plugin/contract.txt:\n{built}"

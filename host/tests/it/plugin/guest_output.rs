@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::chameleon::{self, Chameleon, count, swap};
-use crate::operator::call;
+use crate::commands::call;
 use crate::support::saga;
 
 #[test]

@@ -83,7 +83,7 @@ fn handles_that_turns_leave_behind_are_bounded_and_charged_to_none_of_them() {
     assert!(renewed(&host, "handles") > 10.0);
     assert_eq!(renewed(&host, "fault"), 0.0);
     // More than one instance may hold is a fault of the rules, and takes no memory of the host.
-    let before = crate::expect::memory(&host, "VmRSS");
+    let before = host.resident_memory();
     for _ in 0..20 {
         let answer = host.post(
             "mischief",
@@ -93,7 +93,7 @@ fn handles_that_turns_leave_behind_are_bounded_and_charged_to_none_of_them() {
         let detail = broke(&answer, "out-of-memory");
         assert!(detail.contains("handles"), "{detail}");
     }
-    let after = crate::expect::memory(&host, "VmRSS");
+    let after = host.resident_memory();
     assert!(
         after < before + (64 << 20),
         "grew from {before} to {after} bytes"

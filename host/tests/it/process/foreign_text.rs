@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon};
+use crate::commands::{asks, call};
 use crate::expect::until;
-use crate::operator::{asks, call};
 use crate::support::{Host, request};
 
 /// A line that nobody logged, a cleared terminal, a bell, C1, and text from right to left.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon};
-use crate::expect::{address, broke, memory, problem, until};
+use crate::expect::{address, broke, problem, until};
 use crate::exposition::Exposition;
 use crate::store_file::{publish, record, rows, until_consumed};
 use crate::support::{Host, Response, Start, output, request};
@@ -215,7 +215,7 @@ fn invariant_12_memory_that_the_machine_lacks_holds_turns_back_and_is_charged_to
     assert_eq!(set.status, 200, "{}", set.text());
     // Its instance is gone, since there is no state that could be to blame; there is room for everything but another one.
     broke(&host.send("steady", "DELETE", "/counters/none", ""), "trap");
-    let room = memory(&host, "VmSize") + (512 << 20);
+    let room = host.address_space() + (512 << 20);
     limit(&host, Resource::As, Some(room));
     for _ in 0..20 {
         chameleon::count(&host, "a");
@@ -287,7 +287,7 @@ fn invariant_12_threads_that_the_machine_lacks_end_nothing() {
     // After ten seconds without work tokio gives its threads up, unless it is told not to.
     std::thread::sleep(std::time::Duration::from_secs(11));
     // Less than the stack of a thread.
-    let room = memory(&host, "VmSize") + 1_500_000;
+    let room = host.address_space() + 1_500_000;
     limit(&host, Resource::As, Some(room));
     assert_eq!(readyz(&host).status, 200);
     let other = Chameleon::new().with(publishing()).version("2.0.0");

@@ -11,10 +11,12 @@ use std::process::Stdio;
 use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
+
 use crate::aftermath::{Aftermath, look};
 use crate::builds::{Build, Files, Mark, active, nothing_decided_before_it_was_active};
 use crate::chameleon::{self, Chameleon};
-use crate::crash::{self, Client, GAP, Random, many_times};
+use crate::crashes::{self, Client, GAP, many_times};
 use crate::store_file;
 use crate::support::{Start, try_request};
 
@@ -63,7 +65,7 @@ fn start(files: &Files, data: &Path) -> Start {
 }
 
 fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
-    let mut random = Random(seed | 1);
+    let mut random = Rng::with_seed(seed | 1);
     let data = directory.join("data");
     // Compiled code of its own, for much of it is compiled on the way.
     std::fs::create_dir_all(data.join("code")).unwrap();
@@ -71,7 +73,7 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
     let files = Files::write(directory, &first);
     let mut swaps = Swaps::new(first.to_vec());
     let host = start(&files, &data).start();
-    crash::register(&host);
+    crashes::register(&host);
     // From here on there is compiled code of all of them.
     swaps
         .builds
@@ -88,14 +90,14 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
     let mut counters: Vec<Counter> = (0..CLIENTS).map(Counter::new).collect();
     let mut found = BTreeSet::new();
     for round in 0..rounds {
-        if random.below(5) == 0 {
+        if random.u64(..5) == 0 {
             // A crash while it recovers from the one before.
             let mut child = (start(&files, &data).program())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(Duration::from_micros(random.below(100_000)));
+            std::thread::sleep(Duration::from_micros(random.u64(..100_000)));
             child.kill().unwrap();
             child.wait().unwrap();
         }
@@ -111,11 +113,11 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
         let (customers, orders, chameleon) = (url("customer"), url("order"), url("chameleon"));
         let admin = host.admin().to_owned();
         let cold = (round % 3 == 0).then(|| {
-            let participant = PARTICIPANTS[random.below(3) as usize];
+            let participant = PARTICIPANTS[random.u64(..3) as usize];
             build(participant, &format!("round {round}"))
         });
         let copy = cold.as_ref().map(|build| build.copy(&data));
-        let mut choices = Random(random.below(u64::MAX) | 1);
+        let mut choices = Rng::with_seed(random.u64(..u64::MAX) | 1);
         let (answered, answers) = mpsc::channel();
         std::thread::scope(|scope| {
             let mut running = Vec::new();
@@ -131,7 +133,7 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
             running.push(scope.spawn(move || swaps.run(&admin, &mut choices, cold, &answered)));
             let most = match copy {
                 // While it is compiled and checked.
-                Some(_) if random.below(3) == 0 => 500_000,
+                Some(_) if random.u64(..3) == 0 => 500_000,
                 // While it becomes active.
                 Some(copy) => {
                     let begun = Instant::now();
@@ -145,7 +147,7 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
                     100_000
                 }
             };
-            std::thread::sleep(Duration::from_micros(random.below(most)));
+            std::thread::sleep(Duration::from_micros(random.u64(..most)));
             host.kill();
             running
                 .into_iter()
@@ -165,7 +167,7 @@ fn crash(directory: &Path, seed: u64, rounds: u64) -> Left {
         ((*key).clone(), state["count"].as_u64().unwrap_or(0))
     };
     let counts = keys.iter().map(count).collect();
-    let saga = look(host, &data, crash::asked(clients), GAP);
+    let saga = look(host, &data, crashes::asked(clients), GAP);
     nothing_decided_before_it_was_active(&data);
     let decided = "SELECT count(*) FROM journal j JOIN generations g ON g.id = j.generation
                    JOIN participants p ON p.id = g.participant WHERE p.name = 'chameleon'";
@@ -211,15 +213,15 @@ impl Swaps {
     fn run(
         &mut self,
         admin: &str,
-        random: &mut Random,
+        random: &mut Rng,
         mut cold: Option<Build>,
         said: &mpsc::Sender<()>,
     ) {
         loop {
             let build = cold.take().unwrap_or_else(|| {
-                self.builds[random.below(self.builds.len() as u64) as usize].clone()
+                self.builds[random.u64(..self.builds.len() as u64) as usize].clone()
             });
-            let answer = if random.below(4) == 0 && build.digest != self.active[&build.participant]
+            let answer = if random.u64(..4) == 0 && build.digest != self.active[&build.participant]
             {
                 build.try_go_back(admin)
             } else {

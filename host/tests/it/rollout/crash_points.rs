@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::builds::{Build, Files, active, nothing_decided_before_it_was_active};
 use crate::chameleon::{Chameleon, count, look};
-use crate::crash_points::LIBRARY;
+use crate::preload::CRASH_POINT;
 use crate::store_file::{number, rows};
 use crate::support::{Host, Start, try_request};
 
@@ -120,7 +120,7 @@ fn lives(directory: &Path, crash: Crash<'_>) -> bool {
     let armed = directory.join("armed");
     let mut command = start(&files, &data).program();
     command
-        .env("LD_PRELOAD", &*LIBRARY)
+        .env("LD_PRELOAD", &*CRASH_POINT)
         .env("CRASH_DIRECTORY", data.canonicalize().unwrap())
         .env("CRASH_FROM", &armed)
         .env("CRASH_AT", crash.step.to_string());

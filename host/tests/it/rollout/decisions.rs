@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, swap};
-use crate::operator::{asks, call, fails, json_of};
+use crate::commands::{asks, call, fails, json_of};
 use crate::support::{Host, saga};
 
 /// Rules whose `count` sets a member of the state to this and publishes the state.

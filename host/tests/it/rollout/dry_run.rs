@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, is_active, told};
-use crate::operator::{asks, call, json_of};
+use crate::commands::{asks, call, json_of};
 use crate::store_file::rows;
 use crate::support::{Host, saga};
 

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, is_active, swap, swap_with};
-use crate::operator::{asks, call, json_of};
-use crate::reload_refused::{other, refuses, start, use_everything};
+use crate::commands::{asks, call, json_of};
+use crate::rollout::refused::{other, refuses, start, use_everything};
 
 #[test]
 fn what_breaks_on_a_recorded_event_is_taken_where_that_is_allowed() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, rollback, swap, told, told_of};
 use crate::expect::{broke, until};
-use crate::reload_refused::{first, other};
+use crate::rollout::refused::{first, other};
 use crate::support::Host;
 
 /// What is refused before it decides anything: the settings that make it hostile, the check, and a word of the reason.

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, look, rollback, swap, told};
+use crate::commands::{asks, call, json_of};
 use crate::expect::{problem, until};
-use crate::operator::{asks, call, json_of};
 use crate::store_file::{number, rows};
 use crate::support::{Host, request};
 

@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use crate::operator::{asks, json_of};
-use crate::reload_shapes::{Files, listener, object, teller, verify};
+use crate::commands::{asks, json_of};
+use crate::rollout::shapes::{Files, listener, object, teller, verify};
 
 #[test]
 fn a_participant_that_never_ran_on_a_store_is_compared_with_those_that_do() {

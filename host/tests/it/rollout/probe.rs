@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, is_active, look, swap, told};
+use crate::commands::{asks, call, json_of};
 use crate::expect::until;
-use crate::operator::{asks, call, json_of};
-use crate::reload_refused::{first, other, refuses, start, use_everything};
+use crate::rollout::refused::{first, other, refuses, start, use_everything};
 use crate::store_file::{number, rows};
 use crate::support::{Host, signal};
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, told};
-use crate::components::{COMPONENT, importing};
+use crate::commands::{asks, call};
+use crate::component_bytes::{COMPONENT, importing};
 use crate::expect::until;
-use crate::operator::{asks, call};
 use crate::store_file::number;
 use crate::support::{Host, component, request};
 

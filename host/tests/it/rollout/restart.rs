@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, rollback, swap, told, told_of};
+use crate::commands::{asks, call};
 use crate::expect::problem;
-use crate::operator::{asks, call};
-use crate::reload_refused;
+use crate::rollout::refused;
 use crate::store_file::{execute, publish, record};
 use crate::support::{Host, Start, component};
 

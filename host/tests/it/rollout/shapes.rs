@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, is_active, look};
-use crate::operator::{asks, call, json_of};
+use crate::commands::{asks, call, json_of};
 use crate::store_file::number;
 use crate::support::{Host, saga, signal};
 

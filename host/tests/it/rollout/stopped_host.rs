@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::chameleon::{self, Chameleon, count, swap, told_of};
-use crate::operator::{asks, call, fails, json_of};
+use crate::commands::{asks, call, fails, json_of};
 use crate::store_file::{execute, rows};
 use crate::support::{Start, saga};
 

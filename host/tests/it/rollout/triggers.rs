@@ -11,8 +11,8 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::chameleon::{self, Chameleon, count, is_active, told, told_of};
+use crate::commands::{asks, call, json_of};
 use crate::expect::until;
-use crate::operator::{asks, call, json_of};
 use crate::support::{Host, request, signal};
 
 /// What is said of a file that is not what is active and is not taken.

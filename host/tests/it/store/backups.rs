@@ -79,7 +79,7 @@ fn a_backup_of_a_running_host_is_restored_as_the_documentation_says() {
     host.kill();
 
     // The components' files may be gone too: the backup has them.
-    let documented = include_str!("../../../docs/operations.md");
+    let documented = include_str!("../../../../docs/operations.md");
     let (_, commands) = documented
         .split_once("<!-- restore -->\n```console\n")
         .unwrap();
@@ -182,7 +182,7 @@ fn no_backup_is_made_of_a_damaged_store() {
     register(&host);
     place(&host, 200);
     assert!(host.stop().success());
-    crate::store_damage::damage(&data, "aggregates");
+    crate::store_file::damage(&data, "aggregates");
     let target = parent.path().join("backup");
     let made = (saga().arg("backup").arg("--data").arg(&data))
         .arg(&target)

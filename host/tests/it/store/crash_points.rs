@@ -7,12 +7,11 @@
 //!
 //! Needs Linux and a C compiler, which the host needs itself.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::aftermath::{Asked, decimal, look};
+use crate::preload::CRASH_POINT;
 use crate::support::{Host, PATIENCE, Response, Start, try_request};
 
 /// Every how many steps there is a crash where not every step is asked for.
@@ -23,26 +22,6 @@ const MOST: u64 = 2_000;
 const LIMIT: i64 = 1_000;
 /// Cents of the orders.
 const ORDERS: [i64; 3] = [400, 600, 1];
-
-/// The library, built once.
-pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    // Built aside and put in place whole: another run may be using it.
-    let unfinished = directory.join(format!("crash_point-{}.so", std::process::id()));
-    let path = directory.join("crash_point.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash_point.c");
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-    let built = Command::new(compiler)
-        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-        .arg(&unfinished)
-        .arg(source)
-        .args(["-ldl", "-lpthread"])
-        .status()
-        .unwrap();
-    assert!(built.success());
-    std::fs::rename(unfinished, &path).unwrap();
-    path
-});
 
 fn start(data: &Path) -> Start {
     Start::new(&["customer", "order"], data).setting("instances", 1)
@@ -101,7 +80,7 @@ fn crash_at(step: u64, power: bool) -> bool {
     let data = tempfile::tempdir().unwrap();
     let mut command = start(data.path()).program();
     command
-        .env("LD_PRELOAD", &*LIBRARY)
+        .env("LD_PRELOAD", &*CRASH_POINT)
         .env("CRASH_AT", step.to_string());
     if power {
         command.env("CRASH_POWER", "1");

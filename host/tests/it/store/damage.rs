@@ -1,52 +1,15 @@
 //! A damaged page of the store: named once, with what to do, and nothing more is acknowledged.
 
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::expect::{problem, until};
-use crate::store_file;
+use crate::store_file::{self, damage};
 use crate::support::{Start, request};
 
 fn start(data: &Path) -> Start {
     Start::new(&["customer", "order"], data)
-}
-
-/// Overwrites the pages of a table but for the first one, in the file of a host that is stopped.
-pub fn damage(data: &Path, table: &str) {
-    let path = data.join("saga.db");
-    let sql = Connection::open(&path).unwrap();
-    let (page_size, root): (i64, i64) = (
-        sql.pragma_query_value(None, "page_size", |row| row.get(0))
-            .unwrap(),
-        (sql.query_row(
-            "SELECT rootpage FROM sqlite_master WHERE name = ?1",
-            [table],
-            |row| row.get(0),
-        ))
-        .unwrap(),
-    );
-    drop(sql);
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .unwrap();
-    // The root of a table of several pages has the numbers of its children.
-    let mut page = vec![0; page_size as usize];
-    file.read_exact_at(&mut page, ((root - 1) * page_size) as u64)
-        .unwrap();
-    assert!([2, 5].contains(&page[0]), "{table} has one page only");
-    let cells = u16::from_be_bytes([page[3], page[4]]) as usize;
-    for cell in 0..cells {
-        let at = u16::from_be_bytes([page[12 + 2 * cell], page[13 + 2 * cell]]) as usize;
-        let child = u32::from_be_bytes(page[at..at + 4].try_into().unwrap());
-        let start = i64::from(child - 1) * page_size;
-        file.write_all_at(&vec![0xa5; page_size as usize], start as u64)
-            .unwrap();
-    }
 }
 
 /// A host with 200 orders, all of them decided, that is stopped.

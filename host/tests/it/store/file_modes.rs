@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::chameleon::{Chameleon, count};
-use crate::operator::call;
+use crate::commands::call;
 use crate::support::{Host, saga};
 
 /// The program under this umask.

@@ -4,8 +4,6 @@
 //! The disk stands still by a small library that is loaded into the real process (`freeze.c`).
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -13,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::expect::{problem, until};
 use crate::exposition::scrape;
+use crate::preload::FREEZE;
 use crate::store_file::number;
 use crate::support::{Host, Response, Start, request, signal};
 
@@ -20,26 +19,6 @@ use crate::support::{Host, Response, Start, request, signal};
 const SOON: Duration = Duration::from_secs(4);
 
 const CUSTOMERS: &str = "SELECT count(*) FROM aggregates";
-
-/// The library, built once.
-static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    // Built aside and put in place whole: another run may be using it.
-    let unfinished = directory.join(format!("freeze-{}.so", std::process::id()));
-    let path = directory.join("freeze.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/freeze.c");
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-    let built = Command::new(compiler)
-        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-        .arg(&unfinished)
-        .arg(source)
-        .arg("-ldl")
-        .status()
-        .unwrap();
-    assert!(built.success());
-    std::fs::rename(unfinished, &path).unwrap();
-    path
-});
 
 /// A host whose bounds are short, so that no test waits for long.
 fn settings(data: &Path) -> Start {
@@ -66,7 +45,7 @@ fn start(data: &Path) -> Host {
 fn start_with(settings: Start, data: &Path) -> Host {
     let mut command = settings.program();
     command
-        .env("LD_PRELOAD", &*LIBRARY)
+        .env("LD_PRELOAD", &*FREEZE)
         .env("FREEZE", freeze(data))
         .env("FREEZE_READS", freeze_reads(data));
     Host::from_command(command, data)

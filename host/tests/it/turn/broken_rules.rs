@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::expect::{broke, memory, problem};
+use crate::expect::{broke, problem};
 use crate::store_file::{self, publish, record, rows, until_consumed};
 use crate::support::{Host, Response, Start};
 
@@ -164,9 +164,9 @@ fn what_a_broken_turn_used_is_given_back() {
         }
     };
     (0..3).for_each(|_| bombs());
-    let before = memory(&host, "VmRSS");
+    let before = host.resident_memory();
     (0..15).for_each(|_| bombs());
-    let after = memory(&host, "VmRSS");
+    let after = host.resident_memory();
     assert!(
         after < before + (64 << 20),
         "grew from {before} to {after} bytes"

@@ -6,10 +6,10 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::chameleon::{self, Chameleon, count, look, swap, told};
-use crate::crash_points::LIBRARY;
 use crate::expect::{broke, problem, until};
 use crate::exposition::scrape;
-use crate::store_damage::damage;
+use crate::preload::CRASH_POINT;
+use crate::store_file::damage;
 use crate::store_file::{self, Foreign, execute, number, publish, rows, until_consumed};
 use crate::support::{Host, Start, request};
 
@@ -410,7 +410,7 @@ fn life(data: &Path, step: Option<u64>, power: bool) -> bool {
     let mut command = start(data).setting("instances", 2).program();
     if let Some(step) = step {
         command
-            .env("LD_PRELOAD", &*LIBRARY)
+            .env("LD_PRELOAD", &*CRASH_POINT)
             .env("CRASH_AT", step.to_string());
         if power {
             command.env("CRASH_POWER", "1");

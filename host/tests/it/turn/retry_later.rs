@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::chameleon::{self, Chameleon, look};
+use crate::commands::call;
 use crate::expect::until;
 use crate::exposition::scrape;
-use crate::operator::call;
 use crate::store_file::{self, Foreign, number, publish, rows, until_consumed};
 use crate::support::{Host, Start};
 
