@@ -113,9 +113,7 @@ mod tests {
 
     fn place(arguments: &[&str], environment: Option<&str>) -> (String, Option<Wanted>) {
         let arguments = ["saga-demo", "walk"].iter().chain(arguments);
-        let Task::Walk(args) = Cli::try_parse_from(arguments).unwrap().command else {
-            panic!("no walk");
-        };
+        let Task::Walk(args) = Cli::try_parse_from(arguments).unwrap().command;
         let (data, wanted) = args.place(Path::new("t"), environment.map(str::to_owned));
         (data.display().to_string(), wanted)
     }

@@ -39,7 +39,11 @@ mod chameleon;
 #[allow(dead_code, reason = "the other test binary uses more of it")]
 mod store_file;
 #[path = "../support/host.rs"]
-#[allow(dead_code, reason = "the other test binary uses more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the other test binary uses more of it"
+)]
 mod support;
 
 use saga_testkit::expect;

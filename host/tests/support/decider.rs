@@ -13,7 +13,7 @@ const ANSWERED: &str = "saga.customer.credit-answered";
 /// The orders that can be decided on: 1 to this.
 const ORDERS: u64 = 4;
 
-/// A host with the order service and the judge.
+/// A host with the order service and the decider.
 pub fn start(data: &Path) -> Start {
     let (mut commands, mut handle) = (Vec::new(), Map::new());
     for order in 1..=ORDERS {
@@ -27,24 +27,29 @@ pub fn start(data: &Path) -> Start {
             handle.insert(name, json!({"publish": publish}));
         }
     }
-    let judge = Chameleon::new().with(json!({
-        "name": "judge",
-        "base_path": "/judge",
+    let decider = Chameleon::new().with(json!({
+        "name": "decider",
+        "base_path": "/decider",
         "commands": commands,
         "subscriptions": [],
         "publications": [{"event_type": ANSWERED, "topic": "customerTopic"}],
         "timers": [],
         "handle": Value::from(handle),
     }));
-    let path = data.join("judge.wasm");
-    judge.write(&path);
-    let plugin = format!("judge={}", path.display());
-    Start::new(&["order"], data).arguments(&["--plugin", &plugin, "--listen", "judge=127.0.0.1:0"])
+    let path = data.join("decider.wasm");
+    decider.write(&path);
+    let plugin = format!("decider={}", path.display());
+    Start::new(&["order"], data).arguments(&[
+        "--plugin",
+        &plugin,
+        "--listen",
+        "decider=127.0.0.1:0",
+    ])
 }
 
 /// Decides on an order.
 pub fn decide(host: &Host, order: u64, state: &str) {
     let path = format!("/{}-{order}/k", state.to_lowercase());
-    let decided = host.post("judge", &path, &json!({}));
+    let decided = host.post("decider", &path, &json!({}));
     assert_eq!(decided.status, 200, "{}", decided.text());
 }

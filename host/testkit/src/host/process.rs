@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
+use std::panic::AssertUnwindSafe;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -21,7 +22,7 @@ pub(super) struct Process {
     has_own_group: bool,
     status: watch::Receiver<Option<ExitStatus>>,
     /// Waits for the end.
-    waiter: Option<JoinHandle<()>>,
+    waiter: Option<AssertUnwindSafe<JoinHandle<()>>>,
 }
 
 impl Process {
@@ -66,7 +67,7 @@ impl Process {
             pid,
             has_own_group: own_group,
             status,
-            waiter: Some(waiter),
+            waiter: Some(AssertUnwindSafe(waiter)),
         };
         Ok((process, lines))
     }
@@ -110,7 +111,7 @@ impl Drop for Process {
         } else {
             kill_process(self.pid, Signal::KILL)
         };
-        if let Some(waiter) = self.waiter.take() {
+        if let Some(AssertUnwindSafe(waiter)) = self.waiter.take() {
             // Its directory may be removed next.
             let _ = waiter.join();
         }

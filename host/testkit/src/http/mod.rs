@@ -37,7 +37,7 @@ const RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
 const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What a service answered, whatever the status.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Response {
     /// Status of the answer.
     pub status: u16,

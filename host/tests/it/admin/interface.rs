@@ -3,14 +3,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::chameleon::{self, Chameleon, count, look, second, start_unwatched as start};
+use crate::chameleon::{Chameleon, count, look, second, start_unwatched as start};
 use crate::expect::{address, connect, converse, path_of, problem, until};
 use crate::exposition::scrape;
-use crate::support::{Host, Response, Start, component, request, signal};
+use crate::support::{Host, Response, component, request, signal};
 
 const TOKEN: &str = "a-token-of-some-length";
 

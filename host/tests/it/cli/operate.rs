@@ -2,7 +2,6 @@
 //! generations`, SIGHUP; what they print and their exit codes.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 

@@ -14,9 +14,9 @@ use crate::support::{Host, Start, request, signal};
 
 const ORDER: &str = r#"{"customerId":1,"orderTotal":{"amount":300}}"#;
 
-/// A host on which order 1 waits for the judge.
+/// A host on which order 1 waits for the decider.
 fn pending(data: &Path) -> (Host, String) {
-    let host = judge::start(data).setting("drain_seconds", 600).start();
+    let host = decider::start(data).setting("drain_seconds", 600).start();
     assert_eq!(host.send("order", "POST", "/orders", ORDER).status, 201);
     let url = format!("{}/orders/1", host.url("order"));
     (host, url)
@@ -160,7 +160,7 @@ fn a_read_that_fails_is_a_problem_and_no_stream() {
 #[test]
 fn a_stream_says_from_time_to_time_that_it_is_there() {
     let data = tempfile::tempdir().unwrap();
-    let host = judge::start(data.path())
+    let host = decider::start(data.path())
         .setting("http.heartbeat_seconds", 1)
         .start();
     assert_eq!(host.send("order", "POST", "/orders", ORDER).status, 201);

@@ -207,7 +207,7 @@ fn place_again(url: &str, wait: Option<&str>) -> Response {
 #[test]
 fn a_repeat_waits_for_the_decision_as_the_first_request_did() {
     let data = tempfile::tempdir().unwrap();
-    let host = judge::start(data.path()).start();
+    let host = decider::start(data.path()).start();
     let clients: Vec<_> = (0..3)
         .map(|_| {
             let url = host.url("order").to_owned();
@@ -244,7 +244,7 @@ fn a_repeat_waits_for_the_decision_as_the_first_request_did() {
     assert_eq!(replayed.count(), 2, "one of them was the first");
 
     assert!(host.stop().success());
-    let host = judge::start(data.path()).start();
+    let host = decider::start(data.path()).start();
     let again = place_again(host.url("order"), Some("wait=29"));
     assert_eq!((again.status, again.text()), (201, read.text()));
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
@@ -280,7 +280,7 @@ fn a_repeat_for_what_is_gone_is_answered_as_the_first_was() {
 #[test]
 fn beyond_the_bound_nobody_waits_and_no_stream_is_opened() {
     let data = tempfile::tempdir().unwrap();
-    let host = judge::start(data.path())
+    let host = decider::start(data.path())
         .setting("http.watchers", 1)
         .setting("http.heartbeat_seconds", 1)
         .start();
@@ -311,7 +311,7 @@ fn beyond_the_bound_nobody_waits_and_no_stream_is_opened() {
 #[test]
 fn a_client_that_has_gone_keeps_its_place_only_until_the_decision() {
     let data = tempfile::tempdir().unwrap();
-    let host = judge::start(data.path())
+    let host = decider::start(data.path())
         .setting("http.watchers", 1)
         .start();
     let url = format!("{}/orders", host.url("order"));
@@ -358,7 +358,7 @@ fn a_drain_ends_every_wait_at_once() {
 #[test]
 fn a_wait_outlives_a_swap_of_the_rules() {
     let data = tempfile::tempdir().unwrap();
-    let host = judge::start(data.path()).start();
+    let host = decider::start(data.path()).start();
     let waiting = wait_for_order(&host, "wait=29");
     for mark in ["one", "two", "three"] {
         Build::marked("order", mark).apply(&host);

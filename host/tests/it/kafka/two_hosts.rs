@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::{Value, json};
 
 use crate::mock_kafka::{Cluster, cluster, decided, header, start};
-use crate::support::{Host, PATIENCE};
+use crate::support::{Host, PATIENCE, Start};
 
 fn place(host: &Host, customer: u64, amount: Value) -> String {
     let placed = host.post(

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::component_bytes::{COMPONENT, exporting, importing, section};
+use crate::component_bytes::{COMPONENT, exporting, importing};
 use crate::support::{component, output, saga};
 
 /// The name under which rules are exported.

@@ -142,12 +142,12 @@ fn a_start_with_a_clock_that_is_ahead_drops_nothing_that_was_used() {
 fn a_start_with_apply_in_the_place_of_a_lost_copy_is_held_to_what_is_stored_alone() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path();
-    let host = reload_refused::start(data);
-    reload_refused::use_everything(&host, data);
+    let host = refused::start(data);
+    refused::use_everything(&host, data);
     assert!(host.stop().success());
-    fs::remove_file(copy(data, &reload_refused::first())).unwrap();
+    fs::remove_file(copy(data, &refused::first())).unwrap();
     let next = |needs: Value| {
-        let next = reload_refused::other(json!({
+        let next = refused::other(json!({
             "state": {"version": 2, "needs": needs},
             "handle": {"later": "trap", "counted": "trap", "awaited": "trap", "look": {"reply": null}},
         }));
