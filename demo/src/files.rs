@@ -48,7 +48,6 @@ pub struct Ports {
 
 /// The target directory of the checkout that this was built from, or, if that is gone, of the current
 /// directory.
-#[must_use]
 pub fn target() -> PathBuf {
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -57,14 +56,12 @@ pub fn target() -> PathBuf {
 }
 
 /// Where the second build of the customer's rules is.
-#[must_use]
 pub fn cautious(given: Option<PathBuf>, target: &Path) -> PathBuf {
     given.unwrap_or_else(|| target.join("wasm32-wasip2/release/customer_cautious.wasm"))
 }
 
 impl Files {
     /// The files that were named, and those of the checkout for the others.
-    #[must_use]
     pub fn binaries(self, target: &Path) -> Binaries {
         let components = target.join("wasm32-wasip2/release");
         Binaries {
@@ -79,7 +76,6 @@ impl Files {
 
 impl Binaries {
     /// One host with both participants, over the embedded log.
-    #[must_use]
     pub fn together(&self, data: &Path, ports: Ports) -> Launch {
         self.host(data)
             .participant("customer", &self.customer, ports.customer)
@@ -88,7 +84,6 @@ impl Binaries {
 
     /// Two hosts with one participant each, to be put [`Launch::over`] Kafka. Each has a directory of its own
     /// in `data`.
-    #[must_use]
     pub fn apart(&self, data: &Path, ports: Ports) -> [Launch; 2] {
         let host = |name: &str, component: &Path, port| {
             self.host(&data.join(name))

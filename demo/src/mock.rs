@@ -36,7 +36,6 @@ use crate::files::{Binaries, Ports};
 const DECIDED_AFTER: Duration = Duration::from_millis(1);
 
 /// The script that stands in for a host, and for the components, which it does not read.
-#[must_use]
 pub fn script() -> Binaries {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/host.sh");
     Binaries {
@@ -47,7 +46,6 @@ pub fn script() -> Binaries {
 }
 
 /// One host with both participants, of that script.
-#[must_use]
 pub fn script_alone(data: &Path) -> Launch {
     script().together(data, Ports::default())
 }

@@ -69,7 +69,6 @@ pub struct Host(host::Host);
 impl Host {
     /// Starts the program with these arguments and waits until it is ready. Its log goes to `log.txt` in this
     /// directory.
-    #[must_use]
     pub fn from_command(command: Command, directory: &Path) -> Self {
         Self::try_from_command(command, directory)
             .unwrap_or_else(|log| panic!("the host was not ready:\n{log}"))
@@ -105,14 +104,12 @@ impl Host {
     }
 
     /// Base URL of a participant.
-    #[must_use]
     pub fn url(&self, name: &str) -> &str {
         let url = self.0.service(name).expect("the participant runs");
         url.as_str()
     }
 
     /// URL of the admin interface.
-    #[must_use]
     pub fn admin(&self) -> &str {
         let url = self
             .0
@@ -123,7 +120,6 @@ impl Host {
     }
 
     /// Sends a request with a JSON body to a participant.
-    #[must_use]
     pub fn send(&self, participant: &str, method: &str, path: &str, body: &str) -> Response {
         request(
             method,
@@ -134,13 +130,11 @@ impl Host {
     }
 
     /// POSTs a JSON body.
-    #[must_use]
     pub fn post(&self, participant: &str, path: &str, body: &Value) -> Response {
         self.send(participant, "POST", path, &body.to_string())
     }
 
     /// GETs.
-    #[must_use]
     pub fn get(&self, participant: &str, path: &str) -> Response {
         request("GET", &format!("{}{path}", self.url(participant)), &[], b"")
     }
@@ -169,37 +163,31 @@ impl Host {
     }
 
     /// Process id.
-    #[must_use]
     pub fn id(&self) -> u32 {
         self.0.in_system().pid
     }
 
     /// Memory that is resident now, in bytes.
-    #[must_use]
     pub fn resident_memory(&self) -> u64 {
         self.0.in_system().resident_memory().unwrap()
     }
 
     /// Memory that was resident at most so far, in bytes.
-    #[must_use]
     pub fn peak_memory(&self) -> u64 {
         self.0.in_system().peak_memory().unwrap()
     }
 
     /// Size of its address space, in bytes.
-    #[must_use]
     pub fn address_space(&self) -> u64 {
         self.0.in_system().address_space().unwrap()
     }
 
     /// What it has logged so far, earlier starts on the same data directory included.
-    #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.0.log_path()).unwrap()
     }
 
     /// Where its log is.
-    #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.0.log_path().to_owned()
     }
@@ -224,17 +212,12 @@ impl Host {
     }
 
     /// Asks it to stop and waits for its end.
-    #[must_use]
     pub fn stop(self) -> ExitStatus {
         self.0.ask_to_end();
         self.wait()
     }
 
     /// Waits for its end.
-    #[allow(
-        clippy::must_use_candidate,
-        reason = "it may be the end alone that is waited for"
-    )]
     pub fn wait(self) -> ExitStatus {
         block_on(async { tokio::time::timeout(PATIENCE, self.0.exited()).await })
             .unwrap_or_else(|_| panic!("the host does not end:\n{}", self.log()))
@@ -242,7 +225,6 @@ impl Host {
 }
 
 /// Waits for a program to end by itself; gives its status and what it said on standard error.
-#[must_use]
 pub fn output(child: Child) -> (ExitStatus, String) {
     let id = child.id();
     let (give, take) = mpsc::channel();

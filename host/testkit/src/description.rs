@@ -14,7 +14,6 @@ use saga_core::description::{
 const ANY: &str = "{}";
 
 /// A participant of this name that takes and gives nothing; its state is of version 1.
-#[must_use]
 pub fn description(name: &str) -> Description {
     Description {
         name: name.into(),
@@ -38,7 +37,6 @@ pub fn description(name: &str) -> Description {
 }
 
 /// A command without a body, whose reply may be anything.
-#[must_use]
 pub fn command(
     name: &str,
     method: Method,
@@ -60,7 +58,6 @@ pub fn command(
 }
 
 /// A subscription of the group `desk` to events of this type, with the key at this pointer.
-#[must_use]
 pub fn subscription(event_type: &str, topic: &str, key: &str) -> Subscription {
     Subscription {
         event_type: event_type.into(),
@@ -73,7 +70,6 @@ pub fn subscription(event_type: &str, topic: &str, key: &str) -> Subscription {
 }
 
 /// A publication of events of this type.
-#[must_use]
 pub fn publication(event_type: &str, topic: &str) -> Publication {
     Publication {
         event_type: event_type.into(),
@@ -83,7 +79,6 @@ pub fn publication(event_type: &str, topic: &str) -> Publication {
 }
 
 /// A timer of this name.
-#[must_use]
 pub fn timer(name: &str) -> TimerDescription {
     TimerDescription {
         name: name.into(),
@@ -92,7 +87,6 @@ pub fn timer(name: &str) -> TimerDescription {
 }
 
 /// The listing `list` at a path, of what the command `item` reads.
-#[must_use]
 pub fn listing(path: &str, item: &str, filters: Vec<Filter>) -> Listing {
     Listing {
         name: "list".into(),
@@ -104,7 +98,6 @@ pub fn listing(path: &str, item: &str, filters: Vec<Filter>) -> Listing {
 }
 
 /// A filter of a listing, by the value at this pointer.
-#[must_use]
 pub fn filter(parameter: &str, pointer: &str, schema: &str) -> Filter {
     Filter {
         parameter: parameter.into(),

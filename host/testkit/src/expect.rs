@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::blocking::{PATIENCE, Response};
 
 /// Checks that the answer is a problem of this kind that says all that one should; gives its detail.
-#[must_use]
 pub fn problem(response: &Response, status: u16, word: &str) -> String {
     assert_eq!(response.status, status, "{}", response.text());
     assert_eq!(
@@ -35,7 +34,6 @@ pub fn problem(response: &Response, status: u16, word: &str) -> String {
 }
 
 /// The kind of a problem: the last part of its `type`, which is a path to a page.
-#[must_use]
 pub fn word_of(problem: &Value) -> String {
     let kind = problem["type"].as_str().unwrap_or_default();
     let (place, word) = kind.rsplit_once('/').unwrap_or_default();
@@ -47,7 +45,6 @@ pub fn word_of(problem: &Value) -> String {
 }
 
 /// The problem of rules that broke: with this kind of fault, and at no great length.
-#[must_use]
 pub fn broke(response: &Response, kind: &str) -> String {
     let detail = problem(response, 500, "rules-broke");
     assert!(
@@ -71,14 +68,12 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Host and port of a URL.
-#[must_use]
 pub fn address(url: &str) -> &str {
     let (_, rest) = url.split_once("://").unwrap();
     rest.split('/').next().unwrap()
 }
 
 /// An open connection to the server of this URL.
-#[must_use]
 pub fn connect(url: &str) -> TcpStream {
     let stream = TcpStream::connect(address(url)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -86,7 +81,6 @@ pub fn connect(url: &str) -> TcpStream {
 }
 
 /// Sends these bytes as they are, ends the sending, and gives everything that comes back.
-#[must_use]
 pub fn exchange(url: &str, bytes: &[u8]) -> String {
     let mut stream = connect(url);
     // A server may refuse and close before it has read everything.
@@ -96,7 +90,6 @@ pub fn exchange(url: &str, bytes: &[u8]) -> String {
 }
 
 /// Sends these bytes as they are and gives everything that comes back until the server hangs up.
-#[must_use]
 pub fn converse(url: &str, bytes: &[u8]) -> String {
     let mut stream = connect(url);
     stream.write_all(bytes).unwrap();
@@ -104,7 +97,6 @@ pub fn converse(url: &str, bytes: &[u8]) -> String {
 }
 
 /// Everything that comes until the connection ends, one way or the other.
-#[must_use]
 pub fn rest(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -112,7 +104,6 @@ pub fn rest(mut stream: TcpStream) -> String {
 }
 
 /// Path part of a URL.
-#[must_use]
 pub fn path_of(url: &str) -> &str {
     let (_, rest) = url.split_once("://").unwrap();
     rest.find('/').map_or("", |slash| &rest[slash..])

@@ -18,7 +18,6 @@ pub struct Process {
 
 impl Process {
     /// The calling process.
-    #[must_use]
     pub fn own() -> Self {
         Self {
             name: "this process".to_owned(),
@@ -76,7 +75,6 @@ impl Process {
 }
 
 /// Bytes as MiB, for reports.
-#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a report shows few digits")]
 pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0

@@ -40,7 +40,6 @@ pub struct Participant {
 
 impl Launch {
     /// A host without participants.
-    #[must_use]
     pub fn new(program: &Path, data: &Path) -> Self {
         Self {
             program: program.to_owned(),
@@ -54,7 +53,6 @@ impl Launch {
     }
 
     /// With one participant more, on this port of 127.0.0.1; 0 takes a free one.
-    #[must_use]
     pub fn participant(mut self, name: &str, component: &Path, port: u16) -> Self {
         self.participants.push(Participant {
             name: name.to_owned(),
@@ -65,7 +63,6 @@ impl Launch {
     }
 
     /// With further arguments.
-    #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned());
         self.arguments.extend(arguments);
@@ -73,7 +70,6 @@ impl Launch {
     }
 
     /// With a setting in the environment: `store.max_bytes`.
-    #[must_use]
     pub fn setting(mut self, path: &str, value: impl ToString) -> Self {
         let name = format!("SAGA__{}", path.to_uppercase().replace('.', "__"));
         self.environment.push((name, value.to_string()));
@@ -81,13 +77,11 @@ impl Launch {
     }
 
     /// The same over the Kafka at `HOST:PORT`.
-    #[must_use]
     pub fn over(self, kafka: &str) -> Self {
         self.arguments(&["--kafka", kafka])
     }
 
     /// What the host is called: after its participant, where it has only one.
-    #[must_use]
     pub fn title(&self) -> String {
         match self.participants.as_slice() {
             [only] => format!("the {} host", only.name),
@@ -96,7 +90,6 @@ impl Launch {
     }
 
     /// The command line, for people.
-    #[must_use]
     pub fn command_line(&self) -> String {
         let mut words = vec![self.program.display().to_string()];
         words.extend(self.words());
@@ -104,7 +97,6 @@ impl Launch {
     }
 
     /// The process to start. Settings in the environment of the caller are not its.
-    #[must_use]
     pub fn command(&self) -> Command {
         let mut command = program(&self.program);
         command.args(self.words()).envs(self.environment.clone());
@@ -112,7 +104,6 @@ impl Launch {
     }
 
     /// Where [`Launch::settings`] go.
-    #[must_use]
     pub fn settings_file(&self) -> PathBuf {
         self.data.join("settings.toml")
     }
@@ -139,7 +130,6 @@ impl Launch {
 }
 
 /// The host's program, to be given arguments. Settings in the environment of the caller are not its.
-#[must_use]
 pub fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {

@@ -46,7 +46,6 @@ impl Log {
     }
 
     /// A log that somebody else writes to this path.
-    #[must_use]
     pub fn elsewhere(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -55,13 +54,11 @@ impl Log {
     }
 
     /// Where the log is.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The last lines that this start wrote, with the path, for people.
-    #[must_use]
     pub fn tail(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&self.path)?;

@@ -117,7 +117,6 @@ impl Host {
     }
 
     /// Its process, which is called after the participant, where it has only one.
-    #[must_use]
     pub fn in_system(&self) -> usage::Process {
         let name = match self.services.as_slice() {
             [(only, _)] => only.clone(),
@@ -130,20 +129,17 @@ impl Host {
     }
 
     /// Where a participant listens, if the host serves it.
-    #[must_use]
     pub fn service(&self, name: &str) -> Option<&BaseUrl> {
         let found = self.services.iter().find(|(service, _)| service == name);
         found.map(|(_, url)| url)
     }
 
     /// Where the host's log goes.
-    #[must_use]
     pub fn log_path(&self) -> &Path {
         self.log.path()
     }
 
     /// The end of the host's log, with its path.
-    #[must_use]
     pub fn log_tail(&self) -> String {
         self.log.tail()
     }
@@ -164,7 +160,6 @@ impl Host {
     }
 
     /// How the process ended; none while it runs.
-    #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         self.process.status()
     }

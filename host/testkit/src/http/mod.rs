@@ -49,19 +49,16 @@ pub struct Response {
 
 impl Response {
     /// Whether the status is 2xx.
-    #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// The first header of this name, in lower case; none where it is no text.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The body as text.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -70,7 +67,6 @@ impl Response {
     ///
     /// # Panics
     /// It is none.
-    #[must_use]
     #[expect(clippy::panic, reason = "for tests, which end there")]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -123,7 +119,6 @@ pub struct Client {
 impl Client {
     /// A client that connects when first used. With `retry` it waits for a service that is away:
     /// GETs are repeated, POSTs are repeated only if they were not sent.
-    #[must_use]
     pub fn new(url: BaseUrl, retry: bool) -> Self {
         Self {
             url,
@@ -133,13 +128,11 @@ impl Client {
     }
 
     /// The service that is asked.
-    #[must_use]
     pub fn url(&self) -> &BaseUrl {
         &self.url
     }
 
     /// Whether this client waits for a service that is away.
-    #[must_use]
     pub fn retries(&self) -> bool {
         self.retry
     }

@@ -71,19 +71,16 @@ impl BaseUrl {
     }
 
     /// The URL as text, without a slash at its end.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Host and port.
-    #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
     /// The same, where every POST is to carry an idempotency key of its own.
-    #[must_use]
     pub fn with_fresh_keys(self) -> Self {
         let keys = FreshKeys {
             run: fastrand::u64(..),
@@ -103,13 +100,11 @@ impl BaseUrl {
     }
 
     /// The path of a resource below the base path; `resource` starts with `/`.
-    #[must_use]
     pub fn path(&self, resource: fmt::Arguments<'_>) -> String {
         format!("{}{resource}", self.base_path)
     }
 
     /// The full URL of a path, for people.
-    #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.authority)
     }

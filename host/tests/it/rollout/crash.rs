@@ -3,7 +3,7 @@
 //! Either the old generation or the new one is active then, never neither, from the host's own copy: the files
 //! at the configured paths are garbage from the first crash on. Every third round begins with a build that was
 //! never compiled; the others swap between builds that were. `SAGA_CRASH_ROUNDS` and `SAGA_CRASH_SEED` are
-//! those of `crash`.
+//! those of `store::crash`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A crash at every single step of writing that swaps take, the machine's power loss included.
 //!
-//! As in `crash_points`, but the steps are counted from the first swap on, and those are steps too that write
+//! As in `store::crash_points`, but the steps are counted from the first swap on, and those are steps too that write
 //! the host's copies of components and the cache of compiled code. What is not synced to disk is taken back
 //! with a power loss, names of files and directories included. `SAGA_CRASH_POINTS=all` takes every step.
 

@@ -1,5 +1,5 @@
 //! Records that can't be decided: each becomes a dead letter that says why, and those after it go on
-//! (invariants 3, 4, 5). The broken rules' share is in `hostile`.
+//! (invariants 3, 4, 5). The broken rules' share is in `broken_rules`.
 
 use serde_json::{Value, json};
 
