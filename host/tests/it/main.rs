@@ -25,6 +25,8 @@
 
 #[path = "../support/aftermath.rs"]
 mod aftermath;
+#[path = "../support/booking.rs"]
+mod booking;
 #[path = "../support/builds.rs"]
 mod builds;
 #[path = "../support/chameleon.rs"]

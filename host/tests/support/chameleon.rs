@@ -102,6 +102,20 @@ pub fn second() -> Chameleon {
     Chameleon::new().version("2.0.0")
 }
 
+/// Starts a host on this build, whose file is not watched.
+pub fn serve(data: &Path, build: &Chameleon) -> Host {
+    let path = data.join("chameleon.wasm");
+    build.write(&path);
+    start(&path, data).setting("reload.watch_ms", 0).start()
+}
+
+/// A build whose `count` takes a body, so that a test can hold one back.
+pub fn taking_bodies() -> Chameleon {
+    Chameleon::new().with(json!({"commands": [
+        {"name": "count", "method": "POST", "path": "/counters/{key}", "request": {"type": "object"}},
+    ]}))
+}
+
 /// Counts on this key by a command; gives the state.
 pub fn count(host: &Host, key: &str) -> Value {
     let response = host.post("chameleon", &format!("/counters/{key}"), &json!({}));

@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use saga_testkit::host::Launch;
 use saga_testkit::host::launch::program;
@@ -57,11 +57,6 @@ impl Start {
         self
     }
 
-    /// With one participant more, of this component, on a free port.
-    pub fn participant(self, name: &str, component: &Path) -> Self {
-        Self(self.0.participant(name, component, 0))
-    }
-
     /// With a setting in the environment: `store.max_bytes`.
     pub fn setting(self, path: &str, value: impl ToString) -> Self {
         Self(self.0.setting(path, value))
@@ -82,6 +77,35 @@ impl Start {
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> Host {
         Host::from_command(self.program(), &self.0.data)
+    }
+
+    /// Starts it and stops it, so that its store is there.
+    pub fn run_once(&self) {
+        assert!(self.start().stop().success());
+    }
+
+    /// Starts it and does not wait; what it says is dropped.
+    pub fn spawn_silent(&self) -> Child {
+        let mut program = self.program();
+        program.stdin(Stdio::null()).stdout(Stdio::null());
+        program.stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// The program with its arguments, after this command of a shell has taken effect on the process.
+    pub fn after(&self, shell: &str) -> Command {
+        let program = self.program();
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")])
+            .arg(program.get_program())
+            .args(program.get_args());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
     }
 
     /// Starts it, expecting that it ends by itself; gives its status and what it said on standard error.

@@ -29,3 +29,24 @@ fn build(name: &str) -> PathBuf {
     std::fs::rename(unfinished, &path).unwrap();
     path
 }
+
+/// Crashes before each `stride`th step of writing, a different set each time, until all steps were taken; gives the last
+/// one. With `SAGA_CRASH_POINTS=all` it is every step.
+pub fn steps(stride: u64, most: u64, crashes_at: impl Fn(u64) -> bool) -> u64 {
+    let all = std::env::var("SAGA_CRASH_POINTS").is_ok_and(|wanted| wanted == "all");
+    let (first, stride) = match all {
+        true => (1, 1),
+        false => (fastrand::u64(1..=stride), stride),
+    };
+    let mut step = first;
+    while !crashes_at(step) {
+        step += stride;
+        assert!(step < most, "it never came to its end");
+    }
+    println!(
+        "{} crashes before steps {first}, {}, … {step}",
+        (step - first) / stride,
+        first + stride
+    );
+    step
+}

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
-use crate::chameleon::{Chameleon, count, look, second, start_unwatched as start};
+use crate::chameleon::{self, Chameleon, count, look, second, start_unwatched as start};
 use crate::expect::{address, connect, converse, path_of, problem, until};
 use crate::exposition::scrape;
 use crate::support::{Host, Response, component, request, signal};
@@ -365,11 +365,7 @@ fn connections_are_bounded() {
 fn while_it_drains_the_host_is_alive_but_not_ready() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("chameleon.wasm");
-    Chameleon::new()
-        .with(json!({"commands": [
-            {"name": "count", "method": "POST", "path": "/counters/{key}", "request": {"type": "object"}},
-        ]}))
-        .write(&path);
+    chameleon::taking_bodies().write(&path);
     let host = start(data.path()).setting("drain_seconds", 600).start();
     let url = format!("{}/counters/k", host.url("chameleon"));
     let mut stream = connect(&url);

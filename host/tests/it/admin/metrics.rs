@@ -178,12 +178,7 @@ fn figures_equal_what_was_done() {
 #[test]
 fn what_goes_wrong_is_counted_once_for_each_attempt() {
     let data = tempfile::tempdir().unwrap();
-    assert!(
-        Start::new(&["mischief"], data.path())
-            .start()
-            .stop()
-            .success()
-    );
+    Start::new(&["mischief"], data.path()).run_once();
     let act = |act: &str| record(json!({"key": "r", "do": act}).to_string());
     publish(
         data.path(),
@@ -382,11 +377,7 @@ fn what_clients_ask_for_makes_no_series() {
 fn who_may_ask_gets_the_format_that_he_asks_for_until_the_end_of_the_drain() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("chameleon.wasm");
-    Chameleon::new()
-        .with(json!({"commands": [
-            {"name": "count", "method": "POST", "path": "/counters/{key}", "request": {"type": "object"}},
-        ]}))
-        .write(&path);
+    chameleon::taking_bodies().write(&path);
     let host = chameleon::start(&path, data.path())
         .setting("admin.token", TOKEN)
         .setting("drain_seconds", 600)

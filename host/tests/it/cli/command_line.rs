@@ -4,24 +4,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::commands::call;
 use crate::expect::{connect, until};
 use crate::store_file::{execute, rows};
 use crate::support::{Start, saga, signal};
 
-/// Exit code, standard output and standard error of a call that ends by itself.
-fn call(command: &mut Command) -> (Option<i32>, String, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
 fn said(arguments: &[&str]) -> String {
     let (code, out, err) = call(saga().args(arguments));
-    assert_eq!((code, err.as_str()), (Some(0), ""), "{arguments:?}");
+    assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
     out
 }
 
@@ -81,12 +71,12 @@ fn every_shell_gets_completions_that_know_the_commands() {
         assert!(script.contains("drop-used"), "{shell}");
     }
     let (code, _, err) = call(saga().args(["completions", "tcsh"]));
-    assert_eq!((code, err.contains("bash")), (Some(64), true), "{err}");
+    assert_eq!((code, err.contains("bash")), (64, true), "{err}");
     // Bash reads it, and completes by it.
     let complete = "source <(\"$0\" completions bash); COMP_WORDS=(saga gen); COMP_CWORD=1; _saga saga gen saga; echo \"${COMPREPLY[@]}\"";
     let program = saga().get_program().to_owned();
     let (code, out, err) = call(Command::new("bash").args(["-c", complete]).arg(program));
-    assert_eq!((code, out.trim()), (Some(0), "generations"), "{err}");
+    assert_eq!((code, out.trim()), (0, "generations"), "{err}");
 }
 
 #[test]
@@ -116,12 +106,12 @@ fn a_host_is_asked_whether_it_is_ready() {
         call(saga().args(["ready", "--data", path]).args(further))
     };
     let (code, out, err) = ready(false);
-    assert_eq!((code, out.as_str()), (Some(69), ""), "{err}");
+    assert_eq!((code, out.as_str()), (69, ""), "{err}");
     let host = Start::new(&["customer", "order"], data.path())
         .setting("drain_seconds", 600)
         .start();
     let (code, out, err) = ready(false);
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.as_str()), (0, ""));
     let lines: Vec<_> = out.lines().collect();
     assert!(
         lines[0] == "ready"
@@ -131,7 +121,7 @@ fn a_host_is_asked_whether_it_is_ready() {
     );
     let (code, out, _) = ready(true);
     let told: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &told["status"]), (Some(0), &"ready".into()));
+    assert_eq!((code, &told["status"]), (0, &"ready".into()));
     // A request that is not finished keeps it in its drain.
     let url = host.url("customer").to_owned();
     let mut stream = connect(&url);
@@ -142,13 +132,13 @@ fn a_host_is_asked_whether_it_is_ready() {
     std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
     std::io::Read::read_exact(&mut stream, &mut [0; 25]).unwrap();
     signal(host.id(), "TERM");
-    until("it drains", || ready(false).0 == Some(75));
+    until("it drains", || ready(false).0 == 75);
     let (code, out, err) = ready(false);
-    assert_eq!((code, out.lines().next()), (Some(75), Some("draining")));
+    assert_eq!((code, out.lines().next()), (75, Some("draining")));
     assert!(err.contains("takes no requests at the moment"), "{err}");
     let (code, out, _) = ready(true);
     let told: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &told["status"]), (Some(75), &"draining".into()));
+    assert_eq!((code, &told["status"]), (75, &"draining".into()));
     drop(stream);
     assert!(host.wait().success());
 }
@@ -195,7 +185,7 @@ fn where_a_partition_is_read_on_is_chosen_for_a_host_that_is_stopped() {
     };
     let fails = |further: &[&str], code: i32, words: &[&str]| {
         let (found, out, err) = seek(further);
-        assert_eq!((found, out.as_str()), (Some(code), ""), "{err}");
+        assert_eq!((found, out.as_str()), (code, ""), "{err}");
         words
             .iter()
             .for_each(|word| assert!(err.contains(word), "{err}"));
@@ -222,7 +212,7 @@ fn where_a_partition_is_read_on_is_chosen_for_a_host_that_is_stopped() {
     );
 
     let (code, out, err) = seek(&["--group", "second"]);
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.as_str()), (0, ""));
     for expected in [
         "in group second: read on from offset 70; it was 100",
         "--as-new",
@@ -230,7 +220,7 @@ fn where_a_partition_is_read_on_is_chosen_for_a_host_that_is_stopped() {
         assert!(out.contains(expected), "{out}");
     }
     let (code, out, _) = seek(&["--group", "second", "--as-new"]);
-    assert_eq!(code, Some(0));
+    assert_eq!(code, 0);
     assert!(out.contains("without a ce_id are new ones"), "{out}");
     let query = "SELECT consumer, next_offset, last_print, log IS NULL FROM offsets
                  WHERE consumer GLOB 'kafka:*' ORDER BY consumer";

@@ -5,27 +5,17 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::commands::call;
 use crate::store_file;
 use crate::support::{Host, component, output, saga};
 
 /// Exit code for bad settings.
-const USAGE: Option<i32> = Some(64);
-
-/// Exit code, standard output and standard error of a call that ends by itself.
-fn call(command: &mut Command) -> (Option<i32>, String, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
+const USAGE: i32 = 64;
 
 /// The settings that are printed.
 fn printed(command: &mut Command) -> toml::Table {
     let (code, out, err) = call(command);
-    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
     out.parse().unwrap()
 }
 
@@ -64,10 +54,10 @@ fn what_is_printed_is_read_back_alike() {
             .env("SAGA__GUEST__FUEL", i64::MAX.to_string())
             .env("SAGA__LOG__LEVEL", "info,saga_host::store=debug"),
     );
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.as_str()), (0, ""));
     let path = write(directory.path(), &first);
     let (code, second, err) = call(saga().args(["config", "--config", &path]));
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.as_str()), (0, ""));
     assert_eq!(second, first);
     for expected in [
         "one:9092,two:9092",
@@ -279,7 +269,7 @@ fn without_a_participant_there_is_nothing_to_run() {
 #[test]
 fn help_and_version_go_to_standard_output() {
     let (code, out, err) = call(saga().arg("--help"));
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.as_str()), (0, ""));
     for expected in [
         "run",
         "config",
@@ -316,7 +306,7 @@ fn help_and_version_go_to_standard_output() {
         ("generations", &["[NAME]"]),
     ] {
         let (code, out, err) = call(saga().args([command, "--help"]));
-        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert_eq!((code, err.as_str()), (0, ""));
         let of_all: &[&str] = if command == "run" { &[] } else { &of_a_host };
         for expected in expected.iter().chain(of_all) {
             assert!(out.contains(expected), "{expected} is not in\n{out}");
@@ -325,7 +315,7 @@ fn help_and_version_go_to_standard_output() {
     let (code, out, err) = call(saga().arg("--version"));
     assert_eq!(
         (code, err.as_str(), out.trim()),
-        (Some(0), "", concat!("saga ", env!("CARGO_PKG_VERSION")))
+        (0, "", concat!("saga ", env!("CARGO_PKG_VERSION")))
     );
 }
 
@@ -367,7 +357,7 @@ fn an_admin_interface_that_others_can_reach_needs_a_token() {
 fn a_token_is_not_among_the_settings_that_are_printed() {
     let secret = "a-secret-of-some-length";
     let (code, out, err) = call(saga().arg("config").env("SAGA__ADMIN__TOKEN", secret));
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.contains("[admin]") && !out.contains(secret), "{out}");
     assert!(!out.contains("\ntoken"), "{out}");
 }

@@ -121,49 +121,26 @@ fn customers_of_the_wrong_shape_are_refused_with_the_place() {
         (r#"{"name":"Ann","creditLimit":100}"#, "/creditLimit"),
         (r#"{"name":"Ann","creditLimit":[100]}"#, "/creditLimit"),
         (r#"{"name":"Ann","creditLimit":{}}"#, "/creditLimit"),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":null}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":"100"}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":true}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":[1]}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":-0.01}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":-1000}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":90000000000000000.01}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":123456789012345678901234567890}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":1e400}}"#,
-            "/creditLimit/amount",
-        ),
-        (
-            r#"{"name":"Ann","creditLimit":{"amount":1e999999999999999999999}}"#,
-            "/creditLimit/amount",
-        ),
     ];
     for (body, pointer) in cases {
         refused(&host.send("customer", "POST", "/customers", body), pointer);
+    }
+    let amounts = [
+        "null",
+        r#""100""#,
+        "true",
+        "[1]",
+        "-0.01",
+        "-1000",
+        "90000000000000000.01",
+        "123456789012345678901234567890",
+        "1e400",
+        "1e999999999999999999999",
+    ];
+    for amount in amounts {
+        let body = format!(r#"{{"name":"Ann","creditLimit":{{"amount":{amount}}}}}"#);
+        let answer = host.send("customer", "POST", "/customers", &body);
+        refused(&answer, "/creditLimit/amount");
     }
     nothing_was_created(&host);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::chameleon::{self, Chameleon, apply, count, rollback, swap};
+use crate::chameleon::{self, Chameleon, apply, count, rollback, serve as start, swap};
 use crate::expect::problem;
 use crate::store_file::rows;
 use crate::support::{Host, Response, Start, request};
@@ -300,14 +300,6 @@ fn keeper(version: &str, filters: Value) -> Chameleon {
         "handle": {"keep": "store", "drop": "remove"},
         "listings": [{"name": "list", "path": "/things", "item": "show", "filters": filters}],
     }))
-}
-
-fn start(data: &Path, build: &Chameleon) -> Host {
-    let path = data.join("chameleon.wasm");
-    build.write(&path);
-    chameleon::start(&path, data)
-        .setting("reload.watch_ms", 0)
-        .start()
 }
 
 fn keep(host: &Host, key: &str, state: &str) {

@@ -73,6 +73,16 @@ fn narrow(host: &Host, window: u32, path: &str, streams: u32) -> TcpStream {
     stream
 }
 
+/// A host that gives a stalled client a second, with a customer.
+fn with_a_customer(data: &Path) -> Host {
+    let host = Start::new(&["customer", "order"], data)
+        .setting("http.stall_seconds", 1)
+        .start();
+    let registered = host.send("customer", "POST", "/customers", CUSTOMER);
+    assert_eq!(registered.status, 201, "{}", registered.text());
+    host
+}
+
 #[test]
 fn who_takes_no_answer_on_http1_holds_its_connection_for_no_longer_than_the_bound() {
     let data = tempfile::tempdir().unwrap();
@@ -137,13 +147,7 @@ fn who_takes_an_answer_slowly_gets_all_of_it() {
 #[test]
 fn who_takes_no_events_is_cut_off_and_who_waits_for_some_is_not() {
     let data = tempfile::tempdir().unwrap();
-    let host = Start::new(&["customer", "order"], data.path())
-        .setting("http.stall_seconds", 1)
-        .start();
-    assert_eq!(
-        host.send("customer", "POST", "/customers", CUSTOMER).status,
-        201
-    );
+    let host = with_a_customer(data.path());
     let url = format!("{}/customer/1", host.url("customer"));
     let mut silent = crate::stream::Stream::open(&url);
     assert!(silent.next().is_some());
@@ -175,13 +179,7 @@ fn who_takes_no_events_is_cut_off_and_who_waits_for_some_is_not() {
 #[test]
 fn who_takes_no_events_on_http1_is_cut_off_once_its_kernel_has_no_room() {
     let data = tempfile::tempdir().unwrap();
-    let host = Start::new(&["customer", "order"], data.path())
-        .setting("http.stall_seconds", 1)
-        .start();
-    assert_eq!(
-        host.send("customer", "POST", "/customers", CUSTOMER).status,
-        201
-    );
+    let host = with_a_customer(data.path());
     let url = format!("{}/customer/1", host.url("customer"));
     let asked = format!(
         "GET {} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n",

@@ -75,16 +75,19 @@ impl Peer {
     }
 }
 
+/// The hosts of both services, and a customer with this limit.
+fn joined(data: &tempfile::TempDir, cluster: &Cluster, limit: Value) -> [Host; 2] {
+    let [customer, order] = ["customer", "order"].map(|name| start(name, data, cluster));
+    let ann = json!({"name": "Ann", "creditLimit": {"amount": limit}});
+    let registered = customer.post("customer", "/customers", &ann);
+    assert_eq!(registered.status, 201, "{}", registered.text());
+    [customer, order]
+}
+
 #[test]
 fn two_processes_with_stores_of_their_own_are_joined_by_kafka() {
     let (data, cluster) = (tempfile::tempdir().unwrap(), cluster());
-    let customer = start("customer", &data, &cluster);
-    let order = start("order", &data, &cluster);
-    customer.post(
-        "customer",
-        "/customers",
-        &json!({"name": "Ann", "creditLimit": {"amount": 10.25}}),
-    );
+    let [customer, order] = joined(&data, &cluster, json!(10.25));
     assert_eq!(decided(&order, &place(&order, 1, json!(10))), "APPROVED");
     assert_eq!(decided(&order, &place(&order, 1, json!(0.26))), "REJECTED");
     assert_eq!(decided(&order, &place(&order, 1, json!(0.25))), "APPROVED");
@@ -98,13 +101,7 @@ fn two_processes_with_stores_of_their_own_are_joined_by_kafka() {
 #[test]
 fn the_saga_goes_on_where_it_was_when_either_process_is_killed() {
     let (data, cluster) = (tempfile::tempdir().unwrap(), cluster());
-    let customer = start("customer", &data, &cluster);
-    let order = start("order", &data, &cluster);
-    customer.post(
-        "customer",
-        "/customers",
-        &json!({"name": "Ann", "creditLimit": {"amount": 1000}}),
-    );
+    let [customer, order] = joined(&data, &cluster, json!(1000));
     customer.kill();
     let ids: Vec<_> = (0..20).map(|_| place(&order, 1, json!(60))).collect();
     order.kill();

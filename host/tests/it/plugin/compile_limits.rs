@@ -136,12 +136,7 @@ fn a_compiler_is_bounded_by_the_system_and_ended_before_the_host() {
     let path = large(directory.path());
     let mut child = start(&path, directory.path())
         .setting("compile.memory_bytes", 1_000_000_000)
-        .program()
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+        .spawn_silent();
     let of = |name: &str| {
         let id = compiler(child.id()).unwrap_or_default();
         std::fs::read_to_string(format!("/proc/{id}/{name}")).unwrap_or_default()
@@ -164,13 +159,7 @@ fn a_signal_ends_a_start_that_compiles_and_the_compiler_with_it() {
     for (name, code) in [("TERM", Some(143)), ("INT", Some(130)), ("KILL", None)] {
         let directory = tempfile::tempdir().unwrap();
         let path = large(directory.path());
-        let mut child = start(&path, directory.path())
-            .program()
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = start(&path, directory.path()).spawn_silent();
         until("the host compiles", || compiler(child.id()).is_some());
         let compiler = compiler(child.id()).unwrap();
         signal(child.id(), name);

@@ -16,19 +16,7 @@ use crate::support::{Host, Response, Start, output, request};
 
 /// The program of `start` under a limit of the shell's `ulimit`.
 fn limited(start: &Start, limit: &str) -> Command {
-    let program = start.program();
-    let mut command = Command::new("bash");
-    command
-        .args(["-c", &format!("ulimit {limit}; exec \"$@\""), "bash"])
-        .arg(program.get_program())
-        .args(program.get_args());
-    for (name, value) in program.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
+    start.after(&format!("ulimit {limit}"))
 }
 
 /// Starts it under a limit, expecting that it ends by itself with 70; gives what it says last.

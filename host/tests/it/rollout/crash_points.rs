@@ -5,13 +5,12 @@
 //! with a power loss, names of files and directories included. `SAGA_CRASH_POINTS=all` takes every step.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use crate::builds::{Build, Files, active, nothing_decided_before_it_was_active};
 use crate::chameleon::{Chameleon, count, look};
-use crate::preload::CRASH_POINT;
+use crate::preload::{CRASH_POINT, steps};
 use crate::store_file::{number, rows};
 use crate::support::{Host, Start, try_request};
 
@@ -209,27 +208,8 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn every_step(power: bool, stride: u64, code: Option<&Path>) {
-    let all = std::env::var("SAGA_CRASH_POINTS").is_ok_and(|wanted| wanted == "all");
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .subsec_nanos();
-    let (first, stride) = if all {
-        (1, 1)
-    } else {
-        (1 + u64::from(now) % stride, stride)
-    };
-    let mut step = first;
-    while !crash_at(Crash { step, power, code }) {
-        step += stride;
-        assert!(step < MOST, "the swaps never came to their end");
-    }
-    println!(
-        "{} crashes before steps {first}, {}, … {step}",
-        (step - first) / stride,
-        first + stride
-    );
-    assert!(step > 12, "the library saw {step} steps only");
+    let last = steps(stride, MOST, |step| crash_at(Crash { step, power, code }));
+    assert!(last > 12, "the library saw {last} steps only");
 }
 
 /// A cache of compiled code that has the first build's.

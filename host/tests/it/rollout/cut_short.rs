@@ -5,7 +5,6 @@
 //! away again as room is made. Needs Linux.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -29,19 +28,7 @@ fn deaf() -> Build {
 
 /// Starts it as a process in which a file that may grow no further is an error, and not its end.
 fn start(start: &Start, directory: &Path) -> Host {
-    let program = start.program();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
-        .arg(program.get_program())
-        .args(program.get_args());
-    for (name, value) in program.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    Host::from_command(command, directory)
+    Host::from_command(start.after("trap '' XFSZ"), directory)
 }
 
 /// Lets no file of the host grow beyond this many bytes, or any again.

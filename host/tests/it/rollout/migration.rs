@@ -54,6 +54,13 @@ fn stored(data: &Path, key: &str) -> (u64, u64, Value) {
     (row[0].parse().unwrap(), row[1].parse().unwrap(), state)
 }
 
+/// Checks what a swap says of the states that its build was tried on.
+fn probed(applied: &Value, expected: &[(&str, u64)]) {
+    for (what, number) in expected {
+        assert_eq!(applied["probe"][what], *number, "{what}: {applied}");
+    }
+}
+
 #[test]
 fn a_state_is_migrated_in_the_turn_that_next_reads_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -72,14 +79,7 @@ fn a_state_is_migrated_in_the_turn_that_next_reads_it() {
     let old = json!({"count": 1, "by": "1.0.0"});
     let new = json!({"count": 1, "by": "1.0.0", "migrated_from": 1});
     let applied = swap(&host, &build(2, json!("ok")));
-    assert_eq!(
-        (
-            &applied["probe"]["states"],
-            &applied["probe"]["states_not_read"]
-        ),
-        (&json!(6), &json!(0)),
-        "{applied}"
-    );
+    probed(&applied, &[("states", 6), ("states_not_read", 0)]);
     // A swap migrates nothing, and a read shows the new shape but writes nothing.
     assert_eq!(look(&host, "looked-at"), new);
     assert_eq!(look(&host, "looked-at"), new);
@@ -284,14 +284,7 @@ fn a_state_that_cannot_be_migrated_costs_its_aggregate_and_no_other() {
     problem(&post(&host, "bad"), 503, "quarantined");
     assert_eq!(count(&host, "other")["count"], 2);
     let applied = swap(&host, &build(3, json!("ok")));
-    assert_eq!(
-        (
-            &applied["probe"]["quarantined"],
-            &applied["probe"]["quarantined_read"]
-        ),
-        (&json!(1), &json!(1)),
-        "{applied}"
-    );
+    probed(&applied, &[("quarantined", 1), ("quarantined_read", 1)]);
     until("what was parked is decided", || number(data, parked) == 0);
     let counted = json!({"count": 5, "by": "3.0.0", "migrated_from": 1});
     assert_eq!(count(&host, "bad"), counted);

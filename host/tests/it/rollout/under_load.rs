@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::chameleon::{self, Chameleon, count, rollback, swap, told_of};
+use crate::chameleon::{self, Chameleon, count, rollback, serve as start, swap, told_of};
 use crate::expect::{broke, problem, until};
 use crate::store_file::{number, published, rows};
 use crate::support::Host;
@@ -18,14 +18,6 @@ const CLIENTS: usize = 8;
 /// Swaps and replies that are wanted at least.
 const SWAPS: usize = 60;
 const REPLIES: u64 = 10_000;
-
-fn start(data: &Path, build: &Chameleon) -> Host {
-    let path = data.join("chameleon.wasm");
-    build.write(&path);
-    chameleon::start(&path, data)
-        .setting("reload.watch_ms", 0)
-        .start()
-}
 
 /// A build whose decisions show whose they are: in the state, in the step that it counts by, in its event.
 fn counting(version: &str, step: i64, timers: &[&str]) -> Chameleon {

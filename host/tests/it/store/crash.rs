@@ -5,7 +5,6 @@
 //! the choices of a run (the moments of a kill are still the machine's).
 
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -37,12 +36,7 @@ fn crash(data: &Path, seed: u64, rounds: u64) -> Aftermath {
     for _ in 0..rounds {
         if random.u64(..5) == 0 {
             // A crash while it recovers from the one before.
-            let mut child = start(data)
-                .program()
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
+            let mut child = start(data).spawn_silent();
             std::thread::sleep(Duration::from_micros(random.u64(..60_000)));
             child.kill().unwrap();
             child.wait().unwrap();

@@ -8,10 +8,10 @@
 //! Needs Linux and a C compiler, which the host needs itself.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::aftermath::{Asked, decimal, look};
-use crate::preload::CRASH_POINT;
+use crate::preload::{CRASH_POINT, steps};
 use crate::support::{Host, PATIENCE, Response, Start, try_request};
 
 /// Every how many steps there is a crash where not every step is asked for.
@@ -138,27 +138,8 @@ fn repeat(host: &Host, asked: &mut Asked, step: u64) {
 }
 
 fn every_step(power: bool) {
-    let all = std::env::var("SAGA_CRASH_POINTS").is_ok_and(|wanted| wanted == "all");
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .subsec_nanos();
-    let (first, stride) = if all {
-        (1, 1)
-    } else {
-        (1 + u64::from(now) % STRIDE, STRIDE)
-    };
-    let mut step = first;
-    while !crash_at(step, power) {
-        step += stride;
-        assert!(step < MOST, "the walk never came to its end");
-    }
-    println!(
-        "{} crashes before steps {first}, {}, … {step}",
-        (step - first) / stride,
-        first + stride
-    );
-    assert!(step > 100, "the library saw {step} steps only");
+    let last = steps(STRIDE, MOST, |step| crash_at(step, power));
+    assert!(last > 100, "the library saw {last} steps only");
 }
 
 #[test]

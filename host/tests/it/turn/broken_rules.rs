@@ -196,12 +196,7 @@ fn a_record_that_breaks_the_rules_becomes_a_dead_letter() {
         ("no-such-act", 0, "malformed"),
     ];
     let data = tempfile::tempdir().unwrap();
-    assert!(
-        Start::new(&["mischief"], data.path())
-            .start()
-            .stop()
-            .success()
-    );
+    Start::new(&["mischief"], data.path()).run_once();
     let body = |word: &str, size: usize| json!({"key": "k", "do": word, "size": size}).to_string();
     let pairs = acts
         .iter()
@@ -265,12 +260,7 @@ fn a_record_that_breaks_the_rules_becomes_a_dead_letter() {
 #[test]
 fn a_record_that_overruns_the_wall_clock_is_tried_again_before_it_is_given_up() {
     let data = tempfile::tempdir().unwrap();
-    assert!(
-        Start::new(&["mischief"], data.path())
-            .start()
-            .stop()
-            .success()
-    );
+    Start::new(&["mischief"], data.path()).run_once();
     let spin = record(r#"{"key":"k","do":"spin"}"#);
     publish(
         data.path(),

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::booking::add_room;
 use crate::expect::{problem, until};
 use crate::store_file::{Foreign, number, publish, published, record, rows, until_consumed};
 use crate::support::{Host, Start};
@@ -11,13 +12,7 @@ use crate::support::{Host, Start};
 fn office(data: &tempfile::TempDir) {
     let host = Start::new(&["booking"], data.path()).start();
     for code in ["A", "B"] {
-        let put = host.send(
-            "booking",
-            "PUT",
-            "/rooms",
-            &json!({"code": code, "seats": 4}).to_string(),
-        );
-        assert_eq!(put.status, 201, "{}", put.text());
+        add_room(&host, code);
     }
     assert!(host.stop().success());
 }
@@ -412,7 +407,7 @@ fn a_record_that_is_to_come_later_holds_back_its_own_key_only() {
 #[test]
 fn an_answer_for_an_order_that_does_not_exist_is_put_aside() {
     let data = tempfile::tempdir().unwrap();
-    assert!(Start::new(&["order"], data.path()).start().stop().success());
+    Start::new(&["order"], data.path()).run_once();
     let answer = |id: u64, state: &str| {
         record(json!({"id": id, "state": state, "orderDetails": {"customerId": 1, "orderTotal": {"amount": 1}}}).to_string())
     };
@@ -461,12 +456,7 @@ fn an_answer_for_an_order_that_does_not_exist_is_put_aside() {
 #[test]
 fn an_order_that_cannot_be_paid_is_answered() {
     let data = tempfile::tempdir().unwrap();
-    assert!(
-        Start::new(&["customer"], data.path())
-            .start()
-            .stop()
-            .success()
-    );
+    Start::new(&["customer"], data.path()).run_once();
     let order = |id: u64, customer: &str, amount: &str| {
         record(format!(
             r#"{{"id":{id},"state":"PENDING","orderDetails":{{"customerId":{customer},"orderTotal":{{"amount":{amount}}}}}}}"#

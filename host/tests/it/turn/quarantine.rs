@@ -89,14 +89,20 @@ fn until_drained(data: &Path) {
     until("nothing is parked", || parked(data) == 0);
 }
 
+/// A host that has quarantined `bad`, with both of its events parked.
+fn quarantined(data: &Path) -> Host {
+    prepare(data);
+    let host = start(data).start();
+    until_consumed(data, "chameleonTopic");
+    host
+}
+
 #[test]
 fn messages_of_an_aggregate_whose_state_cannot_be_read_are_parked_and_decided_in_order_by_rules_that_can()
  {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    prepare(data);
-    let host = start(data).start();
-    until_consumed(data, "chameleonTopic");
+    let host = quarantined(data);
     assert_eq!(parked(data), 2);
     assert_eq!(look(&host, "good")["count"], 3, "others go on");
     assert_eq!(number(data, "SELECT count(*) FROM dead_letters"), 0);
@@ -147,9 +153,7 @@ fn messages_of_an_aggregate_whose_state_cannot_be_read_are_parked_and_decided_in
 fn what_is_parked_survives_a_restart_and_comes_before_what_is_newer() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    prepare(data);
-    let host = start(data).start();
-    until_consumed(data, "chameleonTopic");
+    let host = quarantined(data);
     host.kill();
     publish(data, "chameleonTopic", &[event("bad", 3)]);
     let host = start(data).start();
@@ -176,9 +180,7 @@ fn what_is_parked_survives_a_restart_and_comes_before_what_is_newer() {
 fn invariant_3_a_parked_event_that_comes_again_is_a_duplicate() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    prepare(data);
-    let host = start(data).start();
-    until_consumed(data, "chameleonTopic");
+    let host = quarantined(data);
     assert!(host.stop().success());
     // Published once more, and the same partition read from its beginning, as by a store that lost its offsets.
     publish(data, "chameleonTopic", &[event("bad", 1)]);
@@ -345,9 +347,7 @@ fn invariant_9_beyond_what_may_be_parked_messages_become_dead_letters_and_it_is_
 fn rules_that_take_no_such_event_any_more_leave_it_parked() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    prepare(data);
-    let host = start(data).start();
-    until_consumed(data, "chameleonTopic");
+    let host = quarantined(data);
     let other = reads_all().with(json!({"subscriptions": []}));
     let refused = chameleon::apply(&host, &other);
     assert_eq!(refused.status, 422, "{}", refused.text());
@@ -533,9 +533,7 @@ fn a_damaged_table_of_parked_messages_is_named_once() {
 fn a_timer_of_a_quarantined_aggregate_without_a_place_is_parked_by_itself_and_that_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    prepare(data);
-    let host = start(data).start();
-    until_consumed(data, "chameleonTopic");
+    let host = quarantined(data);
     assert!(host.stop().success());
     execute(
         data,

@@ -76,6 +76,14 @@ fn retries(host: &Host) -> f64 {
     scrape(host).sum("saga_turns_total", &labels)
 }
 
+/// A host to be started on one event that waits, and is offered again by itself only after ages.
+fn waiting_for_ages(data: &Path) -> Start {
+    prepare(data, &[event("k", 1)]);
+    start(data)
+        .setting("retry.first_delay_ms", AGES)
+        .setting("retry.max_delay_ms", AGES)
+}
+
 #[test]
 fn a_command_is_let_through_to_an_aggregate_that_waits_and_what_waits_is_offered_again_at_once() {
     // In the store; and in memory, where there is no room in the store. None of them is tried again by itself.
@@ -122,10 +130,7 @@ fn a_command_is_let_through_to_an_aggregate_that_waits_and_what_waits_is_offered
 fn a_timer_for_which_there_is_no_place_behind_what_waits_comes_after_it_all_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    prepare(data, &[event("k", 1)]);
-    let host = start(data)
-        .setting("retry.first_delay_ms", AGES)
-        .setting("retry.max_delay_ms", AGES)
+    let host = waiting_for_ages(data)
         .setting("parked.aggregate_messages", 1)
         .start();
     until("the record is parked", || {
@@ -146,12 +151,7 @@ fn a_timer_for_which_there_is_no_place_behind_what_waits_comes_after_it_all_the_
 fn an_attempt_that_a_command_brings_about_is_not_counted() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    prepare(data, &[event("k", 1)]);
-    let host = start(data)
-        .setting("retry.first_delay_ms", AGES)
-        .setting("retry.max_delay_ms", AGES)
-        .setting("retry.attempts", 2)
-        .start();
+    let host = waiting_for_ages(data).setting("retry.attempts", 2).start();
     until("it was tried", || retries(&host) == 1.0);
     for tried in 2..8 {
         ask(&host, "PATCH", "k");

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::booking::add_room;
 use crate::chameleon::{self, Chameleon};
 use crate::expect::{broke, until};
 use crate::exposition::scrape;
@@ -17,16 +18,6 @@ const AGES: u64 = 3_600_000;
 
 fn start(data: &Path) -> Host {
     Start::new(&["booking"], data).start()
-}
-
-fn add(host: &Host, code: &str) {
-    let put = host.send(
-        "booking",
-        "PUT",
-        "/rooms",
-        &json!({"code": code, "seats": 4}).to_string(),
-    );
-    assert_eq!(put.status, 201, "{}", put.text());
 }
 
 /// Holds a room; gives the time at which the hold runs out.
@@ -76,7 +67,7 @@ fn decided(data: &Path, code: &str) -> Vec<String> {
 fn a_timer_fires_once_when_it_is_due() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
-    add(&host, "A");
+    add_room(&host, "A");
     let due = hold(&host, "A", "Eve", 50);
     until_free(&host, "A");
     assert!(now() >= due);
@@ -106,7 +97,7 @@ fn a_cancelled_timer_does_not_fire() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     for code in ["booked", "closed", "later"] {
-        add(&host, code);
+        add_room(&host, code);
     }
     hold(&host, "booked", "Eve", 1_500);
     hold(&host, "closed", "Eve", 1_500);
@@ -151,7 +142,7 @@ fn a_timer_survives_a_crash_between_set_and_due() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
     for code in ["A", "B", "C"] {
-        add(&host, code);
+        add_room(&host, code);
     }
     let due = hold(&host, "A", "Eve", 1);
     hold(&host, "B", "Eve", AGES);
@@ -182,12 +173,12 @@ fn a_timer_survives_a_crash_between_set_and_due() {
 fn a_timer_that_is_set_anew_fires_at_the_new_time_only() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
-    add(&host, "A");
+    add_room(&host, "A");
     hold(&host, "A", "Eve", 50);
     until_free(&host, "A");
     // The second hold uses the same timer; the first one's time has passed.
     hold(&host, "A", "Bob", AGES);
-    add(&host, "B");
+    add_room(&host, "B");
     hold(&host, "B", "Eve", 50);
     until_free(&host, "B");
     assert_eq!(status(&host, "A"), json!({"held": {"by": "Bob"}}));
@@ -203,7 +194,7 @@ fn a_timer_that_is_set_anew_fires_at_the_new_time_only() {
 fn a_timer_due_at_no_possible_time_is_a_fault() {
     let data = tempfile::tempdir().unwrap();
     let host = start(data.path());
-    add(&host, "A");
+    add_room(&host, "A");
     let answer = host.post(
         "booking",
         "/rooms/A/hold",
@@ -232,7 +223,7 @@ fn many_timers_that_are_due_at_once_all_fire() {
             scope.spawn(move || {
                 for number in (part..rooms).step_by(6) {
                     let code = format!("r{number}");
-                    add(host, &code);
+                    add_room(host, &code);
                     hold(host, &code, "Eve", due.saturating_sub(now()));
                 }
             });
