@@ -1,6 +1,6 @@
 //! What the program teaches and says of itself: help, completions, exit codes, JSON, readiness.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
