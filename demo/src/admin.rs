@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::contract::{CallError, result};
 use saga_testkit::http::{BaseUrl, Client};
 
-/// What a swap was answered with.
+/// The answer to a swap.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Swapped {
     /// Digest of the build that decides now.
@@ -21,7 +21,7 @@ pub struct Swapped {
     pub previous: String,
     /// False where it decided already.
     pub changed: bool,
-    /// What recorded inputs showed before.
+    /// The trial on recorded inputs before.
     pub probe: Probe,
     /// Time that the checks took, in microseconds.
     pub checked_us: u64,
@@ -29,7 +29,7 @@ pub struct Swapped {
     pub swapped_us: u64,
 }
 
-/// What a build made of recorded inputs before it was taken.
+/// The trial of a build on recorded inputs, before it was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Probe {
     /// Recorded inputs that were offered to it.
@@ -97,7 +97,7 @@ impl AdminService {
         result(answer, "PUT", &path, read_swapped)
     }
 
-    /// What has run for a participant.
+    /// The generations of a participant.
     ///
     /// # Errors
     /// No answer, no 2xx, or not the fields that were promised.

@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::cents::Cents;
 use saga_testkit::http::{BaseUrl, Client, RequestError, Response};
 
-/// What an order can be.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum OrderState {
@@ -46,7 +46,7 @@ pub enum CallError {
     Transport {
         /// Method and path.
         request: String,
-        /// Whether it was sent.
+        /// The failure, by which it was sent or not.
         error: RequestError,
     },
     /// The answer was no 2xx.
@@ -66,13 +66,13 @@ pub enum CallError {
         request: String,
         /// Body, as it came.
         body: String,
-        /// What is wrong with it.
+        /// The difference from the contract.
         problem: String,
     },
 }
 
 impl CallError {
-    /// Whether the request may have taken effect although no result came: a POST that was sent and
+    /// True if the request may have taken effect although no result came: a POST that was sent and
     /// not answered, or answered with a 5xx (which promises nothing).
     pub fn fate_unknown(&self) -> bool {
         match self {
@@ -206,7 +206,7 @@ impl CustomerService {
         })
     }
 
-    /// What is left of a customer's credit limit.
+    /// The rest of a customer's credit limit.
     ///
     /// # Errors
     /// No answer, no 2xx, or not the fields that were promised.
@@ -248,7 +248,7 @@ impl OrderService {
     }
 }
 
-/// What a call brought: the answer, read, where it is a 2xx.
+/// The result of a call: the answer, read, where it is a 2xx.
 ///
 /// # Errors
 /// No answer, no 2xx, or a body that can't be read.

@@ -26,7 +26,7 @@ pub struct Files {
     pub order: Option<PathBuf>,
 }
 
-/// What all hosts of a run are made of.
+/// The program and the components of all hosts of a run.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     /// The host's binary.

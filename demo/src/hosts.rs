@@ -18,7 +18,7 @@ use saga_testkit::usage::Process;
 
 use crate::files;
 
-/// A drain finishes what is under way; it is not supposed to take this long.
+/// A drain finishes what is in flight; it is not supposed to take this long.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Hosts that are ready and together serve both participants. Dropped without [`Hosts::drain`], they are
@@ -169,7 +169,7 @@ pub async fn drain(hosts: Vec<Host>, again: impl Future<Output = ()>) -> Result<
     Ok(())
 }
 
-/// What the first of these futures to complete gives.
+/// The output of the first of these futures to complete.
 async fn first<F: Future + Unpin>(mut futures: Vec<F>) -> F::Output {
     std::future::poll_fn(|context| {
         for future in &mut futures {

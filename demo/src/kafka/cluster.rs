@@ -18,7 +18,7 @@ use saga_testkit::usage::Process;
 /// The environment variable that names a cluster that is there.
 pub const BOOTSTRAP: &str = "KAFKA_BOOTSTRAP";
 
-/// What one does who has Docker and no Java.
+/// The way to a Kafka with Docker and without Java.
 pub const WITH_DOCKER: &str = "docker compose -f demo/compose.yaml up -d";
 
 /// Options of the JVM for a benchmark: the heap that Kafka's own scripts give it, and the compiler that makes
@@ -32,7 +32,7 @@ pub enum Wanted {
     Own {
         /// Where its data is.
         directory: PathBuf,
-        /// Whether speed counts, rather than a quick start and little memory.
+        /// Tuned for speed, rather than for a quick start and little memory.
         for_speed: bool,
     },
     /// One that is there, at `HOST:PORT`.
@@ -62,7 +62,7 @@ impl Cluster {
     /// Starts a broker, or asks the one that is there.
     ///
     /// # Errors
-    /// What a broker needs is missing ([`saga_testkit::broker::Unavailable`]), it does not start, or nobody answers; the
+    /// A broker can't be had ([`saga_testkit::broker::Unavailable`]), it does not start, or nobody answers; the
     /// text says what to do.
     pub async fn open(wanted: &Wanted) -> Result<Self> {
         match wanted {

@@ -26,7 +26,7 @@ pub const GROUPS: [&str; 2] = ["order", "customer"];
 /// A broker that is asked something answers within milliseconds; later than this is wrong.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
-/// What every client here starts from.
+/// The settings that all clients here share.
 pub fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config

@@ -82,7 +82,7 @@ impl Record {
     }
 }
 
-/// What a producer was told of records that were not taken.
+/// Errors of records that the broker did not take.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<Option<String>>);
 

@@ -163,7 +163,7 @@ pub async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]) -> Re
     .await
 }
 
-/// Whether a group has agreed; if not, how it stands. A broker that has just started does not know yet.
+/// None once a group has all its partitions; otherwise its state. A broker that has just started does not know yet.
 fn is_complete(consumer: &BaseConsumer, group: &str) -> Result<(), String> {
     let list = consumer.fetch_group_list(Some(group), ANSWERED_WITHIN);
     let list = list.map_err(|error| error.to_string())?;

@@ -25,11 +25,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub(super) struct Placed {
     /// Its id.
     pub(super) order_id: i64,
-    /// Who ordered.
+    /// The customer.
     pub(super) customer_id: i64,
     /// Its amount.
     pub(super) total: Cents,
-    /// What must become of it.
+    /// The state that it must reach.
     pub(super) state: OrderState,
 }
 

@@ -37,10 +37,10 @@ use crate::files::{self, Binaries, Ports};
 use page::Page;
 use stage::Carrier;
 
-/// What a walk is to do.
+/// The options of a walk.
 #[derive(Debug)]
 pub struct Walk {
-    /// What the hosts are made of.
+    /// The program and the components of the hosts.
     pub binaries: Binaries,
     /// The build of the customer's rules that is swapped to at the end.
     pub cautious: PathBuf,
@@ -133,7 +133,7 @@ async fn over<W: Write>(
             let _ = hosts.drain(interrupt.recv()).await;
             return Err(anyhow!(ended));
         }
-        page.say("\ndraining: what is under way is finished; Ctrl-C again ends at once")?;
+        page.say("\ndraining: what is in flight is finished; Ctrl-C again ends at once")?;
     }
     hosts.drain(interrupt.recv()).await?;
     page.say(match launches {

@@ -1,4 +1,4 @@
-//! What a walk prints, and whether everything on it is right.
+//! The page that a walk prints, and its verdict.
 //!
 //! Owns: layout, colours (only where the caller found a terminal), and the list of what was expected and
 //! not found.
@@ -55,7 +55,7 @@ impl<W: Write> Page<W> {
         self.line(GREEN, &format!("   {place}"))
     }
 
-    /// What came back, and after how long if that is of interest.
+    /// The answer, and the time that it took if that is of interest.
     pub fn answer(&mut self, answer: &Response, after: Option<Duration>) -> io::Result<()> {
         let after = after.map(|after| format!("   (after {:.1} ms)", after.as_secs_f64() * 1e3));
         let status = answer.status;
@@ -122,7 +122,7 @@ impl<W: Write> Page<W> {
         Ok(())
     }
 
-    /// Whether everything so far was as it must be.
+    /// True while everything was as it must be.
     pub fn right(&self) -> bool {
         self.wrong.is_empty()
     }

@@ -23,7 +23,7 @@ use saga_testkit::http::{BaseUrl, Client};
 
 /// Added to an offset it gives an order id that no order service has given.
 const FOREIGN_IDS: i64 = 1_000_000;
-/// What the customer of the hand-written order may spend.
+/// Limit of the customer of the hand-written order.
 const LIMIT: Cents = Cents::whole(100);
 /// The hand-written order.
 const TOTAL: Cents = Cents::whole(40);
@@ -208,7 +208,7 @@ fn value(order_id: i64, state: OrderState, customer_id: i64, total: Cents) -> St
     )
 }
 
-/// Whether two texts are the same JSON, whatever the order of the fields.
+/// Compares two texts as JSON, whatever the order of the fields.
 fn same(expected: &str, found: &str) -> bool {
     let read = |text: &str| serde_json::from_str::<Value>(text).ok();
     read(found).is_some_and(|found| Some(found) == read(expected))

@@ -1,4 +1,4 @@
-//! What a walk happens on: Kafka and its topics where it is wanted, and the hosts.
+//! The setting of a walk: Kafka and its topics where it is wanted, and the hosts.
 //!
 //! Owns: starting them in this order, saying where everything is, and what a reader can try when the walk
 //! is over.
@@ -20,7 +20,7 @@ use crate::kafka::topics::{self, Ends};
 use crate::kafka::{CUSTOMER_TOPIC, ORDER_TOPIC};
 use saga_testkit::host::Launch;
 
-/// What carries the events of a walk over Kafka.
+/// The carrier of the events of a walk over Kafka.
 pub(super) struct Carrier<'a> {
     /// The Kafka.
     pub(super) cluster: &'a Cluster,
@@ -79,7 +79,7 @@ pub(super) async fn create_topics<'a, W: Write>(
     Ok(Carrier { cluster, before })
 }
 
-/// Whether the records on the topics are those of these hosts.
+/// Checks that the records on the topics are those of these hosts.
 fn belong(records: i64, launches: &[Launch], bootstrap: &str) -> Result<()> {
     for launch in launches {
         ensure!(

@@ -18,7 +18,7 @@ use crate::cents::Cents;
 use crate::contract::OrderState;
 use saga_testkit::http::{BaseUrl, Client};
 
-/// What the customer may spend.
+/// Limit of the customer.
 const LIMIT: Cents = Cents::whole(100_000);
 /// An order that the credit covers, and that the cautious build finds too large all the same.
 const LARGE: Cents = Cents::whole(20_000);

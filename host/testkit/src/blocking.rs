@@ -182,7 +182,7 @@ impl Host {
         self.0.in_system().address_space().unwrap()
     }
 
-    /// What it has logged so far, earlier starts on the same data directory included.
+    /// Its log so far, earlier starts on the same data directory included.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.0.log_path()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What several tests expect alike: a clear problem, something that comes to be, a bounded process;
+//! Expectations that several tests share: a clear problem, a condition that comes true;
 //! and requests that no HTTP client would send.
 //!
 //! Must not know any participant.

@@ -1,4 +1,4 @@
-//! What `/metrics` tells, read by the rules of its formats: who breaks one fails the test.
+//! A reader of `/metrics` that insists on the rules of its formats: a violation fails the test.
 //!
 //! The rules are those of OpenMetrics 1.0 and of Prometheus text 0.0.4 that scrapers insist on: help and type before the
 //! series, each family once, no series twice, names and escapes as they must be, buckets that add up, and one end. Must

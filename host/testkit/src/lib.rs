@@ -1,4 +1,4 @@
-//! What the tests of the host, the demonstration and the benchmark have in common: hosts as child
+//! The kit that the tests of the host, the demonstration and the benchmark share: hosts as child
 //! processes, a real Kafka broker, an HTTP client, and what is expected of answers.
 //!
 //! # Layout

@@ -17,7 +17,7 @@ use saga_testkit::broker::{Broker, Error, Settings};
 /// Longest wait for the broker to take a record.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether the tests can run here; says why not.
+/// True if the tests can run here; says why not.
 fn can_run() -> bool {
     match saga_testkit::broker::available() {
         Ok(()) => true,

@@ -1,4 +1,4 @@
-//! What a secured broker asks for: certificates, passwords, tokens, permissions. Each listener takes whom it should, and
+//! The demands of a secured broker: certificates, passwords, tokens, permissions. Each listener takes whom it should, and
 //! turns away whom it should not; the client is librdkafka. Left out where a broker can't be run.
 
 #![allow(

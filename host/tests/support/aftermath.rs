@@ -1,4 +1,4 @@
-//! What crashes leave behind, read through the API and from the store, and the invariants it must keep.
+//! The remains of crashes, read through the API and from the store, and the invariants it must keep.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::store_file;
 use crate::support::{Host, Response};
 
-/// What clients know of what they asked for.
+/// The answers that clients had, and requests that broke off.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// Limits of the customers 1, 2, …, in cents.
@@ -21,7 +21,7 @@ pub struct Asked {
     pub broken_off: usize,
 }
 
-/// What is left after crashes.
+/// The state after crashes.
 pub struct Aftermath {
     pub asked: Asked,
     /// All orders, by reading ids upwards: id → state.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{Host, Response, Start, component, request};
 
-/// What the blob of settings begins with.
+/// The beginning of the blob of settings.
 const MARKER: &[u8] = b"CHAMELEON-SETTINGS-BEGIN";
 
 /// Bytes of the blob, marker included.
@@ -169,7 +169,7 @@ pub fn rollback_with(host: &Host, flags: &str) -> Response {
     request("POST", &url, &[], b"")
 }
 
-/// What a host tells of its generations.
+/// The generations, as the host tells them.
 pub fn told(host: &Host) -> Value {
     let url = format!("{}/participants/chameleon/generations", host.admin());
     let response = request("GET", &url, &[], b"");
@@ -177,7 +177,7 @@ pub fn told(host: &Host) -> Value {
     response.json()
 }
 
-/// What is told of one build, which must have run.
+/// The generation of one build, which must have run.
 pub fn told_of(host: &Host, build: &Chameleon) -> Value {
     let (told, digest) = (told(host), build.digest());
     let generations = told["generations"].as_array().unwrap().iter();
@@ -187,7 +187,7 @@ pub fn told_of(host: &Host, build: &Chameleon) -> Value {
     found[0].clone()
 }
 
-/// Whether this build is the active one.
+/// True if this build is the active one.
 pub fn is_active(host: &Host, build: &Chameleon) -> bool {
     told(host)["active"] == build.digest()
 }

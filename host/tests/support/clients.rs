@@ -123,7 +123,7 @@ where
     Ok(read(client.send_request(asked).await?).await)
 }
 
-/// Who signs certificates for 127.0.0.1.
+/// An authority that signs certificates for 127.0.0.1.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,

@@ -31,7 +31,7 @@ pub fn fails(command: &mut Command) -> (i32, String) {
     (code, err)
 }
 
-/// What a command prints with `--json`; it must succeed.
+/// The output of a command with `--json`; it must succeed.
 pub fn json_of(command: &mut Command) -> Value {
     let (code, out, err) = call(command.arg("--json"));
     assert_eq!((code, err.as_str()), (0, ""), "{out}");

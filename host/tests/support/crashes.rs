@@ -53,7 +53,7 @@ pub fn register(host: &Host) {
     }
 }
 
-/// What these clients know of what they asked for.
+/// The answers that these clients had.
 pub fn asked(clients: Vec<Client>) -> Asked {
     Asked {
         limits: LIMITS.to_vec(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::chameleon::Chameleon;
 use crate::support::{Host, Start};
 
-/// What the order service hears decisions by.
+/// The event by which the order service hears of decisions.
 const ANSWERED: &str = "saga.customer.credit-answered";
 
 /// The orders that can be decided on: 1 to this.

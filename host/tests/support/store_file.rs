@@ -126,7 +126,7 @@ pub fn execute(data: &Path, statement: &str) -> usize {
     open(data).execute(statement, []).unwrap()
 }
 
-/// What a query gives, as text.
+/// The rows of a query, as text.
 pub fn rows(data: &Path, query: &str) -> Vec<Vec<String>> {
     let sql = open(data);
     let mut statement = sql.prepare(query).unwrap();

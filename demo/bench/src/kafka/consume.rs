@@ -1,4 +1,4 @@
-//! What a host takes in of records that wait, next to a bare consumer and a bare loop.
+//! The intake of waiting records by a host, next to a bare consumer and a bare loop.
 //!
 //! Owns: the customers, the rounds, and what is measured in turn: the customer host, from the first to the last
 //! answer that it publishes; a bare consumer of the same topic; and a bare loop that consumes, decides,
@@ -31,7 +31,7 @@ const LIMIT: Cents = Cents::whole(1_000_000_000);
 /// The records that wait are taken in within seconds.
 const WITHIN: Duration = Duration::from_secs(300);
 
-/// What was measured; the median rounds.
+/// The measurements; the median rounds.
 #[derive(Debug)]
 pub(super) struct Consumed {
     /// The customer host, from the order to the answer.

@@ -27,7 +27,7 @@ pub(super) struct Flow {
     pub(super) broker_cpu: f64,
 }
 
-/// What processes have used until a moment.
+/// The processor time of processes until a moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spent {
     client: Duration,

@@ -4,7 +4,7 @@
 //! Owns: the order of the benchmark. A broker and all state in a directory that is removed at the end.
 //!
 //! # Layout
-//! - `sagas`: sagas per second, latency and processor time, as `bench` measures them;
+//! - `sagas`: sagas per second, latency and processor time, as `run` measures them;
 //! - `produce`: a backlog that a host publishes; `consume`: waiting records that a host takes in;
 //! - `bare`: the clients that they are compared with;
 //! - `flow`: records per second by the broker's clock; `stage`: a host with a state that is prepared once;
@@ -31,10 +31,10 @@ use saga_demo::files::Binaries;
 use saga_demo::kafka::cluster::{Cluster, Wanted};
 use saga_testkit::usage::Process;
 
-/// What a benchmark over Kafka is to do.
+/// The options of a benchmark over Kafka.
 #[derive(Debug)]
 pub(crate) struct BenchKafka {
-    /// What the hosts are made of.
+    /// The program and the components of the hosts.
     pub(crate) binaries: Binaries,
     /// Directory for the state of the run.
     pub(crate) scratch: PathBuf,
@@ -84,7 +84,7 @@ pub(crate) async fn run(bench: &BenchKafka) -> Result<Report> {
     })
 }
 
-/// What all parts of a run share.
+/// The broker and the options that all parts of a run share.
 struct Run<'a> {
     bench: &'a BenchKafka,
     bootstrap: &'a str,

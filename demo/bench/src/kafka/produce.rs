@@ -1,4 +1,4 @@
-//! What a host publishes of a backlog, next to a bare producer.
+//! The relay of a backlog by a host, next to a bare producer.
 //!
 //! Owns: the backlog (orders that were placed while there was no Kafka), the rounds, and what is measured
 //! in turn: the host's relay; a bare producer of the same records with the relay's settings; and one with
@@ -38,7 +38,7 @@ const WITHIN: Duration = Duration::from_secs(300);
 /// Every run draws the same orders.
 const SEED: u64 = 2;
 
-/// What was measured; the median rounds.
+/// The measurements; the median rounds.
 #[derive(Debug)]
 pub(super) struct Produced {
     /// The host's relay.
@@ -51,7 +51,7 @@ pub(super) struct Produced {
     pub(super) bytes: usize,
 }
 
-/// What is left for the next part: a topic for each round with the records of the backlog.
+/// The input of the next part: a topic for each round with the records of the backlog.
 #[derive(Debug)]
 pub(super) struct Backlog {
     /// The topics.

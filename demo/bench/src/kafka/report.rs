@@ -18,7 +18,7 @@ use crate::run::floor::Floor;
 /// Everything that a benchmark over Kafka found.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// What making 4 KiB durable takes here.
+    /// The time that making 4 KiB durable takes here.
     pub(super) floor: Floor,
     /// From the start of the broker until it answered.
     pub(super) broker_ready_after: Duration,

@@ -13,7 +13,7 @@ use saga_demo::files::Ports;
 use saga_demo::hosts::Hosts;
 use saga_demo::kafka::{CUSTOMER_TOPIC, GROUPS, ORDER_TOPIC, topics};
 
-/// What was measured at one number of connections.
+/// The measurement at one number of connections.
 #[derive(Debug)]
 pub(super) struct Level {
     /// Connections.

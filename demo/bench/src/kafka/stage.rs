@@ -97,7 +97,7 @@ impl OnStage {
     }
 }
 
-/// What the two topics are called on the broker, in the place of their own names.
+/// Names of the two topics on the broker, in the place of their own names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Topics<'a> {
     /// In the place of `orderTopic`.

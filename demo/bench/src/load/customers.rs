@@ -21,7 +21,7 @@ const REGISTRATIONS_MAX: usize = 20;
 
 /// Registers one customer per limit; the ids come in the order of the limits.
 ///
-/// With `retry`, a registration that broke off is made anew. That may leave behind a customer whom nobody
+/// With `retry`, a registration that broke off is repeated. That may leave behind a customer whom nobody
 /// uses, but never changes one whom the run counts on.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What a run must have left behind, and what it did not.
+//! The books of a load run, and the judgement over them.
 //!
 //! Owns: the books of a run (one account per customer) and the judgement over them. It counts in cents
 //! and holds, for every customer:
@@ -40,9 +40,9 @@ pub(crate) enum Violation {
         total: Cents,
         /// Limit of the customer.
         limit: Cents,
-        /// What it must be.
+        /// The right state.
         expected: OrderState,
-        /// What it is.
+        /// The state that was found.
         found: OrderState,
     },
     /// Limit, approved orders and credit left don't add up.
@@ -55,7 +55,7 @@ pub(crate) enum Violation {
         approved: Cents,
         /// Number of orders that may or may not have been applied.
         unknown: usize,
-        /// What the customer service says is left.
+        /// Credit left by the customer service.
         left: Cents,
     },
     /// An order was rejected that would fit even now.
@@ -64,7 +64,7 @@ pub(crate) enum Violation {
         customer_id: i64,
         /// The smallest rejected order.
         total: Cents,
-        /// What the customer service says is left.
+        /// Credit left by the customer service.
         left: Cents,
     },
     /// Two POSTs were answered with the same id.
@@ -265,7 +265,7 @@ impl Ledger {
         }
     }
 
-    /// Whether there are so many violations that going on makes no sense.
+    /// True if there are so many violations that going on makes no sense.
     pub(crate) fn hopeless(&self) -> bool {
         lock(&self.violations).len() >= VIOLATIONS_MAX
     }
@@ -328,7 +328,7 @@ impl Account {
         violations
     }
 
-    /// Whether some choice among the orders of unknown fate accounts for the credit left.
+    /// True if some choice among the orders of unknown fate accounts for the credit left.
     fn explains(&self, left: Cents) -> bool {
         let missing = i128::from(self.limit.0) - i128::from(self.approved.0) - i128::from(left.0);
         let mut sums = BTreeSet::from([0_i128]);

@@ -36,7 +36,7 @@ const BREAK_WAIT: Duration = Duration::from_millis(50);
 /// The wait between two looks at an order that no answer named.
 const UNSEEN_WAIT: Duration = Duration::from_millis(50);
 
-/// What a load run is to do.
+/// The options of a load run.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     /// The customer service.
@@ -51,7 +51,7 @@ pub(crate) struct Load {
     pub(crate) beyond: f64,
     /// Connections to the order service, each with one saga at a time.
     pub(crate) connections: usize,
-    /// What the plan is drawn from.
+    /// The seed of the plan.
     pub(crate) seed: u64,
     /// Wait for a service that is away; a POST that breaks off is of unknown fate.
     pub(crate) retry: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Load {
     pub(crate) patience: Duration,
 }
 
-/// What a load run found.
+/// The outcome of a load run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Orders by how they ended.
@@ -146,7 +146,7 @@ pub(crate) async fn run(load: &Load) -> Result<Outcome> {
 }
 
 impl Outcome {
-    /// Whether everything is as it must be.
+    /// True if everything is as it must be.
     pub(crate) fn right(&self) -> bool {
         self.violations.is_empty()
     }

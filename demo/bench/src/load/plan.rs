@@ -20,7 +20,7 @@ const AMOUNT_MAX: u64 = 10_000;
 /// Every customer whose number is divisible by this is contended.
 const CONTENDED_EVERY: usize = 4;
 
-/// What a load run does.
+/// The limits and orders of a load run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Credit limit of each customer.
@@ -36,7 +36,7 @@ pub(crate) struct PlannedOrder {
     pub(crate) customer: usize,
     /// Amount of the order.
     pub(crate) total: Cents,
-    /// What must become of it; none where that depends on the order of arrival.
+    /// The state that it must reach; none where that depends on the order of arrival.
     pub(crate) expected: Option<OrderState>,
 }
 

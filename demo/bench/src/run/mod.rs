@@ -32,10 +32,10 @@ const ROUNDS: usize = 3;
 /// Leaves out what can be left out. Its POSTs carry no idempotency keys either.
 const BARE: &str = "[metrics]\nenabled = false\n[http]\ncheck_bodies = false\n";
 
-/// What a benchmark is to do.
+/// The options of a benchmark.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    /// What the host is made of.
+    /// The program and the components of the host.
     pub(crate) binaries: Binaries,
     /// A host with the same command line that calls the rules natively.
     pub(crate) native: Option<PathBuf>,

@@ -15,7 +15,7 @@ use crate::run::rounds::Measured;
 /// Everything that a benchmark found.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// What making 4 KiB durable takes here.
+    /// The time that making 4 KiB durable takes here.
     pub(crate) floor: Floor,
     /// The host with components.
     pub(crate) startup: Startup,
@@ -34,7 +34,7 @@ pub(crate) struct Startup {
     pub(crate) cached: Duration,
 }
 
-/// What was measured at one number of connections.
+/// The measurement at one number of connections.
 #[derive(Debug)]
 pub(crate) struct Level {
     /// Connections.

@@ -45,11 +45,11 @@ pub(crate) struct Round<'a> {
     pub(crate) warm_up: Duration,
     /// The measured window.
     pub(crate) window: Duration,
-    /// What customers and amounts are drawn from.
+    /// The seed of customers and amounts.
     pub(crate) seed: u64,
 }
 
-/// What one round measured.
+/// The measurement of one round.
 #[derive(Debug, Clone)]
 pub(crate) struct Measured {
     /// Sagas that ended within the window, per second.
@@ -58,16 +58,16 @@ pub(crate) struct Measured {
     pub(crate) posted: Latency,
     /// POST sent to the answer that said APPROVED.
     pub(crate) decided: Latency,
-    /// What each process used, in the order of [`Round::processes`].
+    /// The use of each process, in the order of [`Round::processes`].
     pub(crate) used: Vec<Used>,
     /// Processor seconds of this program per 10,000 sagas.
     pub(crate) own_cpu: f64,
 }
 
-/// What a process used.
+/// The use of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Used {
-    /// What it is called.
+    /// Its name.
     pub(crate) name: String,
     /// Processor seconds per 10,000 sagas.
     pub(crate) cpu: f64,

@@ -24,7 +24,7 @@ pub(crate) struct Times {
     histograms: Mutex<(Histogram<u64>, Histogram<u64>)>,
 }
 
-/// What is reported of one of the two times; milliseconds.
+/// The report on one of the two times; milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Latency {
     /// Half of the sagas took no longer.

@@ -4,7 +4,7 @@
 //! second ends when an answer says APPROVED or REJECTED, so it is what a client sees, not what a
 //! log inside the host would say.
 //!
-//! Must not know: whether the decision is right (`check`), or how many sagas run at once.
+//! Must not know: whether the decision is right (`load::ledger`), or how many sagas run at once.
 
 pub(crate) mod latency;
 pub(crate) mod pace;
@@ -43,7 +43,7 @@ pub(crate) enum Unfinished {
     Ask {
         /// Id of the order.
         order_id: i64,
-        /// What went wrong.
+        /// The failure.
         error: CallError,
     },
     /// The order was placed, and still PENDING at the end of the client's patience.
@@ -56,7 +56,7 @@ pub(crate) enum Unfinished {
     },
 }
 
-/// What all sagas of a run share.
+/// The clocks that all sagas of a run share.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     /// Precise waits.

@@ -48,10 +48,10 @@ const WRONG_MAX: usize = 20;
 /// Every run draws the same orders.
 const SEED: u64 = 1;
 
-/// What a run is to do.
+/// The options of a run.
 #[derive(Debug)]
 pub(crate) struct Swaps {
-    /// What the host is made of, with the first build.
+    /// The program and the components of the host, with the first build.
     pub(crate) binaries: Binaries,
     /// The second build of the customer's rules.
     pub(crate) cautious: PathBuf,
@@ -249,7 +249,7 @@ impl Swapping<'_> {
     }
 }
 
-/// What is wrong with what the host says of its generations, after so many swaps and decisions.
+/// Contradictions in what the host says of its generations, after so many swaps and decisions.
 fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
     let mut wrong = Vec::new();
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

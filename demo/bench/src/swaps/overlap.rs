@@ -15,7 +15,7 @@ use crate::swaps::traffic::Sample;
 
 /// The quantiles that are reported; the maximum follows.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
-/// What they are called.
+/// Their names.
 pub(crate) const QUANTILE_NAMES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
 
 /// How much of a hand-over counts, from its beginning; microseconds.

@@ -53,7 +53,7 @@ pub(crate) struct Memory {
 }
 
 impl Report {
-    /// Whether everything is as it must be.
+    /// True if everything is as it must be.
     pub(crate) fn right(&self) -> bool {
         self.wrong.is_empty()
     }
@@ -172,7 +172,7 @@ impl Groups {
         ]
     }
 
-    /// What the hand-over adds, compared with requests that met no swap.
+    /// The time that the hand-over adds, compared with requests that met no swap.
     fn added(&self) -> [(&'static str, &'static str, Option<[f64; 5]>); 3] {
         let added = |other: Option<&Distribution>| {
             let handed_over = self.handed_over.as_ref()?;

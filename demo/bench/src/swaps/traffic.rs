@@ -92,7 +92,7 @@ impl Traffic {
         micros(self.shared.start.elapsed())
     }
 
-    /// Waits for the sagas under way and gives all samples.
+    /// Waits for the sagas in flight and gives all samples.
     ///
     /// # Errors
     /// A task broke.

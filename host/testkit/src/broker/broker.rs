@@ -29,10 +29,10 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// A stop takes less than a second.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a broker says when it takes requests.
+/// The log line of a broker that takes requests.
 const READY: &str = "Kafka Server started";
 
-/// What it says of each network thread that takes another certificate.
+/// Its log line of each network thread that takes another certificate.
 const CERTIFIED: &str = "Created new SERVER SSL engine builder";
 
 /// That takes a second.
@@ -41,7 +41,7 @@ const CERTIFIED_WITHIN: Duration = Duration::from_secs(30);
 /// The listeners with TLS.
 const LISTENERS: [&str; 3] = ["tls", "mutual", "sasltls"];
 
-/// What it says when somebody else has one of its ports.
+/// Its log line where another program has one of its ports.
 const IN_USE: &str = "Address already in use";
 
 /// So often other ports are tried.
@@ -179,7 +179,7 @@ impl Broker {
         self.secured(|[.., sasl_tls]| sasl_tls)
     }
 
-    /// Who signed the broker's certificate, and signs those of clients that it takes.
+    /// The authority that signed the broker's certificate, and signs those of clients that it takes.
     ///
     /// # Errors
     /// The broker is not secured.
@@ -263,7 +263,7 @@ impl Broker {
         self.lock().as_ref().map(Process::id)
     }
 
-    /// What it has logged, over all starts.
+    /// Its log, over all starts.
     #[must_use]
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.home.join(LOG)).unwrap_or_default();

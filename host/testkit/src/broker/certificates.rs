@@ -15,7 +15,7 @@ use rcgen::{
 
 use crate::broker::error::Error;
 
-/// What a certificate is good for.
+/// The validity of a certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Validity {
     /// All it should be, from 2020 to 2120.
@@ -38,7 +38,7 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
-/// Who signs.
+/// An authority that signs certificates.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     directory: PathBuf,

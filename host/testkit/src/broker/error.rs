@@ -1,9 +1,9 @@
-//! What can go wrong, for people: what was tried, where, and what it said.
+//! Errors of brokers, for people: the step, its place, and the words of the program.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What this machine lacks; each in one line, with how to get it.
+/// The programs that this machine lacks; each in one line, with how to get it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// There is no `java`.
@@ -17,7 +17,7 @@ pub enum Unavailable {
     OldJava {
         /// The program.
         java: PathBuf,
-        /// What it calls itself.
+        /// Its version, in its own words.
         found: String,
     },
     /// The jars have not been fetched, and there is no `mvn` to do it.
@@ -34,7 +34,7 @@ pub enum Error {
     /// A file, a directory or a process could not be handled.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried, with the path.
+        /// The step, with the path.
         what: String,
         /// Why it failed.
         source: io::Error,
@@ -61,7 +61,7 @@ pub enum Error {
     /// The broker ended, or did not get ready or stop in time.
     #[error("the broker {what}; the end of its log, {}:\n{tail}", log.display())]
     Broker {
-        /// What it did.
+        /// The step that it failed at.
         what: String,
         /// Where its log is.
         log: PathBuf,

@@ -22,18 +22,18 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use crate::broker::error::Error;
 use crate::broker::settings::Tokens;
 
-/// Who asks and says nothing is hung up on.
+/// A client that sends nothing is hung up on.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longest request that is read, in bytes.
 const REQUEST_MAX: u64 = 16 * 1024;
 
-/// Who may come to an issuer, and what for.
+/// A client of an issuer, and its scope.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// Its name; the principal is `User:ID`.
     pub id: String,
-    /// What it knows.
+    /// Its secret.
     pub secret: String,
     /// Seconds for which a token is good.
     pub lifetime_s: u64,
@@ -96,7 +96,7 @@ impl Issuer {
         format!("{}/token", self.shared.url)
     }
 
-    /// What a broker must know to take its tokens.
+    /// The settings of a broker that takes its tokens.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
         Tokens {

@@ -1,4 +1,4 @@
-//! What the machine must have, and the jars of Kafka.
+//! Java on this machine, and the jars of Kafka.
 //!
 //! The jars are fetched once, by Maven, into a directory of `target/kafka` that is named for the content of
 //! `pom.xml`: another version is another directory. Several processes may come at once. Each fetches into a
@@ -13,21 +13,21 @@ use std::process::{Command, Output, Stdio};
 
 use crate::broker::error::{Error, Unavailable};
 
-/// What is fetched.
+/// The list of jars to fetch.
 const POM: &str = include_str!("pom.xml");
 
 /// Kafka 4 runs on this version of Java and later ones.
 const JAVA: u32 = 17;
 
-/// Whether a broker can be run here.
+/// Checks that a broker can be run here.
 ///
 /// # Errors
-/// What is missing. Whether Maven reaches its registry is not tried.
+/// Names what is missing. Maven's way to its registry is not tried.
 pub fn available() -> Result<(), Unavailable> {
     find().map(drop)
 }
 
-/// What runs Kafka's classes.
+/// The Java that runs Kafka's classes.
 #[derive(Debug, Clone)]
 pub(crate) struct Java {
     program: PathBuf,

@@ -26,7 +26,7 @@ pub(crate) struct Ports {
 pub(crate) struct Stores<'a> {
     /// Key and certificate of the broker.
     pub(crate) key: &'a Path,
-    /// Who signs the clients' certificates.
+    /// The authority of the clients' certificates.
     pub(crate) trust: &'a Path,
 }
 
@@ -44,7 +44,7 @@ const PACKAGE: &str = "org.apache.kafka.common.security";
 /// Threads of each listener; Kafka's default.
 pub(crate) const NETWORK_THREADS: usize = 3;
 
-/// What suits a node alone and tests: no waits, no replicas, few files.
+/// Settings that suit a node alone and tests: no waits, no replicas, few files.
 const ALONE: [(&str, &str); 17] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -163,7 +163,7 @@ fn secured(security: &Security, stores: &Stores<'_>) -> Vec<(String, String)> {
     properties
 }
 
-/// What a SASL listener takes, and whom.
+/// The mechanisms and users of a SASL listener.
 fn mechanisms(security: &Security, prefix: &str) -> Vec<(String, String)> {
     let mut users = String::new();
     for User { name, password } in &security.users {

@@ -1,4 +1,4 @@
-//! What can be chosen of a broker.
+//! Settings of a broker.
 //!
 //! Everything has a default: a plain listener, one partition, a temporary directory.
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::broker::certificates::Validity;
 
-/// What can be chosen of a broker.
+/// Settings of a broker.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where data, log and certificates go; what is there is kept and used again. None for a temporary directory,
@@ -39,16 +39,16 @@ impl Default for Settings {
     }
 }
 
-/// What the listeners beside the plain one ask for.
+/// The security of the listeners beside the plain one.
 ///
 /// The plain listener stays, for whoever runs the broker: its clients are `User:ANONYMOUS` and may do
 /// everything.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
-    /// Who may come by a password: with PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 alike. SCRAM users are
+    /// Users that come by a password: with PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 alike. SCRAM users are
     /// written when the storage is formatted; add later ones with `kafka-configs`.
     pub users: Vec<User>,
-    /// Whether a user may do only what `kafka-acls` allows; otherwise everything.
+    /// Users may do only what `kafka-acls` allows; otherwise everything.
     pub authorize: bool,
     /// The broker's certificate.
     pub certificate: Validity,

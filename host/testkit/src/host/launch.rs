@@ -22,7 +22,7 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// Further settings, as the text of a settings file; empty for none.
     pub settings: String,
-    /// Whether the process gets a process group of its own. Ctrl-C in a terminal goes to a whole
+    /// The process gets a process group of its own. Ctrl-C in a terminal goes to a whole
     /// group, so a program that drains its hosts by itself keeps them apart.
     pub own_group: bool,
 }
@@ -81,7 +81,7 @@ impl Launch {
         self.arguments(&["--kafka", kafka])
     }
 
-    /// What the host is called: after its participant, where it has only one.
+    /// The name of the host for people: after its participant, where it has only one.
     pub fn title(&self) -> String {
         match self.participants.as_slice() {
             [only] => format!("the {} host", only.name),

@@ -35,7 +35,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A host that is ready. Dropped while it runs, it is killed.
 #[derive(Debug)]
 pub struct Host {
-    /// What it is called: `the host`, `the order host`.
+    /// Its name for people: `the host`, `the order host`.
     pub title: String,
     /// Its participants and where they listen.
     pub services: Vec<(String, BaseUrl)>,
@@ -165,7 +165,7 @@ impl Host {
     }
 }
 
-/// What a host has told on stdout by the time it is ready.
+/// The lines of a host on stdout until it is ready.
 #[derive(Debug, Default)]
 struct Told {
     services: Vec<(String, BaseUrl)>,

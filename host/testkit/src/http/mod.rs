@@ -36,7 +36,7 @@ const RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
 /// The longest answer is a page of documentation or of metrics.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What a service answered, whatever the status.
+/// The answer of a service, whatever the status.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
     /// Status of the answer.
@@ -48,7 +48,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// Whether the status is 2xx.
+    /// True if the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -84,7 +84,7 @@ pub enum RequestError {
     NotSent {
         /// Host and port.
         authority: String,
-        /// What the system or the protocol said.
+        /// The words of the system or of hyper.
         reason: String,
     },
     /// The request was sent and no whole answer came: it may have taken effect.
@@ -92,7 +92,7 @@ pub enum RequestError {
     Lost {
         /// Host and port.
         authority: String,
-        /// What the system or the protocol said.
+        /// The words of the system or of hyper.
         reason: String,
     },
 }
@@ -132,7 +132,7 @@ impl Client {
         &self.url
     }
 
-    /// Whether this client waits for a service that is away.
+    /// True if this client waits for a service that is away.
     pub fn retries(&self) -> bool {
         self.retry
     }
@@ -282,7 +282,7 @@ async fn exchange(
         .unwrap_or_else(|_| Err(lost(format!("nothing for {} s", REQUEST_TIMEOUT.as_secs()))))
 }
 
-/// Whether not one byte of the request was written: nobody listens, or the connection was closed
+/// True if not one byte of the request was written: nobody listens, or the connection was closed
 /// before.
 fn was_not_sent(error: &legacy::Error) -> bool {
     let cause = std::error::Error::source(error);

@@ -21,7 +21,7 @@ fn put(host: &Host, bytes: &[u8]) -> Response {
     ask(host, "PUT", "/participants/chameleon/component", bytes)
 }
 
-/// What the host has of its only participant.
+/// The generations of the only participant.
 fn generations(host: &Host) -> Value {
     let response = ask(host, "GET", "/participants/chameleon/generations", b"");
     assert_eq!(response.status, 200, "{}", response.text());

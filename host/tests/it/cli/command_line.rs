@@ -1,4 +1,4 @@
-//! What the program teaches and says of itself: help, completions, exit codes, JSON, readiness.
+//! The program on itself: help, completions, exit codes, JSON, readiness.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What an operator does at the command line with a host that runs: `saga apply`, `saga rollback`, `saga
+//! Commands of an operator for a host that runs: `saga apply`, `saga rollback`, `saga
 //! generations`, SIGHUP; what they print and their exit codes.
 
 use std::path::Path;

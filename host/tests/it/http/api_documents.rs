@@ -1,4 +1,4 @@
-//! What can be read about an API: the documents say what is really answered, follow a swap, and lead to pages; Swagger UI
+//! The documents of an API: they say what is really answered, follow a swap, and lead to pages; Swagger UI
 //! loads nothing from elsewhere.
 
 use std::collections::BTreeSet;

@@ -417,7 +417,7 @@ fn persist(send: impl Fn() -> Response) -> Response {
 fn a_key_stays_taken_while_its_request_is_checked_again_by_the_next_rules() {
     const SWAPS: usize = 20;
     let data = tempfile::tempdir().unwrap();
-    // The command is another one in each, so what is under way at a swap is checked again.
+    // The command is another one in each, so what is in flight at a swap is checked again.
     let builds = [counting("1.0.3", &[]), counting("1.0.4", &[])];
     let host = start_chameleon(data.path(), &builds[0]);
     let (sent, swaps) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -521,7 +521,7 @@ fn fire(url: &Mutex<String>, keys: usize, meanwhile: impl FnOnce(&Answers)) -> B
             let answers = &answers;
             scope.spawn(move || {
                 for number in 0..keys {
-                    // Half of them in another order, so that several keys are under way at a time.
+                    // Half of them in another order, so that several keys are in flight at a time.
                     let key = if client % 2 == 0 {
                         number
                     } else {

@@ -67,7 +67,7 @@ fn code_that_was_exchanged_for_that_of_another_build_does_not_decide() {
     swap(&host, &build(100));
     assert_eq!(count(&host, "k")["count"], 102);
     assert!(host.stop().success());
-    // What was made anew is taken.
+    // What was compiled again is taken.
     let host = start(data);
     assert_eq!(count(&host, "k")["count"], 202);
     assert_eq!(host.log().matches(ANEW).count(), 2, "one for each file");
@@ -101,7 +101,7 @@ fn code_that_others_may_write_does_not_decide_and_what_the_host_makes_they_may_n
     fs::set_permissions(&first, fs::Permissions::from_mode(0o666)).unwrap();
     let host = start(data);
     host.log_until("others may write to it (mode 0666)");
-    assert_eq!(mode(&first), 0o600, "it was made anew");
+    assert_eq!(mode(&first), 0o600, "it was written again");
     assert!(host.stop().success());
     fs::set_permissions(data.join("code"), fs::Permissions::from_mode(0o777)).unwrap();
     let host = start(data);

@@ -1,4 +1,4 @@
-//! What earlier turns left in a reused instance is charged to no message (invariant 5): instances are renewed before they
+//! Remains of earlier turns in a reused instance are charged to no message (invariant 5): instances are renewed before they
 //! are full, and a fault counts only if it comes on a fresh instance too.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What others say is shown, wherever it is shown, without beginning a line of its own or steering a terminal.
+//! Foreign texts are shown, wherever they are shown, without beginning a line of its own or steering a terminal.
 
 use serde_json::{Value, json};
 

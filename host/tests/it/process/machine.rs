@@ -1,4 +1,4 @@
-//! What the machine lacks is never charged to a message (invariant 12): what can't work is said at the start, and what
+//! A lack of the machine is never charged to a message (invariant 12): what can't work is said at the start, and what
 //! fails later is tried again until it works.
 
 use std::net::TcpStream;

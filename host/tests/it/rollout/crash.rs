@@ -306,7 +306,7 @@ fn the_crashes_hit_swaps_and_either_generation_was_active_after_each() {
         swaps.answered,
         LEFT.found.len()
     );
-    assert!(old + new > 0, "no swap was under way at any crash");
+    assert!(old + new > 0, "no swap was in flight at any crash");
     assert!(swaps.answered > 0 && LEFT.found.len() > PARTICIPANTS.len());
 }
 

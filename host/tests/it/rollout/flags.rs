@@ -1,4 +1,4 @@
-//! What a candidate fails when it is tried is taken where the operator allows it, and told with what comes of it; and what it
+//! Failures of a candidate on trial are taken where the operator allows it, and told with what comes of it; and what it
 //! is tried on of what waits.
 
 use serde_json::{Value, json};

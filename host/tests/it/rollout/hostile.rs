@@ -106,7 +106,7 @@ fn offer_all(host: &Host, rounds: &AtomicU64) {
     let goes_on = |what: &str| {
         let before = rounds.load(Ordering::Relaxed);
         until(&format!("the client goes on after {what}"), || {
-            // The round that is under way may have begun before.
+            // The round that is in flight may have begun before.
             rounds.load(Ordering::Relaxed) > before + 1
         });
     };

@@ -1,4 +1,4 @@
-//! What a candidate can't do with what is stored, recorded or in flight is found before it is active, by whichever way it
+//! A candidate's failures with what is stored, recorded or in flight are found before it is active, by whichever way it
 //! comes (invariant 13).
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a swap adds works at once, and what it drops is gone: routes and their schemas, subscriptions,
+//! Additions of a swap work at once, and what it drops is gone: routes and their schemas, subscriptions,
 //! publications, timers. Two participants of one host, each of which is swapped by itself.
 
 use std::path::Path;

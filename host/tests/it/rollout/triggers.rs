@@ -110,7 +110,7 @@ fn a_file_is_taken_however_it_comes_to_be_another() {
     watched.until_taken(&build("1.0.0"));
     assert!(fs::symlink_metadata(&path).unwrap().is_file());
 
-    // It is removed, which leaves the rules as they are, and made anew.
+    // It is removed, which leaves the rules as they are, and created again.
     fs::remove_file(&path).unwrap();
     watched.looks_go_by();
     assert_eq!(told(host)["file"]["digest"], Value::Null);

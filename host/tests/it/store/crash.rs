@@ -72,7 +72,7 @@ fn the_crashes_hit_where_it_hurts() {
     );
     assert!(
         left.asked.broken_off > 0,
-        "no request was under way at any crash"
+        "no request was in flight at any crash"
     );
     for state in ["APPROVED", "REJECTED"] {
         assert!(

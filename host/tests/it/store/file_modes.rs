@@ -1,4 +1,4 @@
-//! What a host keeps is for its own user only, whatever the umask and whatever was there before.
+//! A host's files are for its own user only, whatever the umask and whatever was there before.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

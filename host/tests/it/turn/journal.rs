@@ -1,4 +1,4 @@
-//! What is recorded of a decision, and that it is enough to run the decision again.
+//! The record of a decision, and that it is enough to run the decision again.
 
 use std::collections::HashMap;
 use std::path::Path;
