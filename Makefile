@@ -38,15 +38,15 @@ fuzz-api: fixtures build ## Send 20,000 requests made from the API documents, an
 	API_CALLS=$(API_CALLS) API_ARGS="$(ARGS)" cargo test --release --workspace --test api -- fuzz
 
 bench: components build ## Measure throughput and latency on this machine (minutes; leave it idle)
-	target/release/saga-demo bench $(ARGS)
+	target/release/saga-bench run $(ARGS)
 
 bench-swaps: components build ## Swap rules under load and measure what requests notice of it (minutes)
-	target/release/saga-demo swaps $(ARGS)
+	target/release/saga-bench swaps $(ARGS)
 
 bench-kafka: components build ## Measure two hosts over a real Kafka, next to bare clients (minutes; leave it idle)
-	target/release/saga-demo bench --kafka $(ARGS)
+	target/release/saga-bench run --kafka $(ARGS)
 
-build: first-build-note ## Build the host and the demo
+build: first-build-note ## Build the host, the demo and the benchmarks
 	cargo build --release --workspace
 
 components: wasm-target ## Build the rule components customer (two builds of it) and order

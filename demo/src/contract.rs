@@ -14,12 +14,12 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::cents::Cents;
-use crate::http::{Answer, Client, Endpoint, TransportError};
+use saga_testkit::http::{BaseUrl, Client, RequestError, Response};
 
-/// What an order can be.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) enum OrderState {
+pub enum OrderState {
     /// Stored, and the saga has yet to decide.
     Pending,
     /// The credit was taken.
@@ -40,14 +40,14 @@ impl fmt::Display for OrderState {
 
 /// Why a call brought no result.
 #[derive(Debug, Error)]
-pub(crate) enum CallError {
+pub enum CallError {
     /// There was no answer.
     #[error("{request}: {error}")]
     Transport {
         /// Method and path.
         request: String,
-        /// Whether it was sent.
-        error: TransportError,
+        /// The failure, by which it was sent or not.
+        error: RequestError,
     },
     /// The answer was no 2xx.
     #[error("{request}: answered {status} {body}")]
@@ -66,17 +66,17 @@ pub(crate) enum CallError {
         request: String,
         /// Body, as it came.
         body: String,
-        /// What is wrong with it.
+        /// The difference from the contract.
         problem: String,
     },
 }
 
 impl CallError {
-    /// Whether the request may have taken effect although no result came: a POST that was sent and
+    /// True if the request may have taken effect although no result came: a POST that was sent and
     /// not answered, or answered with a 5xx (which promises nothing).
-    pub(crate) fn fate_unknown(&self) -> bool {
+    pub fn fate_unknown(&self) -> bool {
         match self {
-            Self::Transport { error, .. } => matches!(error, TransportError::Lost { .. }),
+            Self::Transport { error, .. } => matches!(error, RequestError::Lost { .. }),
             Self::Status { status, .. } => *status >= 500,
             Self::Body { .. } => false,
         }
@@ -84,40 +84,40 @@ impl CallError {
 }
 
 /// Body of `POST /customers`.
-pub(crate) fn registration(name: &str, limit: Cents) -> String {
+pub fn registration(name: &str, limit: Cents) -> String {
     format!(r#"{{"name":"{name}","creditLimit":{{"amount":{limit}}}}}"#)
 }
 
 /// Body of `POST /orders`.
-pub(crate) fn order(customer_id: i64, total: Cents) -> String {
+pub fn order(customer_id: i64, total: Cents) -> String {
     format!(r#"{{"customerId":{customer_id},"orderTotal":{{"amount":{total}}}}}"#)
 }
 
 /// Path of `POST /customers`.
-pub(crate) fn customers_path(endpoint: &Endpoint) -> String {
-    endpoint.path(format_args!("/customers"))
+pub fn customers_path(url: &BaseUrl) -> String {
+    url.path(format_args!("/customers"))
 }
 
 /// Path of `GET /customer/{customerId}`.
-pub(crate) fn customer_path(endpoint: &Endpoint, id: i64) -> String {
-    endpoint.path(format_args!("/customer/{id}"))
+pub fn customer_path(url: &BaseUrl, id: i64) -> String {
+    url.path(format_args!("/customer/{id}"))
 }
 
 /// Path of `POST /orders`.
-pub(crate) fn orders_path(endpoint: &Endpoint) -> String {
-    endpoint.path(format_args!("/orders"))
+pub fn orders_path(url: &BaseUrl) -> String {
+    url.path(format_args!("/orders"))
 }
 
 /// Path of `GET /orders/{orderId}`.
-pub(crate) fn order_path(endpoint: &Endpoint, id: i64) -> String {
-    endpoint.path(format_args!("/orders/{id}"))
+pub fn order_path(url: &BaseUrl, id: i64) -> String {
+    url.path(format_args!("/orders/{id}"))
 }
 
 /// Reads the answer to `POST /customers`: the id of the customer.
 ///
 /// # Errors
 /// Says what is missing, or differs from what was asked for.
-pub(crate) fn read_registered(body: &[u8], name: &str, limit: Cents) -> Result<i64, String> {
+pub fn read_registered(body: &[u8], name: &str, limit: Cents) -> Result<i64, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Registered<'a> {
@@ -136,7 +136,7 @@ pub(crate) fn read_registered(body: &[u8], name: &str, limit: Cents) -> Result<i
 ///
 /// # Errors
 /// Says what is missing, or that it is another customer.
-pub(crate) fn read_credit_left(body: &[u8], customer_id: i64) -> Result<Cents, String> {
+pub fn read_credit_left(body: &[u8], customer_id: i64) -> Result<Cents, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Customer<'a> {
@@ -153,7 +153,7 @@ pub(crate) fn read_credit_left(body: &[u8], customer_id: i64) -> Result<Cents, S
 ///
 /// # Errors
 /// Says what is missing, or differs from what was asked for.
-pub(crate) fn read_placed(body: &[u8], customer_id: i64, total: Cents) -> Result<i64, String> {
+pub fn read_placed(body: &[u8], customer_id: i64, total: Cents) -> Result<i64, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Placed<'a> {
@@ -174,7 +174,7 @@ pub(crate) fn read_placed(body: &[u8], customer_id: i64, total: Cents) -> Result
 ///
 /// # Errors
 /// Says what is missing, or that it is another order.
-pub(crate) fn read_order_state(body: &[u8], order_id: i64) -> Result<OrderState, String> {
+pub fn read_order_state(body: &[u8], order_id: i64) -> Result<OrderState, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Order {
@@ -188,15 +188,15 @@ pub(crate) fn read_order_state(body: &[u8], order_id: i64) -> Result<OrderState,
 
 /// The customer service over one connection.
 #[derive(Debug)]
-pub(crate) struct CustomerService(pub(crate) Client);
+pub struct CustomerService(pub Client);
 
 impl CustomerService {
     /// Registers a customer; the answer is its id. `name` must need no escape in JSON.
     ///
     /// # Errors
     /// No answer, no 2xx, or not the fields that were promised.
-    pub(crate) async fn register(&mut self, name: &str, limit: Cents) -> Result<i64, CallError> {
-        let path = customers_path(self.0.endpoint());
+    pub async fn register(&mut self, name: &str, limit: Cents) -> Result<i64, CallError> {
+        let path = customers_path(self.0.url());
         let answer = self
             .0
             .post(&path, Bytes::from(registration(name, limit)))
@@ -206,12 +206,12 @@ impl CustomerService {
         })
     }
 
-    /// What is left of a customer's credit limit.
+    /// The rest of a customer's credit limit.
     ///
     /// # Errors
     /// No answer, no 2xx, or not the fields that were promised.
-    pub(crate) async fn credit_left(&mut self, id: i64) -> Result<Cents, CallError> {
-        let path = customer_path(self.0.endpoint(), id);
+    pub async fn credit_left(&mut self, id: i64) -> Result<Cents, CallError> {
+        let path = customer_path(self.0.url(), id);
         let answer = self.0.get(&path).await;
         result(answer, "GET", &path, |body| read_credit_left(body, id))
     }
@@ -219,15 +219,15 @@ impl CustomerService {
 
 /// The order service over one connection.
 #[derive(Debug)]
-pub(crate) struct OrderService(pub(crate) Client);
+pub struct OrderService(pub Client);
 
 impl OrderService {
     /// Places an order; the answer is its id.
     ///
     /// # Errors
     /// No answer, no 2xx, or not the fields that were promised.
-    pub(crate) async fn place(&mut self, customer_id: i64, total: Cents) -> Result<i64, CallError> {
-        let path = orders_path(self.0.endpoint());
+    pub async fn place(&mut self, customer_id: i64, total: Cents) -> Result<i64, CallError> {
+        let path = orders_path(self.0.url());
         let answer = self
             .0
             .post(&path, Bytes::from(order(customer_id, total)))
@@ -241,19 +241,19 @@ impl OrderService {
     ///
     /// # Errors
     /// No answer, no 2xx, or not the fields that were promised.
-    pub(crate) async fn state(&mut self, id: i64) -> Result<OrderState, CallError> {
-        let path = order_path(self.0.endpoint(), id);
+    pub async fn state(&mut self, id: i64) -> Result<OrderState, CallError> {
+        let path = order_path(self.0.url(), id);
         let answer = self.0.get(&path).await;
         result(answer, "GET", &path, |body| read_order_state(body, id))
     }
 }
 
-/// What a call brought: the answer, read, where it is a 2xx.
+/// The result of a call: the answer, read, where it is a 2xx.
 ///
 /// # Errors
 /// No answer, no 2xx, or a body that can't be read.
-pub(crate) fn result<T>(
-    answer: Result<Answer, TransportError>,
+pub fn result<T>(
+    answer: Result<Response, RequestError>,
     method: &str,
     path: &str,
     read: impl FnOnce(&[u8]) -> Result<T, String>,
@@ -263,8 +263,8 @@ pub(crate) fn result<T>(
         request: request(),
         error,
     })?;
-    if !answer.status.is_success() {
-        let status = answer.status.as_u16();
+    if !answer.is_success() {
+        let status = answer.status;
         return Err(CallError::Status {
             request: request(),
             status,

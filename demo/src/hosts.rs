@@ -12,22 +12,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::host::Host;
-use crate::http::Endpoint;
-use crate::launch::Launch;
-use crate::procfs::Process;
+use saga_testkit::host::{Host, Launch};
+use saga_testkit::http::BaseUrl;
+use saga_testkit::usage::Process;
 
-/// A drain finishes what is under way; it is not supposed to take this long.
+use crate::files;
+
+/// A drain finishes what is in flight; it is not supposed to take this long.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Hosts that are ready and together serve both participants. Dropped without [`Hosts::drain`], they are
 /// killed.
 #[derive(Debug)]
-pub(crate) struct Hosts {
+pub struct Hosts {
     /// The customer service.
-    pub(crate) customer: Endpoint,
+    pub customer: BaseUrl,
     /// The order service.
-    pub(crate) order: Endpoint,
+    pub order: BaseUrl,
     hosts: Vec<Host>,
 }
 
@@ -36,9 +37,9 @@ impl Hosts {
     ///
     /// # Errors
     /// A file is missing, a port is taken, or a host did not get ready; see [`Host::start`].
-    pub(crate) async fn start(launches: &[Launch]) -> Result<Self> {
+    pub async fn start(launches: &[Launch]) -> Result<Self> {
         for launch in launches {
-            launch.check()?;
+            files::check(launch)?;
         }
         let mut hosts = Vec::new();
         for launch in launches {
@@ -65,12 +66,12 @@ impl Hosts {
     }
 
     /// All of them.
-    pub(crate) fn all(&self) -> &[Host] {
+    pub fn all(&self) -> &[Host] {
         &self.hosts
     }
 
     /// The admin interface of the host that serves a participant, where it has one.
-    pub(crate) fn admin(&self, participant: &str) -> Option<&Endpoint> {
+    pub fn admin(&self, participant: &str) -> Option<&BaseUrl> {
         let host = self
             .hosts
             .iter()
@@ -79,17 +80,17 @@ impl Hosts {
     }
 
     /// From the start of the first to `ready` of the last.
-    pub(crate) fn ready_after(&self) -> Duration {
+    pub fn ready_after(&self) -> Duration {
         self.hosts.iter().map(|host| host.ready_after).sum()
     }
 
     /// Their processes, by name.
-    pub(crate) fn processes(&self) -> Vec<Process> {
+    pub fn processes(&self) -> Vec<Process> {
         self.hosts.iter().map(Host::in_system).collect()
     }
 
     /// The ends of their logs, with the names of the hosts where there are several.
-    pub(crate) fn log_tails(&self) -> String {
+    pub fn log_tails(&self) -> String {
         match self.hosts.as_slice() {
             [only] => only.log_tail(),
             hosts => {
@@ -100,7 +101,7 @@ impl Hosts {
     }
 
     /// Returns when one of them has ended by itself, and says which. Giving up the wait loses nothing.
-    pub(crate) async fn exited(&self) -> String {
+    pub async fn exited(&self) -> String {
         let ends: Vec<_> = self
             .hosts
             .iter()
@@ -119,7 +120,7 @@ impl Hosts {
     ///
     /// # Errors
     /// One did not end in time (it is then killed), or not with exit code 0.
-    pub(crate) async fn drain(self, again: impl Future<Output = ()>) -> Result<()> {
+    pub async fn drain(self, again: impl Future<Output = ()>) -> Result<()> {
         drain(self.hosts, again).await
     }
 }
@@ -128,7 +129,7 @@ impl Hosts {
 ///
 /// # Errors
 /// One did not end in time (it is then killed), or not with exit code 0.
-pub(crate) async fn drain(hosts: Vec<Host>, again: impl Future<Output = ()>) -> Result<()> {
+pub async fn drain(hosts: Vec<Host>, again: impl Future<Output = ()>) -> Result<()> {
     hosts.iter().for_each(Host::ask_to_end);
     let until = Instant::now() + DRAIN_WITHIN;
     let mut again = pin!(again);
@@ -168,7 +169,7 @@ pub(crate) async fn drain(hosts: Vec<Host>, again: impl Future<Output = ()>) -> 
     Ok(())
 }
 
-/// What the first of these futures to complete gives.
+/// The output of the first of these futures to complete.
 async fn first<F: Future + Unpin>(mut futures: Vec<F>) -> F::Output {
     std::future::poll_fn(|context| {
         for future in &mut futures {
@@ -187,8 +188,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::launch::Ports;
-    use crate::launch::tests::{binaries, launch};
+    use crate::files::Ports;
+    use crate::mock::{script, script_alone};
 
     /// Two directories in which the script plays one participant each.
     fn two(data: &Path) -> [Launch; 2] {
@@ -200,7 +201,7 @@ mod tests {
             );
             std::fs::write(data.join("stdout"), says).unwrap();
         }
-        binaries().apart(data, Ports::default())
+        script().apart(data, Ports::default())
     }
 
     #[tokio::test]
@@ -214,7 +215,7 @@ mod tests {
         let names: Vec<_> = hosts
             .processes()
             .iter()
-            .map(|process| process.name)
+            .map(|process| process.name.clone())
             .collect();
         assert_eq!(names, ["customer", "order"]);
         hosts.drain(std::future::pending()).await.unwrap();
@@ -261,7 +262,7 @@ mod tests {
         .unwrap();
         let stubborn = data.path().join("stubborn");
         std::fs::write(&stubborn, "").unwrap();
-        let hosts = Hosts::start(&[launch(data.path())]).await.unwrap();
+        let hosts = Hosts::start(&[script_alone(data.path())]).await.unwrap();
         // The script removes the file when it was asked for the first time.
         let again = async {
             while stubborn.exists() {

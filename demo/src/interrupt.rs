@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Somebody wants this process to end.
 #[derive(Debug)]
-pub(crate) struct Interrupt {
+pub struct Interrupt {
     ctrl_c: Signal,
     terminate: Signal,
 }
@@ -21,7 +21,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// The system refuses the subscription.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
             ctrl_c: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -29,7 +29,7 @@ impl Interrupt {
     }
 
     /// Returns at the next signal. Giving up the wait loses none.
-    pub(crate) async fn recv(&mut self) {
+    pub async fn recv(&mut self) {
         tokio::select! {
             _ = self.ctrl_c.recv() => {}
             _ = self.terminate.recv() => {}

@@ -5,7 +5,14 @@
 //! declares; the rules of 0.2.0 are the cautious ones. Each order shows PENDING for a
 //! millisecond before its decision, so that waiting is part of every test. Test code only.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,15 +26,33 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use saga_testkit::host::Launch;
+use saga_testkit::http::BaseUrl;
+
 use crate::cents::Cents;
-use crate::http::Endpoint;
+use crate::files::{Binaries, Ports};
 
 /// How long each order shows PENDING.
 const DECIDED_AFTER: Duration = Duration::from_millis(1);
 
+/// The script that stands in for a host, and for the components, which it does not read.
+pub fn script() -> Binaries {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/host.sh");
+    Binaries {
+        saga: script.clone(),
+        customer: script.clone(),
+        order: script,
+    }
+}
+
+/// One host with both participants, of that script.
+pub fn script_alone(data: &Path) -> Launch {
+    script().together(data, Ports::default())
+}
+
 /// In which way the mock breaks the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Not at all.
     None,
     /// Every tenth approved order takes a cent more than it should.
@@ -56,13 +81,13 @@ pub(crate) enum Fault {
 
 /// A running mock; it ends with the test's runtime.
 #[derive(Debug)]
-pub(crate) struct Mock {
+pub struct Mock {
     /// The customer service.
-    pub(crate) customer: Endpoint,
+    pub customer: BaseUrl,
     /// The order service.
-    pub(crate) order: Endpoint,
+    pub order: BaseUrl,
     /// The admin interface.
-    pub(crate) admin: Endpoint,
+    pub admin: BaseUrl,
 }
 
 #[derive(Debug)]
@@ -80,7 +105,7 @@ struct Tables {
 
 impl Mock {
     /// Serves both services on free ports.
-    pub(crate) async fn start(fault: Fault) -> Self {
+    pub async fn start(fault: Fault) -> Self {
         let tables = Arc::new(Mutex::new(Tables {
             fault,
             customers: Vec::new(),
@@ -96,10 +121,10 @@ impl Mock {
     }
 }
 
-async fn serve(tables: Arc<Mutex<Tables>>, base: &'static str) -> Endpoint {
+async fn serve(tables: Arc<Mutex<Tables>>, base: &'static str) -> BaseUrl {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint =
-        Endpoint::parse(&format!("http://{}{base}", listener.local_addr().unwrap())).unwrap();
+        BaseUrl::parse(&format!("http://{}{base}", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();

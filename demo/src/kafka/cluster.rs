@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use saga_broker::{Broker, Settings};
+use saga_testkit::broker::{Broker, Settings};
 
 use super::{ANSWERED_WITHIN, off_thread, topics};
-use crate::procfs::Process;
+use saga_testkit::usage::Process;
 
 /// The environment variable that names a cluster that is there.
-pub(crate) const BOOTSTRAP: &str = "KAFKA_BOOTSTRAP";
+pub const BOOTSTRAP: &str = "KAFKA_BOOTSTRAP";
 
-/// What one does who has Docker and no Java.
-pub(crate) const WITH_DOCKER: &str = "docker compose -f demo/compose.yaml up -d";
+/// The way to a Kafka with Docker and without Java.
+pub const WITH_DOCKER: &str = "docker compose -f demo/compose.yaml up -d";
 
 /// Options of the JVM for a benchmark: the heap that Kafka's own scripts give it, and the compiler that makes
 /// the fastest code.
@@ -27,12 +27,12 @@ const FOR_SPEED: [&str; 3] = ["-Xms1g", "-Xmx1g", "-XX:TieredStopAtLevel=4"];
 
 /// Which Kafka is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// A broker that this run starts and stops.
     Own {
         /// Where its data is.
         directory: PathBuf,
-        /// Whether speed counts, rather than a quick start and little memory.
+        /// Tuned for speed, rather than for a quick start and little memory.
         for_speed: bool,
     },
     /// One that is there, at `HOST:PORT`.
@@ -41,20 +41,20 @@ pub(crate) enum Wanted {
 
 /// A Kafka that answers. A broker of one's own that is not stopped is killed with it.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub struct Cluster {
     /// `HOST:PORT`.
-    pub(crate) bootstrap: String,
+    pub bootstrap: String,
     /// A broker of one's own; none for one that was there.
-    pub(crate) own: Option<Own>,
+    pub own: Option<Own>,
 }
 
 /// A broker that was started.
 #[derive(Debug)]
-pub(crate) struct Own {
+pub struct Own {
     /// Its process.
-    pub(crate) process: Process,
+    pub process: Process,
     /// From the start of the process until it answered.
-    pub(crate) ready_after: Duration,
+    pub ready_after: Duration,
     broker: Arc<Broker>,
 }
 
@@ -62,9 +62,9 @@ impl Cluster {
     /// Starts a broker, or asks the one that is there.
     ///
     /// # Errors
-    /// What a broker needs is missing ([`saga_broker::Unavailable`]), it does not start, or nobody answers; the
+    /// A broker can't be had ([`saga_testkit::broker::Unavailable`]), it does not start, or nobody answers; the
     /// text says what to do.
-    pub(crate) async fn open(wanted: &Wanted) -> Result<Self> {
+    pub async fn open(wanted: &Wanted) -> Result<Self> {
         match wanted {
             Wanted::Existing(bootstrap) => {
                 let answers = topics::answers(bootstrap, ANSWERED_WITHIN).await;
@@ -88,7 +88,7 @@ impl Cluster {
     }
 
     async fn start(directory: PathBuf, for_speed: bool) -> Result<Self> {
-        saga_broker::available()?;
+        saga_testkit::broker::available()?;
         let jvm: &[&str] = if for_speed { &FOR_SPEED } else { &[] };
         let settings = Settings {
             directory: Some(directory),
@@ -102,7 +102,7 @@ impl Cluster {
             bootstrap: broker.bootstrap().to_owned(),
             own: Some(Own {
                 process: Process {
-                    name: "broker",
+                    name: "broker".to_owned(),
                     pid,
                 },
                 ready_after: begin.elapsed(),
@@ -115,7 +115,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It did not end as it should.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         let Some(own) = self.own else {
             return Ok(());
         };
@@ -124,7 +124,7 @@ impl Cluster {
     }
 
     /// A command by which a reader can see what is on a topic.
-    pub(crate) fn command_to_read(&self, topic: &str) -> String {
+    pub fn command_to_read(&self, topic: &str) -> String {
         let tool = self.tool(
             "org.apache.kafka.tools.consumer.ConsoleConsumer",
             "kafka-console-consumer.sh",
@@ -135,7 +135,7 @@ impl Cluster {
     }
 
     /// A command by which a reader can write this value.
-    pub(crate) fn command_to_write(&self, topic: &str, value: &str) -> String {
+    pub fn command_to_write(&self, topic: &str, value: &str) -> String {
         let tool = self.tool(
             "org.apache.kafka.tools.ConsoleProducer",
             "kafka-console-producer.sh",

@@ -7,9 +7,9 @@
 //!
 //! Must not know: hosts.
 
-pub(crate) mod cluster;
-pub(crate) mod records;
-pub(crate) mod topics;
+pub mod cluster;
+pub mod records;
+pub mod topics;
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use anyhow::{Context, Result};
 use rdkafka::config::ClientConfig;
 
 /// The topic that tells of orders.
-pub(crate) const ORDER_TOPIC: &str = "orderTopic";
+pub const ORDER_TOPIC: &str = "orderTopic";
 /// The topic that tells how they were decided.
-pub(crate) const CUSTOMER_TOPIC: &str = "customerTopic";
+pub const CUSTOMER_TOPIC: &str = "customerTopic";
 /// The groups that read them: `order` reads `orderTopic`, `customer` reads `customerTopic`.
-pub(crate) const GROUPS: [&str; 2] = ["order", "customer"];
+pub const GROUPS: [&str; 2] = ["order", "customer"];
 
 /// A broker that is asked something answers within milliseconds; later than this is wrong.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
-/// What every client here starts from.
-pub(crate) fn client(bootstrap: &str) -> ClientConfig {
+/// The settings that all clients here share.
+pub fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", bootstrap)
@@ -39,7 +39,7 @@ pub(crate) fn client(bootstrap: &str) -> ClientConfig {
 ///
 /// # Errors
 /// Those of the work, or it broke.
-pub(crate) async fn off_thread<T: Send + 'static>(
+pub async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)

@@ -24,32 +24,32 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     /// Topic.
-    pub(crate) topic: String,
+    pub topic: String,
     /// Partition.
-    pub(crate) partition: i32,
+    pub partition: i32,
     /// Offset.
-    pub(crate) offset: i64,
+    pub offset: i64,
     /// Milliseconds since the Unix epoch; whose clock that is depends on the topic.
-    pub(crate) timestamp: i64,
+    pub timestamp: i64,
     /// Key.
-    pub(crate) key: Option<Vec<u8>>,
+    pub key: Option<Vec<u8>>,
     /// Headers in their order; a value that is no text is shown with replacement characters.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// Value.
-    pub(crate) value: Vec<u8>,
+    pub value: Vec<u8>,
 }
 
 impl Record {
     /// The value of a header.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(header, _)| header == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// The key, for people; `-` for none.
-    pub(crate) fn key_text(&self) -> String {
+    pub fn key_text(&self) -> String {
         self.key.as_ref().map_or_else(
             || "-".to_owned(),
             |key| String::from_utf8_lossy(key).into_owned(),
@@ -57,12 +57,12 @@ impl Record {
     }
 
     /// The value, for people.
-    pub(crate) fn value_text(&self) -> String {
+    pub fn value_text(&self) -> String {
         String::from_utf8_lossy(&self.value).into_owned()
     }
 
     /// Takes everything over.
-    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
+    pub fn of(message: &BorrowedMessage<'_>) -> Self {
         let header = |header: rdkafka::message::Header<'_, &[u8]>| {
             let value = String::from_utf8_lossy(header.value.unwrap_or_default());
             (header.key.to_owned(), value.into_owned())
@@ -82,13 +82,13 @@ impl Record {
     }
 }
 
-/// What a producer was told of records that were not taken.
+/// Errors of records that the broker did not take.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<Option<String>>);
+pub struct Refusals(Mutex<Option<String>>);
 
 impl Refusals {
     /// Why the first of them was not taken; none where all were.
-    pub(crate) fn first(&self) -> Option<String> {
+    pub fn first(&self) -> Option<String> {
         let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         first.clone()
     }
@@ -111,7 +111,7 @@ impl ProducerContext for Refusals {
 ///
 /// # Errors
 /// The broker does not answer, or records are missing.
-pub(crate) async fn read<T: Send + 'static>(
+pub async fn read<T: Send + 'static>(
     bootstrap: &str,
     from: Ends,
     until: Ends,
@@ -146,7 +146,7 @@ pub(crate) async fn read<T: Send + 'static>(
 ///
 /// # Errors
 /// The broker does not answer.
-pub(crate) async fn find(
+pub async fn find(
     bootstrap: &str,
     from: Ends,
     is_wanted: impl Fn(&Record) -> bool + Send + 'static,
@@ -169,7 +169,7 @@ pub(crate) async fn find(
 ///
 /// # Errors
 /// The broker does not take it within ten seconds.
-pub(crate) async fn write(bootstrap: &str, topic: &str, value: String) -> Result<()> {
+pub async fn write(bootstrap: &str, topic: &str, value: String) -> Result<()> {
     let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
     off_thread(move || {
         let producer: BaseProducer<Refusals> = client(&bootstrap)
@@ -192,7 +192,7 @@ pub(crate) async fn write(bootstrap: &str, topic: &str, value: String) -> Result
 ///
 /// # Errors
 /// The client can't be made.
-pub(crate) fn reader(bootstrap: &str, from: &Ends) -> Result<BaseConsumer> {
+pub fn reader(bootstrap: &str, from: &Ends) -> Result<BaseConsumer> {
     // A group is not joined, but the client wants a name for one.
     let consumer: BaseConsumer = client(bootstrap)
         .set("group.id", "saga-demo")
@@ -211,7 +211,7 @@ pub(crate) fn reader(bootstrap: &str, from: &Ends) -> Result<BaseConsumer> {
 ///
 /// # Errors
 /// The broker refuses to have the topic read. That it is away for a moment is none.
-pub(crate) fn poll<T>(
+pub fn poll<T>(
     consumer: &BaseConsumer,
     until: Instant,
     of: impl Fn(&BorrowedMessage<'_>) -> T,

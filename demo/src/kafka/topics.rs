@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::{ANSWERED_WITHIN, client, off_thread};
 
 /// Where topics end: the offset of the next record, by topic and partition.
-pub(crate) type Ends = BTreeMap<(String, i32), i64>;
+pub type Ends = BTreeMap<(String, i32), i64>;
 
 /// A group on a new broker waits some seconds for further members.
 const GROUPS_WITHIN: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// None does within this time.
-pub(crate) async fn answers(bootstrap: &str, within: Duration) -> Result<()> {
+pub async fn answers(bootstrap: &str, within: Duration) -> Result<()> {
     let bootstrap = bootstrap.to_owned();
     off_thread(move || {
         let consumer: BaseConsumer = client(&bootstrap).create()?;
@@ -45,7 +45,7 @@ pub(crate) async fn answers(bootstrap: &str, within: Duration) -> Result<()> {
 ///
 /// # Errors
 /// The broker refuses one, or does not answer.
-pub(crate) async fn create(
+pub async fn create(
     bootstrap: &str,
     names: &[&str],
     settings: &[(&str, &str)],
@@ -84,7 +84,7 @@ pub(crate) async fn create(
 ///
 /// # Errors
 /// A topic is missing, or the broker does not answer.
-pub(crate) async fn ends(bootstrap: &str, names: &[&str]) -> Result<Ends> {
+pub async fn ends(bootstrap: &str, names: &[&str]) -> Result<Ends> {
     let bootstrap = bootstrap.to_owned();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     off_thread(move || {
@@ -107,7 +107,7 @@ pub(crate) async fn ends(bootstrap: &str, names: &[&str]) -> Result<Ends> {
 }
 
 /// How many records topics have had since `from`, all partitions together.
-pub(crate) fn count(from: &Ends, until: &Ends) -> i64 {
+pub fn count(from: &Ends, until: &Ends) -> i64 {
     let before = |partition| from.get(partition).copied().unwrap_or(0);
     until
         .iter()
@@ -119,12 +119,7 @@ pub(crate) fn count(from: &Ends, until: &Ends) -> i64 {
 ///
 /// # Errors
 /// There are not within this time, or the broker does not answer.
-pub(crate) async fn reaches(
-    bootstrap: &str,
-    name: &str,
-    count: i64,
-    within: Duration,
-) -> Result<()> {
+pub async fn reaches(bootstrap: &str, name: &str, count: i64, within: Duration) -> Result<()> {
     let consumer: BaseConsumer = client(bootstrap).create()?;
     let name = name.to_owned();
     off_thread(move || {
@@ -149,7 +144,7 @@ pub(crate) async fn reaches(
 ///
 /// # Errors
 /// One has not within 30 seconds; the text says how it stands.
-pub(crate) async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]) -> Result<()> {
+pub async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]) -> Result<()> {
     let consumer: BaseConsumer = client(bootstrap).create()?;
     let groups = groups.to_vec();
     off_thread(move || {
@@ -168,7 +163,7 @@ pub(crate) async fn groups_are_complete(bootstrap: &str, groups: &[&'static str]
     .await
 }
 
-/// Whether a group has agreed; if not, how it stands. A broker that has just started does not know yet.
+/// None once a group has all its partitions; otherwise its state. A broker that has just started does not know yet.
 fn is_complete(consumer: &BaseConsumer, group: &str) -> Result<(), String> {
     let list = consumer.fetch_group_list(Some(group), ANSWERED_WITHIN);
     let list = list.map_err(|error| error.to_string())?;

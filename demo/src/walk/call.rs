@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::page::Page;
 use crate::cents::Cents;
 use crate::contract::{self, OrderState};
-use crate::http::{Answer, Client};
+use saga_testkit::http::{Client, Response};
 
 /// An order is decided in milliseconds; later than this is wrong.
 const DECIDED_WITHIN: Duration = Duration::from_secs(10);
@@ -25,11 +25,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub(super) struct Placed {
     /// Its id.
     pub(super) order_id: i64,
-    /// Who ordered.
+    /// The customer.
     pub(super) customer_id: i64,
     /// Its amount.
     pub(super) total: Cents,
-    /// What must become of it.
+    /// The state that it must reach.
     pub(super) state: OrderState,
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn place<W: Write>(
     page: &mut Page<W>,
 ) -> Result<Option<Placed>> {
     let start = Instant::now();
-    let path = contract::orders_path(orders.endpoint());
+    let path = contract::orders_path(orders.url());
     let answer = post(orders, &path, contract::order(customer_id, total), page).await?;
     let placed = contract::read_placed(&answer.body, customer_id, total);
     let Some(order_id) = page.check("the order is placed", &answer, placed)? else {
@@ -52,7 +52,7 @@ pub(super) async fn place<W: Write>(
     page.say(
         "Stored as PENDING and answered; the event about it is on its way to the customer service.",
     )?;
-    let path = contract::order_path(orders.endpoint(), order_id);
+    let path = contract::order_path(orders.url(), order_id);
     let answer = loop {
         let answer = orders.get(&path).await?;
         let pending = contract::read_order_state(&answer.body, order_id) == Ok(OrderState::Pending);
@@ -61,7 +61,7 @@ pub(super) async fn place<W: Write>(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
-    page.request(&format!("curl -s {}", orders.endpoint().url(&path)))?;
+    page.request(&format!("curl -s {}", orders.url().url(&path)))?;
     page.answer(&answer, Some(start.elapsed()))?;
     let found = contract::read_order_state(&answer.body, order_id);
     if let Some(found) = page.check("the order has a state", &answer, found)? {
@@ -82,7 +82,7 @@ pub(super) async fn register<W: Write>(
     limit: Cents,
     page: &mut Page<W>,
 ) -> Result<Option<i64>> {
-    let path = contract::customers_path(customers.endpoint());
+    let path = contract::customers_path(customers.url());
     let answer = post(customers, &path, contract::registration(name, limit), page).await?;
     let registered = contract::read_registered(&answer.body, name, limit);
     Ok(page.check("the customer is registered", &answer, registered)?)
@@ -96,8 +96,8 @@ pub(super) async fn credit_left<W: Write>(
     left: Cents,
     page: &mut Page<W>,
 ) -> Result<Option<Cents>> {
-    let path = contract::customer_path(customers.endpoint(), customer_id);
-    page.request(&format!("curl -s {}", customers.endpoint().url(&path)))?;
+    let path = contract::customer_path(customers.url(), customer_id);
+    page.request(&format!("curl -s {}", customers.url().url(&path)))?;
     let answer = customers.get(&path).await.context("the walk can't go on")?;
     page.answer(&answer, None)?;
     let found = contract::read_credit_left(&answer.body, customer_id);
@@ -113,8 +113,8 @@ async fn post<W: Write>(
     path: &str,
     body: String,
     page: &mut Page<W>,
-) -> Result<Answer> {
-    page.request(&curl_post(&client.endpoint().url(path), &body))?;
+) -> Result<Response> {
+    page.request(&curl_post(&client.url().url(path), &body))?;
     let answer = client
         .post(path, Bytes::from(body))
         .await

@@ -15,7 +15,7 @@
 
 mod call;
 mod orders;
-pub(crate) mod page;
+pub mod page;
 mod records;
 mod stage;
 mod swap;
@@ -31,25 +31,27 @@ use crate::interrupt::Interrupt;
 use crate::kafka::GROUPS;
 use crate::kafka::cluster::{Cluster, Wanted};
 use crate::kafka::topics;
-use crate::launch::{Binaries, Launch, Ports};
+use saga_testkit::host::Launch;
+
+use crate::files::{self, Binaries, Ports};
 use page::Page;
 use stage::Carrier;
 
-/// What a walk is to do.
+/// The options of a walk.
 #[derive(Debug)]
-pub(crate) struct Walk {
-    /// What the hosts are made of.
-    pub(crate) binaries: Binaries,
+pub struct Walk {
+    /// The program and the components of the hosts.
+    pub binaries: Binaries,
     /// The build of the customer's rules that is swapped to at the end.
-    pub(crate) cautious: PathBuf,
+    pub cautious: PathBuf,
     /// Where the state is.
-    pub(crate) data: PathBuf,
+    pub data: PathBuf,
     /// Where the services listen.
-    pub(crate) ports: Ports,
+    pub ports: Ports,
     /// The Kafka between two hosts; none for one host.
-    pub(crate) kafka: Option<Wanted>,
+    pub kafka: Option<Wanted>,
     /// End after the walk.
-    pub(crate) once: bool,
+    pub once: bool,
 }
 
 /// Starts Kafka where it is wanted, and the hosts; walks through the saga; and, unless [`Walk::once`], leaves the
@@ -57,14 +59,14 @@ pub(crate) struct Walk {
 ///
 /// # Errors
 /// A host or Kafka did not start, went away, or did not end as it should.
-pub(crate) async fn run<W: Write>(task: &Walk, page: &mut Page<W>) -> Result<ExitCode> {
+pub async fn run<W: Write>(task: &Walk, page: &mut Page<W>) -> Result<ExitCode> {
     let mut interrupt = Interrupt::new()?;
     let launches = match task.kafka {
         Some(_) => task.binaries.apart(&task.data, task.ports).to_vec(),
         None => vec![task.binaries.together(&task.data, task.ports)],
     };
     for launch in &launches {
-        launch.check()?;
+        files::check(launch)?;
     }
     let Some(wanted) = &task.kafka else {
         return over(task, &launches, None, &mut interrupt, page).await;
@@ -131,7 +133,7 @@ async fn over<W: Write>(
             let _ = hosts.drain(interrupt.recv()).await;
             return Err(anyhow!(ended));
         }
-        page.say("\ndraining: what is under way is finished; Ctrl-C again ends at once")?;
+        page.say("\ndraining: what is in flight is finished; Ctrl-C again ends at once")?;
     }
     hosts.drain(interrupt.recv()).await?;
     page.say(match launches {
@@ -171,7 +173,7 @@ async fn walk<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::tests::binaries;
+    use crate::mock::script;
     use crate::mock::{Fault, Mock};
 
     #[tokio::test]
@@ -186,7 +188,7 @@ mod tests {
         let cautious = data.path().join("cautious");
         std::fs::write(&cautious, "0.2.0").unwrap();
         let task = Walk {
-            binaries: binaries(),
+            binaries: script(),
             cautious,
             data: data.path().to_owned(),
             ports: Ports::default(),

@@ -12,7 +12,7 @@ use super::call::{self, Placed};
 use super::page::Page;
 use crate::cents::Cents;
 use crate::contract::OrderState;
-use crate::http::{Client, Endpoint};
+use saga_testkit::http::{BaseUrl, Client};
 
 /// An id that no run gets to.
 const NOBODY: i64 = 999_999_999;
@@ -58,8 +58,8 @@ const STEPS: [Step; 3] = [
 /// # Errors
 /// A service can't be reached.
 pub(super) async fn walk<W: Write>(
-    customer: &Endpoint,
-    order: &Endpoint,
+    customer: &BaseUrl,
+    order: &BaseUrl,
     page: &mut Page<W>,
 ) -> Result<Vec<Placed>> {
     let mut customers = Client::new(customer.clone(), false);

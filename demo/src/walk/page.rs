@@ -1,4 +1,4 @@
-//! What a walk prints, and whether everything on it is right.
+//! The page that a walk prints, and its verdict.
 //!
 //! Owns: layout, colours (only where the caller found a terminal), and the list of what was expected and
 //! not found.
@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::http::Answer;
+use saga_testkit::http::Response;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -19,7 +19,7 @@ const PLAIN: &str = "\x1b[0m";
 
 /// The page that a walk writes.
 #[derive(Debug)]
-pub(crate) struct Page<W> {
+pub struct Page<W> {
     out: W,
     colour: bool,
     headings: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Page<W> {
 
 impl<W: Write> Page<W> {
     /// An empty page; `colour` only for a terminal.
-    pub(crate) fn new(out: W, colour: bool) -> Self {
+    pub fn new(out: W, colour: bool) -> Self {
         Self {
             out,
             colour,
@@ -38,7 +38,7 @@ impl<W: Write> Page<W> {
     }
 
     /// Starts the next numbered step.
-    pub(crate) fn heading(&mut self, text: &str) -> io::Result<()> {
+    pub fn heading(&mut self, text: &str) -> io::Result<()> {
         self.headings += 1;
         let number = self.headings;
         writeln!(self.out)?;
@@ -46,24 +46,20 @@ impl<W: Write> Page<W> {
     }
 
     /// A command that a reader can paste.
-    pub(crate) fn request(&mut self, command: &str) -> io::Result<()> {
+    pub fn request(&mut self, command: &str) -> io::Result<()> {
         self.line(DIM, &format!("   $ {command}"))
     }
 
     /// Where a record was found.
-    pub(crate) fn record(&mut self, place: &str) -> io::Result<()> {
+    pub fn record(&mut self, place: &str) -> io::Result<()> {
         self.line(GREEN, &format!("   {place}"))
     }
 
-    /// What came back, and after how long if that is of interest.
-    pub(crate) fn answer(&mut self, answer: &Answer, after: Option<Duration>) -> io::Result<()> {
+    /// The answer, and the time that it took if that is of interest.
+    pub fn answer(&mut self, answer: &Response, after: Option<Duration>) -> io::Result<()> {
         let after = after.map(|after| format!("   (after {:.1} ms)", after.as_secs_f64() * 1e3));
-        let status = answer.status.as_u16();
-        let colour = if answer.status.is_success() {
-            GREEN
-        } else {
-            RED
-        };
+        let status = answer.status;
+        let colour = if answer.is_success() { GREEN } else { RED };
         self.line(
             colour,
             &format!("   {status} {}{}", answer.text(), after.unwrap_or_default()),
@@ -71,7 +67,7 @@ impl<W: Write> Page<W> {
     }
 
     /// A sentence.
-    pub(crate) fn say(&mut self, text: &str) -> io::Result<()> {
+    pub fn say(&mut self, text: &str) -> io::Result<()> {
         let indent = if self.headings == 0 || text.starts_with('\n') {
             ""
         } else {
@@ -81,24 +77,24 @@ impl<W: Write> Page<W> {
     }
 
     /// Notes it if an answer is no 2xx or does not read as agreed; otherwise gives what was read.
-    pub(crate) fn check<T>(
+    pub fn check<T>(
         &mut self,
         what: &str,
-        answer: &Answer,
+        answer: &Response,
         read: Result<T, String>,
     ) -> io::Result<Option<T>> {
         let problem = match read {
-            Ok(value) if answer.status.is_success() => return Ok(Some(value)),
+            Ok(value) if answer.is_success() => return Ok(Some(value)),
             Ok(_) => "the status is no 2xx".to_owned(),
             Err(problem) => problem,
         };
-        let found = format!("{} {}", answer.status.as_u16(), answer.text());
+        let found = format!("{} {}", answer.status, answer.text());
         self.wrong(format!("expected that {what}, found {found} ({problem})"))?;
         Ok(None)
     }
 
     /// Notes it if a value is not what it must be.
-    pub(crate) fn must_be<T: PartialEq + Display>(
+    pub fn must_be<T: PartialEq + Display>(
         &mut self,
         what: &str,
         expected: T,
@@ -111,7 +107,7 @@ impl<W: Write> Page<W> {
     }
 
     /// Says at the end whether everything was as it must be.
-    pub(crate) fn verdict(&mut self) -> io::Result<()> {
+    pub fn verdict(&mut self) -> io::Result<()> {
         // What follows belongs to no step.
         self.headings = 0;
         writeln!(self.out)?;
@@ -126,8 +122,8 @@ impl<W: Write> Page<W> {
         Ok(())
     }
 
-    /// Whether everything so far was as it must be.
-    pub(crate) fn right(&self) -> bool {
+    /// True while everything was as it must be.
+    pub fn right(&self) -> bool {
         self.wrong.is_empty()
     }
 
@@ -150,7 +146,7 @@ impl<W: Write> Page<W> {
 #[cfg(test)]
 impl Page<Vec<u8>> {
     /// Everything written so far.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.out).into_owned()
     }
 }
@@ -158,7 +154,6 @@ impl Page<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use hyper::StatusCode;
 
     use super::*;
 
@@ -175,9 +170,10 @@ mod tests {
     #[test]
     fn an_error_status_is_wrong_even_with_a_readable_body() {
         let mut page = Page::new(Vec::new(), false);
-        let answer = Answer {
-            status: StatusCode::CONFLICT,
+        let answer = Response {
+            status: 409,
             body: Bytes::from_static(b"{}"),
+            ..Response::default()
         };
         assert_eq!(page.check("it works", &answer, Ok(1)).unwrap(), None);
         assert!(!page.right());

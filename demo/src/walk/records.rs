@@ -15,15 +15,15 @@ use super::call::{self, Placed};
 use super::page::Page;
 use crate::cents::Cents;
 use crate::contract::OrderState;
-use crate::http::{Client, Endpoint};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::records::{self, Record};
 use crate::kafka::topics::{self, Ends};
 use crate::kafka::{CUSTOMER_TOPIC, ORDER_TOPIC};
+use saga_testkit::http::{BaseUrl, Client};
 
 /// Added to an offset it gives an order id that no order service has given.
 const FOREIGN_IDS: i64 = 1_000_000;
-/// What the customer of the hand-written order may spend.
+/// Limit of the customer of the hand-written order.
 const LIMIT: Cents = Cents::whole(100);
 /// The hand-written order.
 const TOTAL: Cents = Cents::whole(40);
@@ -159,7 +159,7 @@ fn explain<W: Write>(page: &mut Page<W>) -> Result<()> {
 /// Kafka or the customer service can't be reached.
 pub(super) async fn by_hand<W: Write>(
     cluster: &Cluster,
-    customer: &Endpoint,
+    customer: &BaseUrl,
     page: &mut Page<W>,
 ) -> Result<()> {
     let bootstrap = &cluster.bootstrap;
@@ -208,7 +208,7 @@ fn value(order_id: i64, state: OrderState, customer_id: i64, total: Cents) -> St
     )
 }
 
-/// Whether two texts are the same JSON, whatever the order of the fields.
+/// Compares two texts as JSON, whatever the order of the fields.
 fn same(expected: &str, found: &str) -> bool {
     let read = |text: &str| serde_json::from_str::<Value>(text).ok();
     read(found).is_some_and(|found| Some(found) == read(expected))

@@ -1,4 +1,4 @@
-//! What a walk happens on: Kafka and its topics where it is wanted, and the hosts.
+//! The setting of a walk: Kafka and its topics where it is wanted, and the hosts.
 //!
 //! Owns: starting them in this order, saying where everything is, and what a reader can try when the walk
 //! is over.
@@ -8,7 +8,7 @@
 use std::io::Write;
 
 use anyhow::{Result, anyhow, ensure};
-use saga_broker::Unavailable;
+use saga_testkit::broker::Unavailable;
 
 use super::call::curl_post;
 use super::page::Page;
@@ -18,9 +18,9 @@ use crate::hosts::Hosts;
 use crate::kafka::cluster::{BOOTSTRAP, Cluster, WITH_DOCKER, Wanted};
 use crate::kafka::topics::{self, Ends};
 use crate::kafka::{CUSTOMER_TOPIC, ORDER_TOPIC};
-use crate::launch::Launch;
+use saga_testkit::host::Launch;
 
-/// What carries the events of a walk over Kafka.
+/// The carrier of the events of a walk over Kafka.
 pub(super) struct Carrier<'a> {
     /// The Kafka.
     pub(super) cluster: &'a Cluster,
@@ -79,7 +79,7 @@ pub(super) async fn create_topics<'a, W: Write>(
     Ok(Carrier { cluster, before })
 }
 
-/// Whether the records on the topics are those of these hosts.
+/// Checks that the records on the topics are those of these hosts.
 fn belong(records: i64, launches: &[Launch], bootstrap: &str) -> Result<()> {
     for launch in launches {
         ensure!(
@@ -109,14 +109,14 @@ pub(super) async fn start<W: Write>(launches: &[Launch], page: &mut Page<W>) -> 
         let mut line = |what: &str, where_: String| {
             text.push_str(&format!("  {what:<17} {where_}\n"));
         };
-        for (name, endpoint) in &host.services {
-            line(&format!("{name} service"), endpoint.to_string());
+        for (name, url) in &host.services {
+            line(&format!("{name} service"), url.to_string());
         }
         if let Some(admin) = &host.admin {
             line("admin interface", admin.to_string());
         }
         line("state", launch.data.display().to_string());
-        line("the host's log", host.log().display().to_string());
+        line("the host's log", host.log_path().display().to_string());
     }
     page.say(text.trim_end())?;
     Ok(hosts)
@@ -155,13 +155,13 @@ pub(super) fn invite<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::Ports;
-    use crate::launch::tests::binaries;
+    use crate::files::Ports;
+    use crate::mock::script;
 
     #[test]
     fn records_of_somebody_else_are_refused() {
         let data = tempfile::tempdir().unwrap();
-        let launches = binaries().apart(data.path(), Ports::default());
+        let launches = script().apart(data.path(), Ports::default());
         belong(0, &launches, "k:1").unwrap();
         let error = belong(7, &launches, "k:1").unwrap_err().to_string();
         assert!(

@@ -16,9 +16,9 @@ use super::page::Page;
 use crate::admin;
 use crate::cents::Cents;
 use crate::contract::OrderState;
-use crate::http::{Client, Endpoint};
+use saga_testkit::http::{BaseUrl, Client};
 
-/// What the customer may spend.
+/// Limit of the customer.
 const LIMIT: Cents = Cents::whole(100_000);
 /// An order that the credit covers, and that the cautious build finds too large all the same.
 const LARGE: Cents = Cents::whole(20_000);
@@ -28,9 +28,9 @@ const LARGE: Cents = Cents::whole(20_000);
 /// # Errors
 /// A service can't be reached, or the component can't be read.
 pub(super) async fn walk<W: Write>(
-    customer: &Endpoint,
-    order: &Endpoint,
-    admin: &Endpoint,
+    customer: &BaseUrl,
+    order: &BaseUrl,
+    admin: &BaseUrl,
     cautious: &Path,
     page: &mut Page<W>,
 ) -> Result<()> {

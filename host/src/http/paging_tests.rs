@@ -2,56 +2,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use saga_core::description::StateDescription;
-use saga_core::description::{Command, CommandKind, Endpoint, Filter, KeySource, Method};
+use saga_core::description::{CommandKind, KeySource, Method};
+use saga_testkit::description::{command, description, filter, listing};
 
 use super::*;
 
 fn described() -> Description {
-    let filter = |parameter: &str, pointer: &str, schema: &str| Filter {
-        parameter: parameter.into(),
-        pointer: pointer.into(),
-        schema: schema.into(),
-    };
+    let id = KeySource::PathParameter("id".into());
+    let filters = vec![
+        filter("n", "/n", r#"{"type":"integer","minimum":1}"#),
+        filter("is", "/is", r#"{"type":"boolean"}"#),
+        filter("by", "/by", r#"{"type":"string","maxLength":5}"#),
+        filter("kind", "/kind", r#"{"type":"string","enum":["A","B"]}"#),
+    ];
     Description {
-        name: "desk".into(),
-        version: "1.0.0".into(),
-        summary: String::new(),
-        state: StateDescription {
-            version: 1,
-            oldest_readable: 1,
-            schema: "{}".into(),
-        },
-        endpoint: Endpoint {
-            base_path: String::new(),
-            port: 0,
-        },
-        commands: vec![Command {
-            name: "get".into(),
-            summary: String::new(),
-            method: Method::Get,
-            path: "/t/{id}".into(),
-            kind: CommandKind::Read,
-            key: KeySource::PathParameter("id".into()),
-            request: None,
-            reply: "{}".into(),
-            refusals: Vec::new(),
-        }],
-        subscriptions: Vec::new(),
-        publications: Vec::new(),
-        timers: Vec::new(),
-        listings: vec![Listing {
-            name: "list".into(),
-            summary: String::new(),
-            path: "/t".into(),
-            item: "get".into(),
-            filters: vec![
-                filter("n", "/n", r#"{"type":"integer","minimum":1}"#),
-                filter("is", "/is", r#"{"type":"boolean"}"#),
-                filter("by", "/by", r#"{"type":"string","maxLength":5}"#),
-                filter("kind", "/kind", r#"{"type":"string","enum":["A","B"]}"#),
-            ],
-        }],
+        commands: vec![command(
+            "get",
+            Method::Get,
+            "/t/{id}",
+            CommandKind::Read,
+            id,
+        )],
+        listings: vec![listing("/t", "get", filters)],
+        ..description("desk")
     }
 }
 

@@ -5,46 +5,24 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use saga_core::description::{
-    Command, Endpoint, KeySource, Method, StateDescription, TimerDescription,
-};
+use saga_core::description::{Command, KeySource, Method};
+use saga_testkit::description as described;
 
 use super::*;
 
 fn description(timers: usize) -> Description {
+    let key = KeySource::Body("/id".into());
+    let make = described::command("make", Method::Post, "/things", CommandKind::Change, key);
     Description {
-        name: "p".into(),
         version: "1".into(),
-        summary: String::new(),
-        state: StateDescription {
-            version: 1,
-            oldest_readable: 1,
-            schema: "{}".into(),
-        },
-        endpoint: Endpoint {
-            base_path: String::new(),
-            port: 0,
-        },
         commands: vec![Command {
-            name: "make".into(),
-            summary: String::new(),
-            method: Method::Post,
-            path: "/things".into(),
-            kind: CommandKind::Change,
-            key: KeySource::Body("/id".into()),
             request: Some("{}".into()),
-            reply: "{}".into(),
-            refusals: Vec::new(),
+            ..make
         }],
-        listings: Vec::new(),
-        subscriptions: Vec::new(),
-        publications: Vec::new(),
         timers: (0..timers)
-            .map(|number| TimerDescription {
-                name: format!("timer-{number}"),
-                schema: "{}".into(),
-            })
+            .map(|number| described::timer(&format!("timer-{number}")))
             .collect(),
+        ..described::description("p")
     }
 }
 

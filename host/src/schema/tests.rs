@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use saga_core::description::{Command, CommandKind, Endpoint, KeySource, Method, StateDescription};
+use saga_core::description::{Command, CommandKind, KeySource, Method};
+use saga_testkit::description::{command, description};
 use serde_json::json;
 
 use super::*;
@@ -201,34 +202,14 @@ fn large_bodies_that_fit_have_the_steps_that_they_need() {
 #[test]
 fn what_can_not_be_bounded_is_remarked() {
     let described = |request: Value| {
+        let (kind, key) = (CommandKind::Create(String::new()), KeySource::Generated);
+        let act = Command {
+            request: Some(request.to_string()),
+            ..command("act", Method::Post, "/acts", kind, key)
+        };
         remarks(&Description {
-            name: "p".into(),
-            version: "1".into(),
-            summary: String::new(),
-            state: StateDescription {
-                version: 1,
-                oldest_readable: 1,
-                schema: "true".into(),
-            },
-            endpoint: Endpoint {
-                base_path: String::new(),
-                port: 0,
-            },
-            commands: vec![Command {
-                name: "act".into(),
-                summary: String::new(),
-                method: Method::Post,
-                path: "/acts".into(),
-                kind: CommandKind::Create(String::new()),
-                key: KeySource::Generated,
-                request: Some(request.to_string()),
-                reply: "true".into(),
-                refusals: Vec::new(),
-            }],
-            subscriptions: Vec::new(),
-            publications: Vec::new(),
-            timers: Vec::new(),
-            listings: Vec::new(),
+            commands: vec![act],
+            ..description("p")
         })
     };
     assert_eq!(described(tree()), Vec::<String>::new());

@@ -29,7 +29,11 @@
 #[allow(dead_code, reason = "another test binary uses more of it")]
 mod chameleon;
 #[path = "../support/host.rs"]
-#[allow(dead_code, reason = "another test binary uses more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "another test binary uses more of it"
+)]
 mod support;
 
 mod documents;

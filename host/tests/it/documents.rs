@@ -1,10 +1,8 @@
-//! What the documents say of the tree is so.
+//! The documents agree with the tree.
 
 use std::path::Path;
 
 use saga_host::apidocs::problems::Kind;
-
-use crate::author;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -20,6 +18,12 @@ fn paths(text: &str) -> impl Iterator<Item = &str> {
                 .iter()
                 .any(|top| word.starts_with(top))
     })
+}
+
+/// The first listing in this language.
+pub fn listing(document: &str, language: &str) -> String {
+    let (_, rest) = document.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn the_sdk_shows_the_crate_that_the_readme_shows() {
     let sdk = sdk.replace("//! ", "").replace("//!\n", "\n");
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     for language in ["rust", "toml"] {
-        let listing = author::listing(&readme, language);
+        let listing = listing(&readme, language);
         assert!(sdk.contains(&listing), "not in sdk/src/lib.rs:\n{listing}");
     }
 }

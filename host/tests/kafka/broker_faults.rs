@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use saga_broker::{Broker, Settings};
+use saga_testkit::broker::{Broker, Settings};
 
 use crate::cluster::Cluster;
 use crate::harness::{Test, tests};
@@ -36,14 +36,20 @@ pub fn tests() -> Vec<Test> {
 
 /// A broker that is quick to start again.
 pub fn broker() -> Broker {
-    let properties = [
+    broker_with(&[])
+}
+
+/// The same with further properties.
+pub fn broker_with(further: &[(&str, &str)]) -> Broker {
+    let quick = [
         ("broker.session.timeout.ms", "1000"),
         ("broker.heartbeat.interval.ms", "200"),
     ];
+    let properties = quick.iter().chain(further);
     let settings = Settings {
         properties: properties
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         ..Settings::default()
     };
     Broker::start(&settings).unwrap()

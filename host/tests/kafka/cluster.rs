@@ -12,7 +12,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
-use saga_broker::{Broker, Settings};
+use saga_testkit::broker::{Broker, Settings};
 
 use crate::support::PATIENCE;
 
@@ -33,7 +33,7 @@ pub fn find() -> Result<(), String> {
     if is_given() {
         return Ok(());
     }
-    saga_broker::available().map_err(|missing| missing.to_string())
+    saga_testkit::broker::available().map_err(|missing| missing.to_string())
 }
 
 /// Whether the cluster is somebody else's.
@@ -43,7 +43,7 @@ pub fn is_given() -> bool {
 
 /// Whether Kafka's own tools can be run.
 pub fn has_tools() -> bool {
-    saga_broker::available().is_ok()
+    saga_testkit::broker::available().is_ok()
 }
 
 fn given() -> Option<String> {
@@ -78,7 +78,7 @@ impl Cluster {
 
     /// Runs one of Kafka's own tools; gives what it says.
     pub fn tool(&self, name: &str, arguments: &[&str], stdin: &str) -> String {
-        saga_broker::tools::run(&self.bootstrap, name, arguments, stdin)
+        saga_testkit::broker::tools::run(&self.bootstrap, name, arguments, stdin)
             .unwrap_or_else(|error| panic!("{name} {arguments:?}: {error}"))
     }
 

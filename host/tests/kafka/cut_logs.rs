@@ -4,7 +4,7 @@
 //! Nothing is passed over unseen: the reader stops at that partition, says so, and is not ready. An operator chooses where it reads on;
 //! then every record is decided once, whether it has an id of its own or is known by its place.
 
-use saga_broker::Broker;
+use saga_testkit::broker::Broker;
 use serde_json::json;
 
 use crate::broker_faults::broker;

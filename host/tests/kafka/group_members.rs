@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use saga_broker::{Broker, Settings};
+use saga_testkit::broker::{Broker, Settings};
 use serde_json::json;
 
 use crate::cluster::Cluster;

@@ -2,7 +2,7 @@
 //!
 //! A hundred times a host is killed at a random moment, either one, and started again at once, at the same address and on
 //! the same data; now and then already while it starts. The broker is killed too now and then, and hosts die while it is
-//! down. The load generator (`saga-demo load --retry`) waits for who is away, and tells of every order that is lost, decided
+//! down. The load generator (`saga-bench load --retry`) waits for who is away, and tells of every order that is lost, decided
 //! wrongly or twice, and of every cent. It is started again when it has placed all of its orders, so that every kill is under load.
 //!
 //! `SAGA_KILL_ROUNDS` sets how often, `SAGA_KILL_SEED` repeats the choices of a run; the moments are still the machine's.
@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
 use serde_json::Value;
 
 use crate::broker_faults::broker;
 use crate::cluster::Cluster;
 use crate::harness::{Test, tests};
-use crate::load::{Random, decided_once};
+use crate::load::decided_once;
 use crate::saga::Saga;
 use crate::store_file::number;
 use crate::support::{Host, Start};
@@ -60,9 +61,9 @@ impl Service {
     }
 
     /// Kills it, and starts it again.
-    fn kill(&mut self, random: &mut Random) {
+    fn kill(&mut self, random: &mut Rng) {
         self.host.take().unwrap().kill();
-        if random.below(5) == 0 {
+        if random.u64(..5) == 0 {
             let quiet = || Stdio::null();
             let mut starting = self.start.program();
             let mut starting = starting.stdout(quiet()).stderr(quiet()).spawn().unwrap();
@@ -78,13 +79,13 @@ impl Service {
     }
 }
 
-fn pause(random: &mut Random, longest: u64) {
-    std::thread::sleep(Duration::from_micros(random.below(longest)));
+fn pause(random: &mut Rng, longest: u64) {
+    std::thread::sleep(Duration::from_micros(random.u64(..longest)));
 }
 
 /// The load generator, which `cargo build` puts beside the host.
 fn load_generator() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_saga")).with_file_name("saga-demo");
+    let path = Path::new(env!("CARGO_BIN_EXE_saga")).with_file_name("saga-bench");
     assert!(
         path.exists(),
         "{} is missing: run `cargo build --release --workspace`, or `make test`, which does",
@@ -126,9 +127,9 @@ impl Run {
 /// A port that the system gives to nobody who asks for any, so that it is still free after a kill.
 fn port() -> u16 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let mut random = Random(since.as_nanos() as u64 | 1);
+    let mut random = Rng::with_seed(since.as_nanos() as u64);
     loop {
-        let port = 12_000 + random.below(8_000) as u16;
+        let port = 12_000 + random.u64(..8_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -144,7 +145,7 @@ fn the_load_generator_finds_nothing_wrong_after_100_kills() {
     let seed = setting("SAGA_KILL_SEED").unwrap_or(since.as_nanos() as u64);
     let rounds = setting("SAGA_KILL_ROUNDS").unwrap_or(ROUNDS);
     println!("SAGA_KILL_SEED={seed} SAGA_KILL_ROUNDS={rounds}");
-    let mut random = Random(seed | 1);
+    let mut random = Rng::with_seed(seed);
     let broker = broker();
     let saga = Saga::without_topics(&Cluster::at(broker.bootstrap()));
     let mut services = ["customer", "order"].map(|name| Service::start(&saga, name, port()));
@@ -171,7 +172,7 @@ fn the_load_generator_finds_nothing_wrong_after_100_kills() {
                 scope.spawn(|| broker.start_again().unwrap());
             }
             pause(&mut random, LIFE);
-            services[random.below(2) as usize].kill(&mut random);
+            services[random.u64(..2) as usize].kill(&mut random);
         }
     });
     add(run);

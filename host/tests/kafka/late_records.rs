@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use saga_broker::{Broker, Settings};
 use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::expect::until;
+use crate::faults_broker::broker_with;
 use crate::harness::{Test, tests};
 use crate::health::{until_degraded, until_ready};
 use crate::peer::Speaker;
@@ -26,19 +26,10 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn what_waited_for_longer_than_its_topic_keeps_records_is_read() {
-    let properties = [
+    let broker = broker_with(&[
         ("log.retention.check.interval.ms", "200"),
         ("log.initial.task.delay.ms", "200"),
-        ("broker.session.timeout.ms", "1000"),
-        ("broker.heartbeat.interval.ms", "200"),
-    ];
-    let settings = Settings {
-        properties: properties
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
-        ..Settings::default()
-    };
-    let broker = Broker::start(&settings).unwrap();
+    ]);
     let cluster = Cluster::at(broker.bootstrap());
     let saga = Saga::new(&cluster, 1);
     cluster.create("control", 1);

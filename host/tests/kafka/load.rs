@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use serde_json::Value;
 
 use crate::expect::until;
@@ -65,7 +66,7 @@ pub fn during<'h>(customers: &'h Host, orders: &'h Host, happens: impl FnOnce(&L
     std::thread::scope(|scope| {
         let over = Over(&load.is_over);
         let clients: Vec<_> = (1..=CLIENTS)
-            .map(|seed| scope.spawn(move || load.client(Random(seed))))
+            .map(|seed| scope.spawn(move || load.client(Rng::with_seed(seed))))
             .collect();
         happens(load);
         drop(over);
@@ -114,15 +115,15 @@ impl Load<'_> {
         }
     }
 
-    fn client(&self, mut random: Random) {
+    fn client(&self, mut random: Rng) {
         while !self.is_over.load(Ordering::Relaxed) {
             let customers = self.limits.len() as u64;
-            let customer = match random.below(2) {
+            let customer = match random.u64(..2) {
                 0 => 1,
                 // One more than there are: nobody knows the last one.
-                _ => 1 + random.below(customers + 1),
+                _ => 1 + random.u64(..customers + 1),
             };
-            let cents = 1 + random.below(2_000) as i64;
+            let cents = 1 + random.u64(..2_000) as i64;
             let id = crate::saga::place(self.orders, customer, decimal(cents));
             let before = self.placed().insert(id, Order { customer, cents });
             assert!(before.is_none(), "order id {id} was given out twice");
@@ -191,16 +192,4 @@ fn cents(amount: &Value) -> i64 {
     let part = format!("{part:0<2}");
     assert!(amount.is_number() && part.len() == 2, "{text} is no amount");
     whole.parse::<i64>().unwrap() * 100 + part.parse::<i64>().unwrap()
-}
-
-/// Xorshift: the same choices for the same seed, which is not 0.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
-    }
 }

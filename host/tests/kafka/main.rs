@@ -35,15 +35,18 @@ mod builds;
 #[path = "../support/chameleon.rs"]
 #[allow(dead_code, reason = "the other test binary uses more of it")]
 mod chameleon;
-#[path = "../support/expect.rs"]
-#[allow(dead_code, reason = "the other test binary uses more of it")]
-mod expect;
 #[path = "../support/store_file.rs"]
 #[allow(dead_code, reason = "the other test binary uses more of it")]
 mod store_file;
 #[path = "../support/host.rs"]
-#[allow(dead_code, reason = "the other test binary uses more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the other test binary uses more of it"
+)]
 mod support;
+
+use saga_testkit::expect;
 
 mod cluster;
 mod harness;

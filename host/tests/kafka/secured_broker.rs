@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use saga_broker::{Broker, Certificate, Client, Issuer, Security, Settings, User, Validity};
+use saga_testkit::broker::{
+    Broker, Certificate, Client, Issuer, Security, Settings, User, Validity,
+};
 
 use crate::cluster::Cluster;
 use crate::support::Start;

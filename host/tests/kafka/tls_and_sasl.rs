@@ -12,7 +12,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use saga_broker::{Broker, Security, Settings, Validity};
+use saga_testkit::broker::{Broker, Security, Settings, Validity};
 use serde_json::json;
 
 use crate::cluster::Cluster;

@@ -6,7 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
-use saga_broker::{Broker, Settings};
+use saga_testkit::broker::{Broker, Settings};
 use serde_json::json;
 
 use crate::cluster::Cluster;

@@ -103,7 +103,7 @@ impl Files {
     }
 }
 
-/// What a host tells of a participant's generations.
+/// A participant's generations, as the host tells them.
 pub fn generations(host: &Host, participant: &str) -> Value {
     let url = format!("{}/participants/{participant}/generations", host.admin());
     let response = request("GET", &url, &[], b"");

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{Host, Response, Start, component, request};
 
-/// What the blob of settings begins with.
+/// The beginning of the blob of settings.
 const MARKER: &[u8] = b"CHAMELEON-SETTINGS-BEGIN";
 
 /// Bytes of the blob, marker included.
@@ -88,6 +88,34 @@ pub fn start(path: &Path, data: &Path) -> Start {
     Start::new(&[], data).arguments(&["--plugin", &plugin, "--listen", "chameleon=127.0.0.1:0"])
 }
 
+/// A host with the first build, whose file is not watched.
+pub fn start_unwatched(data: &Path) -> Start {
+    let path = data.join("chameleon.wasm");
+    if !path.exists() {
+        Chameleon::new().write(&path);
+    }
+    start(&path, data).setting("reload.watch_ms", 0)
+}
+
+/// A build that lacks nothing of the first.
+pub fn second() -> Chameleon {
+    Chameleon::new().version("2.0.0")
+}
+
+/// Starts a host on this build, whose file is not watched.
+pub fn serve(data: &Path, build: &Chameleon) -> Host {
+    let path = data.join("chameleon.wasm");
+    build.write(&path);
+    start(&path, data).setting("reload.watch_ms", 0).start()
+}
+
+/// A build whose `count` takes a body, so that a test can hold one back.
+pub fn taking_bodies() -> Chameleon {
+    Chameleon::new().with(json!({"commands": [
+        {"name": "count", "method": "POST", "path": "/counters/{key}", "request": {"type": "object"}},
+    ]}))
+}
+
 /// Counts on this key by a command; gives the state.
 pub fn count(host: &Host, key: &str) -> Value {
     let response = host.post("chameleon", &format!("/counters/{key}"), &json!({}));
@@ -141,7 +169,7 @@ pub fn rollback_with(host: &Host, flags: &str) -> Response {
     request("POST", &url, &[], b"")
 }
 
-/// What a host tells of its generations.
+/// The generations, as the host tells them.
 pub fn told(host: &Host) -> Value {
     let url = format!("{}/participants/chameleon/generations", host.admin());
     let response = request("GET", &url, &[], b"");
@@ -149,7 +177,7 @@ pub fn told(host: &Host) -> Value {
     response.json()
 }
 
-/// What is told of one build, which must have run.
+/// The generation of one build, which must have run.
 pub fn told_of(host: &Host, build: &Chameleon) -> Value {
     let (told, digest) = (told(host), build.digest());
     let generations = told["generations"].as_array().unwrap().iter();
@@ -159,7 +187,7 @@ pub fn told_of(host: &Host, build: &Chameleon) -> Value {
     found[0].clone()
 }
 
-/// Whether this build is the active one.
+/// True if this build is the active one.
 pub fn is_active(host: &Host, build: &Chameleon) -> bool {
     told(host)["active"] == build.digest()
 }

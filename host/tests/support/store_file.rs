@@ -3,6 +3,7 @@
 //! The embedded log has no producer but the host. What another producer could send is therefore put
 //! into the outbox of a host that is stopped, as one more committed row.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -121,15 +122,11 @@ pub fn publish(data: &Path, topic: &str, records: &[Foreign]) {
 }
 
 /// Changes the store of a host that is stopped; gives how many rows were affected.
-#[allow(
-    dead_code,
-    reason = "not every test binary that shares this file uses it"
-)]
 pub fn execute(data: &Path, statement: &str) -> usize {
     open(data).execute(statement, []).unwrap()
 }
 
-/// What a query gives, as text.
+/// The rows of a query, as text.
 pub fn rows(data: &Path, query: &str) -> Vec<Vec<String>> {
     let sql = open(data);
     let mut statement = sql.prepare(query).unwrap();
@@ -183,4 +180,39 @@ pub fn published(data: &Path, topic: &str) -> i64 {
             "SELECT count(*) FROM outbox o JOIN topics t ON t.id = o.topic WHERE t.name = '{topic}'"
         ),
     )
+}
+
+/// Overwrites the pages of a table but for the first one, in the file of a host that is stopped.
+pub fn damage(data: &Path, table: &str) {
+    let path = data.join("saga.db");
+    let sql = Connection::open(&path).unwrap();
+    let (page_size, root): (i64, i64) = (
+        sql.pragma_query_value(None, "page_size", |row| row.get(0))
+            .unwrap(),
+        (sql.query_row(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?1",
+            [table],
+            |row| row.get(0),
+        ))
+        .unwrap(),
+    );
+    drop(sql);
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    // The root of a table of several pages has the numbers of its children.
+    let mut page = vec![0; page_size as usize];
+    file.read_exact_at(&mut page, ((root - 1) * page_size) as u64)
+        .unwrap();
+    assert!([2, 5].contains(&page[0]), "{table} has one page only");
+    let cells = u16::from_be_bytes([page[3], page[4]]) as usize;
+    for cell in 0..cells {
+        let at = u16::from_be_bytes([page[12 + 2 * cell], page[13 + 2 * cell]]) as usize;
+        let child = u32::from_be_bytes(page[at..at + 4].try_into().unwrap());
+        let start = i64::from(child - 1) * page_size;
+        file.write_all_at(&vec![0xa5; page_size as usize], start as u64)
+            .unwrap();
+    }
 }

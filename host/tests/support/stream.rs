@@ -23,12 +23,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// What the id says of the saga.
+    /// The phase of the saga, by the id.
     pub fn phase(&self) -> &str {
         self.id.rsplit_once('-').unwrap().1
     }
 
-    /// What the id has in common with the ETag of the same state.
+    /// The part of the id that it has in common with the ETag of the same state.
     pub fn tag(&self) -> &str {
         self.id.rsplit_once('-').unwrap().0
     }

@@ -1,0 +1,48 @@
+//! Sagas over Kafka in a closed loop, as `bench` measures them without.
+//!
+//! Owns: the two hosts, their topics, and the rounds at each number of connections.
+//!
+//! Must not know: what is printed of it.
+
+use anyhow::{Context, Result};
+
+use super::Run;
+use crate::run::candidate::Candidate;
+use crate::run::rounds::{Measured, median};
+use saga_demo::files::Ports;
+use saga_demo::hosts::Hosts;
+use saga_demo::kafka::{CUSTOMER_TOPIC, GROUPS, ORDER_TOPIC, topics};
+
+/// The measurement at one number of connections.
+#[derive(Debug)]
+pub(super) struct Level {
+    /// Connections.
+    pub(super) connections: usize,
+    /// The median round.
+    pub(super) measured: Measured,
+}
+
+/// Starts the hosts, measures all levels, checks the books.
+pub(super) async fn measure(run: &Run<'_>) -> Result<Vec<Level>> {
+    topics::create(run.bootstrap, &[ORDER_TOPIC, CUSTOMER_TOPIC], &[]).await?;
+    let data = run.bench.scratch.join("sagas");
+    let launches = run.bench.binaries.apart(&data, Ports::default());
+    let hosts = Hosts::start(&launches.map(|launch| launch.over(run.bootstrap))).await?;
+    let complete = topics::groups_are_complete(run.bootstrap, &GROUPS).await;
+    complete.with_context(|| hosts.log_tails())?;
+    let candidate = Candidate::new("sagas", hosts, &[run.broker.clone()]).await?;
+    let mut levels = Vec::new();
+    for connections in &run.bench.connections {
+        let mut rounds = Vec::new();
+        for round in 1..=run.bench.rounds {
+            let measured = candidate.measure(*connections, round, run.bench.window);
+            rounds.push(measured.await?);
+        }
+        levels.push(Level {
+            connections: *connections,
+            measured: median(rounds).context("no round was run")?,
+        });
+    }
+    candidate.close().await?;
+    Ok(levels)
+}

@@ -1,0 +1,118 @@
+//! Registering many customers, and reading back what is left of each credit limit.
+//!
+//! Owns: the two steps before and after a run that load and benchmark have in common, each spread
+//! over several connections.
+//!
+//! Must not know: orders.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use tokio::task::JoinSet;
+
+use crate::load::ledger::Ledger;
+use saga_demo::cents::Cents;
+use saga_demo::contract::{CallError, CustomerService};
+use saga_testkit::http::{BaseUrl, Client};
+
+/// A registration that breaks off is tried anew this often by a client that retries.
+const REGISTRATIONS_MAX: usize = 20;
+
+/// Registers one customer per limit; the ids come in the order of the limits.
+///
+/// With `retry`, a registration that broke off is repeated. That may leave behind a customer whom nobody
+/// uses, but never changes one whom the run counts on.
+///
+/// # Errors
+/// The first registration that failed.
+pub(crate) async fn register_all(
+    endpoint: &BaseUrl,
+    limits: &[Cents],
+    connections: usize,
+    retry: bool,
+) -> Result<Vec<i64>> {
+    let limits: Arc<[Cents]> = limits.into();
+    let ids = Arc::new(Mutex::new(vec![0; limits.len()]));
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut tasks: JoinSet<Result<(), CallError>> = JoinSet::new();
+    for _ in 0..connections {
+        let mut service = CustomerService(Client::new(endpoint.clone(), retry));
+        let (limits, ids, next) = (Arc::clone(&limits), Arc::clone(&ids), Arc::clone(&next));
+        tasks.spawn(async move {
+            loop {
+                let customer = next.fetch_add(1, Ordering::Relaxed);
+                let Some(limit) = limits.get(customer) else {
+                    return Ok(());
+                };
+                let id = register(&mut service, &format!("Customer {customer}"), *limit).await?;
+                if let Some(slot) = ids
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_mut(customer)
+                {
+                    *slot = id;
+                }
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended
+            .context("a connection's task broke")?
+            .context("can't register the customers")?;
+    }
+    let ids = ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(ids)
+}
+
+/// Reads what is left of every customer's limit and compares it with the books.
+///
+/// # Errors
+/// A task broke; what the service answers goes to the books.
+pub(crate) async fn compare_all(
+    endpoint: &BaseUrl,
+    ledger: &Arc<Ledger>,
+    connections: usize,
+    retry: bool,
+) -> Result<()> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        let mut service = CustomerService(Client::new(endpoint.clone(), retry));
+        let (ledger, next) = (Arc::clone(ledger), Arc::clone(&next));
+        tasks.spawn(async move {
+            loop {
+                let customer = next.fetch_add(1, Ordering::Relaxed);
+                let Some(id) = ledger.customer_id(customer) else {
+                    return;
+                };
+                if ledger.hopeless() {
+                    return;
+                }
+                ledger.compare(customer, service.credit_left(id).await);
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a connection's task broke")?;
+    }
+    Ok(())
+}
+
+async fn register(
+    service: &mut CustomerService,
+    name: &str,
+    limit: Cents,
+) -> Result<i64, CallError> {
+    let mut tries = 1;
+    loop {
+        match service.register(name, limit).await {
+            Err(error)
+                if service.0.retries() && error.fate_unknown() && tries < REGISTRATIONS_MAX =>
+            {
+                tries += 1;
+            }
+            registered => return registered,
+        }
+    }
+}

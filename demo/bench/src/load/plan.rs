@@ -1,0 +1,234 @@
+//! Which orders a load run places, and what must become of each.
+//!
+//! Owns: drawing limits and amounts from a seed so that the outcome can be judged although orders run at
+//! once. There are two kinds of customers:
+//!
+//! * **Certain** (three of four): an order either exceeds the whole limit, so it must be
+//!   rejected, or all orders that don't exceed it fit together, so it must be approved. Those with an
+//!   odd number use the limit up to the cent.
+//! * **Contended** (every fourth): no order exceeds the limit, all together do. Which of them are rejected
+//!   depends on the order of arrival, so only sums can be checked, but here orders really compete.
+//!
+//! Must not know: ids, HTTP, results.
+
+use fastrand::Rng;
+use saga_demo::cents::Cents;
+use saga_demo::contract::OrderState;
+
+/// The largest amount that is drawn for an order within the limit: 100.00.
+const AMOUNT_MAX: u64 = 10_000;
+/// Every customer whose number is divisible by this is contended.
+const CONTENDED_EVERY: usize = 4;
+
+/// The limits and orders of a load run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Credit limit of each customer.
+    pub(crate) limits: Vec<Cents>,
+    /// Orders in the order in which they are placed.
+    pub(crate) orders: Vec<PlannedOrder>,
+}
+
+/// One order to place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlannedOrder {
+    /// Index into [`Plan::limits`].
+    pub(crate) customer: usize,
+    /// Amount of the order.
+    pub(crate) total: Cents,
+    /// The state that it must reach; none where that depends on the order of arrival.
+    pub(crate) expected: Option<OrderState>,
+}
+
+impl Plan {
+    /// Draws a plan: `orders` spread evenly over `customers`, about `beyond_per_million` of them
+    /// beyond the limit. No customers means no orders.
+    pub(crate) fn draw(
+        customers: usize,
+        orders: usize,
+        beyond_per_million: u64,
+        seed: u64,
+    ) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let mut limits = Vec::with_capacity(customers);
+        let mut planned = Vec::with_capacity(orders);
+        for customer in 0..customers {
+            let count = orders / customers + usize::from(customer < orders % customers);
+            let contended = beyond_per_million > 0 && customer.is_multiple_of(CONTENDED_EVERY);
+            let limit = if contended {
+                contended_customer(
+                    customer,
+                    count,
+                    beyond_per_million,
+                    &mut random,
+                    &mut planned,
+                )
+            } else {
+                certain_customer(
+                    customer,
+                    count,
+                    beyond_per_million,
+                    &mut random,
+                    &mut planned,
+                )
+            };
+            limits.push(limit);
+        }
+        random.shuffle(&mut planned);
+        Self {
+            limits,
+            orders: planned,
+        }
+    }
+}
+
+fn certain_customer(
+    customer: usize,
+    count: usize,
+    beyond_per_million: u64,
+    random: &mut Rng,
+    planned: &mut Vec<PlannedOrder>,
+) -> Cents {
+    let beyond = (0..count)
+        .filter(|_| random.u64(..1_000_000) < beyond_per_million)
+        .count();
+    let mut limit = 0;
+    for _ in beyond..count {
+        let total = Cents(amount(random));
+        limit += total.0;
+        planned.push(PlannedOrder {
+            customer,
+            total,
+            expected: Some(OrderState::Approved),
+        });
+    }
+    // Customers with an odd number have nothing to spare.
+    if limit == 0 || customer.is_multiple_of(2) {
+        limit += amount(random);
+    }
+    for _ in 0..beyond {
+        // Down to a single cent too much: that is where a rule that rounds goes wrong.
+        let excess = if random.u64(..1_000_000) < 500_000 {
+            1
+        } else {
+            amount(random)
+        };
+        let total = Cents(limit + excess);
+        planned.push(PlannedOrder {
+            customer,
+            total,
+            expected: Some(OrderState::Rejected),
+        });
+    }
+    Cents(limit)
+}
+
+fn contended_customer(
+    customer: usize,
+    count: usize,
+    beyond_per_million: u64,
+    random: &mut Rng,
+    planned: &mut Vec<PlannedOrder>,
+) -> Cents {
+    let (mut sum, mut largest) = (0_i64, 1_i64);
+    for _ in 0..count {
+        let total = Cents(amount(random));
+        sum += total.0;
+        largest = largest.max(total.0);
+        planned.push(PlannedOrder {
+            customer,
+            total,
+            expected: None,
+        });
+    }
+    let kept =
+        i128::from(sum) * i128::from(1_000_000_u64.saturating_sub(beyond_per_million)) / 1_000_000;
+    Cents(i64::try_from(kept).unwrap_or(sum).max(largest))
+}
+
+fn amount(random: &mut Rng) -> i64 {
+    i64::try_from(1 + random.u64(..AMOUNT_MAX)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENTH: u64 = 100_000;
+
+    fn sums(plan: &Plan, expected: Option<OrderState>) -> Vec<i64> {
+        let mut sums = vec![0; plan.limits.len()];
+        for order in plan
+            .orders
+            .iter()
+            .filter(|order| order.expected == expected)
+        {
+            sums[order.customer] += order.total.0;
+        }
+        sums
+    }
+
+    #[test]
+    fn what_must_fit_fits_and_what_must_not_exceeds_the_whole_limit() {
+        let plan = Plan::draw(1_000, 20_000, TENTH, 7);
+        assert_eq!(plan.orders.len(), 20_000);
+        for (sum, limit) in sums(&plan, Some(OrderState::Approved))
+            .iter()
+            .zip(&plan.limits)
+        {
+            assert!(*sum <= limit.0);
+        }
+        for order in &plan.orders {
+            let exceeds = order.total > plan.limits[order.customer];
+            assert_eq!(
+                exceeds,
+                order.expected == Some(OrderState::Rejected),
+                "{order:?}"
+            );
+        }
+        for (sum, limit) in sums(&plan, None)
+            .iter()
+            .zip(&plan.limits)
+            .step_by(CONTENDED_EVERY)
+        {
+            assert!(
+                *sum > limit.0,
+                "contended customers must exceed their limit"
+            );
+        }
+    }
+
+    #[test]
+    fn about_a_tenth_is_beyond_and_some_limits_are_used_up() {
+        let plan = Plan::draw(1_000, 20_000, TENTH, 7);
+        let beyond = plan
+            .orders
+            .iter()
+            .filter(|order| order.expected == Some(OrderState::Rejected))
+            .count();
+        assert!((1_200..1_800).contains(&beyond), "{beyond} of 15,000");
+        let approved = sums(&plan, Some(OrderState::Approved));
+        let used_up = approved
+            .iter()
+            .zip(&plan.limits)
+            .filter(|(sum, limit)| **sum == limit.0)
+            .count();
+        assert!(used_up > 400, "{used_up}");
+    }
+
+    #[test]
+    fn a_seed_repeats_itself() {
+        assert_eq!(Plan::draw(10, 100, TENTH, 3), Plan::draw(10, 100, TENTH, 3));
+        assert_ne!(Plan::draw(10, 100, TENTH, 3), Plan::draw(10, 100, TENTH, 4));
+    }
+
+    #[test]
+    fn nothing_beyond_means_that_all_must_be_approved() {
+        let plan = Plan::draw(10, 100, 0, 3);
+        assert!(
+            plan.orders
+                .iter()
+                .all(|order| order.expected == Some(OrderState::Approved))
+        );
+    }
+}

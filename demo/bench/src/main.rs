@@ -1,0 +1,198 @@
+//! `saga-bench`: the load generator and the benchmarks of the saga host.
+//!
+//! It knows the HTTP contract of the two services and the command line of the host, and nothing of its
+//! inside, so it measures and judges what a client sees.
+//!
+//! # Layout
+//! - `load`: many customers and orders, and the proof that the books are right;
+//! - `run`: sagas per second, latency, processor time and memory of one host, next to their floor;
+//! - `kafka`: the same of two hosts over a real Kafka, next to bare clients;
+//! - `swaps`: rules that are swapped under load;
+//! - `saga`: one saga as a client lives it, which they share;
+//! - `cli`: the command line.
+
+mod cli;
+mod kafka;
+mod load;
+mod run;
+mod saga;
+mod swaps;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use saga_demo::files;
+use saga_demo::interrupt::Interrupt;
+use saga_testkit::http::BaseUrl;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cli::{Cli, LoadArgs, RunArgs, SwapsArgs, Task};
+use crate::kafka::BenchKafka;
+use crate::load::Load;
+use crate::run::Bench;
+use crate::swaps::Swaps;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One thread: the host under test needs the others.
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can't start the runtime")
+        .and_then(|runtime| {
+            let ended = runtime.block_on(run(cli.command));
+            // What still talks to Kafka after an interrupt has nothing left to say.
+            runtime.shutdown_background();
+            ended
+        });
+    ended.unwrap_or_else(|error| {
+        eprintln!("saga-bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Load(args) => load(args).await,
+        Task::Run(args) => until_interrupted(measure(args)).await,
+        Task::Swaps(args) => until_interrupted(swaps(args)).await,
+    }
+}
+
+async fn until_interrupted(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    let mut interrupt = Interrupt::new()?;
+    tokio::select! {
+        ended = work => ended,
+        () = interrupt.recv() => bail!("interrupted; what was started was ended, and its state removed"),
+    }
+}
+
+/// A directory for the state of one run, which is removed at its end.
+fn scratch(parent: &Path, name: &str) -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix(&format!("{name}-"))
+        .tempdir_in(parent)
+        .with_context(|| format!("can't make a directory in {}", parent.display()))
+}
+
+fn print(as_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+    if as_json {
+        println!("{:#}", json());
+    } else {
+        println!("{}", text());
+    }
+}
+
+fn exit_code(is_right: bool) -> ExitCode {
+    if is_right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// A seed that differs from run to run, short enough to be read out and typed again.
+fn fresh_seed() -> u64 {
+    fastrand::u64(..1_000_000_000)
+}
+
+async fn load(args: LoadArgs) -> Result<ExitCode> {
+    let mut services = [args.customer_url, args.order_url];
+    if args.idempotency_keys {
+        services = services.map(BaseUrl::with_fresh_keys);
+    }
+    let [customer, order] = services;
+    let outcome = load::run(&Load {
+        customer,
+        order,
+        customers: args.customers,
+        orders: args.orders,
+        beyond: args.beyond,
+        connections: args.connections,
+        seed: args.seed.unwrap_or_else(fresh_seed),
+        retry: args.retry,
+        patience: Duration::from_secs(args.patience),
+    })
+    .await?;
+    print(args.json, || outcome.json(), || outcome.text());
+    Ok(exit_code(outcome.right()))
+}
+
+async fn measure(args: RunArgs) -> Result<ExitCode> {
+    ensure!(
+        args.connections.iter().all(|count| *count > 0),
+        "--connections must be at least 1 each"
+    );
+    let target = files::target();
+    let seconds = args.seconds.unwrap_or(if args.quick { 2 } else { 10 });
+    let window = Duration::from_secs(seconds);
+    if args.kafka {
+        return over_kafka(args, target, window).await;
+    }
+    let native = match args.native_host {
+        Some(path) if path.is_file() => Some(path),
+        Some(path) => bail!(
+            "{} does not exist: build it, or leave out --native-host",
+            path.display()
+        ),
+        None => Some(target.join("release/saga-native")).filter(|path| path.is_file()),
+    };
+    if native.is_none() {
+        eprintln!(
+            "no native host to compare with (target/release/saga-native): measuring components only"
+        );
+    }
+    let scratch = scratch(&target, "bench-data")?;
+    let report = run::run(&Bench {
+        binaries: args.files.binaries(&target),
+        native,
+        scratch: scratch.path().to_owned(),
+        connections: args.connections,
+        window,
+    })
+    .await?;
+    print(args.json, || report.json(), || report.text());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn over_kafka(args: RunArgs, target: PathBuf, window: Duration) -> Result<ExitCode> {
+    let records = args
+        .records
+        .unwrap_or(if args.quick { 20_000 } else { 100_000 });
+    let scratch = scratch(&target, "bench-kafka-data")?;
+    let report = kafka::run(&BenchKafka {
+        binaries: args.files.binaries(&target),
+        scratch: scratch.path().to_owned(),
+        connections: args.connections,
+        window,
+        rounds: if args.quick { 1 } else { 3 },
+        records,
+    })
+    .await?;
+    print(args.json, || report.json(), || report.text());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn swaps(args: SwapsArgs) -> Result<ExitCode> {
+    ensure!(
+        args.swaps >= 2 && args.connections > 0,
+        "--swaps must be at least 2, --connections at least 1"
+    );
+    let target = files::target();
+    let scratch = scratch(&target, "swaps-data")?;
+    let report = swaps::run(&Swaps {
+        binaries: args.files.binaries(&target),
+        cautious: files::cautious(args.cautious, &target),
+        scratch: scratch.path().to_owned(),
+        swaps: args.swaps,
+        connections: args.connections,
+        every: Duration::from_millis(args.every),
+    })
+    .await?;
+    print(args.json, || report.json(), || report.text());
+    Ok(exit_code(report.right()))
+}

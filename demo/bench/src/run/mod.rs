@@ -1,0 +1,192 @@
+//! `saga-bench run`: sagas per second, latency, processor time and memory, next to their floor.
+//!
+//! Owns: the order of a benchmark. A fresh host in a directory of its own, started twice (with nothing
+//! cached, with compiled code cached); then rounds at each number of connections. In the same run this
+//! machine's fsync; the same host with metrics, checks of bodies and idempotency keys left out, to know what these cost; and, where
+//! such a host is built, the same rules called natively: all in turn, since what a machine does differs from minute to
+//! minute. At the end the books of all rounds must be right: a fast wrong host is no result.
+//!
+//! Must not know: host internals. The hosts are told apart by their binary and their settings only.
+
+pub(crate) mod candidate;
+pub(crate) mod floor;
+pub(crate) mod report;
+pub(crate) mod rounds;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::run::candidate::Candidate;
+use saga_demo::hosts::Hosts;
+use saga_testkit::host::Launch;
+
+use crate::run::report::{Level, Report, Startup};
+use crate::run::rounds::median;
+use saga_demo::files::{Binaries, Ports};
+
+/// Rounds of each host; the median counts.
+const ROUNDS: usize = 3;
+
+/// Leaves out what can be left out. Its POSTs carry no idempotency keys either.
+const BARE: &str = "[metrics]\nenabled = false\n[http]\ncheck_bodies = false\n";
+
+/// The options of a benchmark.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// The program and the components of the host.
+    pub(crate) binaries: Binaries,
+    /// A host with the same command line that calls the rules natively.
+    pub(crate) native: Option<PathBuf>,
+    /// Directory for the state of the run.
+    pub(crate) scratch: PathBuf,
+    /// Numbers of connections to measure at.
+    pub(crate) connections: Vec<usize>,
+    /// The measured window of a round.
+    pub(crate) window: Duration,
+}
+
+/// Runs the benchmark.
+///
+/// # Errors
+/// A host failed, or the books are not right.
+pub(crate) async fn run(bench: &Bench) -> Result<Report> {
+    eprintln!("measuring the floor (fsync)");
+    let floor = floor::measure(&bench.scratch)?;
+    let (component, startup) = start("component", &bench.binaries, "", &bench.scratch).await?;
+    let (bare, _) = start("bare", &bench.binaries, BARE, &bench.scratch).await?;
+    let native = match &bench.native {
+        Some(saga) => {
+            let binaries = Binaries {
+                saga: saga.clone(),
+                ..bench.binaries.clone()
+            };
+            Some(start("native", &binaries, "", &bench.scratch).await?)
+        }
+        None => None,
+    };
+    let mut levels = Vec::new();
+    for connections in &bench.connections {
+        let (mut own, mut barely, mut natively) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 1..=ROUNDS {
+            own.push(component.measure(*connections, round, bench.window).await?);
+            barely.push(bare.measure(*connections, round, bench.window).await?);
+            if let Some((native, _)) = &native {
+                natively.push(native.measure(*connections, round, bench.window).await?);
+            }
+        }
+        let component = median(own).context("no round was run")?;
+        levels.push(Level {
+            connections: *connections,
+            component,
+            bare: median(barely).context("no round was run")?,
+            native: median(natively),
+        });
+    }
+    component.close().await?;
+    bare.close().await?;
+    let mut native_startup = None;
+    if let Some((native, startup)) = native {
+        native_startup = Some(startup);
+        native.close().await?;
+    }
+    Ok(Report {
+        floor,
+        startup,
+        native_startup,
+        levels,
+    })
+}
+
+/// Starts a host with nothing cached, and again.
+async fn start(
+    name: &'static str,
+    binaries: &Binaries,
+    settings: &str,
+    scratch: &Path,
+) -> Result<(Candidate, Startup)> {
+    let launch = [Launch {
+        settings: settings.to_owned(),
+        ..binaries.together(&scratch.join(name), Ports::default())
+    }];
+    eprintln!("{name}: starting with nothing cached, then again");
+    let hosts = Hosts::start(&launch).await?;
+    let cold = hosts.ready_after();
+    hosts.drain(std::future::pending()).await?;
+    let mut hosts = Hosts::start(&launch).await?;
+    if settings.is_empty() {
+        hosts.order = hosts.order.with_fresh_keys();
+    }
+    let startup = Startup {
+        cold,
+        cached: hosts.ready_after(),
+    };
+    Ok((Candidate::new(name, hosts, &[]).await?, startup))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use saga_demo::mock::{Fault, Mock, script};
+
+    /// The host is a script that points at a mock in this process.
+    async fn bench(fault: Fault, native: bool) -> Result<Report> {
+        let mock = Mock::start(fault).await;
+        let directory = tempfile::tempdir().unwrap();
+        let binaries = script();
+        let says = format!(
+            "listening customer {}\nlistening order {}\n",
+            mock.customer, mock.order
+        );
+        for name in ["component", "bare", "native"] {
+            let data = directory.path().join(name);
+            std::fs::create_dir_all(&data).unwrap();
+            std::fs::write(data.join("stdout"), &says).unwrap();
+        }
+        let bench = Bench {
+            native: native.then(|| binaries.saga.clone()),
+            binaries,
+            scratch: directory.path().to_owned(),
+            connections: vec![1, 4],
+            window: Duration::from_millis(200),
+        };
+        run(&bench).await
+    }
+
+    #[tokio::test]
+    async fn every_level_is_reported_with_its_ratio() {
+        let report = bench(Fault::None, true).await.unwrap();
+        let json = report.json();
+        assert_eq!(json["levels"].as_array().unwrap().len(), 2);
+        assert!(
+            json["levels"][1]["component_to_native"]["sagas_per_second"]
+                .as_f64()
+                .unwrap()
+                > 0.0
+        );
+        assert!(
+            json["levels"][0]["component_to_bare"]["host_cpu"]
+                .as_f64()
+                .is_some()
+        );
+        assert!(json["startup_ms"]["cached"].as_f64().unwrap() > 0.0);
+        let text = report.text();
+        for word in ["fsync", "sagas/s", "native", "bare", "cached"] {
+            assert!(text.contains(word), "{word} is missing in:\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fast_wrong_host_is_no_result() {
+        let error = bench(Fault::LosesCent, false)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("books of the component are wrong"),
+            "{error}"
+        );
+        assert!(error.contains("but the service says"), "{error}");
+    }
+}

@@ -1,0 +1,196 @@
+//! The result of a benchmark, as a table and as JSON.
+//!
+//! Owns: the layout, the units in it, and the ratios between the two hosts.
+//!
+//! Must not know: how anything was measured.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::run::floor::Floor;
+use crate::run::rounds::Measured;
+
+/// Everything that a benchmark found.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The time that making 4 KiB durable takes here.
+    pub(crate) floor: Floor,
+    /// The host with components.
+    pub(crate) startup: Startup,
+    /// The host with native rules, if one was measured.
+    pub(crate) native_startup: Option<Startup>,
+    /// One entry per number of connections.
+    pub(crate) levels: Vec<Level>,
+}
+
+/// From the start of the process to `ready`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Startup {
+    /// Nothing cached: the components are compiled.
+    pub(crate) cold: Duration,
+    /// The second start.
+    pub(crate) cached: Duration,
+}
+
+/// The measurement at one number of connections.
+#[derive(Debug)]
+pub(crate) struct Level {
+    /// Connections.
+    pub(crate) connections: usize,
+    /// The median round with components.
+    pub(crate) component: Measured,
+    /// The median round without metrics, checks of bodies and idempotency keys.
+    pub(crate) bare: Measured,
+    /// The median round with native rules.
+    pub(crate) native: Option<Measured>,
+}
+
+impl Report {
+    /// For `--json`.
+    pub(crate) fn json(&self) -> Value {
+        let levels: Vec<Value> = self.levels.iter().map(Level::json).collect();
+        json!({
+            "fsync_ms": { "p50": millis(self.floor.p50), "p99": millis(self.floor.p99) },
+            "startup_ms": self.startup.json(),
+            "native_startup_ms": self.native_startup.map(|startup| startup.json()),
+            "levels": levels,
+        })
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!(
+            "floor      fsync of a 4 KiB append: {:.2} ms (p50), {:.2} ms (p99)\n\
+             startup    ready after {}\n",
+            millis(self.floor.p50),
+            millis(self.floor.p99),
+            self.startup.text()
+        );
+        if let Some(startup) = self.native_startup {
+            text.push_str(&format!("           native: {}\n", startup.text()));
+        }
+        text.push('\n');
+        text.push_str(&row([
+            "",
+            "conns",
+            "sagas/s",
+            "POST ms p50/p99/max",
+            "decided ms p50/p99/max",
+            "host CPU",
+            "generator",
+            "peak MiB",
+        ]));
+        for level in &self.levels {
+            text.push_str(&measured_row(
+                "component",
+                level.connections,
+                &level.component,
+            ));
+            let others = [
+                ("bare", Some(&level.bare)),
+                ("native", level.native.as_ref()),
+            ];
+            for (name, other) in others {
+                let Some(other) = other else { continue };
+                text.push_str(&measured_row(name, level.connections, other));
+                let (rate, cpu) = level.ratios(other);
+                // Writing to a string does not fail.
+                let _ = writeln!(
+                    text,
+                    "           component / {name}: sagas/s {rate:.2}, CPU {cpu:.2}"
+                );
+            }
+        }
+        text.push_str(
+            "\nA saga: POST, then GET until decided; `decided` includes the wait until the client asks. \
+             host CPU:\nprocessor seconds of the host per 10,000 sagas; generator: the same of this program, which \
+             shares the machine. bare: without metrics, checks of bodies and idempotency keys, which the others have.",
+        );
+        text
+    }
+}
+
+impl Startup {
+    fn json(&self) -> Value {
+        json!({ "cold": millis(self.cold), "cached": millis(self.cached) })
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{:.0} ms (nothing cached), {:.0} ms (code cached)",
+            millis(self.cold),
+            millis(self.cached)
+        )
+    }
+}
+
+impl Level {
+    fn json(&self) -> Value {
+        let ratios = |other: &Measured| {
+            let (rate, cpu) = self.ratios(other);
+            json!({ "sagas_per_second": rate, "host_cpu": cpu })
+        };
+        json!({
+            "connections": self.connections,
+            "component": measured_json(&self.component),
+            "native": self.native.as_ref().map(measured_json),
+            "component_to_native": self.native.as_ref().map(ratios),
+            "bare": measured_json(&self.bare),
+            "component_to_bare": ratios(&self.bare),
+        })
+    }
+
+    /// Component to another: sagas per second, processor time per saga.
+    fn ratios(&self, other: &Measured) -> (f64, f64) {
+        (
+            self.component.sagas_per_second / other.sagas_per_second.max(f64::EPSILON),
+            self.component.cpu() / other.cpu().max(f64::EPSILON),
+        )
+    }
+}
+
+fn measured_json(measured: &Measured) -> Value {
+    json!({
+        "sagas_per_second": measured.sagas_per_second,
+        "post": measured.posted.json(),
+        "decided": measured.decided.json(),
+        "host_cpu_seconds_per_10000_sagas": measured.cpu(),
+        "generator_cpu_seconds_per_10000_sagas": measured.own_cpu,
+        "host_peak_mib": measured.peak_mib(),
+    })
+}
+
+fn measured_row(name: &str, connections: usize, measured: &Measured) -> String {
+    row([
+        name,
+        &connections.to_string(),
+        &format!("{:.0}", measured.sagas_per_second),
+        &measured.posted.text(),
+        &measured.decided.text(),
+        &format!("{:.2}", measured.cpu()),
+        &format!("{:.2}", measured.own_cpu),
+        &format!("{:.0}", measured.peak_mib()),
+    ])
+}
+
+fn row(cells: [&str; 8]) -> String {
+    let [
+        name,
+        connections,
+        rate,
+        posted,
+        decided,
+        cpu,
+        generator,
+        peak,
+    ] = cells;
+    format!(
+        "{name:<10} {connections:>5} {rate:>8}  {posted:>23}  {decided:>25}  {cpu:>9}  {generator:>9}  {peak:>8}\n"
+    )
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

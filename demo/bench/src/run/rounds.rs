@@ -1,0 +1,259 @@
+//! One round of the benchmark: a closed loop of sagas for a fixed time.
+//!
+//! Owns: the loop, its warm-up, and what is read before and after the measured window. A saga is a
+//! POST and the wait until a GET shows it decided; each connection has one at a time. Only sagas that
+//! end within the window count; those still running at its end are waited for, so that the books
+//! can be closed.
+//!
+//! Must not know: how hosts are started, or how rounds are compared.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio::task::JoinSet;
+
+use crate::load::ledger::Ledger;
+use crate::load::plan::PlannedOrder;
+use crate::saga::latency::{Latency, Times};
+use crate::saga::pace::Pace;
+use crate::saga::timer::Timer;
+use crate::saga::{self, Waiting};
+use fastrand::Rng;
+use saga_demo::cents::Cents;
+use saga_demo::contract::{OrderService, OrderState};
+use saga_testkit::http::{BaseUrl, Client, RequestError};
+use saga_testkit::usage::{Process, mib};
+
+/// The largest amount of an order, 9.99: small against the limits, so that credit decides nothing.
+const AMOUNT_MAX: u64 = 999;
+/// How long an order may be PENDING before the round counts it as a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Against whom and how long.
+#[derive(Debug)]
+pub(crate) struct Round<'a> {
+    /// The order service.
+    pub(crate) order: &'a BaseUrl,
+    /// The processes that serve it.
+    pub(crate) processes: &'a [Process],
+    /// The books that the orders are entered into.
+    pub(crate) ledger: &'a Arc<Ledger>,
+    /// Connections, each with one saga at a time.
+    pub(crate) connections: usize,
+    /// Time before the window.
+    pub(crate) warm_up: Duration,
+    /// The measured window.
+    pub(crate) window: Duration,
+    /// The seed of customers and amounts.
+    pub(crate) seed: u64,
+}
+
+/// The measurement of one round.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    /// Sagas that ended within the window, per second.
+    pub(crate) sagas_per_second: f64,
+    /// POST sent to answer read.
+    pub(crate) posted: Latency,
+    /// POST sent to the answer that said APPROVED.
+    pub(crate) decided: Latency,
+    /// The use of each process, in the order of [`Round::processes`].
+    pub(crate) used: Vec<Used>,
+    /// Processor seconds of this program per 10,000 sagas.
+    pub(crate) own_cpu: f64,
+}
+
+/// The use of a process.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    /// Its name.
+    pub(crate) name: String,
+    /// Processor seconds per 10,000 sagas.
+    pub(crate) cpu: f64,
+    /// Peak memory since its start, MiB.
+    pub(crate) peak_mib: f64,
+}
+
+impl Measured {
+    /// Processor seconds per 10,000 sagas, all processes together but this one.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.used.iter().map(|used| used.cpu).sum()
+    }
+
+    /// Peak memory in MiB, all processes together but this one.
+    pub(crate) fn peak_mib(&self) -> f64 {
+        self.used.iter().map(|used| used.peak_mib).sum()
+    }
+}
+
+/// The round in the middle by sagas per second; none of none.
+pub(crate) fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
+    rounds.sort_by(|one, other| one.sagas_per_second.total_cmp(&other.sagas_per_second));
+    let middle = rounds.len() / 2;
+    rounds.into_iter().nth(middle)
+}
+
+impl Round<'_> {
+    /// Runs the round.
+    ///
+    /// # Errors
+    /// The host went away, or not one saga ended within the window.
+    pub(crate) async fn run(&self) -> Result<Measured> {
+        let connected = connect(self.order, self.connections).await?;
+        let start = Instant::now();
+        let shared = Arc::new(Shared {
+            ledger: Arc::clone(self.ledger),
+            times: Times::new()?,
+            waiting: Waiting {
+                timer: Timer::start()?,
+                pace: Pace::new(self.connections),
+                patience: PATIENCE,
+            },
+            from: start + self.warm_up,
+            until: start + self.warm_up + self.window,
+        });
+        let mut random = Rng::with_seed(self.seed);
+        let mut tasks = JoinSet::new();
+        for orders in connected {
+            tasks.spawn(repeat(orders, random.fork(), Arc::clone(&shared)));
+        }
+        tokio::time::sleep_until(shared.from.into()).await;
+        let (before, from) = (Cpu::read(self.processes)?, Instant::now());
+        tokio::time::sleep_until(shared.until.into()).await;
+        let (after, until) = (Cpu::read(self.processes)?, Instant::now());
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a connection's task broke")?;
+        }
+        let (sagas, posted, decided) = shared.times.report();
+        ensure!(
+            sagas > 0,
+            "not one saga ended within {:.1} s",
+            self.window.as_secs_f64()
+        );
+        let sagas = f64::from(u32::try_from(sagas).unwrap_or(u32::MAX));
+        let per_10000 = |time: Duration| time.as_secs_f64() * 10_000.0 / sagas;
+        let mut used = Vec::new();
+        let times = before.processes.iter().zip(&after.processes);
+        for (process, (before, after)) in self.processes.iter().zip(times) {
+            used.push(Used {
+                name: process.name.clone(),
+                cpu: per_10000(after.saturating_sub(*before)),
+                peak_mib: mib(process.peak_memory()?),
+            });
+        }
+        Ok(Measured {
+            sagas_per_second: sagas / (until - from).as_secs_f64(),
+            posted,
+            decided,
+            used,
+            own_cpu: per_10000(after.own.saturating_sub(before.own)),
+        })
+    }
+}
+
+struct Shared {
+    ledger: Arc<Ledger>,
+    times: Times,
+    waiting: Waiting,
+    from: Instant,
+    until: Instant,
+}
+
+struct Cpu {
+    processes: Vec<Duration>,
+    own: Duration,
+}
+
+impl Cpu {
+    fn read(processes: &[Process]) -> Result<Self> {
+        Ok(Self {
+            processes: processes
+                .iter()
+                .map(Process::cpu_time)
+                .collect::<Result<_>>()?,
+            own: Process::own().cpu_time()?,
+        })
+    }
+}
+
+/// Opens so many connections, one after the other: 256 at once overflow a listener's queue, and wait a
+/// second for it.
+pub(crate) async fn connect(
+    order: &BaseUrl,
+    connections: usize,
+) -> Result<Vec<OrderService>, RequestError> {
+    let mut connected = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let mut client = Client::new(order.clone(), false);
+        client.connect().await?;
+        connected.push(OrderService(client));
+    }
+    Ok(connected)
+}
+
+/// Draws an order that must be approved, of any of so many customers.
+pub(crate) fn draw(random: &mut Rng, customers: u64) -> PlannedOrder {
+    PlannedOrder {
+        customer: usize::try_from(random.u64(..customers)).unwrap_or(0),
+        total: Cents(i64::try_from(1 + random.u64(..AMOUNT_MAX)).unwrap_or(1)),
+        expected: Some(OrderState::Approved),
+    }
+}
+
+async fn repeat(mut orders: OrderService, mut random: Rng, shared: Arc<Shared>) {
+    let customers = u64::try_from(shared.ledger.customers()).unwrap_or(u64::MAX);
+    while Instant::now() < shared.until && !shared.ledger.hopeless() {
+        let order = draw(&mut random, customers);
+        let Some(customer_id) = shared.ledger.customer_id(order.customer) else {
+            return;
+        };
+        let end = saga::run(&mut orders, &shared.waiting, customer_id, order.total).await;
+        let now = Instant::now();
+        if let Ok(decided) = &end
+            && (shared.from..shared.until).contains(&now)
+        {
+            shared.times.take(decided);
+        }
+        shared.ledger.book(&order, end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::customers;
+    use saga_demo::mock::{Fault, Mock};
+
+    #[tokio::test]
+    async fn a_round_measures_and_keeps_right_books() {
+        let mock = Mock::start(Fault::None).await;
+        let limits = vec![Cents::whole(1_000_000); 10];
+        let ids = customers::register_all(&mock.customer, &limits, 2, false)
+            .await
+            .unwrap();
+        let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
+        let round = Round {
+            order: &mock.order,
+            processes: &[Process::own()],
+            ledger: &ledger,
+            connections: 4,
+            warm_up: Duration::from_millis(50),
+            window: Duration::from_millis(200),
+            seed: 1,
+        };
+        let measured = round.run().await.unwrap();
+        customers::compare_all(&mock.customer, &ledger, 2, false)
+            .await
+            .unwrap();
+        assert_eq!(ledger.close().len(), 0);
+        assert!(
+            measured.sagas_per_second > 0.0 && measured.peak_mib() > 0.0,
+            "{measured:?}"
+        );
+        assert!(measured.posted.p50 <= measured.decided.p50, "{measured:?}");
+        let counted = measured.sagas_per_second * 0.2;
+        let booked = u32::try_from(ledger.counts().approved).unwrap();
+        assert!(counted < f64::from(booked), "the warm-up must not count");
+    }
+}

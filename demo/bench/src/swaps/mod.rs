@@ -1,0 +1,384 @@
+//! `saga-bench swaps`: rules are swapped again and again under load, and what requests notice of it.
+//!
+//! Owns: the order of a run and its judgement. A fresh host, a closed loop of sagas that never pauses, and
+//! beside it: the first swaps (which compile both builds, and after which memory counts), a window without
+//! swaps, and the remaining swaps. Then the books must be right, every swap must have been answered as
+//! one, and what the host says of its generations must add up.
+//!
+//! Must not know: host internals. A slow swap is reported; only a wrong one is a failure.
+
+mod overlap;
+mod report;
+mod traffic;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use bytes::Bytes;
+
+use crate::load::customers;
+use crate::load::ledger::Ledger;
+use crate::load::shown;
+use crate::swaps::overlap::{Swap, Window, groups};
+use crate::swaps::report::{Memory, Report};
+use crate::swaps::traffic::Traffic;
+use saga_demo::admin::{AdminService, Generations, Swapped};
+use saga_demo::cents::Cents;
+use saga_demo::files::{Binaries, Ports};
+use saga_demo::hosts::Hosts;
+use saga_testkit::http::Client;
+use saga_testkit::usage::mib;
+
+/// The participant whose rules are swapped.
+const PARTICIPANT: &str = "customer";
+/// Customers that the orders are spread over.
+const CUSTOMERS: usize = 1_000;
+/// Far more than a run can spend.
+const LIMIT: Cents = Cents::whole(1_000_000);
+/// Connections for registering and reading back.
+const CONNECTIONS: usize = 16;
+/// Swaps before the measurement, after which the memory is read for the first time.
+const FIRST_SWAPS: usize = 10;
+/// The window without swaps is this part of the one with them.
+const QUIET_PART: u32 = 4;
+/// Wrong swaps after which going on makes no sense.
+const WRONG_MAX: usize = 20;
+/// Every run draws the same orders.
+const SEED: u64 = 1;
+
+/// The options of a run.
+#[derive(Debug)]
+pub(crate) struct Swaps {
+    /// The program and the components of the host, with the first build.
+    pub(crate) binaries: Binaries,
+    /// The second build of the customer's rules.
+    pub(crate) cautious: PathBuf,
+    /// Directory for the state of the run.
+    pub(crate) scratch: PathBuf,
+    /// Number of swaps, at least 2.
+    pub(crate) swaps: usize,
+    /// Connections, each with one saga at a time.
+    pub(crate) connections: usize,
+    /// Wait between the answer to a swap and the next one.
+    pub(crate) every: Duration,
+}
+
+/// Runs the swaps and judges them.
+///
+/// # Errors
+/// The host can't be started, has no admin interface, or went away. What is wrong is in the report.
+pub(crate) async fn run(swaps: &Swaps) -> Result<Report> {
+    let builds = [read(&swaps.binaries.customer)?, read(&swaps.cautious)?];
+    let data = swaps.scratch.join("host");
+    let hosts = Hosts::start(&[swaps.binaries.together(&data, Ports::default())]).await?;
+    let report = on(&hosts, swaps, builds).await;
+    let report = report.map_err(|error| anyhow!("{error:#}\n{}", hosts.log_tails()))?;
+    hosts.drain(std::future::pending()).await?;
+    Ok(report)
+}
+
+fn read(path: &Path) -> Result<Bytes> {
+    let bytes = std::fs::read(path).with_context(|| {
+        format!(
+            "can't read {}: build it with `make components`",
+            path.display()
+        )
+    })?;
+    Ok(bytes.into())
+}
+
+async fn on(hosts: &Hosts, swaps: &Swaps, builds: [Bytes; 2]) -> Result<Report> {
+    let admin = hosts.admin(PARTICIPANT).cloned().context(
+        "the host did not say `admin URL`: its admin interface is off, or it is older than this program",
+    )?;
+    let process = hosts.processes().into_iter().next();
+    let process = process.context("there is no host")?;
+    let limits = vec![LIMIT; CUSTOMERS];
+    let ids = customers::register_all(&hosts.customer, &limits, CONNECTIONS, false).await?;
+    let ledger = Arc::new(Ledger::new(ids.into_iter().zip(limits), false));
+    let traffic = Traffic::start(&hosts.order, &ledger, swaps.connections, SEED).await?;
+    let mut swapping = Swapping {
+        admin: AdminService(Client::new(admin, false)),
+        builds,
+        every: swaps.every,
+        done: Vec::new(),
+        wrong: Vec::new(),
+        traffic: &traffic,
+        ledger: &ledger,
+    };
+
+    let first = FIRST_SWAPS.min(swaps.swaps / 2);
+    eprintln!("{first} swaps, which compile both builds");
+    swapping.repeat(first).await;
+    let after_first = mib(process.resident_memory()?);
+
+    let remaining = swaps.swaps.saturating_sub(first);
+    let each = swapping.typical() + swaps.every;
+    let length = each.saturating_mul(u32::try_from(remaining).unwrap_or(u32::MAX)) / QUIET_PART;
+    eprintln!("{:.1} s without swaps", length.as_secs_f64());
+    let from = traffic.now();
+    tokio::time::sleep(length).await;
+    let until = traffic.now();
+    let quiet = Window { from, until };
+    let after_quiet = mib(process.resident_memory()?);
+
+    eprintln!("{remaining} swaps");
+    let from = traffic.now();
+    swapping.repeat(remaining).await;
+    let until = traffic.now();
+    let busy = Window { from, until };
+    let at_end = mib(process.resident_memory()?);
+    let (done, mut wrong, mut admin) = (swapping.done, swapping.wrong, swapping.admin);
+
+    let samples = traffic.stop().await?;
+    eprintln!("reading back what is left of {CUSTOMERS} limits");
+    customers::compare_all(&hosts.customer, &ledger, CONNECTIONS, false).await?;
+    let counts = ledger.counts();
+    let orders = counts.approved + counts.rejected;
+    wrong.extend(shown(&ledger.close()).map(|line| line.trim_start().to_owned()));
+    if done.len() != swaps.swaps {
+        wrong.push(format!("{} of {} swaps were done", done.len(), swaps.swaps));
+    }
+    let generations = admin.generations(PARTICIPANT).await;
+    let versions = match generations {
+        Ok(found) => {
+            wrong.extend(judge(&found, done.len(), CUSTOMERS + orders));
+            found
+                .generations
+                .iter()
+                .map(|one| (one.version.clone(), one.decisions))
+                .collect()
+        }
+        Err(error) => {
+            wrong.push(error.to_string());
+            Vec::new()
+        }
+    };
+
+    let moments: Vec<Swap> = done.iter().map(|(moment, _)| *moment).collect();
+    Ok(Report {
+        checked: done.iter().map(|(_, one)| one.checked_us).collect(),
+        handed_over: done.iter().map(|(_, one)| one.swapped_us).collect(),
+        every: swaps.every,
+        connections: swaps.connections,
+        versions,
+        orders,
+        quiet,
+        busy,
+        posted: groups(&samples, quiet, busy, &moments, |one| one.posted),
+        decided: groups(&samples, quiet, busy, &moments, |one| one.decided),
+        memory: Memory {
+            first,
+            after_first,
+            after_quiet,
+            at_end,
+        },
+        wrong,
+    })
+}
+
+struct Swapping<'a> {
+    admin: AdminService,
+    /// The build that the host was started with, and the other.
+    builds: [Bytes; 2],
+    every: Duration,
+    done: Vec<(Swap, Swapped)>,
+    wrong: Vec<String>,
+    traffic: &'a Traffic,
+    ledger: &'a Ledger,
+}
+
+impl Swapping<'_> {
+    /// Swaps so many times, to the build that does not decide.
+    async fn repeat(&mut self, times: usize) {
+        for _ in 0..times {
+            if self.wrong.len() >= WRONG_MAX || self.ledger.hopeless() {
+                return;
+            }
+            self.once().await;
+            tokio::time::sleep(self.every).await;
+        }
+    }
+
+    /// The time from request to answer that half of the swaps so far did not exceed.
+    fn typical(&self) -> Duration {
+        let took = |(moment, _): &(Swap, Swapped)| moment.answered.saturating_sub(moment.sent);
+        let mut times: Vec<u64> = self.done.iter().map(took).collect();
+        times.sort_unstable();
+        Duration::from_micros(times.get(times.len() / 2).copied().unwrap_or(0))
+    }
+
+    async fn once(&mut self) {
+        let number = self.done.len() + 1;
+        let [first, other] = &self.builds;
+        let build = if number.is_multiple_of(2) {
+            first
+        } else {
+            other
+        };
+        let sent = self.traffic.now();
+        let answer = self.admin.swap(PARTICIPANT, build.clone()).await;
+        let answered = self.traffic.now();
+        let swapped = match answer {
+            Ok(swapped) => swapped,
+            Err(error) => {
+                self.wrong.push(format!("swap {number}: {error}"));
+                return;
+            }
+        };
+        if !swapped.changed {
+            self.wrong
+                .push(format!("swap {number} is said to have changed nothing"));
+        }
+        let last = self.done.last().map(|(_, last)| &last.digest);
+        if last.is_some_and(|last| *last != swapped.previous) {
+            self.wrong.push(format!(
+                "swap {number} replaced {}, not the build of the swap before",
+                swapped.previous
+            ));
+        }
+        let checked = answered.saturating_sub(swapped.swapped_us).max(sent);
+        let moment = Swap {
+            sent,
+            checked,
+            answered,
+        };
+        self.done.push((moment, swapped));
+    }
+}
+
+/// Contradictions in what the host says of its generations, after so many swaps and decisions.
+fn judge(found: &Generations, swaps: usize, decisions: usize) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let mut must_be = |what: &str, expected: u64, found: u64| {
+        if expected != found {
+            wrong.push(format!("{what} must be {expected}, is said to be {found}"));
+        }
+    };
+    let generations = &found.generations;
+    must_be("the number of builds", 2, count(generations.len()));
+    let sum =
+        |figure: fn(&saga_demo::admin::Generation) -> u64| generations.iter().map(figure).sum();
+    // The start of the host made the first build the active one.
+    must_be(
+        "the sum of activations",
+        count(swaps + 1),
+        sum(|one| one.activations),
+    );
+    must_be(
+        "the sum of decisions",
+        count(decisions),
+        sum(|one| one.decisions),
+    );
+    must_be("the number of faults", 0, sum(|one| one.faults));
+    for one in generations.iter().filter(|one| one.decisions == 0) {
+        wrong.push(format!(
+            "the build {} ({}) is said to have decided nothing",
+            one.version, one.digest
+        ));
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use saga_demo::mock::{Fault, Mock, script};
+
+    /// The host is a script that points at a mock in this process.
+    async fn swapped(fault: Fault, has_admin: bool) -> Result<Report> {
+        let mock = Mock::start(fault).await;
+        let directory = tempfile::tempdir().unwrap();
+        let mut says = format!(
+            "listening customer {}\nlistening order {}\n",
+            mock.customer, mock.order
+        );
+        if has_admin {
+            says.push_str(&format!("admin {}\n", mock.admin));
+        }
+        let data = directory.path().join("host");
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::write(data.join("stdout"), &says).unwrap();
+        // The mock takes a component's text for the version that it declares.
+        let builds = ["0.1.0", "0.2.0"].map(|version| {
+            let path = directory.path().join(version);
+            std::fs::write(&path, version).unwrap();
+            path
+        });
+        let [customer, cautious] = builds;
+        run(&Swaps {
+            binaries: Binaries {
+                customer,
+                ..script()
+            },
+            cautious,
+            scratch: directory.path().to_owned(),
+            swaps: 20,
+            connections: 4,
+            every: Duration::from_millis(10),
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn swaps_that_are_right_are_reported() {
+        let report = swapped(Fault::None, true).await.unwrap();
+        assert!(report.right(), "{}", report.text());
+        let json = report.json();
+        assert_eq!(json["swaps"], 20);
+        assert!(json["orders"].as_u64().unwrap() > 20, "{json:#}");
+        // Whether a request meets the moment of a hand-over is chance here.
+        for group in ["quiet", "between"] {
+            let post = &json["post"][group];
+            assert!(post["requests"].as_u64().unwrap() > 0, "{group}: {json:#}");
+            assert!(post["p99_ms"].as_f64().unwrap() > 0.0, "{group}: {json:#}");
+        }
+        assert!(json["memory"]["ratio"].as_f64().unwrap() > 0.0, "{json:#}");
+        let text = report.text();
+        for words in ["20 swaps", "handed over", "added", "RIGHT"] {
+            assert!(text.contains(words), "{words} is missing in:\n{text}");
+        }
+    }
+
+    async fn wrong(fault: Fault) -> String {
+        let report = swapped(fault, true).await.unwrap();
+        assert!(!report.right(), "{}", report.text());
+        report.text()
+    }
+
+    #[tokio::test]
+    async fn a_swap_that_fails_or_changes_nothing_is_wrong() {
+        let text = wrong(Fault::RefusesSwaps).await;
+        assert!(text.contains("answered 422"), "{text}");
+        assert!(text.contains("swaps were done"), "{text}");
+        let text = wrong(Fault::SwapsNothing).await;
+        assert!(
+            text.contains("swap 1 is said to have changed nothing"),
+            "{text}"
+        );
+        assert!(text.contains("sum of activations must be 21"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn decisions_that_do_not_add_up_are_wrong() {
+        let text = wrong(Fault::ForgetsDecisions).await;
+        assert!(text.contains("the sum of decisions must be"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn wrong_books_and_failed_requests_are_wrong() {
+        let text = wrong(Fault::LosesCent).await;
+        assert!(text.contains("but the service says"), "{text}");
+        let text = wrong(Fault::Fails).await;
+        assert!(text.contains("answered 500"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_host_without_an_admin_interface_is_refused() {
+        let error = swapped(Fault::None, false).await.unwrap_err();
+        assert!(format!("{error:#}").contains("admin URL"), "{error:#}");
+    }
+}

@@ -1,0 +1,267 @@
+//! The result of a run of swaps, as a table and as JSON.
+//!
+//! Owns: the layout, the units in it, and the differences between the groups of requests.
+//!
+//! Must not know: how anything was measured.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::swaps::overlap::{Distribution, Groups, QUANTILE_NAMES, Window};
+
+/// Everything that a run of swaps found.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Time that the checks of each swap took, as the host says; microseconds.
+    pub(crate) checked: Vec<u64>,
+    /// Time that each hand-over took, as the host says; microseconds.
+    pub(crate) handed_over: Vec<u64>,
+    /// Wait between two swaps.
+    pub(crate) every: Duration,
+    /// Connections, each with one saga at a time.
+    pub(crate) connections: usize,
+    /// The builds: version and decisions.
+    pub(crate) versions: Vec<(String, u64)>,
+    /// Orders that were decided.
+    pub(crate) orders: usize,
+    /// The window without swaps.
+    pub(crate) quiet: Window,
+    /// The window with swaps.
+    pub(crate) busy: Window,
+    /// POST sent to answer read.
+    pub(crate) posted: Groups,
+    /// POST sent to the answer that said that the order is decided.
+    pub(crate) decided: Groups,
+    /// The host's.
+    pub(crate) memory: Memory,
+    /// Everything that is not as it must be.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// Resident memory of the host, MiB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// How many swaps came first.
+    pub(crate) first: usize,
+    /// After them.
+    pub(crate) after_first: f64,
+    /// After the window without swaps: what load alone adds.
+    pub(crate) after_quiet: f64,
+    /// After all swaps.
+    pub(crate) at_end: f64,
+}
+
+impl Report {
+    /// True if everything is as it must be.
+    pub(crate) fn right(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    /// For `--json`.
+    pub(crate) fn json(&self) -> Value {
+        let builds: Vec<Value> = self
+            .versions
+            .iter()
+            .map(|(version, decisions)| json!({ "version": version, "decisions": decisions }))
+            .collect();
+        json!({
+            "right": self.right(),
+            "swaps": self.handed_over.len(),
+            "connections": self.connections,
+            "every_ms": self.every.as_secs_f64() * 1e3,
+            "orders": self.orders,
+            "builds": builds,
+            "checked": distribution_json(times(&self.checked).as_ref()),
+            "swapped": distribution_json(times(&self.handed_over).as_ref()),
+            "quiet_seconds": self.quiet.seconds(),
+            "swapping_seconds": self.busy.seconds(),
+            "post": self.posted.json(),
+            "decided": self.decided.json(),
+            "memory": {
+                "first_swaps": self.memory.first,
+                "after_first_swaps_mib": self.memory.after_first,
+                "after_quiet_mib": self.memory.after_quiet,
+                "at_end_mib": self.memory.at_end,
+                "ratio": self.memory.ratio(),
+            },
+            "wrong": self.wrong,
+        })
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let builds: Vec<String> = self
+            .versions
+            .iter()
+            .map(|(version, decisions)| format!("{version} decided {decisions}"))
+            .collect();
+        let mut lines = vec![
+            format!(
+                "{} swaps, {} ms apart, under {} connections; {} orders; builds: {}",
+                self.handed_over.len(),
+                self.every.as_millis(),
+                self.connections,
+                self.orders,
+                builds.join(", ")
+            ),
+            format!(
+                "windows: {:.1} s without swaps, {:.1} s with",
+                self.quiet.seconds(),
+                self.busy.seconds()
+            ),
+            String::new(),
+            header("a swap, ms", "swaps"),
+            row("checked", times(&self.checked).as_ref()),
+            row("handed over", times(&self.handed_over).as_ref()),
+        ];
+        for (name, groups) in [
+            ("POST, ms", &self.posted),
+            ("POST→decided, ms", &self.decided),
+        ] {
+            lines.push(String::new());
+            lines.push(header(name, "requests"));
+            lines.extend(groups.rows());
+        }
+        let Memory {
+            first,
+            after_first,
+            after_quiet,
+            at_end,
+        } = self.memory;
+        lines.push(String::new());
+        lines.push(format!(
+            "memory of the host: {after_first:.1} MiB after {first} swaps, {after_quiet:.1} after the window \
+             without, {at_end:.1} at the end: {:.3} times",
+            self.memory.ratio()
+        ));
+        lines.push(
+            "`handed over`: requests that overlapped the first 3 ms of a hand-over; `checks`: another part of a swap; \
+             `between`: no swap;\n`control`: those of them that overlapped 3 ms halfway between two swaps (longer requests \
+             overlap more, so the others are\nnot as long to begin with)"
+                .to_owned(),
+        );
+        if self.right() {
+            lines.push(
+                "RIGHT: every request was answered, every order is decided, the books and the decisions of \
+                 both builds add up"
+                    .to_owned(),
+            );
+        } else {
+            lines.push(format!("WRONG: {} things", self.wrong.len()));
+            lines.extend(self.wrong.iter().map(|wrong| format!("  {wrong}")));
+        }
+        lines.join("\n")
+    }
+}
+
+impl Memory {
+    fn ratio(&self) -> f64 {
+        self.at_end / self.after_first.max(f64::EPSILON)
+    }
+}
+
+impl Groups {
+    fn all(&self) -> [(&'static str, &'static str, Option<&Distribution>); 5] {
+        [
+            ("quiet", "without swaps", self.quiet.as_ref()),
+            ("control", "control", self.control.as_ref()),
+            ("between", "between", self.between.as_ref()),
+            ("checks", "checks", self.checks.as_ref()),
+            ("handed_over", "handed over", self.handed_over.as_ref()),
+        ]
+    }
+
+    /// The time that the hand-over adds, compared with requests that met no swap.
+    fn added(&self) -> [(&'static str, &'static str, Option<[f64; 5]>); 3] {
+        let added = |other: Option<&Distribution>| {
+            let handed_over = self.handed_over.as_ref()?;
+            Some(handed_over.added_to(other?))
+        };
+        [
+            (
+                "added_to_control",
+                "added to `control`",
+                added(self.control.as_ref()),
+            ),
+            (
+                "added_to_between",
+                "added to `between`",
+                added(self.between.as_ref()),
+            ),
+            (
+                "added_to_quiet",
+                "added to `without`",
+                added(self.quiet.as_ref()),
+            ),
+        ]
+    }
+
+    fn rows(&self) -> Vec<String> {
+        let mut rows: Vec<String> = self
+            .all()
+            .iter()
+            .map(|(_, name, group)| row(name, *group))
+            .collect();
+        for (_, name, added) in self.added() {
+            if let Some(added) = added {
+                rows.push(cells(name, "", added.map(|millis| format!("{millis:+.2}"))));
+            }
+        }
+        rows
+    }
+
+    fn json(&self) -> Value {
+        let mut members = Map::new();
+        for (name, _, group) in self.all() {
+            members.insert(name.to_owned(), distribution_json(group));
+        }
+        for (name, _, added) in self.added() {
+            members.insert(name.to_owned(), json!(added.map(named)));
+        }
+        Value::Object(members)
+    }
+}
+
+/// The distribution of times in microseconds.
+fn times(micros: &[u64]) -> Option<Distribution> {
+    let short = |micros: &u64| u32::try_from(*micros).unwrap_or(u32::MAX);
+    Distribution::of(micros.iter().map(short).collect())
+}
+
+fn distribution_json(distribution: Option<&Distribution>) -> Value {
+    let Some(distribution) = distribution else {
+        return json!({ "requests": 0 });
+    };
+    let mut members = named(distribution.millis);
+    members.insert("requests".to_owned(), json!(distribution.count));
+    Value::Object(members)
+}
+
+fn named(millis: [f64; 5]) -> Map<String, Value> {
+    let names = QUANTILE_NAMES.map(|name| format!("{}_ms", name.replace('.', "")));
+    names
+        .into_iter()
+        .zip(millis.map(|one| json!(one)))
+        .collect()
+}
+
+fn header(name: &str, counted: &str) -> String {
+    cells(name, counted, QUANTILE_NAMES.map(str::to_owned))
+}
+
+fn row(name: &str, distribution: Option<&Distribution>) -> String {
+    match distribution {
+        Some(Distribution { count, millis }) => cells(
+            name,
+            &count.to_string(),
+            millis.map(|millis| format!("{millis:.2}")),
+        ),
+        None => cells(name, "0", QUANTILE_NAMES.map(|_| "-".to_owned())),
+    }
+}
+
+fn cells(name: &str, count: &str, values: [String; 5]) -> String {
+    let values: Vec<String> = values.iter().map(|value| format!("{value:>9}")).collect();
+    format!("{name:<20}{count:>9}{}", values.join(""))
+}

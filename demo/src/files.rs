@@ -1,0 +1,196 @@
+//! The built files of a checkout, and the hosts that are made of them.
+//!
+//! Owns: where the program and the components are, unless the command line says otherwise; and what can be
+//! checked before anything is started: files that are missing, ports that are taken. With Kafka each
+//! participant is a process of its own.
+//!
+//! Must not know: processes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+use saga_testkit::host::{Launch, Participant};
+
+/// Which of the built files to use.
+#[derive(Debug, Args)]
+pub struct Files {
+    /// The host [default: target/release/saga]
+    #[arg(long, value_name = "PATH")]
+    pub saga: Option<PathBuf>,
+    /// The component with the customer's rules [default: target/wasm32-wasip2/release/customer.wasm]
+    #[arg(long, value_name = "PATH")]
+    pub customer: Option<PathBuf>,
+    /// The component with the order's rules [default: target/wasm32-wasip2/release/order.wasm]
+    #[arg(long, value_name = "PATH")]
+    pub order: Option<PathBuf>,
+}
+
+/// The program and the components of all hosts of a run.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// The host's binary.
+    pub saga: PathBuf,
+    /// The component with the customer's rules.
+    pub customer: PathBuf,
+    /// The component with the order's rules.
+    pub order: PathBuf,
+}
+
+/// Ports of the two services; 0 takes a free one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    /// The customer service.
+    pub customer: u16,
+    /// The order service.
+    pub order: u16,
+}
+
+/// The target directory of the checkout that this was built from, or, if that is gone, of the current
+/// directory.
+pub fn target() -> PathBuf {
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .filter(|root| root.is_dir());
+    built_from.unwrap_or(Path::new(".")).join("target")
+}
+
+/// Where the second build of the customer's rules is.
+pub fn cautious(given: Option<PathBuf>, target: &Path) -> PathBuf {
+    given.unwrap_or_else(|| target.join("wasm32-wasip2/release/customer_cautious.wasm"))
+}
+
+impl Files {
+    /// The files that were named, and those of the checkout for the others.
+    pub fn binaries(self, target: &Path) -> Binaries {
+        let components = target.join("wasm32-wasip2/release");
+        Binaries {
+            saga: self.saga.unwrap_or_else(|| target.join("release/saga")),
+            customer: self
+                .customer
+                .unwrap_or_else(|| components.join("customer.wasm")),
+            order: self.order.unwrap_or_else(|| components.join("order.wasm")),
+        }
+    }
+}
+
+impl Binaries {
+    /// One host with both participants, over the embedded log.
+    pub fn together(&self, data: &Path, ports: Ports) -> Launch {
+        self.host(data)
+            .participant("customer", &self.customer, ports.customer)
+            .participant("order", &self.order, ports.order)
+    }
+
+    /// Two hosts with one participant each, to be put [`Launch::over`] Kafka. Each has a directory of its own
+    /// in `data`.
+    pub fn apart(&self, data: &Path, ports: Ports) -> [Launch; 2] {
+        let host = |name: &str, component: &Path, port| {
+            self.host(&data.join(name))
+                .participant(name, component, port)
+        };
+        [
+            host("customer", &self.customer, ports.customer),
+            host("order", &self.order, ports.order),
+        ]
+    }
+
+    /// The state of an earlier run may be there, and the rules of this one are to decide all the same: hence
+    /// `--apply`.
+    fn host(&self, data: &Path) -> Launch {
+        Launch {
+            own_group: true,
+            ..Launch::new(&self.saga, data).arguments(&["--apply"])
+        }
+    }
+}
+
+/// Checks what the host would say too, but in its own words and in a log.
+///
+/// # Errors
+/// A file is missing, or a port is taken; the text says what to do.
+pub fn check(launch: &Launch) -> Result<()> {
+    check_file(&launch.program, "--saga", "make build")?;
+    for Participant {
+        name,
+        component,
+        port,
+    } in &launch.participants
+    {
+        check_file(component, &format!("--{name}"), "make components")?;
+        check_port(*port, name)?;
+    }
+    Ok(())
+}
+
+fn check_file(path: &Path, option: &str, build: &str) -> Result<()> {
+    ensure!(
+        path.is_file(),
+        "{} does not exist: build it with `{build}`, or say with {option} where it is",
+        path.display()
+    );
+    Ok(())
+}
+
+fn check_port(port: u16, name: &str) -> Result<()> {
+    match std::net::TcpListener::bind(("127.0.0.1", port)) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!(
+            "port {port} for the {name} service can't be used ({error}): end the program that listens there \
+             (`ss -ltnp 'sport = :{port}'` names it), or choose another with --{name}-port"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mock::{script, script_alone};
+
+    #[test]
+    fn together_and_apart_are_command_lines_of_the_host() {
+        let binaries = Binaries {
+            saga: "saga".into(),
+            customer: "c.wasm".into(),
+            order: "o.wasm".into(),
+        };
+        let ports = Ports {
+            customer: 8081,
+            order: 8082,
+        };
+        assert_eq!(
+            binaries.together(Path::new("data"), ports).command_line(),
+            "saga run --data data --plugin customer=c.wasm --listen customer=127.0.0.1:8081 --plugin order=o.wasm \
+             --listen order=127.0.0.1:8082 --apply"
+        );
+        let [customer, order] = binaries.apart(Path::new("data"), ports);
+        assert_eq!(
+            customer.over("k:9092").command_line(),
+            "saga run --data data/customer --plugin customer=c.wasm --listen customer=127.0.0.1:8081 --apply \
+             --kafka k:9092"
+        );
+        assert_eq!(order.title(), "the order host");
+        assert!(order.command_line().contains("--data data/order"));
+    }
+
+    #[test]
+    fn what_is_missing_and_what_to_do_is_said() {
+        let data = tempfile::tempdir().unwrap();
+        let missing = Launch {
+            program: data.path().join("no-saga"),
+            ..script_alone(data.path())
+        };
+        let error = check(&missing).unwrap_err().to_string();
+        assert!(
+            error.contains("no-saga does not exist") && error.contains("--saga"),
+            "{error}"
+        );
+
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let customer = taken.local_addr().unwrap().port();
+        let in_use = script().together(data.path(), Ports { customer, order: 0 });
+        let error = check(&in_use).unwrap_err().to_string();
+        assert!(error.contains(&format!("port {customer}")), "{error}");
+        assert!(error.contains("--customer-port"), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Expectations that several tests share: a clear problem, a condition that comes true;
+//! and requests that no HTTP client would send.
+//!
+//! Must not know any participant.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::blocking::{PATIENCE, Response};
+
+/// Checks that the answer is a problem of this kind that says all that one should; gives its detail.
+pub fn problem(response: &Response, status: u16, word: &str) -> String {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(
+        response.header("content-type"),
+        Some("application/problem+json"),
+        "{}",
+        response.text()
+    );
+    let body = response.json();
+    assert_eq!(word_of(&body), word, "{body}");
+    assert_eq!(body["status"], status, "{body}");
+    let said = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+    assert!(
+        !said("title").is_empty() && !said("detail").is_empty(),
+        "{body}"
+    );
+    said("detail")
+}
+
+/// The kind of a problem: the last part of its `type`, which is a path to a page.
+pub fn word_of(problem: &Value) -> String {
+    let kind = problem["type"].as_str().unwrap_or_default();
+    let (place, word) = kind.rsplit_once('/').unwrap_or_default();
+    assert!(
+        place.starts_with('/') && place.ends_with("/problems"),
+        "{problem}"
+    );
+    word.to_owned()
+}
+
+/// The problem of rules that broke: with this kind of fault, and at no great length.
+pub fn broke(response: &Response, kind: &str) -> String {
+    let detail = problem(response, 500, "rules-broke");
+    assert!(
+        detail.contains(&format!("nothing was changed: {kind}: ")),
+        "expected {kind}: {detail}"
+    );
+    assert!(detail.len() < 2_000, "{} bytes of detail", detail.len());
+    detail
+}
+
+/// Waits until this is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "it did not come to be that {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Host and port of a URL.
+pub fn address(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap();
+    rest.split('/').next().unwrap()
+}
+
+/// An open connection to the server of this URL.
+pub fn connect(url: &str) -> TcpStream {
+    let stream = TcpStream::connect(address(url)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Sends these bytes as they are, ends the sending, and gives everything that comes back.
+pub fn exchange(url: &str, bytes: &[u8]) -> String {
+    let mut stream = connect(url);
+    // A server may refuse and close before it has read everything.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    rest(stream)
+}
+
+/// Sends these bytes as they are and gives everything that comes back until the server hangs up.
+pub fn converse(url: &str, bytes: &[u8]) -> String {
+    let mut stream = connect(url);
+    stream.write_all(bytes).unwrap();
+    rest(stream)
+}
+
+/// Everything that comes until the connection ends, one way or the other.
+pub fn rest(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Path part of a URL.
+pub fn path_of(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap();
+    rest.find('/').map_or("", |slash| &rest[slash..])
+}

@@ -1,0 +1,446 @@
+//! An HTTP/1.1 client over hyper-util's, and what to do when a connection breaks.
+//!
+//! Owns: telling apart a request that was never sent (safe to send again) from one whose fate is
+//! unknown (never sent again if it is a POST), bounds on time and size of an answer, and retries.
+//!
+//! # Layout
+//!
+//! - `url`: the base URL of a service
+//!
+//! Must not know: the paths and bodies of any service.
+
+mod url;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use thiserror::Error;
+
+pub use url::{BadUrl, BaseUrl};
+
+/// An answer that takes longer is a failure: nothing that is asked here is slow.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client that retries keeps trying one request: longer than any restart of a host.
+const RETRY_FOR: Duration = Duration::from_secs(60);
+/// The waits between tries start here and double up to [`RETRY_WAIT_MAX`].
+const RETRY_WAIT_MIN: Duration = Duration::from_millis(10);
+/// The longest wait between tries: short against a restart, so that little of it is missed.
+const RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
+/// The longest answer is a page of documentation or of metrics.
+const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The answer of a service, whatever the status.
+#[derive(Debug, Clone, Default)]
+pub struct Response {
+    /// Status of the answer.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// True if the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The first header of this name, in lower case; none where it is no text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// It is none.
+    #[expect(clippy::panic, reason = "for tests, which end there")]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+/// Why there is no answer, by what may be done next.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// The request did not leave this process: it may be sent again.
+    #[error(
+        "{authority} can't be reached ({reason}); is the host running, and is this its address?"
+    )]
+    NotSent {
+        /// Host and port.
+        authority: String,
+        /// The words of the system or of hyper.
+        reason: String,
+    },
+    /// The request was sent and no whole answer came: it may have taken effect.
+    #[error("{authority} took the request and gave no whole answer ({reason})")]
+    Lost {
+        /// Host and port.
+        authority: String,
+        /// The words of the system or of hyper.
+        reason: String,
+    },
+}
+
+type Connections = legacy::Client<HttpConnector, Full<Bytes>>;
+
+/// Connections, of which so many are kept while they are idle.
+fn connections(idle: usize) -> Connections {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(idle)
+        .build(connector)
+}
+
+/// A client of one service, with at most one open connection.
+#[derive(Debug)]
+pub struct Client {
+    url: BaseUrl,
+    connections: Connections,
+    retry: bool,
+}
+
+impl Client {
+    /// A client that connects when first used. With `retry` it waits for a service that is away:
+    /// GETs are repeated, POSTs are repeated only if they were not sent.
+    pub fn new(url: BaseUrl, retry: bool) -> Self {
+        Self {
+            url,
+            connections: connections(1),
+            retry,
+        }
+    }
+
+    /// The service that is asked.
+    pub fn url(&self) -> &BaseUrl {
+        &self.url
+    }
+
+    /// True if this client waits for a service that is away.
+    pub fn retries(&self) -> bool {
+        self.retry
+    }
+
+    /// Connects now, so that the first request does not have to: any answer proves the connection.
+    ///
+    /// # Errors
+    /// The service can't be reached.
+    pub async fn connect(&mut self) -> Result<(), RequestError> {
+        let path = self.url.path(format_args!("/"));
+        self.once(Method::GET, &path, Bytes::new(), None)
+            .await
+            .map(drop)
+    }
+
+    /// GETs a path.
+    ///
+    /// # Errors
+    /// No answer, for a client that retries: not within a minute.
+    pub async fn get(&mut self, path: &str) -> Result<Response, RequestError> {
+        let mut tries = Tries::new(self.retry);
+        loop {
+            let answer = self.once(Method::GET, path, Bytes::new(), None).await;
+            let settled = answer.as_ref().is_ok_and(|answer| answer.status < 500);
+            if settled || !tries.another().await {
+                return answer;
+            }
+        }
+    }
+
+    /// POSTs a JSON body. A request that may have taken effect is never sent again.
+    ///
+    /// # Errors
+    /// No answer; [`RequestError::Lost`] says that it may have taken effect all the same.
+    pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Response, RequestError> {
+        let mut tries = Tries::new(self.retry);
+        let key = self.url.fresh_key();
+        loop {
+            let answer = self
+                .once(Method::POST, path, body.clone(), key.as_ref())
+                .await;
+            let sent = !matches!(answer, Err(RequestError::NotSent { .. }));
+            if sent || !tries.another().await {
+                return answer;
+            }
+        }
+    }
+
+    /// PUTs a component. Never repeated: what it replaced the first time may be something else by then.
+    ///
+    /// # Errors
+    /// No answer; [`RequestError::Lost`] says that it may have taken effect all the same.
+    pub async fn put(&mut self, path: &str, body: Bytes) -> Result<Response, RequestError> {
+        self.once(Method::PUT, path, body, None).await
+    }
+
+    async fn once(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        key: Option<&HeaderValue>,
+    ) -> Result<Response, RequestError> {
+        let content_type = match method {
+            Method::POST => Some("application/json"),
+            Method::PUT => Some("application/wasm"),
+            _ => None,
+        };
+        let mut builder = Request::builder().method(method).uri(self.url.url(path));
+        if let Some(content_type) = content_type {
+            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if let Some(key) = key {
+            builder = builder.header("idempotency-key", key);
+        }
+        exchange(&self.connections, self.url.authority(), builder, body).await
+    }
+}
+
+/// Sends one request on a connection of its own. A body, and any POST, is announced as JSON, unless
+/// the headers say otherwise.
+///
+/// # Errors
+/// The connection broke, or the request is none that a client of HTTP can send.
+pub async fn request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Result<Response, RequestError> {
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let mut builder = Request::builder()
+        .method(method)
+        .uri(url)
+        .header("connection", "close");
+    for (name, value) in headers {
+        // Of bytes, since a test may send values that are no text.
+        builder = builder.header(*name, value.as_bytes());
+    }
+    let is_typed = builder
+        .headers_ref()
+        .is_some_and(|headers| headers.contains_key(CONTENT_TYPE));
+    if !is_typed && (!body.is_empty() || method == "POST") {
+        let json = HeaderValue::from_static("application/json");
+        builder = builder.header(HeaderName::from_static("content-type"), json);
+    }
+    exchange(&connections(0), authority, builder, body).await
+}
+
+async fn exchange(
+    connections: &Connections,
+    authority: &str,
+    request: hyper::http::request::Builder,
+    body: Bytes,
+) -> Result<Response, RequestError> {
+    let authority = || authority.to_owned();
+    let not_sent = |reason: String| RequestError::NotSent {
+        authority: authority(),
+        reason,
+    };
+    let lost = |reason: String| RequestError::Lost {
+        authority: authority(),
+        reason,
+    };
+    let request = request
+        .body(Full::new(body))
+        .map_err(|error| not_sent(format!("this makes no request: {error}")))?;
+    let exchange = async {
+        let response = connections.request(request).await.map_err(|error| {
+            if was_not_sent(&error) {
+                not_sent(reason(&error))
+            } else {
+                lost(reason(&error))
+            }
+        })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.map_err(|error| lost(error.to_string()))?.to_bytes(),
+        })
+    };
+    tokio::time::timeout(REQUEST_TIMEOUT, exchange)
+        .await
+        .unwrap_or_else(|_| Err(lost(format!("nothing for {} s", REQUEST_TIMEOUT.as_secs()))))
+}
+
+/// True if not one byte of the request was written: nobody listens, or the connection was closed
+/// before.
+fn was_not_sent(error: &legacy::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    error.is_connect() || cause.is_some_and(hyper::Error::is_canceled)
+}
+
+/// How often one request is tried.
+struct Tries {
+    until: Option<Instant>,
+    wait: Duration,
+}
+
+impl Tries {
+    fn new(retry: bool) -> Self {
+        Self {
+            until: retry.then(|| Instant::now() + RETRY_FOR),
+            wait: RETRY_WAIT_MIN,
+        }
+    }
+
+    /// Waits before another try; false if there shall be none.
+    async fn another(&mut self) -> bool {
+        if self.until.is_none_or(|until| Instant::now() >= until) {
+            return false;
+        }
+        tokio::time::sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(RETRY_WAIT_MAX);
+        true
+    }
+}
+
+/// An error with all its causes; hyper's own text names only the outermost.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+
+    use super::*;
+
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+    /// A server that answers as many requests per connection as the list says, then closes it; a
+    /// request beyond that is read and dropped without an answer if `swallow`. Tells how many
+    /// connections it has closed.
+    async fn server(answers: Vec<usize>, swallow: bool) -> (BaseUrl, watch::Receiver<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (closed, is_closed) = watch::channel(0);
+        tokio::spawn(async move {
+            for count in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut buffer = [0; 4096];
+                for _ in 0..count {
+                    assert!(stream.read(&mut buffer).await.unwrap() > 0);
+                    stream.write_all(OK).await.unwrap();
+                }
+                if swallow {
+                    assert!(stream.read(&mut buffer).await.unwrap() > 0);
+                }
+                drop(stream);
+                closed.send_modify(|count| *count += 1);
+            }
+        });
+        let url = BaseUrl::parse(&format!("http://{address}/base/")).unwrap();
+        (url, is_closed)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_and_replaced_when_the_service_closed_it() {
+        let (url, mut closed) = server(vec![2, 1], false).await;
+        let mut client = Client::new(url, false);
+        for _ in 0..2 {
+            assert_eq!(client.get("/base/x").await.unwrap().text(), "ok");
+        }
+        closed.wait_for(|count| *count == 1).await.unwrap();
+        let posted = client.post("/base/x", Bytes::from_static(b"{}"));
+        assert_eq!(posted.await.unwrap().text(), "ok");
+    }
+
+    #[tokio::test]
+    async fn each_post_carries_a_key_of_its_own_where_keys_are_wanted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = BaseUrl::parse(&url).unwrap().with_fresh_keys();
+        let mut client = Client::new(url, false);
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heads = Vec::new();
+            for _ in 0..2 {
+                let mut buffer = [0; 4096];
+                let length = stream.read(&mut buffer).await.unwrap();
+                heads.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                stream.write_all(OK).await.unwrap();
+            }
+            heads
+        };
+        let asked = async {
+            client.post("/x", Bytes::new()).await.unwrap();
+            client.post("/x", Bytes::new()).await.unwrap();
+        };
+        let (heads, ()) = tokio::join!(served, asked);
+        let key = |head: &str| {
+            let key = head
+                .lines()
+                .find(|line| line.starts_with("idempotency-key: "));
+            key.unwrap().to_owned()
+        };
+        assert_ne!(key(&heads[0]), key(&heads[1]));
+    }
+
+    #[tokio::test]
+    async fn a_post_that_was_sent_is_lost_and_not_repeated() {
+        let (url, _) = server(vec![0, 1], true).await;
+        let mut client = Client::new(url, true);
+        let posted = client.post("/base/x", Bytes::from_static(b"{}"));
+        let lost = posted.await.unwrap_err();
+        assert!(matches!(lost, RequestError::Lost { .. }), "{lost}");
+    }
+
+    #[tokio::test]
+    async fn a_post_that_was_sent_on_a_kept_connection_is_lost_and_not_repeated() {
+        let (url, _) = server(vec![1, 1], true).await;
+        let mut client = Client::new(url, true);
+        assert_eq!(client.get("/base/x").await.unwrap().text(), "ok");
+        let posted = client.post("/base/x", Bytes::from_static(b"{}"));
+        let lost = posted.await.unwrap_err();
+        assert!(matches!(lost, RequestError::Lost { .. }), "{lost}");
+    }
+
+    #[tokio::test]
+    async fn a_get_is_repeated_by_a_client_that_retries() {
+        let (url, _) = server(vec![0, 1], true).await;
+        let mut client = Client::new(url, true);
+        assert_eq!(client.get("/base/x").await.unwrap().text(), "ok");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_means_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let url = BaseUrl::parse(&format!("http://{address}")).unwrap();
+        let posted = Client::new(url, false).post("/x", Bytes::new()).await;
+        let error = posted.unwrap_err();
+        assert!(matches!(error, RequestError::NotSent { .. }), "{error}");
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+}

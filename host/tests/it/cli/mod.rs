@@ -1,0 +1,5 @@
+//! The command line: help, exit codes, settings, and the commands that ask a running host.
+
+mod command_line;
+mod operate;
+mod settings;

@@ -1,0 +1,17 @@
+//! The participants' HTTP interface: requests, answers, connections, documents.
+
+mod api_documents;
+mod bodies;
+mod cross_site;
+mod etags_and_cors;
+mod events;
+mod http2;
+mod idempotency;
+mod idle_clients;
+mod listings;
+mod member_names;
+mod prefer;
+mod requests;
+mod schema_effort;
+mod slow_clients;
+mod tls;

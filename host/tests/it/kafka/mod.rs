@@ -1,0 +1,5 @@
+//! Hosts over Kafka, on librdkafka's mock cluster; `tests/kafka` has a real one.
+
+mod metrics;
+mod swaps;
+mod two_hosts;

@@ -1,0 +1,201 @@
+//! Remains of earlier turns in a reused instance are charged to no message (invariant 5): instances are renewed before they
+//! are full, and a fault counts only if it comes on a fresh instance too.
+
+use std::collections::HashMap;
+
+use saga_core::message::{Message, Origin};
+use saga_core::rules::{Renewal, Rules};
+use saga_host::base::generation::Build as _;
+use saga_host::plugin::{CodeCache, Component, GuestLimits, Runtime, compile};
+use serde_json::{Value, json};
+
+use crate::chameleon::Chameleon;
+use crate::expect::broke;
+use crate::exposition::Exposition;
+use crate::store_file::{publish, record, rows, until_consumed};
+use crate::support::{Host, Start, request};
+
+const MIB: usize = 1 << 20;
+
+fn scrape(host: &Host) -> Exposition {
+    let told = request("GET", &format!("{}/metrics", host.admin()), &[], b"");
+    Exposition::read(&told.text(), false)
+}
+
+/// Instances that were renewed for this reason.
+fn renewed(host: &Host, reason: &str) -> f64 {
+    let of = [("participant", "mischief"), ("reason", reason)];
+    scrape(host).one("saga_instances_renewed_total", &of)
+}
+
+/// Does this so often, all of which must go well.
+fn act(host: &Host, times: u64, body: &Value) {
+    for number in 0..times {
+        let answer = host.post("mischief", "/acts/k", body);
+        assert_eq!(answer.status, 200, "{number}: {}", answer.text());
+    }
+}
+
+#[test]
+fn memory_that_commands_leave_behind_is_charged_to_none_of_them() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["mischief"], data.path()).start();
+    act(&host, 300, &json!({"do": "leak", "size": MIB}));
+    assert_eq!(
+        host.get("mischief", "/acts/k/look").json()["count"],
+        300,
+        "each took effect once"
+    );
+    assert!(renewed(&host, "memory") >= 4.0, "before they are full");
+    assert_eq!(renewed(&host, "fault"), 0.0);
+    let held = scrape(&host).one("saga_instance_memory_bytes", &[("participant", "mischief")]);
+    assert!(held > 1e6 && held < 6.0 * 64e6, "{held}");
+    assert_eq!(scrape(&host).sum("saga_faults_total", &[]), 0.0);
+    assert!(host.stop().success());
+}
+
+#[test]
+fn memory_that_records_leave_behind_is_charged_to_none_of_them() {
+    let data = tempfile::tempdir().unwrap();
+    Start::new(&["mischief"], data.path()).run_once();
+    // Two of them do not fit into one instance, so that every other one breaks it.
+    let body = json!({"key": "k", "do": "leak", "size": 40 * MIB}).to_string();
+    publish(data.path(), "mischiefTopic", &vec![record(body); 20]);
+    let host = Start::new(&["mischief"], data.path()).start();
+    until_consumed(data.path(), "mischiefTopic");
+    assert_eq!(host.get("mischief", "/acts/k/look").json()["count"], 20);
+    assert!(renewed(&host, "fault") > 0.0);
+    assert_eq!(scrape(&host).sum("saga_faults_total", &[]), 0.0);
+    assert!(host.stop().success());
+    assert!(rows(data.path(), "SELECT * FROM dead_letters").is_empty());
+}
+
+#[test]
+fn handles_that_turns_leave_behind_are_bounded_and_charged_to_none_of_them() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["mischief"], data.path()).start();
+    act(&host, 60, &json!({"do": "handles", "size": 10_000}));
+    assert!(renewed(&host, "handles") > 10.0);
+    assert_eq!(renewed(&host, "fault"), 0.0);
+    // More than one instance may hold is a fault of the rules, and takes no memory of the host.
+    let before = host.resident_memory();
+    for _ in 0..20 {
+        let answer = host.post(
+            "mischief",
+            "/acts/k",
+            &json!({"do": "handles", "size": 1_000_000}),
+        );
+        let detail = broke(&answer, "out-of-memory");
+        assert!(detail.contains("handles"), "{detail}");
+    }
+    let after = host.resident_memory();
+    assert!(
+        after < before + (64 << 20),
+        "grew from {before} to {after} bytes"
+    );
+    assert!(host.stop().success());
+}
+
+#[test]
+fn what_a_fresh_instance_needs_is_no_reason_to_renew_it() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["mischief"], data.path()).start();
+    act(&host, 100, &json!({"do": "ballast", "size": 48 * MIB}));
+    for reason in Renewal::ALL {
+        assert_eq!(renewed(&host, reason.word()), 0.0, "{}", reason.word());
+    }
+    assert!(host.stop().success());
+}
+
+#[test]
+fn decisions_that_break_the_contract_on_a_reused_instance_are_made_again_on_a_fresh_one() {
+    let data = tempfile::tempdir().unwrap();
+    let host = Start::new(&["mischief"], data.path())
+        .setting("turn.events", 5)
+        .start();
+    act(&host, 30, &json!({"do": "hoard"}));
+    assert_eq!(
+        renewed(&host, "fault"),
+        5.0,
+        "each sixth is one event too many"
+    );
+    // A fresh instance that breaks it is not asked again.
+    let answer = host.post(
+        "mischief",
+        "/acts/k",
+        &json!({"do": "many-events", "size": 6}),
+    );
+    broke(&answer, "output-too-large");
+    assert_eq!(scrape(&host).sum("saga_faults_total", &[]), 1.0);
+    assert!(host.stop().success());
+}
+
+fn message(number: u64) -> Message {
+    Message {
+        id: number.to_string(),
+        source: "/test".into(),
+        origin: Origin::Command,
+        name: "count".into(),
+        key: "k".into(),
+        time: 7,
+        correlation: "1".into(),
+        parameters: Vec::new(),
+        body: "{}".into(),
+    }
+}
+
+/// Chameleon with these settings, under a limit of memory of 64 MiB.
+fn load(settings: Value) -> Component {
+    let runtime = Runtime::new(GuestLimits::default()).unwrap();
+    let bytes = Chameleon::new().with(settings).bytes();
+    let digest = compile::digest(&bytes);
+    Component::load(&runtime, &CodeCache::none(), &bytes, &digest, "chameleon").unwrap()
+}
+
+fn renewals(rules: &mut dyn Rules) -> HashMap<&'static str, u32> {
+    let words = Renewal::ALL.map(Renewal::word);
+    words.into_iter().zip(rules.upkeep().renewed).collect()
+}
+
+#[test]
+fn whatever_function_left_it_behind_the_same_call_goes_well_on_a_fresh_instance() {
+    let settings =
+        |leak: usize| json!({"leak": leak, "state": {"version": 2, "oldest_readable": 1}});
+    // It is described twice when it is loaded, and one instance has no room for two calls.
+    let component = load(settings(40 * MIB));
+    let clean = load(settings(0));
+    let (mut leaking, mut clean) = (component.instance().unwrap(), clean.instance().unwrap());
+    for number in 0..10 {
+        let state = format!(r#"{{"count":{number}}}"#);
+        let decided = leaking.handle(Some(&state), &message(number)).unwrap();
+        let as_if_clean = clean.handle(Some(&state), &message(number)).unwrap();
+        assert_eq!(decided.answer, as_if_clean.answer);
+        assert_eq!(
+            leaking.migrate(1, &state).unwrap(),
+            clean.migrate(1, &state).unwrap()
+        );
+    }
+    let of_leaking = renewals(leaking.as_mut());
+    assert_eq!(
+        (of_leaking["fault"], of_leaking["memory"]),
+        (19, 0),
+        "{of_leaking:?}"
+    );
+    assert_eq!(renewals(clean.as_mut())["fault"], 0);
+}
+
+#[test]
+fn a_call_that_breaks_a_fresh_instance_is_made_once_and_one_that_breaks_a_reused_one_twice() {
+    let settings = json!({"handle": {"count": "trap", "look": "look"}});
+    let mut rules = load(settings).instance().unwrap();
+    rules.handle(None, &message(1)).unwrap_err();
+    assert!(!rules.renew(), "the fault was one of a fresh instance");
+    assert_eq!(renewals(rules.as_mut())["fault"], 1);
+    let look = Message {
+        name: "look".into(),
+        ..message(2)
+    };
+    rules.handle(None, &look).unwrap();
+    rules.handle(None, &message(3)).unwrap_err();
+    assert_eq!(renewals(rules.as_mut())["fault"], 2);
+}

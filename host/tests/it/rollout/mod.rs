@@ -1,0 +1,20 @@
+//! Swapping rules: how candidates come, are checked, refused, activated, gone back from.
+
+mod crash;
+mod crash_points;
+mod cut_short;
+mod decisions;
+mod dry_run;
+mod flags;
+mod hostile;
+mod migration;
+mod neighbours;
+mod probe;
+mod refused;
+mod restart;
+mod routes;
+mod schema_property;
+mod shapes;
+mod stopped_host;
+mod triggers;
+mod under_load;

@@ -1,0 +1,11 @@
+//! The store: its file, crashes, backups, a disk that is full, damaged, gone or slow.
+
+mod backups;
+mod clock;
+mod crash;
+mod crash_points;
+mod damage;
+mod file;
+mod file_modes;
+mod files_gone;
+mod standstill;

@@ -1,0 +1,11 @@
+//! Turns: commands, records and timers, in order, within limits, parked or given up.
+
+mod broken_rules;
+mod dead_letters;
+mod journal;
+mod limits;
+mod other_domain;
+mod quarantine;
+mod retry_later;
+mod saga;
+mod timers;
