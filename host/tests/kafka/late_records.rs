@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::expect::until;
-use crate::faults_broker::broker_with;
+use crate::broker_faults::broker_with;
 use crate::harness::{Test, tests};
 use crate::health::{until_degraded, until_ready};
 use crate::peer::Speaker;
