@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use saga_core::description::StateDescription;
-use saga_core::description::{Command, CommandKind, Endpoint, Filter, KeySource, Method};
+use saga_contract::description::StateDescription;
+use saga_contract::description::{Command, CommandKind, Endpoint, Filter, KeySource, Method};
 
 use super::*;
 

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use saga_core::description::{Command, CommandKind, Endpoint, KeySource, Method, StateDescription};
+use saga_contract::description::{
+    Command, CommandKind, Endpoint, KeySource, Method, StateDescription,
+};
 use serde_json::json;
 
 use super::*;

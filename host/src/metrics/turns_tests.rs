@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use saga_core::description::{
+use saga_contract::description::{
     Command, Endpoint, KeySource, Method, StateDescription, TimerDescription,
 };
 

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use saga_core::compatibility::{self, Lack};
-use saga_core::description::Description;
+use saga_contract::compatibility::{self, Lack};
+use saga_contract::description::Description;
+use saga_contract::shapes::Found;
 use saga_core::message::Origin;
-use saga_core::shapes::Found;
 
 use super::candidate::{Candidate, store_failed};
 use super::check::{self, Present};

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use saga_core::description::Description;
-use saga_core::listing::FilterValue;
+use saga_contract::description::Description;
+use saga_contract::listing::FilterValue;
 use sha2::{Digest as _, Sha256};
 
 use super::read::Reader;

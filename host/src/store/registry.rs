@@ -2,7 +2,7 @@
 //! rules are loaded, never in a turn.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use saga_core::description::Description;
+use saga_contract::description::Description;
 
 /// The row of a participant, and the last key that was generated for it.
 ///

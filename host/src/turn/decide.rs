@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use saga_contract::reason::shorten;
 use saga_core::identity::Identity;
 use saga_core::message::{Envelope, Message};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};
-use saga_core::rules::{Decision, Fault, FaultKind, Rules, Upkeep, shorten};
+use saga_core::rules::{Decision, Fault, FaultKind, Rules, Upkeep};
 use saga_core::settle::{self, Before, Settlement};
 
 use super::active::Active;

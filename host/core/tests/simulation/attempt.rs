@@ -226,7 +226,7 @@ fn no(envelope: &Envelope) -> Outcome {
         });
     }
     let refusal = saga_core::outcome::Refusal {
-        kind: saga_core::description::RefusalKind::Conflict,
+        kind: saga_contract::description::RefusalKind::Conflict,
         code: "no".into(),
         detail: "no".into(),
         pointer: None,

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use saga_core::description::{Description, RefusalKind};
+use saga_contract::description::{Description, RefusalKind};
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{
     Disposition, Event, Outcome, Refusal, Reply, StateChange, Timer, TimerChange,

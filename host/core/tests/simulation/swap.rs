@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use saga_core::compatibility::{Lack, lacks};
+use saga_contract::compatibility::{Lack, lacks};
 
 use crate::description::Shape;
 use crate::entry::{Activation, Request};

@@ -1,7 +1,7 @@
 //! A worker's part in a swap: it goes over to the build that it was handed before its next turn, and sends back
 //! what was admitted under a description by which it would have been admitted otherwise.
 
-use saga_core::compatibility::{is_same_command, is_same_subscription};
+use saga_contract::compatibility::{is_same_command, is_same_subscription};
 
 use crate::entry::Turn;
 use crate::process::Ask;

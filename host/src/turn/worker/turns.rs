@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use saga_core::compatibility;
+use saga_contract::compatibility;
 use saga_core::identity::{self, Identity};
 use saga_core::message::{Envelope, Message, Origin};
 use saga_core::outcome::{Reply, StateChange};
