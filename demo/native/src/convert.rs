@@ -3,7 +3,8 @@
 use saga_core::message::{Message, Origin};
 use saga_sdk::native;
 
-saga_core::conversions_from_generated!(saga_sdk::native);
+saga_contract::description_from_generated!(saga_sdk::native);
+saga_core::outcome_from_generated!();
 
 /// A message as rules take it.
 pub(crate) fn message(message: &Message) -> native::Message {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use customer::Customer;
 use order::OrderService;
-use saga_core::description::Description;
+use saga_contract::description::Description;
 use saga_core::message::Message;
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_host::app::StartError;

@@ -7,12 +7,12 @@
 use serde_json::Value;
 
 use crate::commit::StoredTimer;
-use crate::description::{Description, Subscription};
 use crate::identity::{self, Identity};
-use crate::json;
 use crate::limits::TurnLimits;
 use crate::message::{Envelope, Message, Origin};
 use crate::record::{Record, header};
+use saga_contract::description::{Description, Subscription};
+use saga_contract::json;
 
 /// What becomes of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn record(
     now: u64,
 ) -> Admission {
     let event_type = given(record.attributes.event_type.as_deref());
-    let Some(subscription) = subscription(description, topic, event_type) else {
+    let Some(subscription) = description.subscription(topic, event_type) else {
         return match event_type {
             Some(_) => Admission::Skip,
             None => Admission::Malformed(format!(
@@ -122,22 +122,6 @@ pub fn timer(participant: &str, timer: &StoredTimer, now: u64) -> Envelope {
         },
         made_at: timer.due,
         traceparent: timer.traceparent.clone(),
-    }
-}
-
-/// The subscription that takes a record of this topic and event type; none for a record that names none.
-pub(crate) fn subscription<'d>(
-    description: &'d Description,
-    topic: &str,
-    event_type: Option<&str>,
-) -> Option<&'d Subscription> {
-    let mut of_topic = description
-        .subscriptions
-        .iter()
-        .filter(|subscription| subscription.topic == topic);
-    match given(event_type) {
-        Some(event_type) => of_topic.find(|subscription| subscription.event_type == event_type),
-        None => of_topic.find(|subscription| subscription.untyped),
     }
 }
 

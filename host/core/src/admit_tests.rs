@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::description::{Endpoint, StateDescription};
 use crate::record::{Attributes, Position};
+use saga_contract::description::{Endpoint, StateDescription};
 
 const LIMITS: TurnLimits = TurnLimits {
     record_bytes: 60,

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::json;
+use saga_contract::json;
 
 /// Bytes of a schema registry's prefix: a zero, and the number of the schema.
 const REGISTRY: usize = 5;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::description::RefusalKind;
+use saga_contract::description::RefusalKind;
 
 /// What becomes of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

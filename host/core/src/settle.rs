@@ -7,12 +7,12 @@
 use serde::Serialize;
 
 use crate::admit::check_key;
-use crate::description::{CommandKind, Description};
 use crate::identity::{self, Identity};
 use crate::limits::TurnLimits;
 use crate::message::{Envelope, Origin};
 use crate::outcome::{Outcome, Reply, StateChange, TimerChange};
 use crate::rules::{Fault, FaultKind};
+use saga_contract::description::{CommandKind, Description};
 
 /// Everything that one decided turn changes.
 #[derive(Debug, Clone, PartialEq, Eq)]

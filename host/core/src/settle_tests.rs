@@ -4,12 +4,12 @@
 //! Invariant 5: an answer that breaks the contract is a fault, whatever reply it carries.
 
 use super::*;
-use crate::description::{
+use crate::message::Message;
+use crate::outcome::{Event, Refusal, Timer};
+use saga_contract::description::{
     Command, Endpoint, KeySource, Method, Publication, RefusalKind, StateDescription,
     TimerDescription,
 };
-use crate::message::Message;
-use crate::outcome::{Event, Refusal, Timer};
 
 const LIMITS: TurnLimits = TurnLimits {
     record_bytes: 0,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use saga_core::description::{Command, CommandKind, Method, RefusalKind};
+use saga_contract::description::{Command, CommandKind, Method, RefusalKind};
 use serde_json::{Map, Value, json};
 
 use super::openapi::{Api, is_plain_read, media};
@@ -158,7 +158,7 @@ pub(super) const ALWAYS: [Kind; 13] = [
 /// The kinds of the host's own problems that a command can meet.
 fn kinds(command: &Command) -> Vec<Kind> {
     let mut kinds = ALWAYS.to_vec();
-    if !saga_core::description::path_parameters(&command.path).is_empty() {
+    if !saga_contract::description::path_parameters(&command.path).is_empty() {
         kinds.push(Kind::BadPath);
     }
     if command.request.is_some() {

@@ -3,7 +3,7 @@
 //! Topics and groups have the names that they really have, which the settings may have changed. Payloads are schemas of JSON Schema
 //! 2020-12; what they share with AsyncAPI's own schemas is all that authors' types become. Must not know: brokers.
 
-use saga_core::description::{Description, Publication, Subscription};
+use saga_contract::description::{Description, Publication, Subscription};
 use saga_core::record::header;
 use serde_json::{Map, Value, json};
 
@@ -198,7 +198,7 @@ impl Document {
 }
 
 fn message(event: &str, payload: Value, schema: &str) -> Value {
-    let schema = saga_core::json::parse(schema).unwrap_or_default();
+    let schema = saga_contract::json::parse(schema).unwrap_or_default();
     let mut message = json!({
         "name": event,
         "title": event,

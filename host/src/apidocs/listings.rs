@@ -2,7 +2,7 @@
 //!
 //! Must not know: how a page is made.
 
-use saga_core::description::Listing;
+use saga_contract::description::Listing;
 use serde_json::{Value, json};
 
 use super::answers;

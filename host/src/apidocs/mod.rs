@@ -30,7 +30,7 @@ mod yaml;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use saga_core::description::Description;
+use saga_contract::description::Description;
 use serde_json::Value;
 
 pub use self::answers::status as refusal_status;
@@ -127,7 +127,7 @@ fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
 )]
 mod tests {
     use super::*;
-    use saga_core::description::RESERVED;
+    use saga_contract::description::RESERVED;
     use serde_json::json;
 
     /// A participant that makes numbered tickets, and changes them.

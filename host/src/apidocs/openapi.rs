@@ -3,7 +3,7 @@
 //! What the rules take and answer comes from the description; what the host adds to every command (its headers, its problems) from
 //! [`parameters`](super::parameters) and [`answers`](super::answers). Must not know: how a request is served.
 
-use saga_core::description::{Command, CommandKind, Description, KeySource, Method};
+use saga_contract::description::{Command, CommandKind, Description, KeySource, Method};
 use serde_json::{Map, Value, json};
 
 use super::answers;
@@ -116,7 +116,7 @@ fn explanation(command: &Command) -> Option<String> {
 /// A body of JSON with this schema and the examples that its author gave.
 pub(super) fn media(schema: Value, text: &str) -> Value {
     let mut media = json!({"schema": schema});
-    let parsed = saga_core::json::parse(text).unwrap_or_default();
+    let parsed = saga_contract::json::parse(text).unwrap_or_default();
     match parsed
         .get("examples")
         .and_then(Value::as_array)
@@ -138,7 +138,7 @@ pub(super) fn media(schema: Value, text: &str) -> Value {
 /// The parameters in the path.
 fn path_parameters(description: &Description, command: &Command) -> Vec<Value> {
     let is_key = |name: &str| matches!(&command.key, KeySource::PathParameter(key) if key == name);
-    saga_core::description::path_parameters(&command.path)
+    saga_contract::description::path_parameters(&command.path)
         .into_iter()
         .map(|name| {
             let (schema, what) = match (is_key(name), has_numbers(description)) {

@@ -2,7 +2,7 @@
 //!
 //! A page tells what the host means by a word, and what the rules mean by it where they refuse with it. Must not know: who asks.
 
-use saga_core::description::Description;
+use saga_contract::description::Description;
 
 use super::answers;
 use super::problems::{self, Kind};

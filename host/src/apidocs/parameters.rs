@@ -2,7 +2,7 @@
 //!
 //! One function for each, so that what a header means is written once. Must not know: how a header is obeyed.
 
-use saga_core::description::{Command, CommandKind, Description, Method};
+use saga_contract::description::{Command, CommandKind, Description, Method};
 use serde_json::{Map, Value, json};
 
 use super::openapi::is_plain_read;

@@ -50,7 +50,7 @@ impl Schemas {
             return known.clone();
         }
         // A description with a schema that can't be read is refused before it comes here.
-        let referred = match saga_core::json::parse(text) {
+        let referred = match saga_contract::json::parse(text) {
             Ok(Value::Object(members)) if !members.is_empty() => self.hoist(members, place),
             Ok(Value::Bool(false)) => serde_json::json!({"not": {}}),
             _ => Value::Object(Map::new()),

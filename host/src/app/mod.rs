@@ -23,7 +23,7 @@ use std::thread::JoinHandle as Thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use saga_core::description::Description;
+use saga_contract::description::Description;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;

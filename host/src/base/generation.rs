@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use saga_core::description::Description;
+use saga_contract::description::Description;
 use saga_core::rules::{Fault, Rules};
 
 /// A build of a participant's rules. Components are one kind; rules that are compiled into the

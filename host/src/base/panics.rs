@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
-/// Stack of threads that check foreign values: the validator goes down into them (see `saga_core::schema::effort`), and a stack that
+/// Stack of threads that check foreign values: the validator goes down into them (see `saga_contract::schema::effort`), and a stack that
 /// is used up ends the process.
 pub const STACK_BYTES: usize = 4 << 20;
 

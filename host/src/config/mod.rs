@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use saga_core::description;
+use saga_contract::description;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use schemars::JsonSchema;

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
+use saga_contract::reason::shorten;
 use saga_core::message::Origin;
 use saga_core::outcome::Reply;
-use saga_core::rules::{Fault, FaultKind, shorten};
+use saga_core::rules::{Fault, FaultKind};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

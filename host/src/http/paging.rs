@@ -7,11 +7,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use saga_contract::description::{Description, Listing, path_parameters};
+use saga_contract::listing::{self, FilterType, FilterValue};
+use saga_contract::reason::shorten;
 use saga_core::admit;
-use saga_core::description::{Description, Listing, path_parameters};
 use saga_core::limits::TurnLimits;
-use saga_core::listing::{self, FilterType, FilterValue};
-use saga_core::rules::shorten;
 use sha2::{Digest as _, Sha256};
 
 use super::problem::Problem;
@@ -67,7 +67,7 @@ impl ListingRoute {
     pub(super) fn new(described: &Listing, description: &Description) -> Result<Self, String> {
         let item = description.command(&described.item);
         let item = item.ok_or_else(|| format!("there is no command {}", described.item))?;
-        let filter = |filter: &saga_core::description::Filter| {
+        let filter = |filter: &saga_contract::description::Filter| {
             let named = |reason| format!("filter {} {reason}", filter.parameter);
             Ok::<_, String>(FilterRoute {
                 parameter: filter.parameter.clone(),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use saga_core::description::{CommandKind, KeySource, Method};
+use saga_contract::description::{CommandKind, KeySource, Method};
 use saga_testkit::description::{command, description, filter, listing};
 
 use super::*;

@@ -1,7 +1,7 @@
 //! What is wrong, as RFC 9457 problem details (`application/problem+json`).
 
+use saga_contract::reason::shorten;
 use saga_core::outcome::Refusal;
-use saga_core::rules::shorten;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -126,7 +126,7 @@ pub fn try_later(detail: String) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use saga_core::description::RefusalKind;
+    use saga_contract::description::RefusalKind;
 
     use super::*;
 

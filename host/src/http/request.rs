@@ -8,9 +8,9 @@ use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
+use saga_contract::description::KeySource;
+use saga_contract::json;
 use saga_core::admit;
-use saga_core::description::KeySource;
-use saga_core::json;
 use saga_core::limits::TurnLimits;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use hyper::Method;
 use matchit::Router;
-use saga_core::description::{self, Command, CommandKind, Description, KeySource};
+use saga_contract::description::{self, Command, CommandKind, Description, KeySource};
 
 use super::paging::ListingRoute;
 use crate::apidocs::problems::percent_encode;

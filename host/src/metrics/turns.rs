@@ -12,7 +12,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use saga_core::description::{CommandKind, Description};
+use saga_contract::description::{CommandKind, Description};
 use saga_core::message::Origin;
 use saga_core::rules::FaultKind;
 pub use saga_core::worker::End;

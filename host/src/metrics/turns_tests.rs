@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use saga_core::description::{Command, KeySource, Method};
+use saga_contract::description::{Command, KeySource, Method};
 use saga_testkit::description as described;
 
 use super::*;

@@ -24,7 +24,8 @@ pub(super) use generated::Participant;
 pub(super) use generated::ParticipantPre;
 use generated::exports::saga::participant::rules as r;
 
-saga_core::conversions_from_generated!(generated::saga::participant::types);
+saga_contract::description_from_generated!(generated::saga::participant::types);
+saga_core::outcome_from_generated!();
 
 /// The name under which a component exports its rules.
 pub(super) const RULES_EXPORT: &str = "saga:participant/rules@0.1.0";

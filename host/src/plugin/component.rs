@@ -6,7 +6,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use saga_core::description::{self, Description};
+use saga_contract::description::{self, Description};
 use saga_core::rules::{Fault, Rules};
 
 use super::bindings::ParticipantPre;

@@ -64,7 +64,7 @@ impl Instance {
     ///
     /// # Errors
     /// A [`Fault`] when it breaks.
-    pub fn describe(&mut self) -> Result<saga_core::description::Description, Fault> {
+    pub fn describe(&mut self) -> Result<saga_contract::description::Description, Fault> {
         self.call(0, |participant, store| {
             participant.saga_participant_rules().call_describe(store)
         })

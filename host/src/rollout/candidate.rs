@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use saga_core::description::Description;
-use saga_core::shapes::Found;
+use saga_contract::description::Description;
+use saga_contract::shapes::Found;
 
 use super::check::{self, Compared, Present};
 use super::fit::{self, FitError, Fitted};

@@ -3,15 +3,15 @@
 //!
 //! Reads the store and changes nothing, so it serves a host that runs as well as the check offline.
 
+use saga_contract::compatibility;
+use saga_contract::description::Description;
+use saga_contract::shapes::{Concerns, Found};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use saga_core::admit::{self, Admission};
-use saga_core::compatibility;
-use saga_core::description::Description;
 use saga_core::limits::TurnLimits;
 use saga_core::record::Record;
-use saga_core::shapes::{Concerns, Found};
 
 use super::flags::{ALLOW_BREAKING, DROP_USED, Flags, Objections};
 use super::probe::{self, InFlight, Inputs, NotPassed, Terms};

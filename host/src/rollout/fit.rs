@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use saga_core::description::Description;
+use saga_contract::description::Description;
 
 use crate::apidocs::Configured;
 use crate::config::{Config, ParticipantConfig};

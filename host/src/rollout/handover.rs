@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use saga_core::compatibility::{self, Lack};
-use saga_core::shapes::Found;
+use saga_contract::compatibility::{self, Lack};
+use saga_contract::shapes::Found;
 
 use super::candidate::{Candidate, store_failed};
 use super::check::{self, Present};

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use saga_core::description::Description;
+use saga_contract::description::Description;
 
 use super::archive::Archive;
 use super::report::{Check, Refused};

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use saga_core::description::Description;
-use saga_core::shapes::{self, Broken, Concerns, Found, Member};
+use saga_contract::description::Description;
+use saga_contract::shapes::{self, Broken, Concerns, Found, Member};
 
 use super::flags::{self, ALLOW_BREAKING, DROP_USED};
 use super::hosted::Hosted;

@@ -3,7 +3,7 @@
 //! Plain values, which serialize to what the admin interface answers and what the command line reads
 //! back. Times are milliseconds since the Unix epoch; digests are SHA-256 in hexadecimal.
 
-use saga_core::rules::shorten;
+use saga_contract::reason::shorten;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -3,10 +3,10 @@
 //! In use is a subscription of which an event was decided within the retention or waits to be read, a route that was
 //! asked within the retention, a timer that is set, a state that is stored. Reads only.
 
-use saga_core::compatibility::Lack;
-use saga_core::description::Description;
+use saga_contract::compatibility::Lack;
+use saga_contract::description::Description;
+use saga_contract::shapes::{Concerns, Found};
 use saga_core::message::Origin;
-use saga_core::shapes::{Concerns, Found};
 
 use super::flags::Objections;
 use crate::store::{Answer, ReadStore};

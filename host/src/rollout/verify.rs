@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use saga_core::compatibility::{self, Lack};
-use saga_core::shapes::{Found, Member};
+use saga_contract::compatibility::{self, Lack};
+use saga_contract::shapes::{Found, Member};
 
 use super::check::{self, Present};
 use super::flags::{Flags, Objections};

@@ -7,10 +7,10 @@ mod steps;
 use std::sync::OnceLock;
 
 use jsonschema::{Draft, PatternOptions, Validator};
-use saga_core::description::Description;
-use saga_core::json;
-use saga_core::rules::shorten;
-use saga_core::schema::effort;
+use saga_contract::description::Description;
+use saga_contract::json;
+use saga_contract::reason::shorten;
+use saga_contract::schema::effort;
 use serde::Serialize;
 use serde_json::Value;
 

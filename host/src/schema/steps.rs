@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use jsonschema::paths::Location;
 use jsonschema::{Keyword, ValidationError, ValidationOptions};
-use saga_core::schema::places::{self, INNER, KEPT, REFERENCES, SAME};
+use saga_contract::schema::places::{self, INNER, KEPT, REFERENCES, SAME};
 use serde_json::{Map, Value, json};
 
 use crate::base::panics;

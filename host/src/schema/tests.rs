@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use saga_core::description::{Command, CommandKind, KeySource, Method};
+use saga_contract::description::{Command, CommandKind, KeySource, Method};
 use saga_testkit::description::{command, description};
 use serde_json::json;
 

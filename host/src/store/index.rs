@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use saga_core::description::Description;
-use saga_core::listing::FilterValue;
+use saga_contract::description::Description;
+use saga_contract::listing::FilterValue;
 
 /// A page that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saga_core::description::Description;
+use saga_contract::description::Description;
 pub use saga_core::worker::Lane;
 
 use crate::base::generation::Generation;

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
+use saga_contract::description::CommandKind;
 use saga_core::admit::{self, Admission, Asked};
-use saga_core::description::CommandKind;
 use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;

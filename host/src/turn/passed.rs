@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
-use saga_core::description::Description;
-use saga_core::near;
+use saga_contract::description::Description;
+use saga_contract::near;
 
 use crate::metrics::passed::Passed;
 

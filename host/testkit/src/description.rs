@@ -5,7 +5,7 @@
 //!
 //! Must not know: any participant.
 
-use saga_core::description::{
+use saga_contract::description::{
     Command, CommandKind, Description, Endpoint, Filter, KeySource, Listing, Method, Publication,
     StateDescription, Subscription, TimerDescription,
 };

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::broker_faults::broker_with;
 use crate::cluster::Cluster;
 use crate::expect::until;
-use crate::broker_faults::broker_with;
 use crate::harness::{Test, tests};
 use crate::health::{until_degraded, until_ready};
 use crate::peer::Speaker;

@@ -12,8 +12,9 @@ use super::host::{Active, Host};
 use crate::commit::StoredAggregate;
 use crate::message::Envelope;
 use crate::outcome::{Disposition, Outcome, Reply, StateChange, TimerChange};
-use crate::rules::{Decision, Fault, FaultKind, shorten};
+use crate::rules::{Decision, Fault, FaultKind};
 use crate::settle::{self, Before, Settlement};
+use saga_contract::reason::shorten;
 
 /// An attempt, and what it has come to know.
 pub(super) struct Attempt<H: Host> {

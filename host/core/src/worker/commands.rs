@@ -6,9 +6,9 @@ use super::host::{Active, Defect, Host};
 use super::turn::CommandTurn;
 use super::{Subject, Worker};
 use crate::commit::{KeptReply, Link, Verdict, Write};
-use crate::compatibility;
 use crate::message::Message;
 use crate::outcome::Reply;
+use saga_contract::compatibility;
 
 impl<H: Host> Worker<H> {
     /// Whether what a command was checked against still holds: the rules may have been swapped since.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::description::Description;
+use saga_contract::description::Description;
 
 /// What belongs to the host: it travels with turns and entries, unread.
 pub trait Host {

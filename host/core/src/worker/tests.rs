@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::host::{Active, Bound, Host, Lane, Room, Taken};
-use crate::description::Description;
+use saga_contract::description::Description;
 
 /// A host of which there is nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

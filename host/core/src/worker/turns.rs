@@ -7,10 +7,10 @@ use super::host::{Active, Defect, Host, Taken};
 use super::turn::{EventTurn, TimerTurn, UnreadableTurn};
 use super::{Stage, Subject, Worker};
 use crate::commit::{Verdict, Write};
-use crate::compatibility;
 use crate::identity::{self, Identity};
 use crate::message::{Envelope, Message};
 use crate::rules::Fault;
+use saga_contract::compatibility;
 
 impl<H: Host> Worker<H> {
     /// Whether what a record was admitted under still holds: the rules may have been swapped since.

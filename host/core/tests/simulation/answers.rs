@@ -141,7 +141,7 @@ fn no(envelope: &Envelope) -> Outcome {
         });
     }
     let refusal = Refusal {
-        kind: saga_core::description::RefusalKind::Conflict,
+        kind: saga_contract::description::RefusalKind::Conflict,
         code: "no".into(),
         detail: "no".into(),
         pointer: None,

@@ -2,7 +2,7 @@
 //!
 //! As little as the core needs: commands, subscriptions, publications, timers; no schemas to speak of.
 
-use saga_core::description::{
+use saga_contract::description::{
     Command, CommandKind, Description, Endpoint, KeySource, Method, Publication, StateDescription,
     Subscription, TimerDescription,
 };

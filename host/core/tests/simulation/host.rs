@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use saga_contract::description::Description;
 use saga_core::commit::{FiredTimer, Offset};
-use saga_core::description::Description;
 use saga_core::limits::TurnLimits;
 use saga_core::outcome::Reply;
 use saga_core::record::Position;

@@ -16,7 +16,6 @@ use saga_core::worker::{CommandTurn, EventTurn, TimerTurn, Trial, Turn, Unreadab
 
 use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::checker::must;
-use crate::description::Shape;
 use crate::generations;
 use crate::host::{Answer, Build, LIMITS, Over, Session, Simulated, SmallRoom, TakenRecord};
 use crate::random::{Random, of_text};
@@ -26,6 +25,7 @@ use crate::store::{Store, fired_of};
 use crate::swap::Swap;
 use crate::thread::{Around, Thread};
 use crate::writer::{Request, Writing};
+use saga_contract::description::Shape;
 
 pub(crate) const WORKERS: usize = 3;
 

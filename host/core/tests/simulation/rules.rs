@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use saga_core::description::{Description, RefusalKind};
+use saga_contract::description::{Description, RefusalKind};
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{
     Disposition, Event, Outcome, Refusal, Reply, StateChange, Timer, TimerChange,
@@ -15,7 +15,7 @@ use saga_core::outcome::{
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde::{Deserialize, Serialize};
 
-use crate::description::{Shape, description};
+use saga_contract::description::{Shape, description};
 
 /// Where orders are announced.
 pub(crate) const ORDERS: &str = "orders";

@@ -1,6 +1,6 @@
 //! Where two decisions on one message differ: in the state, an event, a timer, the reply.
 
-use saga_core::description::RefusalKind;
+use saga_contract::description::RefusalKind;
 use saga_core::outcome::{Event, Outcome, Refusal, Reply, StateChange, TimerChange};
 use serde_json::{Value, json};
 
@@ -151,7 +151,7 @@ fn reply(reply: &Reply) -> Value {
 
 /// JSON text as a value; what is none as a string.
 fn parsed(text: &str) -> Value {
-    saga_core::json::parse(text).unwrap_or_else(|_| text.into())
+    saga_contract::json::parse(text).unwrap_or_else(|_| text.into())
 }
 
 #[cfg(test)]

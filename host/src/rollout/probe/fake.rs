@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use saga_core::description::Description;
+use saga_contract::description::Description;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Message, Origin};
 use saga_core::outcome::{Disposition, Outcome, Reply, StateChange};

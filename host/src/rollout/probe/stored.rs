@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use saga_core::description::Listing;
+use saga_contract::description::Listing;
 use serde_json::Value;
 
 use super::{Harm, Probing, Trial, json};
@@ -95,7 +95,7 @@ impl Probing<'_> {
         if state == decoded {
             return;
         }
-        let value = |text: &str| saga_core::json::parse(text).unwrap_or_default();
+        let value = |text: &str| saga_contract::json::parse(text).unwrap_or_default();
         let (before, after) = (value(state), value(decoded));
         let missing = json::missing(&before, &after);
         if missing.is_empty() {
@@ -125,7 +125,7 @@ impl Probing<'_> {
         if description.listings.is_empty() {
             return;
         }
-        let Ok(after) = saga_core::json::parse(decoded) else {
+        let Ok(after) = saga_contract::json::parse(decoded) else {
             return;
         };
         let mut before = None;

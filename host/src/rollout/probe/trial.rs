@@ -1,6 +1,6 @@
 //! A build that is called outside of any turn: as a turn would call it, and nothing takes effect.
 
-use saga_core::description::{CommandKind, Description, KeySource, Method, path_parameters};
+use saga_contract::description::{CommandKind, Description, KeySource, Method, path_parameters};
 use saga_core::identity;
 use saga_core::limits::TurnLimits;
 use saga_core::message::{Envelope, Message, Origin};
@@ -107,7 +107,7 @@ impl<'b> Trial<'b> {
         let Some(schema) = &self.schema else {
             return Ok(());
         };
-        let value = saga_core::json::parse(state)?;
+        let value = saga_contract::json::parse(state)?;
         schema.check(&value, state.len()).map_err(|wrong| {
             let places = wrong.places();
             let places = places.iter().take(3);

@@ -1,6 +1,6 @@
 //! Participants, generations and what they were asked; quarantine, samples and lists.
 
-use saga_core::listing::FilterValue;
+use saga_contract::listing::FilterValue;
 use saga_core::message::Origin;
 use saga_core::outcome::StateChange;
 

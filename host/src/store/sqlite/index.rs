@@ -13,7 +13,7 @@ use std::borrow::Borrow;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use saga_core::listing::FilterValue;
+use saga_contract::listing::FilterValue;
 use sha2::{Digest as _, Sha256};
 
 use super::read::SqliteReader;

@@ -228,7 +228,7 @@ fn the_host_reads_values_in_one_place() {
             let otherwise: Vec<_> = otherwise.collect();
             assert!(
                 is_tests || otherwise.is_empty(),
-                "{}: {otherwise:?}: use saga_core::json::parse",
+                "{}: {otherwise:?}: use saga_contract::json::parse",
                 path.display()
             );
         }

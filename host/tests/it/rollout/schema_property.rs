@@ -1,7 +1,7 @@
 //! The comparison of schemas against a validator: where it finds nothing, whatever the writer's schema allows the
 //! reader's allows too. Schemas and values are made at random, from a seed.
 
-use saga_core::schema::accepts;
+use saga_contract::schema::accepts;
 use serde_json::{Map, Value, json};
 
 /// Pairs of schemas that are compared.

@@ -245,6 +245,20 @@ impl Description {
         self.commands.iter().find(|command| command.name == name)
     }
 
+    /// The subscription that takes a record of this topic and event type; none for a record that names no type.
+    #[must_use]
+    pub fn subscription(&self, topic: &str, event_type: Option<&str>) -> Option<&Subscription> {
+        let mut of_topic = self
+            .subscriptions
+            .iter()
+            .filter(|subscription| subscription.topic == topic);
+        // An attribute of CloudEvents that is empty says nothing.
+        match event_type.filter(|text| !text.is_empty()) {
+            Some(event_type) => of_topic.find(|subscription| subscription.event_type == event_type),
+            None => of_topic.find(|subscription| subscription.untyped),
+        }
+    }
+
     /// The listing of this name.
     #[must_use]
     pub fn listing(&self, name: &str) -> Option<&Listing> {

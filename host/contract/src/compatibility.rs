@@ -12,7 +12,6 @@
 
 use std::fmt;
 
-use crate::admit;
 use crate::description::{
     Command, CommandKind, Description, KeySource, Listing, Method, Subscription, path_parameters,
 };
@@ -180,14 +179,15 @@ pub fn is_same_subscription(
     event_type: Option<&str>,
 ) -> bool {
     // What admission makes of it. A schema is for documents: one that changes must not have records read again.
-    let admitted_by = |description| {
-        admit::subscription(description, topic, event_type).map(|subscription: &Subscription| {
-            (
-                &subscription.event_type,
-                &subscription.group,
-                &subscription.key,
-            )
-        })
+    let admitted_by = |description: &Description| {
+        let subscription = description.subscription(topic, event_type)?;
+        let Subscription {
+            event_type,
+            group,
+            key,
+            ..
+        } = subscription.clone();
+        Some((event_type, group, key))
     };
     admitted_by(one) == admitted_by(other)
 }

@@ -18,7 +18,7 @@ use serde_json::error::Category;
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use crate::rules::shorten;
+use crate::reason::shorten;
 
 /// Reads a text that is one JSON value.
 ///
