@@ -216,7 +216,6 @@ fn fault_word(kind: FaultKind) -> &'static str {
 mod tests {
     use super::super::tests::Nobody;
     use super::*;
-    use crate::store::FaultKind as Kind;
 
     fn after(undecided: Undecided<Nobody>) -> (Failure, u32) {
         let mut trial = Trial {
