@@ -6,10 +6,13 @@
 //!
 //! # Layout
 //!
-//! - [`turns`]: entries and their fates, aggregates, timers, keys; [`parked`]: parked messages
+//! - this file: [`Rig`], and [`Turn`], what it hands over
+//! - [`turns`]: entries that are written, or known, and what they write; [`chains`]: entries that
+//!   are refused; [`parked`]: parked messages
 //! - [`records`]: the outbox, offsets, topics
 //! - [`generations`]: participants, generations, what was asked, samples, lists
 
+mod chains;
 mod generations;
 mod parked;
 mod records;
@@ -20,17 +23,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
+use saga_core::commit::{KeptReply, Link, Write};
 use saga_core::identity::Identity;
-use saga_core::outcome::{StateChange, TimerChange};
+use saga_core::outcome::TimerChange;
 use saga_core::record::Attributes;
-use saga_core::settle::{Cause, JournalEntry, Settlement};
+use saga_core::settle::{Cause, JournalEntry};
 
+pub(crate) use chains::*;
 pub(crate) use generations::*;
 pub(crate) use parked::*;
 pub(crate) use records::*;
 pub(crate) use turns::*;
 
-use super::{Answer, Entry, NewGeneration, OutboxRow, Progress, Reader, Store, Taken};
+use super::parked_room::Place;
+use super::{
+    Answer, Claim, Entry, Handed, NewGeneration, OutboxRow, ParkedRoom, Progress, Reader, Store,
+    Taken,
+};
 use crate::base::notify::Notify;
 use crate::base::session::{Readings, Session, Source};
 
@@ -49,7 +58,8 @@ macro_rules! suite {
             invariant_2_everything_of_a_turn_is_committed_with_it,
             invariant_3_an_event_is_applied_once_and_its_record_is_settled,
             what_was_decided_after_a_duplicate_is_void_and_comes_again,
-            what_was_read_in_a_run_that_is_over_is_not_answered,
+            a_refused_entry_breaks_its_own_chain_only,
+            what_was_read_from_an_entry_that_is_not_written_is_not_answered,
             invariant_10_what_was_told_is_there_after_a_restart,
             a_removed_aggregate_keeps_its_revision_and_loses_its_timers,
             a_timer_that_fired_goes_unless_it_was_set_anew,
@@ -90,6 +100,8 @@ pub(crate) struct Rig {
     participant: i64,
     generation: i64,
     topic: i64,
+    /// Number of the one worker.
+    worker: u64,
     /// Of the one worker.
     progress: Arc<Progress>,
     source: Arc<Source>,
@@ -109,6 +121,7 @@ impl Rig {
             participant,
             generation: generation.unwrap(),
             topic,
+            worker: store.worker_number(),
             progress: Arc::default(),
             source: Arc::new(Source {
                 consumer: "log:order/g".into(),
@@ -129,8 +142,10 @@ impl Rig {
         store.close();
         // It has the lock as long as it is there.
         drop(store);
+        let store = open();
         Self {
-            store: open(),
+            worker: store.worker_number(),
+            store,
             open,
             progress: Arc::default(),
             ..self
@@ -141,52 +156,64 @@ impl Rig {
         self.store.reader().unwrap()
     }
 
-    /// An entry without anything.
-    fn nothing(&self, ticket: u64) -> Entry {
-        Entry {
-            participant: self.participant,
-            generation: self.generation,
-            state_version: 1,
-            settlement: None,
-            migrated: None,
-            quarantine: None,
-            tally: None,
-            outbox: Vec::new(),
-            generated_key: None,
-            kept_reply: None,
+    /// A turn about this aggregate that writes nothing, decided on what is stored.
+    fn turn(&self, ticket: u64, key: &str) -> Turn {
+        let mut entry = Entry::empty(self.participant, self.generation, 1);
+        entry.key = Some(key.into());
+        Turn {
+            entry,
+            link: Link {
+                worker: self.worker,
+                ticket,
+                base: 0,
+                noticed: 0,
+            },
             taken: None,
-            fired: None,
-            put_aside: None,
-            dead_letter: None,
-            parking: None,
-            unparked: None,
-            parked_timer: None,
-            progress: self.progress.clone(),
-            ticket,
-            run: 0,
-            measured: None,
-            done: Box::new(|_| {}),
+            place: None,
+            leaves: None,
+            claim: None,
         }
     }
 
-    /// An entry that puts a state.
-    fn put(&self, ticket: u64, key: &str, revision: u64, state: &str) -> Entry {
-        Entry {
-            settlement: Some(settlement(key, revision, StateChange::Put(state.into()))),
-            ..self.nothing(ticket)
-        }
+    /// A turn that puts a state.
+    fn put(&self, ticket: u64, key: &str, revision: u64, state: &str) -> Turn {
+        self.turn(ticket, key)
+            .write(Write::State(Some(state.into()), revision))
+            .write(Write::Journal(journal(key, revision - 1)))
     }
 
-    /// Hands an entry over; gives its fate.
-    fn hand_in(&self, entry: Entry) -> Receiver<Answer<()>> {
+    /// Hands a turn over; gives its fate.
+    fn hand_in(&self, turn: Turn) -> Receiver<Answer<()>> {
         let (say, fate) = bounded(1);
-        let done = Box::new(move |result| drop(say.send(result)));
-        self.store.commit(Box::new(Entry { done, ..entry }));
+        self.store.commit(Box::new(Handed {
+            entry: turn.entry,
+            link: turn.link,
+            taken: turn.taken,
+            place: turn.place,
+            leaves: turn.leaves,
+            claim: turn.claim,
+            progress: self.progress.clone(),
+            measured: None,
+            done: Box::new(move |result| drop(say.send(result))),
+        }));
         fate
     }
 
-    fn commit(&self, entry: Entry) -> Answer<()> {
-        self.hand_in(entry).recv_timeout(DEADLINE).unwrap()
+    fn commit(&self, turn: Turn) -> Answer<()> {
+        self.hand_in(turn).recv_timeout(DEADLINE).unwrap()
+    }
+
+    /// Hands over an entry that is refused: the reading of its record was cancelled.
+    fn refused(&self, ticket: u64, key: &str) -> Receiver<Answer<()>> {
+        let taken = self.taken(0);
+        taken.session.cancel();
+        self.hand_in(self.turn(ticket, key).takes(taken))
+    }
+
+    /// The entries that were not written and that were not asked for before, by ticket.
+    fn broken(&self) -> Vec<u64> {
+        let broken = self.progress.broken();
+        broken.into_iter().map(|broken| broken.ticket).collect()
     }
 
     /// A record of the topic, to be consumed in a new reading from that offset on.
@@ -220,6 +247,83 @@ impl Rig {
     }
 }
 
+/// What a worker hands over.
+pub(crate) struct Turn {
+    entry: Entry,
+    link: Link,
+    taken: Option<Taken>,
+    place: Option<Place>,
+    leaves: Option<(Arc<ParkedRoom>, usize)>,
+    claim: Option<Arc<Claim>>,
+}
+
+impl Turn {
+    /// It writes this too: a guard before everything that it guards, anything else last.
+    fn write(mut self, write: Write) -> Self {
+        let is_guard =
+            |write: &Write| matches!(write, Write::Unpark(_) | Write::Inbox(..) | Write::Park(_));
+        let writes = &mut self.entry.writes;
+        let at = match is_guard(&write) {
+            true => writes.iter().take_while(|write| is_guard(write)).count(),
+            false => writes.len(),
+        };
+        writes.insert(at, write);
+        self
+    }
+
+    /// Its message has this identity, which is noted.
+    fn notes(self, id: &str) -> Self {
+        self.write(Write::Inbox(identity(id), NOW))
+    }
+
+    fn timers(self, changes: Vec<TimerChange>) -> Self {
+        let cause = Cause {
+            id: "cause".into(),
+            correlation: "saga".into(),
+            traceparent: None,
+        };
+        self.write(Write::Timers(changes, cause))
+    }
+
+    fn publishes(self, row: OutboxRow) -> Self {
+        self.write(Write::Publish(Box::new(row)))
+    }
+
+    /// Its reply is kept under the key that is claimed.
+    fn replies(self, claim: Arc<Claim>) -> Self {
+        let (key, fingerprint) = claim.request();
+        let kept = KeptReply {
+            key,
+            fingerprint,
+            reply: "{}".into(),
+            time: NOW,
+        };
+        Self {
+            claim: Some(claim),
+            ..self.write(Write::Reply(kept))
+        }
+    }
+
+    fn takes(self, taken: Taken) -> Self {
+        Self {
+            taken: Some(taken),
+            ..self
+        }
+    }
+
+    /// It was decided on the entry with this ticket, which may not be written yet.
+    fn on(mut self, base: u64) -> Self {
+        self.link.base = base;
+        self
+    }
+
+    /// It was decided when its worker knew the fates up to this ticket.
+    fn noticed(mut self, ticket: u64) -> Self {
+        self.link.noticed = ticket;
+        self
+    }
+}
+
 fn generation(digest: &str, state_version: u32) -> NewGeneration<'_> {
     NewGeneration {
         digest,
@@ -236,28 +340,15 @@ fn identity(id: &str) -> Identity {
     }
 }
 
-fn settlement(key: &str, revision: u64, state: StateChange) -> Settlement {
-    Settlement {
-        key: key.into(),
-        revision,
-        state,
-        cause: Cause {
-            id: "cause".into(),
-            correlation: "saga".into(),
-            traceparent: None,
-        },
-        inbox: None,
-        events: Vec::new(),
-        timers: Vec::new(),
-        reply: None,
-        journal: JournalEntry {
-            revision_before: revision - 1,
-            state_before: None,
-            message: format!(r#"{{"origin":"command","name":"place","key":"{key}"}}"#),
-            outcome: "{}".into(),
-            fuel: 1,
-            time: NOW,
-        },
+/// The decision on a command, as it is recorded.
+fn journal(key: &str, revision_before: u64) -> JournalEntry {
+    JournalEntry {
+        revision_before,
+        state_before: None,
+        message: format!(r#"{{"origin":"command","name":"place","key":"{key}"}}"#),
+        outcome: "{}".into(),
+        fuel: 1,
+        time: NOW,
     }
 }
 

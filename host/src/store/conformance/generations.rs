@@ -1,12 +1,12 @@
 //! Participants, generations and what they were asked; quarantine, samples and lists.
 
+use saga_core::commit::Write;
 use saga_contract::listing::FilterValue;
 use saga_core::message::Origin;
-use saga_core::outcome::StateChange;
 
-use super::{NOW, Rig, generation, identity, set, settlement};
+use super::{NOW, Rig, Turn, generation, journal, set};
 use crate::store::sample::Topic;
-use crate::store::{Activation, Entry, Index, Page, Quarantine, Tally, Verdict, Wanted};
+use crate::store::{Activation, Index, Page, Tally, Verdict, Wanted};
 
 impl Rig {
     fn activation(&self, generation: i64, way: &'static str) -> Activation {
@@ -33,6 +33,13 @@ impl Rig {
             verdict,
             time,
         }
+    }
+}
+
+impl Turn {
+    fn of_state_version(mut self, version: u32) -> Self {
+        self.entry.state_version = version;
+        self
     }
 }
 
@@ -117,9 +124,9 @@ pub(crate) fn an_activation_that_is_not_allowed_changes_nothing(rig: Rig) {
 
 pub(crate) fn what_was_asked_is_counted_by_generation(rig: Rig) {
     let of = rig.participant;
-    let turn = |ticket, verdict, time| Entry {
-        tally: Some(rig.asked("place", verdict, time)),
-        ..rig.nothing(ticket)
+    let turn = |ticket, verdict, time| {
+        let asked = rig.asked("place", verdict, time);
+        rig.turn(ticket, "k").write(Write::Tally(asked))
     };
     rig.commit(turn(1, Verdict::Decided, NOW)).unwrap();
     rig.commit(turn(2, Verdict::Refused, NOW + 2)).unwrap();
@@ -147,29 +154,19 @@ pub(crate) fn what_was_asked_is_counted_by_generation(rig: Rig) {
 
 pub(crate) fn quarantined_aggregates_leave_when_their_state_is_readable(rig: Rig) {
     let (reader, of) = (rig.reader(), rig.participant);
-    let quarantine = |ticket, key: &str, time| Entry {
-        quarantine: Some(Quarantine::Put {
-            key: key.into(),
-            reason: "no number".into(),
-            time,
-        }),
-        ..rig.nothing(ticket)
+    let quarantine = |ticket, key: &str, time| {
+        let write = Write::Quarantine("no number".into(), time);
+        rig.turn(ticket, key).write(write)
     };
     rig.commit(rig.put(1, "old", 1, "{}")).unwrap();
-    let newer = Entry {
-        state_version: 2,
-        ..rig.put(2, "new", 1, "{}")
-    };
-    rig.commit(newer).unwrap();
+    let newer = rig.put(2, "new", 1, "{}");
+    rig.commit(newer.of_state_version(2)).unwrap();
     rig.commit(rig.put(3, "lifted", 1, "{}")).unwrap();
     for (ticket, key) in [(4, "new"), (5, "old"), (6, "lifted")] {
         rig.commit(quarantine(ticket, key, NOW + ticket)).unwrap();
     }
     assert_eq!(reader.is_quarantined(of, "lifted"), Ok(true));
-    let lift = Entry {
-        quarantine: Some(Quarantine::Lift("lifted".into())),
-        ..rig.nothing(7)
-    };
+    let lift = rig.turn(7, "lifted").write(Write::QuarantineLifted);
     rig.commit(lift).unwrap();
     assert_eq!(reader.is_quarantined(of, "lifted"), Ok(false));
     let (count, first) = reader.quarantined(of, 1).unwrap();
@@ -191,22 +188,18 @@ pub(crate) fn quarantined_aggregates_leave_when_their_state_is_readable(rig: Rig
 pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
     let (reader, of) = (rig.reader(), rig.participant);
     for number in 1..=20 {
-        let mut entry = rig.put(number, &number.to_string(), 1, "{}");
-        if let Some(settlement) = &mut entry.settlement {
-            settlement.timers = vec![set("usual", NOW + number)];
-        }
-        rig.commit(entry).unwrap();
+        let turn = rig.put(number, &number.to_string(), 1, "{}");
+        rig.commit(turn.timers(vec![set("usual", NOW + number)]))
+            .unwrap();
     }
-    let mut rare = settlement("rare", 1, StateChange::Put("{\"rare\":1}".into()));
-    rare.timers = vec![set("rare", NOW + 5)];
-    rare.journal.message = rare.journal.message.replace("place", "cancel");
-    rare.inbox = Some(identity("event"));
-    let rare = Entry {
-        settlement: Some(rare),
-        state_version: 2,
-        outbox: vec![rig.row("out")],
-        ..rig.nothing(21)
-    };
+    let mut cancel = journal("rare", 0);
+    cancel.message = cancel.message.replace("place", "cancel");
+    let rare = (rig.turn(21, "rare").of_state_version(2))
+        .notes("event")
+        .write(Write::State(Some("{\"rare\":1}".into()), 1))
+        .publishes(rig.row("out"))
+        .timers(vec![set("rare", NOW + 5)])
+        .write(Write::Journal(cancel));
     rig.commit(rare).unwrap();
     let recorded = reader.sample_journal(of, 4).unwrap();
     let is_rare = |text: &str| text.contains("cancel");

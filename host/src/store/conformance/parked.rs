@@ -1,16 +1,14 @@
 //! Parked messages and timers.
 
-use std::sync::Arc;
-
-use saga_core::outcome::StateChange;
+use saga_core::commit::Write;
 use saga_core::record::{Attributes, Position, Record};
 
 use super::turns::fired;
-use super::{NOW, Rig, identity, set, settlement};
-use crate::store::parked::{Parked, ParkedEvent, ParkedRow, ParkedTimer, Parking, Unparked};
-use crate::store::{Entry, ParkedLimits, ParkedRoom};
+use super::{NOW, Rig, Turn, identity, journal, set};
+use crate::store::parked::{Parked, ParkedEvent, ParkedRow, ParkedTimer, Parking};
+use crate::store::{ParkedLimits, ParkedRoom};
 
-fn parking(room: &Arc<ParkedRoom>, id: &str) -> Parking {
+fn parking(id: &str) -> Parking {
     let record = Record {
         position: Position {
             topic: "t".into(),
@@ -24,7 +22,6 @@ fn parking(room: &Arc<ParkedRoom>, id: &str) -> Parking {
         attributes: Attributes::default(),
     };
     Parking {
-        key: "k".into(),
         message: Parked::Event(Box::new(ParkedEvent {
             identity: identity(id),
             name: "e".into(),
@@ -32,22 +29,25 @@ fn parking(room: &Arc<ParkedRoom>, id: &str) -> Parking {
             declared_topic: "t".into(),
             record,
         })),
-        place: room.take(10, 0).unwrap(),
+        bytes: 10,
         time: NOW,
     }
 }
 
 pub(crate) fn parked_messages_wait_in_their_order_and_are_settled_once(rig: Rig) {
     let room = ParkedRoom::new(ParkedLimits::default(), (0, 0));
-    let park = |ticket, id, run| Entry {
-        parking: Some(Box::new(parking(&room, id))),
-        run,
-        ..rig.nothing(ticket)
+    let park = |ticket, id| {
+        let turn = rig.turn(ticket, "k").notes(id);
+        Turn {
+            place: Some(room.take(10, 0).unwrap()),
+            ..turn.write(Write::Park(Box::new(parking(id))))
+        }
     };
-    rig.commit(park(1, "one", 0)).unwrap();
-    rig.commit(park(2, "two", 0)).unwrap();
-    rig.commit(park(3, "one", 0)).unwrap();
-    assert_eq!(rig.progress.run(), 1, "it is parked already");
+    rig.commit(park(1, "one")).unwrap();
+    rig.commit(park(2, "two")).unwrap();
+    assert!(rig.broken().is_empty());
+    rig.commit(park(3, "one")).unwrap();
+    assert_eq!(rig.broken(), [3], "it is parked already");
     rig.store.settle_up();
     assert_eq!(room.used(), (2, 20), "and takes no second place");
     let reader = rig.reader();
@@ -69,44 +69,36 @@ pub(crate) fn parked_messages_wait_in_their_order_and_are_settled_once(rig: Rig)
     };
     assert_eq!((&*name(&first), &*name(&second)), ("one", "two"));
     assert_eq!(reader.next_parked(of, "k", second.id), Ok(None));
-    let settle = |ticket, run| Entry {
-        unparked: Some(Box::new(Unparked {
-            id: first.id,
-            bytes: first.bytes,
-            identity: Some(identity("one")),
-            room: room.clone(),
-        })),
-        run,
-        ..rig.put(ticket, "k", ticket, "{}")
+    let settle = |ticket| {
+        let turn = rig.put(ticket, "k", ticket, "{}");
+        let turn = turn.write(Write::Unpark(first.id));
+        Turn {
+            leaves: Some((room.clone(), first.bytes)),
+            ..turn.write(Write::InboxKept(identity("one"), NOW))
+        }
     };
-    rig.commit(settle(4, 1)).unwrap();
-    assert_eq!((room.used(), rig.progress.run()), ((1, 10), 1));
-    rig.commit(settle(5, 1)).unwrap();
-    assert_eq!((room.used(), rig.progress.run()), ((1, 10), 2));
+    rig.commit(settle(4)).unwrap();
+    assert_eq!((room.used(), rig.broken()), ((1, 10), vec![]));
+    rig.commit(settle(5)).unwrap();
+    assert_eq!((room.used(), rig.broken()), ((1, 10), vec![5]));
     let stored = reader.aggregate(of, "k").unwrap();
     assert_eq!(stored.revision, 4, "the second attempt changed nothing");
     assert_eq!(reader.was_applied(of, &identity("one")), Ok(true));
 }
 
 pub(crate) fn parked_timers_are_not_due_until_they_are_released(rig: Rig) {
-    let mut settlement = settlement("k", 1, StateChange::Unchanged);
-    settlement.timers = vec![set("a", NOW)];
-    let set = Entry {
-        settlement: Some(settlement),
-        ..rig.nothing(1)
-    };
+    let set = rig.turn(1, "k").timers(vec![set("a", NOW)]);
+    let set = set.write(Write::Journal(journal("k", 0)));
     rig.commit(set).unwrap();
-    let park = Entry {
-        parked_timer: Some(Box::new(ParkedTimer {
-            fired: fired("k", "a", NOW),
-            reason: "trap".into(),
-            detail: "unreachable".into(),
-            attempts: 3,
-            digest: "a".into(),
-            time: NOW + 1,
-        })),
-        ..rig.nothing(2)
+    let timer = ParkedTimer {
+        fired: fired("k", "a", NOW),
+        reason: "trap".into(),
+        detail: "unreachable".into(),
+        attempts: 3,
+        digest: "a".into(),
+        time: NOW + 1,
     };
+    let park = rig.turn(2, "k").write(Write::ParkTimer(Box::new(timer)));
     rig.commit(park).unwrap();
     let (reader, of) = (rig.reader(), rig.participant);
     assert_eq!(reader.due_timers(of, NOW + 9, 9), Ok((vec![], None)));

@@ -5,22 +5,18 @@ use std::sync::Arc;
 use super::{DEADLINE, NOW, Rig};
 use crate::base::session::Proof;
 use crate::store::streams::Backlog;
-use crate::store::{Entry, KnownTopic, OutboxReaders, RELAY, StoredPlace};
+use crate::store::{KnownTopic, OutboxReaders, OutboxRow, RELAY, StoredPlace};
 
 const KAFKA: &str = "kafka:order/g";
 
 impl Rig {
     fn publish(&self, ticket: u64, values: &[&str], partition: i32) {
-        let row = |value: &&str| crate::store::OutboxRow {
-            partition,
-            ..self.row(value)
-        };
-        let outbox = values.iter().map(row).collect();
-        let entry = Entry {
-            outbox,
-            ..self.nothing(ticket)
-        };
-        self.commit(entry).unwrap();
+        let mut turn = self.turn(ticket, "k");
+        for value in values {
+            let row = self.row(value);
+            turn = turn.publishes(OutboxRow { partition, ..row });
+        }
+        self.commit(turn).unwrap();
     }
 
     fn values(&self, partition: i32, from: i64, most: usize, bytes: usize) -> Vec<(i64, String)> {
@@ -42,14 +38,11 @@ fn numbered(from: i64, values: &[&str]) -> Vec<(i64, String)> {
 
 pub(crate) fn offsets_of_the_outbox_have_no_gaps(rig: Rig) {
     rig.publish(1, &["a", "b"], 0);
-    let void = Entry {
-        outbox: vec![rig.row("void")],
-        run: 7,
-        ..rig.nothing(2)
-    };
+    rig.refused(2, "k");
+    let void = rig.turn(3, "k").on(2).publishes(rig.row("void"));
     assert!(rig.commit(void).is_err());
-    rig.publish(3, &["x"], 2);
-    rig.publish(4, &["c"], 0);
+    rig.publish(4, &["x"], 2);
+    rig.publish(5, &["c"], 0);
     assert_eq!(
         rig.values(0, 0, 9, usize::MAX),
         numbered(0, &["a", "b", "c"])
@@ -111,19 +104,19 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
 }
 
 pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
-    let entry = |ticket, offset, run| Entry {
-        taken: Some(rig.taken(offset)),
-        run,
-        ..rig.put(ticket, "k", ticket, "{}")
+    let turn = |ticket, offset| {
+        let turn = rig.put(ticket, "k", ticket, "{}");
+        turn.takes(rig.taken(offset))
     };
     let stored = || rig.reader().offset("log:order/g", rig.topic, 0).unwrap();
     assert_eq!(stored(), None);
-    rig.commit(entry(1, 4, 0)).unwrap();
+    rig.commit(turn(1, 4)).unwrap();
     assert_eq!(stored(), Some(5));
-    assert!(rig.commit(entry(2, 5, 7)).is_err());
-    assert_eq!(stored(), Some(5), "it was not decided");
+    rig.refused(2, "k");
+    assert!(rig.commit(turn(3, 5).on(2)).is_err());
+    assert_eq!(stored(), Some(5), "it does not hold");
     // What is written after a turn has the last word.
-    let turn = rig.hand_in(entry(2, 8, 0));
+    let turn = rig.hand_in(turn(4, 8).noticed(3));
     rig.store
         .write_offset("log:order/g", rig.topic, 0, 2)
         .unwrap();
