@@ -3,15 +3,16 @@
 //! Everything that decides what becomes of a message lives here, as functions from values to
 //! values: [`admit`] turns what arrived into an [`message::Envelope`], [`settle`] turns what the
 //! rules answered into a [`settle::Settlement`] for the store, [`retry`] says what follows a
-//! failure, [`window`] says which offset is safe to store. [`worker`] is the turn loop around them, and [`commit`] what it
-//! hands over to be written, and which of that still holds.
+//! failure, [`window`] says which offset is safe to store. [`worker`] is the turn loop around them,
+//! and [`commit`] what it hands over to be written, and which of that still holds.
 //!
 //! # Layout
 //!
 //! - [`description`]: what a participant says of itself, and whether that makes sense
 //! - [`compatibility`]: what a build lacks to take the place of another
 //! - [`schema`]: whether what one JSON Schema allows to be written can be read by another
-//! - [`shapes`]: whether messages and states of a candidate go with those that are there; [`near`]: which event was meant
+//! - [`shapes`]: whether messages and states of a candidate go with those that are there; [`near`]:
+//!   which event was meant
 //! - [`listing`]: what may be listed by what, and how a client says so
 //! - [`message`], [`outcome`], [`rules`]: the values of one turn and the function between them
 //! - [`generated`]: from the types that are generated from the WIT to ours

@@ -37,7 +37,8 @@ use crate::store::{
 };
 use crate::transport::{Delivery, Sink};
 
-/// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant 9).
+/// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant
+/// 9).
 const QUEUE: usize = 8_192;
 
 /// What a participant needs to know of its surroundings.
@@ -215,7 +216,8 @@ impl Participant {
         self.shared.parked.used()
     }
 
-    /// Has its parked timers offered again, for rules or limits are others than those that could not decide them.
+    /// Has its parked timers offered again, for rules or limits are others than those that could
+    /// not decide them.
     ///
     /// # Errors
     /// What the store said.
@@ -250,8 +252,8 @@ impl Participant {
         workers.iter().map(flow).collect()
     }
 
-    /// Asks the participant. The answer comes after the commit of what it decided, or when the time for it is over. If the
-    /// caller stops waiting, the turn takes place all the same.
+    /// Asks the participant. The answer comes after the commit of what it decided, or when the time
+    /// for it is over. If the caller stops waiting, the turn takes place all the same.
     pub async fn command(&self, call: CommandCall) -> Answer {
         let Some(command) = call.under.description().command(&call.command) else {
             return Answer::Malformed(format!("there is no command `{}`", call.command));
@@ -345,7 +347,8 @@ impl Participant {
         })));
     }
 
-    /// Lets the workers finish what they have, and ends them. What is offered afterwards is refused.
+    /// Lets the workers finish what they have, and ends them. What is offered afterwards is
+    /// refused.
     pub fn finish(&self) {
         self.lookups.close();
         self.workers
@@ -361,7 +364,8 @@ impl Participant {
         }
     }
 
-    /// The next generated key; keys count from 1. A number whose turn does not create is not used again.
+    /// The next generated key; keys count from 1. A number whose turn does not create is not used
+    /// again.
     fn next_key(&self) -> Option<i64> {
         self.last_key
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {

@@ -11,7 +11,8 @@ use crate::message::Message;
 use crate::outcome::Reply;
 
 impl<H: Host> Worker<H> {
-    /// Whether what a command was checked against still holds: the rules may have been swapped since.
+    /// Whether what a command was checked against still holds: the rules may have been swapped
+    /// since.
     fn is_checked(&self, turn: &CommandTurn<H>) -> bool {
         let name = &turn.envelope.message.name;
         let (under, active) = (turn.under.description(), self.active.description());

@@ -69,7 +69,8 @@ impl<H: Host> Worker<H> {
             (Stage::ParkedTimer { row, fired, .. }, Input::Loaded(loaded)) => {
                 self.parked_timer((key, since), row, fired, loaded, actions);
             }
-            // What was decided before it did not come to be, or the rules were swapped: the first message may be another one.
+            // What was decided before it did not come to be, or the rules were swapped: the first
+            // message may be another one.
             _ if !is_offered => {}
             (Stage::SyncNext, Input::Synced) => {
                 self.ask(Subject::Key(key, since), Stage::Next { is_again: true });
@@ -295,7 +296,8 @@ impl<H: Host> Worker<H> {
         let key = &message.key;
         self.tell_quarantined(key, fault, is_known, actions);
         self.held.wait(key, Until::Generation);
-        // What waits behind it in memory waits no longer for an attempt, but for another generation.
+        // What waits behind it in memory waits no longer for an attempt, but for another
+        // generation.
         self.waiting.release(key, self.now.uptime);
         let mut commit = self.commit(Some(key.clone()), None);
         if let Some(held) = self.held.get(key) {

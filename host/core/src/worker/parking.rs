@@ -1,5 +1,5 @@
-//! Messages that can't be decided now: they wait a moment in memory, or longer in the store, and hold back the records and
-//! timers of their key that come after them (invariant 4).
+//! Messages that can't be decided now: they wait a moment in memory, or longer in the store, and
+//! hold back the records and timers of their key that come after them (invariant 4).
 
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ struct How<'f, S> {
 }
 
 impl<H: Host> Worker<H> {
-    /// Puts a record or a timer behind those of its key that wait; gives back a turn that need not wait.
+    /// Puts a record or a timer behind those of its key that wait; gives back a turn that need not
+    /// wait.
     pub(super) fn in_its_place(
         &mut self,
         turn: Turn<H>,
@@ -72,7 +73,8 @@ impl<H: Host> Worker<H> {
         let Err((turn, _)) = self.park_event(turn, identity, how, actions) else {
             return;
         };
-        // Those of a quarantined aggregate may wait for long; where the others only wait for another attempt, so does this one.
+        // Those of a quarantined aggregate may wait for long; where the others only wait for
+        // another attempt, so does this one.
         let key = turn.envelope.message.key.clone();
         match self.held.is_unreadable(&key) {
             true => self.give_up_event(turn, GivenUp::no_room(BEHIND, false), actions),
@@ -240,7 +242,8 @@ impl<H: Host> Worker<H> {
         actions.push(Action::Commit(commit));
     }
 
-    /// Puts an aggregate into quarantine, unless it is there: who asks again and again must not cost a commit each time.
+    /// Puts an aggregate into quarantine, unless it is there: who asks again and again must not
+    /// cost a commit each time.
     pub(super) fn note_quarantine(
         &mut self,
         key: &str,
@@ -313,7 +316,8 @@ impl<H: Host> Worker<H> {
         Ok(())
     }
 
-    /// Parks a timer behind the messages of its key. Without a place it is parked by itself: it is kept in any case.
+    /// Parks a timer behind the messages of its key. Without a place it is parked by itself: it is
+    /// kept in any case.
     fn park_timer(
         &mut self,
         turn: Box<TimerTurn<H>>,

@@ -1,4 +1,5 @@
-//! One turn of each kind but those of clients: what is asked, what is decided, and what becomes of it.
+//! One turn of each kind but those of clients: what is asked, what is decided, and what becomes of
+//! it.
 
 use super::action::{Action, End, Loaded, Report};
 use super::attempt::{Attempted, Decided, Undecided};
@@ -176,7 +177,8 @@ impl<H: Host> Worker<H> {
         self.begin_attempt(Subject::Timer(turn), aggregate, actions);
     }
 
-    /// Why a timer can't be decided that the active rules don't list: those that were active before have set it.
+    /// Why a timer can't be decided that the active rules don't list: those that were active before
+    /// have set it.
     pub(super) fn unlisted(&self, envelope: &Envelope) -> Option<Undecided<H>> {
         let name = &envelope.message.name;
         let listed = &self.active.description().timers;
@@ -338,8 +340,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Whether the aggregate of a message that can't be read is quarantined is known; where the store can't be read, it is
-    /// taken for so.
+    /// Whether the aggregate of a message that can't be read is quarantined is known; where the
+    /// store can't be read, it is taken for so.
     pub(super) fn quarantine_known(
         &mut self,
         subject: Subject<H>,

@@ -1,4 +1,5 @@
-//! What the worker meets as its host in the simulation: generations, readings, clients, room; and what it does wrong.
+//! What the worker meets as its host in the simulation: generations, readings, clients, room; and
+//! what it does wrong.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! One participant's process: readings, workers, the relay; and what is left of it after a crash.
 //!
-//! Only the store, the copies of builds and the file survive [`Process::crash`]. The writer, which commits, is in
-//! `writer.rs`, how builds are swapped in `swap.rs`.
+//! Only the store, the copies of builds and the file survive [`Process::crash`]. The writer, which
+//! commits, is in `writer.rs`, how builds are swapped in `swap.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

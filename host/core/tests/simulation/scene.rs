@@ -35,7 +35,8 @@ pub(crate) enum Broken {
     UnknownTakenForFailed,
     /// A commit whose outcome is unknown is taken for a good one.
     UnknownTakenForCommitted,
-    /// The reading of a record that was not written ends only after what follows in the batch is written.
+    /// The reading of a record that was not written ends only after what follows in the batch is
+    /// written.
     ReadingOutlivesVoid,
     /// Workers are told what became of their entries while the transaction is still open.
     ToldBeforeCommit,

@@ -1,8 +1,8 @@
 //! The durable store of one participant's process, and one entry as a change of it.
 //!
-//! A transaction is a copy that takes the original's place when it commits: all of it or nothing. What
-//! the checker needs to know and a real store does not keep (where a message was read, which timer
-//! fired) is kept beside the rows.
+//! A transaction is a copy that takes the original's place when it commits: all of it or nothing.
+//! What the checker needs to know and a real store does not keep (where a message was read, which
+//! timer fired) is kept beside the rows.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,8 +36,8 @@ pub(crate) struct Store {
     pub(crate) journal: Vec<Rc<JournalRow>>,
     pub(crate) dead: Vec<Rc<DeadLetter>>,
     pub(crate) last_key: i64,
-    /// Messages that are parked, each with its key and what its build listened to more than others, by their numbers, of which
-    /// none is given twice.
+    /// Messages that are parked, each with its key and what its build listened to more than others,
+    /// by their numbers, of which none is given twice.
     pub(crate) parked: BTreeMap<i64, Rc<(String, Parked, Option<&'static str>)>>,
     last_parked: i64,
     pub(crate) quarantined: BTreeSet<String>,
@@ -69,7 +69,8 @@ impl Store {
         }));
     }
 
-    /// Parked timers are offered again, but for those that have a place among the messages of their key.
+    /// Parked timers are offered again, but for those that have a place among the messages of their
+    /// key.
     pub(crate) fn release_timers(&mut self) {
         let placed: BTreeSet<FiredTimer> = (self.parked.values())
             .filter_map(|row| match &row.1 {
@@ -193,8 +194,8 @@ pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) 
     Fate::Written
 }
 
-/// Whether a store that is shared takes an entry: what it was decided on is what is stored, its partition is still read by
-/// who decided, its timer is still set.
+/// Whether a store that is shared takes an entry: what it was decided on is what is stored, its
+/// partition is still read by who decided, its timer is still set.
 pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>) -> bool {
     let is_broken = |step| broken == Some(step);
     let key = handed.commit.entry.key.as_deref().unwrap_or_default();
@@ -206,9 +207,13 @@ pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>)
         let epoch = store.epochs.get(&taken.session.partition);
         epoch == Some(&taken.session.epoch)
     });
+    let mut writes = handed.commit.entry.writes.iter();
+    let consumes = writes.any(|write| matches!(write, Write::Fired(_)));
     let holds = |write: &Write| match write {
         Write::Journal(decision) => {
-            decision.revision_before == revision || is_broken(Broken::RevisionNotCompared)
+            decision.revision_before == revision
+                || is_broken(Broken::RevisionNotCompared)
+                || consumes && is_broken(Broken::TimerNotCounted)
         }
         Write::Fired(fired) => store.timer(fired).is_some() || is_broken(Broken::TimerNotCounted),
         _ => true,

@@ -1,4 +1,5 @@
-//! What a worker wants done: entries for the writer, answers for clients, what is counted and what is logged.
+//! What a worker wants done: entries for the writer, answers for clients, what is counted and what
+//! is logged.
 
 use saga_core::commit::{DeadLetter, ParkedTimer, Write};
 use saga_core::worker::{Action, Bound, Commit, Report, TurnEnd};
