@@ -86,7 +86,7 @@ pub struct Config {
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LogSettings {
-    /// A level, or directives such as `info,saga_host::transport=debug`.
+    /// A level, or directives such as `info,saga_host::kafka=debug`.
     pub level: String,
     /// `text` for people, `json` for machines.
     pub format: String,

@@ -324,8 +324,12 @@ fn values_that_are_listed_must_be_among_those_that_are_read() {
 
 #[test]
 fn bounds_of_numbers_must_not_be_wider_than_those_that_are_read() {
-    let number = |rest: Value| with("number", rest);
-    let integer = |rest: Value| with("integer", rest);
+    fn number(rest: Value) -> Value {
+        with("number", rest)
+    }
+    fn integer(rest: Value) -> Value {
+        with("integer", rest)
+    }
     finds(&[
         (
             number(json!({"minimum": 0})),
@@ -438,7 +442,9 @@ fn the_width_of_integers_is_compared() {
 
 #[test]
 fn lengths_patterns_and_formats_of_texts_are_compared() {
-    let text = |rest: Value| with("string", rest);
+    fn text(rest: Value) -> Value {
+        with("string", rest)
+    }
     finds(&[
         (
             text(json!({"minLength": 1})),
@@ -511,7 +517,9 @@ fn lengths_patterns_and_formats_of_texts_are_compared() {
 
 #[test]
 fn items_of_arrays_are_compared() {
-    let of = |rest: Value| with("array", rest);
+    fn of(rest: Value) -> Value {
+        with("array", rest)
+    }
     let (text, number) = (json!({"type": "string"}), json!({"type": "number"}));
     finds(&[
         (
