@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::active::Active;
 use super::passed::PassedOver;
 use super::repeats::Lookups;
-use super::turn::{Answer, Client, CommandCall, Over, Turn};
+use super::this_host::{Answer, Client, CommandCall, Over, Turn};
 use super::turnover::Slot;
 use super::worker::{Offered, Place, Thread, timer_of};
 use crate::base::changes::Watch;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::participant::Participant;
-use super::turn::Over;
+use super::this_host::Over;
 use crate::base::clock::now_ms;
 use crate::store::{FiredTimer, Reader, Store};
 

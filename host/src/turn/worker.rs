@@ -21,7 +21,7 @@ use saga_core::worker::{
 
 use super::active::Active;
 use super::participant::Shared;
-use super::turn::{SharedRoom, ThisHost, Turn};
+use super::this_host::{SharedRoom, ThisHost, Turn};
 use super::turnover::Slot;
 use crate::base::clock::now_ms;
 use crate::base::machine;

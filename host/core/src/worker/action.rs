@@ -112,10 +112,7 @@ pub enum Action<H: Host> {
     Answer(H::Client, Answer<H::StoreFault>, Option<TurnEnd<H::Since>>),
     /// Answer a client that reads when what it saw is written. It is not where [`Link::base`] is
     /// broken.
-    AnswerAfter(
-        Box<(H::Client, Answer<H::StoreFault>, TurnEnd<H::Since>)>,
-        Link,
-    ),
+    AnswerAfter(Box<ReadAnswer<H>>, Link),
     /// A turn is over, and leaves nothing to commit.
     Ended(TurnEnd<H::Since>),
     /// An attempt at a message of this origin and name is over, the turn is not.
@@ -124,6 +121,16 @@ pub enum Action<H: Host> {
     Pause(Duration),
     /// Tell the operator.
     Report(Report),
+}
+
+/// A read that is answered later.
+pub struct ReadAnswer<H: Host> {
+    /// Who is answered.
+    pub client: H::Client,
+    /// What.
+    pub answer: Answer<H::StoreFault>,
+    /// How the turn is counted then.
+    pub end: TurnEnd<H::Since>,
 }
 
 /// What one turn hands over to be written, and what follows then.

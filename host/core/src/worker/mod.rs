@@ -54,7 +54,9 @@ mod waiting;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-pub use action::{Action, Answer, Ask, Commit, End, Input, Loaded, Now, Question, Report, TurnEnd};
+pub use action::{
+    Action, Answer, Ask, Commit, End, Input, Loaded, Now, Question, ReadAnswer, Report, TurnEnd,
+};
 pub use host::{Active, Bound, Defect, Host, Lane, Room, Taken};
 pub use quarantined::QuarantinedKeys;
 pub use settings::{Settings, Waits};
@@ -301,7 +303,7 @@ impl<H: Host> Worker<H> {
                 self.event_known(turn, identity, is_behind, loaded, actions);
             }
             (Subject::Unreadable(turn), Stage::Known { .. }, Input::Loaded(loaded)) => {
-                self.unreadable_known(turn, loaded, actions);
+                self.unreadable_known(*turn, loaded, actions);
             }
             (subject, Stage::SyncTimer { is_behind }, Input::Synced) => {
                 self.ask(subject, Stage::Set { is_behind });

@@ -22,7 +22,7 @@ pub(super) struct ParkedTurn<H: Host> {
 }
 
 enum ParkedOf {
-    Event(ParkedEvent),
+    Event(Box<ParkedEvent>),
     Timer(FiredTimer),
 }
 
@@ -100,7 +100,7 @@ impl<H: Host> Worker<H> {
     ) {
         let place = (row.id, row.bytes);
         match row.message {
-            Parked::Event(event) => self.parked_event((key, since), place, *event, actions),
+            Parked::Event(event) => self.parked_event((key, since), place, event, actions),
             Parked::Timer(name, due) => {
                 let is_synced = !self.is_unsettled(&key);
                 let fired = FiredTimer {
@@ -122,7 +122,7 @@ impl<H: Host> Worker<H> {
         &mut self,
         (key, since): (String, H::Since),
         row: (i64, usize),
-        event: ParkedEvent,
+        event: Box<ParkedEvent>,
         actions: &mut Vec<Action<H>>,
     ) {
         // The rules may have been swapped since.
@@ -158,7 +158,7 @@ impl<H: Host> Worker<H> {
         };
         self.count_attempt(&key);
         let given_up = GivenUp::malformed(reason);
-        self.bury_parked((key, row), event, None, given_up, since, actions);
+        self.bury_parked((key, row), *event, None, given_up, since, actions);
     }
 
     fn parked_timer(
@@ -265,7 +265,7 @@ impl<H: Host> Worker<H> {
             ParkedOf::Event(event) => {
                 let key = message.key.clone();
                 let message = Some(message);
-                return self.bury_parked((key, row), event, message, given_up, since, actions);
+                return self.bury_parked((key, row), *event, message, given_up, since, actions);
             }
             ParkedOf::Timer(fired) => fired,
         };

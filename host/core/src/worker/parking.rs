@@ -77,7 +77,7 @@ impl<H: Host> Worker<H> {
         // another attempt, so does this one.
         let key = turn.envelope.message.key.clone();
         match self.held.is_unreadable(&key) {
-            true => self.give_up_event(turn, GivenUp::no_room(BEHIND, false), actions),
+            true => self.give_up_event(*turn, GivenUp::no_room(BEHIND, false), actions),
             false => self.waiting.queue(&key, Turn::Event(turn)),
         }
     }
@@ -96,7 +96,7 @@ impl<H: Host> Worker<H> {
             return self.waiting.queue(&key, Turn::Timer(turn));
         }
         let why = GivenUp::waits(BEHIND);
-        self.park_timer(turn, (Until::Ready, place), why, None, actions);
+        self.park_timer(*turn, (Until::Ready, place), why, None, actions);
     }
 
     /// A command has changed the aggregate: what waits for it is offered again.
@@ -151,7 +151,7 @@ impl<H: Host> Worker<H> {
         match place {
             Some(_) => {
                 let why = GivenUp::waits("the rules asked for another attempt");
-                self.park_timer(turn, (Until::Time(until), place), why, None, actions);
+                self.park_timer(*turn, (Until::Time(until), place), why, None, actions);
             }
             None => self.waiting.wait(key, Turn::Timer(turn), until),
         }
@@ -177,14 +177,14 @@ impl<H: Host> Worker<H> {
         if let Err((turn, _)) = self.park_event(turn, identity, how, actions) {
             self.note_quarantine(&turn.envelope.message.key, fault, is_known, actions);
             let given_up = GivenUp::no_room(&fault.detail, true);
-            self.give_up_event(turn, given_up, actions);
+            self.give_up_event(*turn, given_up, actions);
         }
     }
 
     /// The state of a timer's aggregate can't be read.
     pub(super) fn quarantine_timer(
         &mut self,
-        turn: Box<TimerTurn<H>>,
+        turn: TimerTurn<H>,
         fault: Fault,
         is_known: bool,
         actions: &mut Vec<Action<H>>,
@@ -200,7 +200,7 @@ impl<H: Host> Worker<H> {
     /// A record that can't be decided becomes a dead letter.
     pub(super) fn give_up_event(
         &mut self,
-        turn: Box<EventTurn<H>>,
+        turn: EventTurn<H>,
         given_up: GivenUp,
         actions: &mut Vec<Action<H>>,
     ) {
@@ -211,7 +211,7 @@ impl<H: Host> Worker<H> {
             trial,
             since,
             ..
-        } = *turn;
+        } = turn;
         let (message, tried) = (Some(envelope.message), (trial.attempts, since));
         self.put_aside(taken, record, message, given_up, tried, actions);
     }
@@ -219,7 +219,7 @@ impl<H: Host> Worker<H> {
     /// A timer that can't be decided is parked, by itself: it holds nothing back.
     pub(super) fn give_up_timer(
         &mut self,
-        turn: Box<TimerTurn<H>>,
+        turn: TimerTurn<H>,
         given_up: GivenUp,
         actions: &mut Vec<Action<H>>,
     ) {
@@ -229,7 +229,7 @@ impl<H: Host> Worker<H> {
             trial,
             since,
             over,
-        } = *turn;
+        } = turn;
         let verdict = given_up.is_fault.then_some(Verdict::Fault);
         let end = Self::end(&envelope.message, End::Parked, verdict, since);
         let mut commit = self.commit(Some(envelope.message.key), None);
@@ -320,7 +320,7 @@ impl<H: Host> Worker<H> {
     /// kept in any case.
     fn park_timer(
         &mut self,
-        turn: Box<TimerTurn<H>>,
+        turn: TimerTurn<H>,
         (until, place): (Until, Option<H::Place>),
         why: GivenUp,
         fault: Option<&Fault>,
@@ -332,7 +332,7 @@ impl<H: Host> Worker<H> {
             trial,
             since,
             over,
-        } = *turn;
+        } = turn;
         let verdict = fault.map(|_| Verdict::Fault);
         let end = Self::end(&envelope.message, End::Parked, verdict, since);
         let key = envelope.message.key;

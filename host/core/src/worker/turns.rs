@@ -120,7 +120,7 @@ impl<H: Host> Worker<H> {
             Failure::Quarantine(fault) => {
                 self.ask(Subject::Event(turn, identity), Stage::Quarantined(fault))
             }
-            Failure::GiveUp(given_up) => self.give_up_event(turn, given_up, actions),
+            Failure::GiveUp(given_up) => self.give_up_event(*turn, given_up, actions),
         }
     }
 
@@ -219,7 +219,7 @@ impl<H: Host> Worker<H> {
             Failure::Quarantine(fault) => {
                 self.ask(Subject::Timer(turn), Stage::Quarantined(fault));
             }
-            Failure::GiveUp(given_up) => self.give_up_timer(turn, given_up, actions),
+            Failure::GiveUp(given_up) => self.give_up_timer(*turn, given_up, actions),
         }
     }
 
@@ -232,7 +232,7 @@ impl<H: Host> Worker<H> {
             return;
         }
         if !turn.taken.may_repeat() {
-            return self.unreadable_known(turn, Ok(Loaded::default()), actions);
+            return self.unreadable_known(*turn, Ok(Loaded::default()), actions);
         }
         let place = identity::of_position(&turn.record.position);
         if let Some(base) = self.flight.holds(&place) {
@@ -265,19 +265,19 @@ impl<H: Host> Worker<H> {
 
     pub(super) fn unreadable_known(
         &mut self,
-        turn: Box<UnreadableTurn<H>>,
+        turn: UnreadableTurn<H>,
         loaded: Result<Loaded, H::StoreFault>,
         actions: &mut Vec<Action<H>>,
     ) {
         match loaded {
-            Ok(Loaded { is_known: true, .. }) => self.unreadable_repeated(*turn, 0, actions),
+            Ok(Loaded { is_known: true, .. }) => self.unreadable_repeated(turn, 0, actions),
             Ok(_) => {
                 let UnreadableTurn {
                     taken,
                     record,
                     reason,
                     since,
-                } = *turn;
+                } = turn;
                 let given_up = GivenUp::malformed(reason);
                 self.put_aside(taken, record, None, given_up, (1, since), actions);
             }
@@ -358,7 +358,7 @@ impl<H: Host> Worker<H> {
             Subject::Event(turn, identity) => {
                 self.quarantine_event(turn, identity, &fault, is_known, actions);
             }
-            Subject::Timer(turn) => self.quarantine_timer(turn, fault, is_known, actions),
+            Subject::Timer(turn) => self.quarantine_timer(*turn, fault, is_known, actions),
             Subject::Parked(parked) => self.quarantine_parked(*parked, &fault, is_known, actions),
             Subject::Unreadable(_) | Subject::Key(..) => {}
         }

@@ -75,8 +75,8 @@ impl Host for Simulated {
             Defect::ParkedOvertaken => broken == Broken::ParkedOvertaken,
             Defect::ParkedTimerGoesOn => broken == Broken::ParkedTimerGoesOn,
             Defect::AdmissionNotCompared => broken == Broken::AdmissionNotCompared,
-            Defect::BrokenStateKept => broken == Broken::BrokenStateKept,
-            Defect::BrokenIdentityKept => broken == Broken::BrokenIdentityKept,
+            Defect::BrokenStateKept => broken == Broken::VoidStateKept,
+            Defect::BrokenIdentityKept => broken == Broken::VoidIdentityKept,
         })
     }
 }

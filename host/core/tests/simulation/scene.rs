@@ -26,11 +26,11 @@ pub(crate) enum Broken {
     /// A client is answered when the entry is handed over.
     AnswerBeforeCommit,
     /// What was decided on an entry that was not written is written all the same.
-    BrokenChainWritten,
+    VoidChainWritten,
     /// A worker goes on from the state of an entry that was not written.
-    BrokenStateKept,
+    VoidStateKept,
     /// An event is taken for applied whose entry breaks with another.
-    BrokenIdentityKept,
+    VoidIdentityKept,
     /// A commit whose outcome is unknown is taken for failed.
     UnknownTakenForFailed,
     /// A commit whose outcome is unknown is taken for a good one.

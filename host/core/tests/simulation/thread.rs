@@ -261,7 +261,7 @@ impl Thread {
             }
             Action::Answer(call, answer, _) => scene.answer(call, told(answer)),
             Action::AnswerAfter(then, link) => {
-                let (call, answer, _) = *then;
+                let (call, answer) = (then.client, then.answer);
                 scene.note(
                     "read-waits",
                     format_args!("{}", scene.calls[call].id.clone()),

@@ -13,12 +13,13 @@ use saga_core::commit::{
 };
 use saga_core::worker::{Answer as WorkerAnswer, Commit, Taken};
 
+use crate::apply::{apply, is_current, write_outbox};
 use crate::checker::must;
 use crate::host::{Answer, Simulated, TakenRecord};
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
-use crate::store::{Store, apply, is_current, write_outbox};
+use crate::store::Store;
 use crate::thread::Progress;
 
 /// An entry as it is handed over.
@@ -320,7 +321,7 @@ impl Process {
             let writes = &mut handed.commit.entry.writes;
             writes.retain(|write| !matches!(write, Write::Fired(_)));
         }
-        if scene.is_broken(Broken::BrokenChainWritten) {
+        if scene.is_broken(Broken::VoidChainWritten) {
             handed.commit.link.base = 0;
         }
     }

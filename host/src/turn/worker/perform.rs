@@ -2,9 +2,9 @@
 //! is logged.
 
 use saga_core::commit::{DeadLetter, ParkedTimer, Write};
-use saga_core::worker::{Action, Bound, Commit, Report, TurnEnd};
+use saga_core::worker::{Action, Bound, Commit, ReadAnswer, Report, TurnEnd};
 
-use super::super::turn::{Answer, Client, ThisHost};
+use super::super::this_host::{Answer, Client, ThisHost};
 use super::Thread;
 use crate::metrics::turns::{Measured, Since};
 use crate::store::Handed;
@@ -20,7 +20,11 @@ impl Thread {
                 client.answer(answer.into());
             }
             Action::AnswerAfter(then, link) => {
-                let (client, answer, end) = *then;
+                let ReadAnswer {
+                    client,
+                    answer,
+                    end,
+                } = *then;
                 let measured = self.measured(&end);
                 self.count(end);
                 self.shared.store.after(link, move |result| {
