@@ -1,8 +1,8 @@
 //! Admission: from what arrived to a message for one aggregate, or the reason why there is none.
 //!
-//! Records, commands and timers are admitted alike: time and ids are inputs.
-//! Pure: the same record and description always give the same [`Admission`]. Whether the message was
-//! seen before is not decided here but by the inbox, in the turn's transaction.
+//! Records, commands and timers are admitted alike: time and ids are inputs. Pure: the same record
+//! and description always give the same [`Admission`]. Whether the message was seen before is not
+//! decided here but by the inbox, in the turn's transaction.
 
 use serde_json::Value;
 
@@ -71,8 +71,9 @@ pub struct Asked {
     pub traceparent: Option<String>,
 }
 
-/// Admits a command, or a read, to the participant of this name: the message that it is. `now` is the time of the turn in
-/// milliseconds since the Unix epoch, `id` its id, and `trace` the trace context where the request had none.
+/// Admits a command, or a read, to the participant of this name: the message that it is. `now` is
+/// the time of the turn in milliseconds since the Unix epoch, `id` its id, and `trace` the trace
+/// context where the request had none.
 #[must_use]
 pub fn command(
     participant: &str,
@@ -98,8 +99,8 @@ pub fn command(
     }
 }
 
-/// Admits a timer of the participant of this name: the message that it is. `now` is the time of the turn in milliseconds since
-/// the Unix epoch.
+/// Admits a timer of the participant of this name: the message that it is. `now` is the time of the
+/// turn in milliseconds since the Unix epoch.
 #[must_use]
 pub fn timer(participant: &str, timer: &StoredTimer, now: u64) -> Envelope {
     let source = format!("{}/timers/{}", identity::source_of(participant), timer.name);
@@ -212,8 +213,8 @@ fn check_attributes(record: &Record, limits: &TurnLimits) -> Result<(), String> 
     Ok(())
 }
 
-/// An attribute, if it says anything. CloudEvents attributes are never empty, and an empty id would make
-/// all records that carry it one and the same event.
+/// An attribute, if it says anything. CloudEvents attributes are never empty, and an empty id would
+/// make all records that carry it one and the same event.
 fn given(attribute: Option<&str>) -> Option<&str> {
     attribute.filter(|text| !text.is_empty())
 }

@@ -3,8 +3,8 @@
 //! Everything that decides what becomes of a message lives here, as functions from values to
 //! values: [`admit`] turns what arrived into an [`message::Envelope`], [`settle`] turns what the
 //! rules answered into a [`settle::Settlement`] for the store, [`retry`] says what follows a
-//! failure, [`window`] says which offset is safe to store. [`worker`] is the turn loop around them, and [`commit`] what it
-//! hands over to be written, and which of that still holds.
+//! failure, [`window`] says which offset is safe to store. [`worker`] is the turn loop around them,
+//! and [`commit`] what it hands over to be written, and which of that still holds.
 //!
 //! # Layout
 //!

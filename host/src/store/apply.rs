@@ -87,9 +87,10 @@ impl Counters {
     }
 }
 
-/// Writes one entry, item by item. Where a guard is refused, what it guards is not written: only that the message was consumed.
-/// What is remembered so that nothing takes effect twice is kept as if it were of the time `trusted` at least: a clock that is
-/// behind would make it old as soon as it is set right.
+/// Writes one entry, item by item. Where a guard is refused, what it guards is not written: only
+/// that the message was consumed. What is remembered so that nothing takes effect twice is kept as
+/// if it were of the time `trusted` at least: a clock that is behind would make it old as soon as
+/// it is set right.
 pub(super) fn apply(
     sql: &Connection,
     counters: &mut Counters,
@@ -169,7 +170,8 @@ fn remember(
     Ok(rows == 1)
 }
 
-/// Keeps an identity from this time on: a repetition is recognised for as long as one of a record that was decided at once.
+/// Keeps an identity from this time on: a repetition is recognised for as long as one of a record
+/// that was decided at once.
 fn keep(
     sql: &Connection,
     participant: i64,

@@ -1,4 +1,5 @@
-//! What shares a commit: entries, steps of others, and those who wait for what was handed over before.
+//! What shares a commit: entries, steps of others, and those who wait for what was handed over
+//! before.
 
 use rusqlite::Connection;
 use saga_core::commit::{Fate, Handed as InBatch, Link};
@@ -7,8 +8,8 @@ use saga_core::worker::Taken;
 use super::apply::{self, Counters};
 use super::entry::{Done, Handed};
 
-/// A step of somebody else's in the batch's transaction, or without one where there is none: gives what is to be
-/// called when that is over.
+/// A step of somebody else's in the batch's transaction, or without one where there is none: gives
+/// what is to be called when that is over.
 pub(super) type Step = Box<dyn FnOnce(Option<&Connection>) -> Done + Send>;
 
 /// What shares a commit.
@@ -82,15 +83,16 @@ pub(super) fn in_savepoint<T>(
             Ok(value)
         }
         Err(error) => {
-            // Where the error ended the whole transaction there is no savepoint any more; see `still_open`.
+            // Where the error ended the whole transaction there is no savepoint any more; see
+            // `still_open`.
             let _ = connection.execute_batch("ROLLBACK TO step; RELEASE step");
             Err(error)
         }
     }
 }
 
-/// An error unless the transaction is still open: on a full disk, say, SQLite ends it by itself, and what is written
-/// after that would stand alone.
+/// An error unless the transaction is still open: on a full disk, say, SQLite ends it by itself,
+/// and what is written after that would stand alone.
 pub(super) fn still_open(connection: &Connection) -> rusqlite::Result<()> {
     if !connection.is_autocommit() {
         return Ok(());

@@ -85,7 +85,8 @@ impl saga_core::worker::Taken for Taken {
     }
 }
 
-/// How far the commits of one worker have come: told by the writer, looked at by the worker between two turns.
+/// How far the commits of one worker have come: told by the writer, looked at by the worker between
+/// two turns.
 #[derive(Debug, Default)]
 pub struct Progress {
     settled: AtomicU64,
@@ -101,8 +102,8 @@ impl Progress {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// The entries that were not written and that were not given before. To be asked after [`Progress::settled`], for an entry is
-    /// told here first.
+    /// The entries that were not written and that were not given before. To be asked after
+    /// [`Progress::settled`], for an entry is told here first.
     #[must_use]
     pub fn broken(&self) -> Vec<Broken> {
         if !self.has_broken.swap(false, Ordering::AcqRel) {

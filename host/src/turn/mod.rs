@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - [`participant`]: one participant: takes commands, records and timers, and gives each to the worker of its key
-//! - [`turn`]: what travels with turns, and what a client is answered
+//! - [`this_host`]: what travels with turns, and what a client is answered
 //! - `worker`: the thread around one worker of `saga_core`: answers its questions, does what it wants done
 //! - [`active`]: what decides, and where its events go
 //! - [`succession`]: how a participant passes from one generation to the next, `turnover`: how a worker does
@@ -24,8 +24,8 @@ pub mod participant;
 mod passed;
 pub mod repeats;
 pub mod succession;
+pub mod this_host;
 pub mod timers;
-pub mod turn;
 mod turnover;
 mod worker;
 
@@ -33,4 +33,4 @@ pub use active::{Active, Lane};
 pub use participant::{Participant, ParticipantSettings};
 pub use repeats::Met;
 pub use succession::{Retired, Successor, SwapError};
-pub use turn::{Answer, CommandCall};
+pub use this_host::{Answer, CommandCall};

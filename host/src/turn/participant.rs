@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::active::Active;
 use super::passed::PassedOver;
 use super::repeats::Lookups;
-use super::turn::{Answer, Client, CommandCall, Over, Turn};
+use super::this_host::{Answer, Client, CommandCall, Over, Turn};
 use super::turnover::Slot;
 use super::worker::{Offered, Place, Thread};
 use crate::base::changes::Watch;
@@ -35,7 +35,8 @@ use crate::store::read::StoredTimer;
 use crate::store::{FiredTimer, ParkedLimits, ParkedRoom, Store, StoreFault, Taken};
 use crate::transport::{Delivery, Sink};
 
-/// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant 9).
+/// Turns that wait for one worker. Beyond it consumers wait and clients are sent away (invariant
+/// 9).
 const QUEUE: usize = 8_192;
 
 /// What a participant needs to know of its surroundings.
@@ -212,7 +213,8 @@ impl Participant {
         self.shared.parked.used()
     }
 
-    /// Has its parked timers offered again, for rules or limits are others than those that could not decide them.
+    /// Has its parked timers offered again, for rules or limits are others than those that could
+    /// not decide them.
     ///
     /// # Errors
     /// What the store said.
@@ -246,8 +248,8 @@ impl Participant {
         workers.iter().map(flow).collect()
     }
 
-    /// Asks the participant. The answer comes after the commit of what it decided, or when the time for it is over. If the
-    /// caller stops waiting, the turn takes place all the same.
+    /// Asks the participant. The answer comes after the commit of what it decided, or when the time
+    /// for it is over. If the caller stops waiting, the turn takes place all the same.
     pub async fn command(&self, call: CommandCall) -> Answer {
         let Some(command) = call.under.description().command(&call.command) else {
             return Answer::Malformed(format!("there is no command `{}`", call.command));
@@ -341,7 +343,8 @@ impl Participant {
         })));
     }
 
-    /// Lets the workers finish what they have, and ends them. What is offered afterwards is refused.
+    /// Lets the workers finish what they have, and ends them. What is offered afterwards is
+    /// refused.
     pub fn finish(&self) {
         self.workers
             .write()
@@ -356,7 +359,8 @@ impl Participant {
         }
     }
 
-    /// The next generated key; keys count from 1. A number whose turn does not create is not used again.
+    /// The next generated key; keys count from 1. A number whose turn does not create is not used
+    /// again.
     fn next_key(&self) -> Option<i64> {
         self.last_key
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {

@@ -1,6 +1,8 @@
-//! Records of event types that the participant does not take: counted by topic and type, and reported once for each type.
+//! Records of event types that the participant does not take: counted by topic and type, and
+//! reported once for each type.
 //!
-//! Types come from records, so their number is bounded (invariant 9): further ones are counted together.
+//! Types come from records, so their number is bounded (invariant 9): further ones are counted
+//! together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +49,8 @@ impl PassedOver {
         (known.others.entry(topic.clone())).or_insert_with(|| self.counters.counter(topic, None));
     }
 
-    /// A record of this topic, by its name on the transport and that in the description, and of this type is passed over.
+    /// A record of this topic, by its name on the transport and that in the description, and of
+    /// this type is passed over.
     pub(super) fn note(
         &self,
         (topic, declared_topic): (&Arc<str>, &str),

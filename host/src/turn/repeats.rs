@@ -1,7 +1,7 @@
 //! Commands that carry an idempotency key: is this the first, and what was replied to it?
 //!
-//! A key that is new is claimed in memory. Only a repeated one costs a look into the store, on a thread where that may
-//! take its time.
+//! A key that is new is claimed in memory. Only a repeated one costs a look into the store, on a
+//! thread where that may take its time.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ pub enum Met {
     Full(usize),
     /// The store can't tell.
     StoreFailed(StoreFault),
-    /// The store was not read in time, and nothing was changed; the client may try again. With the reason.
+    /// The store was not read in time, and nothing was changed; the client may try again. With the
+    /// reason.
     TryLater(String),
 }
 
@@ -47,8 +48,8 @@ impl Default for Lookups {
 }
 
 impl Participant {
-    /// Looks whether a command with this idempotency key, of a request with this fingerprint, is the first. Where the
-    /// caller stops waiting, nothing is claimed.
+    /// Looks whether a command with this idempotency key, of a request with this fingerprint, is
+    /// the first. Where the caller stops waiting, nothing is claimed.
     pub async fn meet(&self, key: String, fingerprint: [u8; 32]) -> Met {
         let shared = &self.shared;
         if let Some(gone) = shared.store.condition().loss() {

@@ -1,9 +1,9 @@
 //! How a participant passes from one generation to the next.
 //!
-//! Two ways. Where the next generation takes all that the last one took, workers switch one by one, each from
-//! its next turn on, and nobody waits for anybody. Where it does not, all workers are held between two turns
-//! while it is decided, on what is stored then, whether the next one may begin. Either way the next generation
-//! is the active one in the store before its first turn.
+//! Two ways. Where the next generation takes all that the last one took, workers switch one by one,
+//! each from its next turn on, and nobody waits for anybody. Where it does not, all workers are
+//! held between two turns while it is decided, on what is stored then, whether the next one may
+//! begin. Either way the next generation is the active one in the store before its first turn.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ use super::active::Active;
 use super::participant::Participant;
 use super::turnover::{Handover, Turnover};
 
-/// Longest that workers are held: a turn that takes longer stands in the way, and the others must go on.
+/// Longest that workers are held: a turn that takes longer stands in the way, and the others must
+/// go on.
 const HOLD: Duration = Duration::from_secs(5);
 
 /// Longest wait for workers to go on; one that is late goes on all the same.
@@ -67,8 +68,9 @@ impl Participant {
         Ok(Successor { active, rules })
     }
 
-    /// Passes to the next generation, which must be the active one in the store already: each worker from
-    /// its next turn on. Returns when all have. Blocks; must not be called twice at a time.
+    /// Passes to the next generation, which must be the active one in the store already: each
+    /// worker from its next turn on. Returns when all have. Blocks; must not be called twice at a
+    /// time.
     ///
     /// # Errors
     /// When the participant is finished.
@@ -90,10 +92,11 @@ impl Participant {
         })
     }
 
-    /// The same for a generation that must not begin before the last turn of the one before has ended everywhere:
-    /// all workers are held between two turns, no record is admitted, and everything that was decided is committed,
-    /// while `decide` makes it the active one in the store, or declines. Readings of which it admits something
-    /// otherwise have to be cancelled by `decide`, so that their records come again, in order.
+    /// The same for a generation that must not begin before the last turn of the one before has
+    /// ended everywhere: all workers are held between two turns, no record is admitted, and
+    /// everything that was decided is committed, while `decide` makes it the active one in the
+    /// store, or declines. Readings of which it admits something otherwise have to be cancelled by
+    /// `decide`, so that their records come again, in order.
     ///
     /// # Errors
     /// Why it stays with the generation that it has.
@@ -103,7 +106,8 @@ impl Participant {
         decide: impl FnOnce() -> Result<(), E>,
     ) -> Result<Retired, SwapError<E>> {
         let next = successor.active.clone();
-        // Before the workers are held: who admits a record holds this until a worker has room for it.
+        // Before the workers are held: who admits a record holds this until a worker has room for
+        // it.
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         let handovers = self.hand_over(successor, false)?;
         let until = Instant::now() + HOLD;

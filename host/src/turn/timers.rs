@@ -1,8 +1,9 @@
 //! Offers the timers that are due.
 //!
 //! A timer that was offered and is not yet settled is not offered again. It is deleted in the
-//! transaction of its turn, so a crash before that leaves it to be offered after the next start. One that can't be decided is
-//! parked: it is offered again at the next start, and when another generation decides.
+//! transaction of its turn, so a crash before that leaves it to be offered after the next start.
+//! One that can't be decided is parked: it is offered again at the next start, and when another
+//! generation decides.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::participant::Participant;
-use super::turn::Over;
+use super::this_host::Over;
 use crate::base::clock::now_ms;
 use crate::store::{Answer, FiredTimer, Reader, Store};
 

@@ -2,8 +2,9 @@
 //!
 //! Whoever swaps hands each worker a [`Turnover`] with an instance that is ready to be called. The
 //! worker looks for one before each turn. Most of the time it may switch at once. Where the next
-//! generation must not begin before the last one has ended everywhere (it can't read what the last one
-//! writes), all workers are held between two turns first, and go on when it is decided which it is.
+//! generation must not begin before the last one has ended everywhere (it can't read what the last
+//! one writes), all workers are held between two turns first, and go on when it is decided which it
+//! is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,8 +26,8 @@ pub(super) struct Turnover {
     retired: Sender<Box<dyn Rules + Send>>,
 }
 
-/// Where a worker finds the turnover that waits for it: the latest, for one that is late need not take part in those
-/// before.
+/// Where a worker finds the turnover that waits for it: the latest, for one that is late need not
+/// take part in those before.
 #[derive(Default)]
 pub(super) struct Slot {
     turnover: Mutex<Option<Turnover>>,
@@ -80,8 +81,8 @@ impl Turnover {
         (turnover, handover)
     }
 
-    /// Called by the worker between two turns. Gives the next generation and takes the rules that the
-    /// worker had, or does neither.
+    /// Called by the worker between two turns. Gives the next generation and takes the rules that
+    /// the worker had, or does neither.
     pub(super) fn take(self, rules: &mut Box<dyn Rules + Send>) -> Option<Arc<Active>> {
         // Whoever swaps may have given up; then the verdict is missing too.
         let _ = self.is_between_turns.send(());
@@ -106,8 +107,8 @@ impl Handover {
         self.is_between_turns.recv_deadline(until).is_ok()
     }
 
-    /// Waits until the worker has gone on, and gives the rules that are not called any more; none where it has not
-    /// gone on by then.
+    /// Waits until the worker has gone on, and gives the rules that are not called any more; none
+    /// where it has not gone on by then.
     pub(super) fn gone_on(&self, until: Instant) -> Option<Box<dyn Rules + Send>> {
         self.retired.recv_deadline(until).ok()
     }

@@ -1,5 +1,6 @@
-//! The thread of one worker: it answers the worker's questions, from the store and from an instance of the rules, and does what
-//! the worker wants done. What follows what is decided in [`saga_core::worker`].
+//! The thread of one worker: it answers the worker's questions, from the store and from an instance
+//! of the rules, and does what the worker wants done. What follows what is decided in
+//! [`saga_core::worker`].
 //!
 //! Between two turns it may pass to the next generation of the rules.
 
@@ -19,7 +20,7 @@ use saga_core::worker::{
 
 use super::active::Active;
 use super::participant::Shared;
-use super::turn::{SharedRoom, ThisHost, Turn};
+use super::this_host::{SharedRoom, ThisHost, Turn};
 use super::turnover::Slot;
 use crate::base::clock::now_ms;
 use crate::base::machine;
@@ -107,7 +108,8 @@ impl Thread {
     /// Runs until nobody can give it turns any more.
     pub(super) fn run(mut self) {
         loop {
-            // While the machine lacks something, a worker that has nothing else to do looks whether it is there again.
+            // While the machine lacks something, a worker that has nothing else to do looks whether
+            // it is there again.
             let is_lacking = self.shared.machine.is_lacking();
             let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
             let due = self.worker.next_due().map(|due| self.start + due);

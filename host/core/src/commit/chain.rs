@@ -1,8 +1,10 @@
-//! Chains: the entries of one aggregate that are on their way to disk, each decided on the one before.
+//! Chains: the entries of one aggregate that are on their way to disk, each decided on the one
+//! before.
 //!
-//! A worker runs ahead of the commits, so the state that it decides on may not be written yet. Where an entry is not written,
-//! those that were decided on it don't hold; all others do. The writer knows an entry as broken until its worker has taken
-//! notice: what the worker hands over afterwards was decided on what is stored.
+//! A worker runs ahead of the commits, so the state that it decides on may not be written yet.
+//! Where an entry is not written, those that were decided on it don't hold; all others do. The
+//! writer knows an entry as broken until its worker has taken notice: what the worker hands over
+//! afterwards was decided on what is stored.
 //!
 //! [`Chains`] is the writer's side, [`crate::worker::flight`] the worker's.
 
@@ -11,7 +13,8 @@
 pub struct Link {
     /// Number of the worker, which no other worker of the store has.
     pub worker: u64,
-    /// Number of the entry with that worker; rises with each, from 1. 0 for what is no entry and only waits for one.
+    /// Number of the entry with that worker; rises with each, from 1. 0 for what is no entry and
+    /// only waits for one.
     pub ticket: u64,
     /// Ticket of the entry of the same aggregate that it was decided on; 0 where that is stored.
     pub base: u64,
@@ -41,8 +44,8 @@ pub struct Broken {
     pub key: Option<String>,
 }
 
-/// The entries that were not written, as far as their workers have not taken notice. Their number is bounded by the entries
-/// that may wait for the writer.
+/// The entries that were not written, as far as their workers have not taken notice. Their number
+/// is bounded by the entries that may wait for the writer.
 #[derive(Debug, Default)]
 pub struct Chains {
     /// Numbers of workers, and tickets. Empty most of the time.
@@ -74,8 +77,9 @@ impl Chains {
     }
 }
 
-/// What shares a commit, in order: what became of each entry is told only when the commit is over. A worker that took notice
-/// before would read a state that the open transaction is about to replace.
+/// What shares a commit, in order: what became of each entry is told only when the commit is over.
+/// A worker that took notice before would read a state that the open transaction is about to
+/// replace.
 #[derive(Debug)]
 pub struct Batch<T> {
     items: Vec<(T, Fate)>,
@@ -100,8 +104,9 @@ impl<T: Handed> Batch<T> {
         }
     }
 
-    /// Takes an item: `write` writes it and says what became of it. It is asked only where what the item was decided on still
-    /// holds. A record whose reading was cancelled comes again, and must not come after one that follows it.
+    /// Takes an item: `write` writes it and says what became of it. It is asked only where what the
+    /// item was decided on still holds. A record whose reading was cancelled comes again, and must
+    /// not come after one that follows it.
     ///
     /// # Errors
     /// What `write` said. The item is in the batch all the same.
@@ -119,7 +124,8 @@ impl<T: Handed> Batch<T> {
             Some(Err(error)) => (Fate::Failed, Err(error)),
         };
         if fate != Fate::Written {
-            // At once: what follows in this batch may be of the same aggregate, or of the same reading.
+            // At once: what follows in this batch may be of the same aggregate, or of the same
+            // reading.
             if let Some(link) = link {
                 chains.breaks(link);
             }
@@ -140,8 +146,9 @@ impl<T: Handed> Batch<T> {
         self.items.push((item, Fate::Failed));
     }
 
-    /// The commit is over: gives the items, in order, each with what became of it. Where its outcome is not known, gives back the
-    /// batch: until it is known nobody is told anything, and nothing else is written, for it may be decided on this.
+    /// The commit is over: gives the items, in order, each with what became of it. Where its
+    /// outcome is not known, gives back the batch: until it is known nobody is told anything, and
+    /// nothing else is written, for it may be decided on this.
     pub fn end(mut self, chains: &mut Chains, outcome: Outcome) -> Ended<T> {
         match outcome {
             Outcome::Committed => {}

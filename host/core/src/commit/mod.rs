@@ -6,8 +6,8 @@
 //! - [`rows`]: the larger items
 //! - [`chain`]: which entries still hold when one before them was not written
 //!
-//! Must not know: SQL, transactions, threads. Invariants that live here: 2 (an entry is written whole or not at all), 3
-//! (guards: an identity is written once), 4 (chains).
+//! Must not know: SQL, transactions, threads. Invariants that live here: 2 (an entry is written
+//! whole or not at all), 3 (guards: an identity is written once), 4 (chains).
 
 pub mod chain;
 pub mod rows;
@@ -39,21 +39,23 @@ pub struct Entry {
     pub writes: Vec<Write>,
 }
 
-/// One item of an entry. A *guard* comes before everything that it guards: where it is refused, the entry is a duplicate, and
-/// of its items only the offset is written.
+/// One item of an entry. A *guard* comes before everything that it guards: where it is refused, the
+/// entry is a duplicate, and of its items only the offset is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Where a consumer reads on. Always the first item.
     Offset(Offset),
     /// A parked message leaves its place, by its number. Guard: it is still there.
     Unpark(i64),
-    /// An identity is noted, at this time in milliseconds since the Unix epoch. Guard: it is not known.
+    /// An identity is noted, at this time in milliseconds since the Unix epoch. Guard: it is not
+    /// known.
     Inbox(Identity, u64),
     /// A parked record was decided: its identity is kept from this time on.
     InboxKept(Identity, u64),
     /// A parked record is given up: it may be published anew.
     InboxForgotten(Identity),
-    /// The aggregate's state, and its revision. Without a state it is removed, and all its timers with it.
+    /// The aggregate's state, and its revision. Without a state it is removed, and all its timers
+    /// with it.
     State(Option<String>, u64),
     /// The aggregate's state in another shape. It is the same state: its revision stays.
     Migrated(Arc<str>),

@@ -20,16 +20,18 @@ pub struct Now {
     pub uptime: Duration,
 }
 
-/// What a worker is told. While a [`Question`] is open only its answer may come; before that to [`Question::Sync`], the fates of
-/// entries.
+/// What a worker is told. While a [`Question`] is open only its answer may come; before that to
+/// [`Question::Sync`], the fates of entries.
 pub enum Input<H: Host> {
     /// A turn is offered.
     Turn(Turn<H>),
-    /// Time has passed, or a parked message may be offered: then with this as the time at which it was.
+    /// Time has passed, or a parked message may be offered: then with this as the time at which it
+    /// was.
     Time(H::Since),
     /// An entry was not written. Told before [`Input::Settled`] of its ticket.
     Broke(Broken),
-    /// All entries up to this ticket have their fate: those that were not told as broken are written.
+    /// All entries up to this ticket have their fate: those that were not told as broken are
+    /// written.
     Settled(u64),
     /// The next generation decides. Only between two turns (invariant 6).
     Generation(H::Active),
@@ -108,11 +110,9 @@ pub enum Action<H: Host> {
     Commit(Commit<H>),
     /// Answer a client.
     Answer(H::Client, Answer<H::StoreFault>, Option<TurnEnd<H::Since>>),
-    /// Answer a client that reads when what it saw is written. It is not where [`Link::base`] is broken.
-    AnswerAfter(
-        Box<(H::Client, Answer<H::StoreFault>, TurnEnd<H::Since>)>,
-        Link,
-    ),
+    /// Answer a client that reads when what it saw is written. It is not where [`Link::base`] is
+    /// broken.
+    AnswerAfter(Box<ReadAnswer<H>>, Link),
     /// A turn is over, and leaves nothing to commit.
     Ended(TurnEnd<H::Since>),
     /// An attempt at a message of this origin and name is over, the turn is not.
@@ -121,6 +121,16 @@ pub enum Action<H: Host> {
     Pause(Duration),
     /// Tell the operator.
     Report(Report),
+}
+
+/// A read that is answered later.
+pub struct ReadAnswer<H: Host> {
+    /// Who is answered.
+    pub client: H::Client,
+    /// What.
+    pub answer: Answer<H::StoreFault>,
+    /// How the turn is counted then.
+    pub end: TurnEnd<H::Since>,
 }
 
 /// What one turn hands over to be written, and what follows then.
@@ -205,7 +215,8 @@ pub enum End {
     Refused,
     /// It makes no sense, to the host or to the rules.
     Malformed,
-    /// The rules asked for a later attempt, or broke in a way that may pass; a client was asked to try again.
+    /// The rules asked for a later attempt, or broke in a way that may pass; a client was asked to
+    /// try again.
     Retry,
     /// The attempts are used up.
     DeadLetter,

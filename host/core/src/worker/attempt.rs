@@ -1,7 +1,7 @@
 //! One attempt at a message: the aggregate as the last turn left it, the rules, the settlement.
 //!
-//! Asks for one thing after the other; what it comes to takes effect only when the worker hands it over. Knows nothing of
-//! clients, records and retries.
+//! Asks for one thing after the other; what it comes to takes effect only when the worker hands it
+//! over. Knows nothing of clients, records and retries.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ pub(super) struct Attempt<H: Host> {
     pub(super) known: Aggregate,
     /// The state in the current shape, where it was stored in an older one.
     pub(super) migrated: Option<Arc<str>>,
-    /// It is made again on a fresh instance, as what earlier turns left in the last one may be why it failed (invariant 5).
+    /// It is made again on a fresh instance, as what earlier turns left in the last one may be why
+    /// it failed (invariant 5).
     is_second: bool,
     pub(super) asks: Asks<H>,
 }
@@ -158,7 +159,8 @@ impl<H: Host> Worker<H> {
         self.remember_loaded(subject, attempt)
     }
 
-    /// Remembers a loaded aggregate. Where everything that is remembered is still on its way to disk, waits for the writer.
+    /// Remembers a loaded aggregate. Where everything that is remembered is still on its way to
+    /// disk, waits for the writer.
     fn remember_loaded(&mut self, subject: (&Envelope, bool), mut attempt: Attempt<H>) -> Next<H> {
         let (key, known) = (&subject.0.message.key, attempt.known.clone());
         if self.cache.put(key, known, self.settled) {
@@ -257,8 +259,8 @@ impl<H: Host> Worker<H> {
         })))
     }
 
-    /// What is to blame where the rules broke or call the message malformed: the state, if they can't read it when they are
-    /// asked for nothing else.
+    /// What is to blame where the rules broke or call the message malformed: the state, if they
+    /// can't read it when they are asked for nothing else.
     #[cold]
     fn blame(&mut self, mut attempt: Attempt<H>, undecided: Undecided<H>) -> Next<H> {
         let may_be_the_state = match &undecided {
@@ -320,7 +322,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The attempt has failed, unless it is made again: what earlier turns left in the instance may be why.
+    /// The attempt has failed, unless it is made again: what earlier turns left in the instance may
+    /// be why.
     fn over(&mut self, mut attempt: Attempt<H>, undecided: Undecided<H>) -> Next<H> {
         match undecided {
             Undecided::Broke(fault) if !fault.may_pass() && !attempt.is_second => {

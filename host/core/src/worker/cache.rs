@@ -74,9 +74,9 @@ impl Cache {
         }
     }
 
-    /// Remembers an aggregate. `settled` is the ticket up to which all entries have their fate. Gives false
-    /// where there is no room because everything remembered is still on its way to disk: then the
-    /// caller has to wait for a commit.
+    /// Remembers an aggregate. `settled` is the ticket up to which all entries have their fate.
+    /// Gives false where there is no room because everything remembered is still on its way to
+    /// disk: then the caller has to wait for a commit.
     pub(super) fn put(&mut self, key: &str, aggregate: Aggregate, settled: u64) -> bool {
         if let Some(known) = self.aggregates.get_mut(key) {
             self.bytes = self.bytes - known.bytes() + aggregate.bytes();

@@ -1,6 +1,6 @@
 //! The turns of clients, commands and reads: what is decided, and what a client is answered.
 
-use super::action::{Action, Answer, End, Report};
+use super::action::{Action, Answer, End, ReadAnswer, Report};
 use super::attempt::{Decided, Undecided};
 use super::host::{Active, Defect, Host};
 use super::turn::CommandTurn;
@@ -11,7 +11,8 @@ use crate::outcome::Reply;
 use saga_contract::compatibility;
 
 impl<H: Host> Worker<H> {
-    /// Whether what a command was checked against still holds: the rules may have been swapped since.
+    /// Whether what a command was checked against still holds: the rules may have been swapped
+    /// since.
     fn is_checked(&self, turn: &CommandTurn<H>) -> bool {
         let name = &turn.envelope.message.name;
         let (under, active) = (turn.under.description(), self.active.description());
@@ -100,7 +101,12 @@ impl<H: Host> Worker<H> {
             base: ticket,
             noticed: self.settled,
         };
-        let then = Box::new((turn.client, answer, end));
+        let client = turn.client;
+        let then = Box::new(ReadAnswer {
+            client,
+            answer,
+            end,
+        });
         actions.push(Action::AnswerAfter(then, link));
     }
 

@@ -14,7 +14,8 @@ use crate::record::Record;
 
 use crate::commit::Verdict;
 
-/// Items that an entry has besides events and what is seldom there: offset, identity, state, timers, journal, tally.
+/// Items that an entry has besides events and what is seldom there: offset, identity, state,
+/// timers, journal, tally.
 const USUAL_WRITES: usize = 6;
 
 impl<H: Host> Worker<H> {
@@ -63,7 +64,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// An entry with what was decided, and what it leaves of the aggregate is remembered. `first` guards it.
+    /// An entry with what was decided, and what it leaves of the aggregate is remembered. `first`
+    /// guards it.
     pub(super) fn decided_commit(
         &mut self,
         decided: Decided,
@@ -102,8 +104,8 @@ impl<H: Host> Worker<H> {
         commit
     }
 
-    /// Settles a record that changes nothing: only that it was consumed is written. Where that relies on an entry that is on
-    /// its way, with its ticket.
+    /// Settles a record that changes nothing: only that it was consumed is written. Where that
+    /// relies on an entry that is on its way, with its ticket.
     pub(super) fn pass(
         &mut self,
         taken: H::Taken,
@@ -143,7 +145,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// How a turn on a message that is given up is counted. A record that can't be read has no name.
+    /// How a turn on a message that is given up is counted. A record that can't be read has no
+    /// name.
     fn given_up_end(
         message: Option<Message>,
         given_up: &GivenUp,
@@ -184,7 +187,8 @@ impl<H: Host> Worker<H> {
         self.bury((&group, record), place, given_up, attempts, commit, actions);
     }
 
-    /// Makes a parked record a dead letter. Like that of any dead letter, its identity may be published anew.
+    /// Makes a parked record a dead letter. Like that of any dead letter, its identity may be
+    /// published anew.
     pub(super) fn bury_parked(
         &mut self,
         (key, row): (String, (i64, usize)),
@@ -232,7 +236,8 @@ impl<H: Host> Worker<H> {
         actions.push(Action::Commit(commit));
     }
 
-    /// Notes what a parked message as settled by the entry with this ticket leaves: the next one of its key is ready.
+    /// Notes what a parked message as settled by the entry with this ticket leaves: the next one of
+    /// its key is ready.
     pub(super) fn parked_settled(&mut self, key: &str, id: i64, ticket: u64) {
         if let Some(held) = self.held.get(key) {
             held.settled(id, ticket);

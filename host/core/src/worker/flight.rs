@@ -1,5 +1,5 @@
-//! The entries of a worker that are on their way to disk: on which each was decided, and the identity that it notes, so
-//! that a repeated event is known before its first one is committed.
+//! The entries of a worker that are on their way to disk: on which each was decided, and the
+//! identity that it notes, so that a repeated event is known before its first one is committed.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -52,8 +52,8 @@ impl Flight {
         }
     }
 
-    /// An entry was not written: neither will be those that were decided on it. Gives false where that was known: what was
-    /// decided since, on what is stored, holds.
+    /// An entry was not written: neither will be those that were decided on it. Gives false where
+    /// that was known: what was decided since, on what is stored, holds.
     pub(super) fn breaks(&mut self, ticket: u64) -> bool {
         let place = (self.entries).binary_search_by_key(&ticket, |entry| entry.ticket);
         let Ok(place) = place else { return false };

@@ -1,4 +1,5 @@
-//! What follows a message that was not decided: another attempt, the quarantine of its aggregate, or a dead letter.
+//! What follows a message that was not decided: another attempt, the quarantine of its aggregate,
+//! or a dead letter.
 
 use std::time::Duration;
 
@@ -110,9 +111,10 @@ impl GivenUp {
         }
     }
 
-    /// The dead letter of a record, and whether it became one after so many attempts at this time. A value beyond [`KEPT_BYTES`] and
-    /// what a record may have is not kept: a few kilobytes, well compressed, could otherwise fill the store (invariant 9). Where it
-    /// is told, it can be read again.
+    /// The dead letter of a record, and whether it became one after so many attempts at this time.
+    /// A value beyond [`KEPT_BYTES`] and what a record may have is not kept: a few kilobytes, well
+    /// compressed, could otherwise fill the store (invariant 9). Where it is told, it can be read
+    /// again.
     pub(super) fn of_record(
         mut self,
         (group, record): (&str, &Record),
@@ -170,7 +172,8 @@ impl GivenUp {
         }
     }
 
-    /// There is no room to park a message of an aggregate whose state can't be read. `is_fault` where that was tried.
+    /// There is no room to park a message of an aggregate whose state can't be read. `is_fault`
+    /// where that was tried.
     pub(super) fn no_room(detail: &str, is_fault: bool) -> Self {
         let limits = "raise parked.messages, parked.bytes or parked.aggregate_messages";
         Self {

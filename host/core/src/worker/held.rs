@@ -1,8 +1,9 @@
 //! The keys whose messages are parked in the store.
 //!
-//! As long as a message is parked for a key, each that comes after it is parked too (invariant 4). The messages of a key are
-//! offered again one by one when it is ready: at a start, when another generation decides, when a command has changed the
-//! aggregate, or when the wait for another attempt is over. One whose state can't be read is ready with the next generation.
+//! As long as a message is parked for a key, each that comes after it is parked too (invariant 4).
+//! The messages of a key are offered again one by one when it is ready: at a start, when another
+//! generation decides, when a command has changed the aggregate, or when the wait for another
+//! attempt is over. One whose state can't be read is ready with the next generation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -16,19 +17,22 @@ pub(super) struct HeldKeys {
     /// Those whose next message is to be offered.
     ready: VecDeque<String>,
     due: BTreeSet<(Duration, String)>,
-    /// Keys of which only messages are left that the rules don't take: they hold nothing back, and wait for other rules.
+    /// Keys of which only messages are left that the rules don't take: they hold nothing back, and
+    /// wait for other rules.
     passed_over: BTreeSet<String>,
 }
 
 /// A key whose messages are parked.
 pub(super) struct Held {
-    /// How many messages are parked, roughly: those of a failed commit are counted until the key is ready.
+    /// How many messages are parked, roughly: those of a failed commit are counted until the key is
+    /// ready.
     pub(super) messages: usize,
     /// Number of the last message that was settled, as long as nothing of that was void.
     pub(super) after: i64,
     /// Ticket of the last entry of the key.
     pub(super) ticket: u64,
-    /// Ticket of the last entry by which another message became the first one, or by which it was quarantined.
+    /// Ticket of the last entry by which another message became the first one, or by which it was
+    /// quarantined.
     pub(super) changed: u64,
     /// The attempts at the first message.
     pub(super) trial: Trial,
@@ -95,8 +99,8 @@ impl HeldKeys {
         self.keys.get(key).map_or(0, |held| held.messages)
     }
 
-    /// Whether the first message of a key is being offered, and nothing has come in between: another generation, or an entry
-    /// of the key that was not written.
+    /// Whether the first message of a key is being offered, and nothing has come in between:
+    /// another generation, or an entry of the key that was not written.
     pub(super) fn is_offered(&self, key: &str) -> bool {
         (self.keys.get(key)).is_some_and(|held| held.until == Until::Offered)
     }
@@ -106,8 +110,8 @@ impl HeldKeys {
         (self.keys.get(key)).is_some_and(|held| held.until == Until::Generation)
     }
 
-    /// Notes a message that the entry with this ticket parks. It is the first of its key, and waits for this, unless the key is
-    /// held already.
+    /// Notes a message that the entry with this ticket parks. It is the first of its key, and waits
+    /// for this, unless the key is held already.
     pub(super) fn park(&mut self, key: &str, ticket: u64, trial: Trial, until: Until) {
         if let Some(held) = self.keys.get_mut(key) {
             held.messages += 1;
@@ -143,7 +147,8 @@ impl HeldKeys {
         }
     }
 
-    /// A command has changed the aggregate: its first message is offered again now, and that attempt is not counted.
+    /// A command has changed the aggregate: its first message is offered again now, and that
+    /// attempt is not counted.
     pub(super) fn wake(&mut self, key: &str) {
         if let Some(held) = self.keys.get_mut(key) {
             if matches!(held.until, Until::Time(_)) {
@@ -155,8 +160,9 @@ impl HeldKeys {
         }
     }
 
-    /// The entry with this ticket, and those that were decided on it, were not written. Where it changed the first message of
-    /// its key, that is looked up anew, but not before this time: the store may still fail.
+    /// The entry with this ticket, and those that were decided on it, were not written. Where it
+    /// changed the first message of its key, that is looked up anew, but not before this time: the
+    /// store may still fail.
     pub(super) fn broke(&mut self, key: &str, ticket: u64, not_before: Duration) {
         let Some(held) = self.keys.get_mut(key) else {
             return;
@@ -169,8 +175,8 @@ impl HeldKeys {
         }
     }
 
-    /// Makes all keys ready: another generation decides. Attempts that were to come later count on, but for the one that
-    /// this brings about.
+    /// Makes all keys ready: another generation decides. Attempts that were to come later count on,
+    /// but for the one that this brings about.
     pub(super) fn wake_all(&mut self) {
         for key in std::mem::take(&mut self.passed_over) {
             let held = self.keys.entry(key);
@@ -248,7 +254,8 @@ impl Held {
         }
     }
 
-    /// The first message stays parked, for the rules don't take it; those behind it need not wait for it.
+    /// The first message stays parked, for the rules don't take it; those behind it need not wait
+    /// for it.
     pub(super) fn pass_over(&mut self, id: i64) {
         self.after = id;
         self.has_passed_over = true;

@@ -59,9 +59,10 @@ fn a_key_waits_for_its_time_or_its_generation() {
 }
 
 fn tried(attempts: u32) -> Trial {
-    let mut trial = Trial::default();
-    trial.attempts = attempts;
-    trial
+    Trial {
+        attempts,
+        ..Trial::default()
+    }
 }
 
 #[test]

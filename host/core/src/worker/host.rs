@@ -1,4 +1,5 @@
-//! What a worker needs of the host around it, as types that it never looks into, or asks by these questions only.
+//! What a worker needs of the host around it, as types that it never looks into, or asks by these
+//! questions only.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ pub trait Host {
     /// Why the store could not be read.
     type StoreFault: Clone + fmt::Debug;
 
-    /// Whether a worker is deliberately wrong in this: never, but in a simulation that shows that it is noticed.
+    /// Whether a worker is deliberately wrong in this: never, but in a simulation that shows that
+    /// it is noticed.
     #[must_use]
     fn is_broken(_defect: Defect) -> bool {
         false
@@ -48,7 +50,8 @@ pub enum Defect {
     BrokenIdentityKept,
 }
 
-/// A generation that decides. Made whole before any turn runs on it, and never altered (invariant 6).
+/// A generation that decides. Made whole before any turn runs on it, and never altered (invariant
+/// 6).
 pub trait Active {
     /// Its row in the store.
     fn generation(&self) -> i64;
@@ -117,7 +120,8 @@ pub trait Room: Clone {
     /// # Errors
     /// The bound that leaves no room for it.
     fn take(&self, bytes: usize, of_aggregate: usize) -> Result<Self::Place, Bound>;
-    /// Whether this is the first message of the participant without room since a tenth of it was free.
+    /// Whether this is the first message of the participant without room since a tenth of it was
+    /// free.
     fn has_just_filled(&self) -> bool;
     /// How many messages are parked, and how many bytes they have.
     fn used(&self) -> (usize, usize);

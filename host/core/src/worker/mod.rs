@@ -1,26 +1,33 @@
-//! One worker: it decides the turns of its keys, one after the other, and hands over what is to be written.
+//! One worker: it decides the turns of its keys, one after the other, and hands over what is to be
+//! written.
 //!
-//! A worker does not wait for commits: it goes on with the next message on the state that it has just decided. If an entry is
-//! not written, those of the same aggregate that were decided on it are not written either ([`crate::commit::chain`]), and the
-//! worker reads that aggregate anew. Clients are answered and offsets move only after the commit.
+//! A worker does not wait for commits: it goes on with the next message on the state that it has
+//! just decided. If an entry is not written, those of the same aggregate that were decided on it
+//! are not written either ([`crate::commit::chain`]), and the worker reads that aggregate anew.
+//! Clients are answered and offsets move only after the commit.
 //!
-//! A worker does nothing by itself: [`Worker::step`] takes an [`Input`] and says what is to be done, as [`Action`]s, and what
-//! it must know before it goes on, as one [`Question`]. Around it are threads in the host, and a seeded simulation.
+//! A worker does nothing by itself: [`Worker::step`] takes an [`Input`] and says what is to be
+//! done, as [`Action`]s, and what it must know before it goes on, as one [`Question`]. Around it
+//! are threads in the host, and a seeded simulation.
 //!
 //! # Layout
 //!
-//! - this file: the loop; [`action`]: what goes in and comes out; [`host`]: what belongs to the host; [`settings`]
+//! - this file: the loop; [`action`]: what goes in and comes out; [`host`]: what belongs to the
+//!   host; [`settings`]
 //! - [`turn`]: what is offered; `commands`, `turns`: one turn of each kind
-//! - `attempt`: one attempt at a message: the aggregate, the rules, the settlement; `trial`: how many there were
-//! - `entries`: what is handed over; `outgoing`: what it publishes; [`flight`]: what is on its way to disk
+//! - `attempt`: one attempt at a message: the aggregate, the rules, the settlement; `trial`: how
+//!   many there were
+//! - `entries`: what is handed over; `outgoing`: what it publishes; [`flight`]: what is on its way
+//!   to disk
 //! - `questions`: what a worker must know before it goes on
 //! - `given_up`: what follows a message that was not decided
-//! - `waiting`: the keys that wait a moment in memory; `held`: those whose messages are parked in the store
+//! - `waiting`: the keys that wait a moment in memory; `held`: those whose messages are parked in
+//!   the store
 //! - `parking`: how messages come to wait; `parked`: the parked ones, offered again
 //! - `cache`: the aggregates that are remembered; [`quarantined`]: the keys that are quarantined
 //!
-//! Must not know: I/O, threads, clocks, randomness; who is answered how. Invariants that live here: 4 (turns of one key run in
-//! order), 5, 6 and 8.
+//! Must not know: I/O, threads, clocks, randomness; who is answered how. Invariants that live here:
+//! 4 (turns of one key run in order), 5, 6 and 8.
 
 pub mod action;
 mod attempt;
@@ -47,7 +54,9 @@ mod waiting;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-pub use action::{Action, Answer, Ask, Commit, End, Input, Loaded, Now, Question, Report, TurnEnd};
+pub use action::{
+    Action, Answer, Ask, Commit, End, Input, Loaded, Now, Question, ReadAnswer, Report, TurnEnd,
+};
 pub use host::{Active, Bound, Defect, Host, Lane, Room, Taken};
 pub use quarantined::QuarantinedKeys;
 pub use settings::{Settings, Waits};
@@ -133,8 +142,8 @@ enum Stage<H: Host> {
 }
 
 impl<H: Host> Worker<H> {
-    /// A worker that begins with this generation. `parked` are those of its keys for which messages are parked, each with how
-    /// many.
+    /// A worker that begins with this generation. `parked` are those of its keys for which messages
+    /// are parked, each with how many.
     #[must_use]
     pub fn new(
         settings: Settings<H>,
@@ -160,8 +169,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Takes an input; what is to be done then is put into `actions`, in order, and is to be done before the question is
-    /// answered.
+    /// Takes an input; what is to be done then is put into `actions`, in order, and is to be done
+    /// before the question is answered.
     ///
     /// # Panics
     /// When a generation comes in the middle of a turn.
@@ -217,7 +226,8 @@ impl<H: Host> Worker<H> {
         &self.active
     }
 
-    /// The message of the turn whose question is open, the record that it came with, and which attempt at it this is.
+    /// The message of the turn whose question is open, the record that it came with, and which
+    /// attempt at it this is.
     #[must_use]
     pub fn current(&self) -> Option<(&Envelope, Option<&crate::record::Record>, u32)> {
         let (subject, _) = self.open.as_ref()?;
@@ -293,7 +303,7 @@ impl<H: Host> Worker<H> {
                 self.event_known(turn, identity, is_behind, loaded, actions);
             }
             (Subject::Unreadable(turn), Stage::Known { .. }, Input::Loaded(loaded)) => {
-                self.unreadable_known(turn, loaded, actions);
+                self.unreadable_known(*turn, loaded, actions);
             }
             (subject, Stage::SyncTimer { is_behind }, Input::Synced) => {
                 self.ask(subject, Stage::Set { is_behind });

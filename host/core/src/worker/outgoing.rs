@@ -1,4 +1,5 @@
-//! What a turn publishes, as rows of the outbox: events, and dead letters for the dead-letter topic.
+//! What a turn publishes, as rows of the outbox: events, and dead letters for the dead-letter
+//! topic.
 
 use super::host::Active;
 use crate::commit::{DeadLetter, OutboxRow, Write};
@@ -36,8 +37,9 @@ pub(super) fn outbox(
     events.into_iter().filter_map(row)
 }
 
-/// The record for the dead-letter topic: key, value and attributes as they came, and why. What is too
-/// large to be published once more is left out, and said to be; the letter in the store has key and value.
+/// The record for the dead-letter topic: key, value and attributes as they came, and why. What is
+/// too large to be published once more is left out, and said to be; the letter in the store has key
+/// and value.
 pub(super) fn dead_letter(
     limits: &TurnLimits,
     active: &impl Active,

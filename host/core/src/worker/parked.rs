@@ -22,7 +22,7 @@ pub(super) struct ParkedTurn<H: Host> {
 }
 
 enum ParkedOf {
-    Event(ParkedEvent),
+    Event(Box<ParkedEvent>),
     Timer(FiredTimer),
 }
 
@@ -69,7 +69,8 @@ impl<H: Host> Worker<H> {
             (Stage::ParkedTimer { row, fired, .. }, Input::Loaded(loaded)) => {
                 self.parked_timer((key, since), row, fired, loaded, actions);
             }
-            // What was decided before it did not come to be, or the rules were swapped: the first message may be another one.
+            // What was decided before it did not come to be, or the rules were swapped: the first
+            // message may be another one.
             _ if !is_offered => {}
             (Stage::SyncNext, Input::Synced) => {
                 self.ask(Subject::Key(key, since), Stage::Next { is_again: true });
@@ -99,7 +100,7 @@ impl<H: Host> Worker<H> {
     ) {
         let place = (row.id, row.bytes);
         match row.message {
-            Parked::Event(event) => self.parked_event((key, since), place, *event, actions),
+            Parked::Event(event) => self.parked_event((key, since), place, event, actions),
             Parked::Timer(name, due) => {
                 let is_synced = !self.is_unsettled(&key);
                 let fired = FiredTimer {
@@ -121,7 +122,7 @@ impl<H: Host> Worker<H> {
         &mut self,
         (key, since): (String, H::Since),
         row: (i64, usize),
-        event: ParkedEvent,
+        event: Box<ParkedEvent>,
         actions: &mut Vec<Action<H>>,
     ) {
         // The rules may have been swapped since.
@@ -157,7 +158,7 @@ impl<H: Host> Worker<H> {
         };
         self.count_attempt(&key);
         let given_up = GivenUp::malformed(reason);
-        self.bury_parked((key, row), event, None, given_up, since, actions);
+        self.bury_parked((key, row), *event, None, given_up, since, actions);
     }
 
     fn parked_timer(
@@ -264,7 +265,7 @@ impl<H: Host> Worker<H> {
             ParkedOf::Event(event) => {
                 let key = message.key.clone();
                 let message = Some(message);
-                return self.bury_parked((key, row), event, message, given_up, since, actions);
+                return self.bury_parked((key, row), *event, message, given_up, since, actions);
             }
             ParkedOf::Timer(fired) => fired,
         };
@@ -295,7 +296,8 @@ impl<H: Host> Worker<H> {
         let key = &message.key;
         self.tell_quarantined(key, fault, is_known, actions);
         self.held.wait(key, Until::Generation);
-        // What waits behind it in memory waits no longer for an attempt, but for another generation.
+        // What waits behind it in memory waits no longer for an attempt, but for another
+        // generation.
         self.waiting.release(key, self.now.uptime);
         let mut commit = self.commit(Some(key.clone()), None);
         if let Some(held) = self.held.get(key) {

@@ -1,5 +1,5 @@
-//! Messages that can't be decided now: they wait a moment in memory, or longer in the store, and hold back the records and
-//! timers of their key that come after them (invariant 4).
+//! Messages that can't be decided now: they wait a moment in memory, or longer in the store, and
+//! hold back the records and timers of their key that come after them (invariant 4).
 
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ struct How<'f, S> {
 }
 
 impl<H: Host> Worker<H> {
-    /// Puts a record or a timer behind those of its key that wait; gives back a turn that need not wait.
+    /// Puts a record or a timer behind those of its key that wait; gives back a turn that need not
+    /// wait.
     pub(super) fn in_its_place(
         &mut self,
         turn: Turn<H>,
@@ -72,10 +73,11 @@ impl<H: Host> Worker<H> {
         let Err((turn, _)) = self.park_event(turn, identity, how, actions) else {
             return;
         };
-        // Those of a quarantined aggregate may wait for long; where the others only wait for another attempt, so does this one.
+        // Those of a quarantined aggregate may wait for long; where the others only wait for
+        // another attempt, so does this one.
         let key = turn.envelope.message.key.clone();
         match self.held.is_unreadable(&key) {
-            true => self.give_up_event(turn, GivenUp::no_room(BEHIND, false), actions),
+            true => self.give_up_event(*turn, GivenUp::no_room(BEHIND, false), actions),
             false => self.waiting.queue(&key, Turn::Event(turn)),
         }
     }
@@ -94,7 +96,7 @@ impl<H: Host> Worker<H> {
             return self.waiting.queue(&key, Turn::Timer(turn));
         }
         let why = GivenUp::waits(BEHIND);
-        self.park_timer(turn, (Until::Ready, place), why, None, actions);
+        self.park_timer(*turn, (Until::Ready, place), why, None, actions);
     }
 
     /// A command has changed the aggregate: what waits for it is offered again.
@@ -149,7 +151,7 @@ impl<H: Host> Worker<H> {
         match place {
             Some(_) => {
                 let why = GivenUp::waits("the rules asked for another attempt");
-                self.park_timer(turn, (Until::Time(until), place), why, None, actions);
+                self.park_timer(*turn, (Until::Time(until), place), why, None, actions);
             }
             None => self.waiting.wait(key, Turn::Timer(turn), until),
         }
@@ -175,14 +177,14 @@ impl<H: Host> Worker<H> {
         if let Err((turn, _)) = self.park_event(turn, identity, how, actions) {
             self.note_quarantine(&turn.envelope.message.key, fault, is_known, actions);
             let given_up = GivenUp::no_room(&fault.detail, true);
-            self.give_up_event(turn, given_up, actions);
+            self.give_up_event(*turn, given_up, actions);
         }
     }
 
     /// The state of a timer's aggregate can't be read.
     pub(super) fn quarantine_timer(
         &mut self,
-        turn: Box<TimerTurn<H>>,
+        turn: TimerTurn<H>,
         fault: Fault,
         is_known: bool,
         actions: &mut Vec<Action<H>>,
@@ -198,7 +200,7 @@ impl<H: Host> Worker<H> {
     /// A record that can't be decided becomes a dead letter.
     pub(super) fn give_up_event(
         &mut self,
-        turn: Box<EventTurn<H>>,
+        turn: EventTurn<H>,
         given_up: GivenUp,
         actions: &mut Vec<Action<H>>,
     ) {
@@ -209,7 +211,7 @@ impl<H: Host> Worker<H> {
             trial,
             since,
             ..
-        } = *turn;
+        } = turn;
         let (message, tried) = (Some(envelope.message), (trial.attempts, since));
         self.put_aside(taken, record, message, given_up, tried, actions);
     }
@@ -217,7 +219,7 @@ impl<H: Host> Worker<H> {
     /// A timer that can't be decided is parked, by itself: it holds nothing back.
     pub(super) fn give_up_timer(
         &mut self,
-        turn: Box<TimerTurn<H>>,
+        turn: TimerTurn<H>,
         given_up: GivenUp,
         actions: &mut Vec<Action<H>>,
     ) {
@@ -227,7 +229,7 @@ impl<H: Host> Worker<H> {
             trial,
             since,
             over,
-        } = *turn;
+        } = turn;
         let verdict = given_up.is_fault.then_some(Verdict::Fault);
         let end = Self::end(&envelope.message, End::Parked, verdict, since);
         let mut commit = self.commit(Some(envelope.message.key), None);
@@ -240,7 +242,8 @@ impl<H: Host> Worker<H> {
         actions.push(Action::Commit(commit));
     }
 
-    /// Puts an aggregate into quarantine, unless it is there: who asks again and again must not cost a commit each time.
+    /// Puts an aggregate into quarantine, unless it is there: who asks again and again must not
+    /// cost a commit each time.
     pub(super) fn note_quarantine(
         &mut self,
         key: &str,
@@ -313,10 +316,11 @@ impl<H: Host> Worker<H> {
         Ok(())
     }
 
-    /// Parks a timer behind the messages of its key. Without a place it is parked by itself: it is kept in any case.
+    /// Parks a timer behind the messages of its key. Without a place it is parked by itself: it is
+    /// kept in any case.
     fn park_timer(
         &mut self,
-        turn: Box<TimerTurn<H>>,
+        turn: TimerTurn<H>,
         (until, place): (Until, Option<H::Place>),
         why: GivenUp,
         fault: Option<&Fault>,
@@ -328,7 +332,7 @@ impl<H: Host> Worker<H> {
             trial,
             since,
             over,
-        } = *turn;
+        } = turn;
         let verdict = fault.map(|_| Verdict::Fault);
         let end = Self::end(&envelope.message, End::Parked, verdict, since);
         let key = envelope.message.key;

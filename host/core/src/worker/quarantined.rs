@@ -1,4 +1,5 @@
-//! The keys of a worker whose aggregates are quarantined: only a turn on one of these has a quarantine to lift.
+//! The keys of a worker whose aggregates are quarantined: only a turn on one of these has a
+//! quarantine to lift.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,8 @@ pub struct QuarantinedKeys {
 }
 
 impl QuarantinedKeys {
-    /// Those among these keys that are the worker's own. More than [`MOST`] are not all that there are.
+    /// Those among these keys that are the worker's own. More than [`MOST`] are not all that there
+    /// are.
     #[must_use]
     pub fn new(stored: &[String], is_own: impl Fn(&str) -> bool) -> Self {
         let own = stored.iter().filter(|key| is_own(key));
@@ -52,7 +54,8 @@ impl QuarantinedKeys {
         }
     }
 
-    /// The entry with this ticket, and those that were decided on it, were not written: they lift nothing.
+    /// The entry with this ticket, and those that were decided on it, were not written: they lift
+    /// nothing.
     pub(super) fn broke(&mut self, key: &str, ticket: u64) {
         if let Some(lifted) = self.keys.get_mut(key) {
             *lifted = lifted.filter(|lifted| *lifted < ticket);

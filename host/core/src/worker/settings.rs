@@ -27,13 +27,15 @@ pub struct Settings<H: Host> {
 /// How long a worker waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
-    /// Longest wait of a message in memory. One that waits for longer is parked in the store, so that its partition goes on.
+    /// Longest wait of a message in memory. One that waits for longer is parked in the store, so
+    /// that its partition goes on.
     pub moment: Duration,
     /// Wait before the store is asked again after it failed.
     pub store: Duration,
     /// Wait before a message is tried again for which the machine lacked something.
     pub machine: Duration,
-    /// Reads of one name are counted in the store no more often than this: each would wake the writer.
+    /// Reads of one name are counted in the store no more often than this: each would wake the
+    /// writer.
     pub reads: Duration,
 }
 

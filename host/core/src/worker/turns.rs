@@ -1,4 +1,5 @@
-//! One turn of each kind but those of clients: what is asked, what is decided, and what becomes of it.
+//! One turn of each kind but those of clients: what is asked, what is decided, and what becomes of
+//! it.
 
 use super::action::{Action, End, Loaded, Report};
 use super::attempt::{Attempted, Decided, Undecided};
@@ -119,7 +120,7 @@ impl<H: Host> Worker<H> {
             Failure::Quarantine(fault) => {
                 self.ask(Subject::Event(turn, identity), Stage::Quarantined(fault))
             }
-            Failure::GiveUp(given_up) => self.give_up_event(turn, given_up, actions),
+            Failure::GiveUp(given_up) => self.give_up_event(*turn, given_up, actions),
         }
     }
 
@@ -176,7 +177,8 @@ impl<H: Host> Worker<H> {
         self.begin_attempt(Subject::Timer(turn), aggregate, actions);
     }
 
-    /// Why a timer can't be decided that the active rules don't list: those that were active before have set it.
+    /// Why a timer can't be decided that the active rules don't list: those that were active before
+    /// have set it.
     pub(super) fn unlisted(&self, envelope: &Envelope) -> Option<Undecided<H>> {
         let name = &envelope.message.name;
         let listed = &self.active.description().timers;
@@ -217,7 +219,7 @@ impl<H: Host> Worker<H> {
             Failure::Quarantine(fault) => {
                 self.ask(Subject::Timer(turn), Stage::Quarantined(fault));
             }
-            Failure::GiveUp(given_up) => self.give_up_timer(turn, given_up, actions),
+            Failure::GiveUp(given_up) => self.give_up_timer(*turn, given_up, actions),
         }
     }
 
@@ -230,7 +232,7 @@ impl<H: Host> Worker<H> {
             return;
         }
         if !turn.taken.may_repeat() {
-            return self.unreadable_known(turn, Ok(Loaded::default()), actions);
+            return self.unreadable_known(*turn, Ok(Loaded::default()), actions);
         }
         let place = identity::of_position(&turn.record.position);
         if let Some(base) = self.flight.holds(&place) {
@@ -263,19 +265,19 @@ impl<H: Host> Worker<H> {
 
     pub(super) fn unreadable_known(
         &mut self,
-        turn: Box<UnreadableTurn<H>>,
+        turn: UnreadableTurn<H>,
         loaded: Result<Loaded, H::StoreFault>,
         actions: &mut Vec<Action<H>>,
     ) {
         match loaded {
-            Ok(Loaded { is_known: true, .. }) => self.unreadable_repeated(*turn, 0, actions),
+            Ok(Loaded { is_known: true, .. }) => self.unreadable_repeated(turn, 0, actions),
             Ok(_) => {
                 let UnreadableTurn {
                     taken,
                     record,
                     reason,
                     since,
-                } = *turn;
+                } = turn;
                 let given_up = GivenUp::malformed(reason);
                 self.put_aside(taken, record, None, given_up, (1, since), actions);
             }
@@ -338,8 +340,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Whether the aggregate of a message that can't be read is quarantined is known; where the store can't be read, it is
-    /// taken for so.
+    /// Whether the aggregate of a message that can't be read is quarantined is known; where the
+    /// store can't be read, it is taken for so.
     pub(super) fn quarantine_known(
         &mut self,
         subject: Subject<H>,
@@ -356,7 +358,7 @@ impl<H: Host> Worker<H> {
             Subject::Event(turn, identity) => {
                 self.quarantine_event(turn, identity, &fault, is_known, actions);
             }
-            Subject::Timer(turn) => self.quarantine_timer(turn, fault, is_known, actions),
+            Subject::Timer(turn) => self.quarantine_timer(*turn, fault, is_known, actions),
             Subject::Parked(parked) => self.quarantine_parked(*parked, &fault, is_known, actions),
             Subject::Unreadable(_) | Subject::Key(..) => {}
         }

@@ -1,8 +1,9 @@
 //! The keys that wait a moment for another attempt, and what waits for each in memory.
 //!
-//! A message that asks for a later attempt holds back the records and timers of its key that come after it (invariant 4), and
-//! no others. Commands are let through: one of them may end the wait. Where the wait is longer, the messages are parked in
-//! the store ([`super::held`]). How many wait here is bounded by the windows of the partitions they came from.
+//! A message that asks for a later attempt holds back the records and timers of its key that come
+//! after it (invariant 4), and no others. Commands are let through: one of them may end the wait.
+//! Where the wait is longer, the messages are parked in the store ([`super::held`]). How many wait
+//! here is bounded by the windows of the partitions they came from.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -41,7 +42,8 @@ impl<H: Host> WaitingKeys<H> {
         !self.keys.is_empty() && self.keys.contains_key(key)
     }
 
-    /// Puts a turn behind those of its key that wait already. Where none does, it waits until it is released.
+    /// Puts a turn behind those of its key that wait already. Where none does, it waits until it is
+    /// released.
     pub(super) fn queue(&mut self, key: &str, turn: Turn<H>) {
         match self.keys.get_mut(key) {
             Some(waiting) => waiting.turns.push_back(turn),
@@ -76,7 +78,8 @@ impl<H: Host> WaitingKeys<H> {
         }
     }
 
-    /// A command has changed the aggregate: its first message is offered again now, and that attempt is not counted.
+    /// A command has changed the aggregate: its first message is offered again now, and that
+    /// attempt is not counted.
     pub(super) fn wake(&mut self, key: &str, now: Duration) {
         if let Some(waiting) = self.keys.get_mut(key)
             && waiting.until.is_some()

@@ -1,4 +1,5 @@
-//! What a worker is answered: what is stored, and what the rules decide; and how its words are told.
+//! What a worker is answered: what is stored, and what the rules decide; and how its words are
+//! told.
 
 use std::rc::Rc;
 

@@ -1,7 +1,7 @@
 //! The topics: partitioned, append-only, and never lost.
 //!
-//! As on a real broker offsets rise but may have gaps, and what a relay sends again after a crash is
-//! there twice.
+//! As on a real broker offsets rise but may have gaps, and what a relay sends again after a crash
+//! is there twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What must be so, whatever happened: the invariants of the host by their numbers, checked on what is
-//! durable and on what clients and the topics saw.
+//! What must be so, whatever happened: the invariants of the host by their numbers, checked on what
+//! is durable and on what clients and the topics saw.
 //!
 //! Trusts nothing that the host computed where it can be computed anew: every recorded decision is
 //! run again through the rules of the build that is recorded with it.
@@ -147,8 +147,8 @@ fn nothing_stranded(process: &Process) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Invariants 2, 4 and 6 on the topics: exactly what is in the outbox was published, for each key in its order, with
-/// the digest of the build that decided.
+/// Invariants 2, 4 and 6 on the topics: exactly what is in the outbox was published, for each key
+/// in its order, with the digest of the build that decided.
 fn published(process: &Process, broker: &Broker) -> Result<(), Violation> {
     let source = saga_core::identity::source_of(process.role.name());
     let mut seen = BTreeSet::new();
@@ -194,8 +194,8 @@ fn published(process: &Process, broker: &Broker) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Invariants 5 and 10: who was told "done" or "no" is in the journal with just that; who was told that it failed
-/// is not.
+/// Invariants 5 and 10: who was told "done" or "no" is in the journal with just that; who was told
+/// that it failed is not.
 fn answered(process: &Process, world: &World) -> Result<(), Violation> {
     let journal: BTreeMap<String, Option<Reply>> = journal::replies(process);
     let Scene { calls, dice, .. } = &world.scene;
@@ -311,7 +311,8 @@ fn decided_by_credit(credit: &Process) -> Result<BTreeMap<u64, Body>, Violation>
     Ok(decided)
 }
 
-/// limit - approved = left, never below zero, for each account; and no raise that was acknowledged is lost.
+/// limit - approved = left, never below zero, for each account; and no raise that was acknowledged
+/// is lost.
 fn sums(world: &World) -> Result<(), Violation> {
     let credit = &world.processes[0];
     let mut approved: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();

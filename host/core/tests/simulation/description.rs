@@ -1,6 +1,7 @@
 //! What the two participants of the simulation say of themselves.
 //!
-//! As little as the core needs: commands, subscriptions, publications, timers; no schemas to speak of.
+//! As little as the core needs: commands, subscriptions, publications, timers; no schemas to speak
+//! of.
 
 use saga_contract::description::{
     Command, CommandKind, Description, Endpoint, KeySource, Method, Publication, StateDescription,
@@ -16,7 +17,8 @@ pub(crate) struct Shape {
     pub(crate) version: u32,
     /// The oldest version that it can migrate.
     pub(crate) oldest: u32,
-    /// What not every build has: credit listens to reminders, with the key at this pointer, and orders can be touched.
+    /// What not every build has: credit listens to reminders, with the key at this pointer, and
+    /// orders can be touched.
     pub(crate) more: Option<&'static str>,
 }
 

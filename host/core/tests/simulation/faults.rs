@@ -1,9 +1,9 @@
 //! Rules that break: the participants' rules with faults put in, after the seed.
 //!
-//! Two kinds. A *poisonous* message breaks every build that tries it (trap, out of fuel, answers that
-//! are too large or nonsense): it must end as a dead letter, and never as a refusal. A *shaky* one
-//! fails now and then (the wall clock, retry-later) and goes through on another attempt, mostly. And some builds can't read
-//! the states of some aggregates.
+//! Two kinds. A *poisonous* message breaks every build that tries it (trap, out of fuel, answers
+//! that are too large or nonsense): it must end as a dead letter, and never as a refusal. A *shaky*
+//! one fails now and then (the wall clock, retry-later) and goes through on another attempt,
+//! mostly. And some builds can't read the states of some aggregates.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -8,8 +8,8 @@ use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::store::Store;
 
-/// After a crash one build is active, everywhere the same: that of the last activation which was committed; and none
-/// that someone was told of is lost.
+/// After a crash one build is active, everywhere the same: that of the last activation which was
+/// committed; and none that someone was told of is lost.
 pub(crate) fn after_start(process: &Process) -> Result<(), Violation> {
     let active = process.store.active();
     for thread in &process.threads {
@@ -34,8 +34,9 @@ pub(crate) fn after_start(process: &Process) -> Result<(), Violation> {
     })
 }
 
-/// Every entry is of the build that was active then, or of the one before it, whose turns were under way; none came
-/// before the activation of its build, and no aggregate went back to a build that it had left.
+/// Every entry is of the build that was active then, or of the one before it, whose turns were
+/// under way; none came before the activation of its build, and no aggregate went back to a build
+/// that it had left.
 pub(crate) fn check(process: &Process) -> Result<(), Violation> {
     let store = &process.store;
     let mut last: BTreeMap<&str, usize> = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! What the worker meets as its host in the simulation: generations, readings, clients, room; and what it does wrong.
+//! What the worker meets as its host in the simulation: generations, readings, clients, room; and
+//! what it does wrong.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -74,8 +75,8 @@ impl Host for Simulated {
             Defect::ParkedOvertaken => broken == Broken::ParkedOvertaken,
             Defect::ParkedTimerGoesOn => broken == Broken::ParkedTimerGoesOn,
             Defect::AdmissionNotCompared => broken == Broken::AdmissionNotCompared,
-            Defect::BrokenStateKept => broken == Broken::BrokenStateKept,
-            Defect::BrokenIdentityKept => broken == Broken::BrokenIdentityKept,
+            Defect::BrokenStateKept => broken == Broken::VoidStateKept,
+            Defect::BrokenIdentityKept => broken == Broken::VoidIdentityKept,
         })
     }
 }

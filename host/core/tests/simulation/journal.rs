@@ -1,7 +1,7 @@
 //! The recorded decisions of one participant, checked by running them again.
 //!
-//! From the journal alone follow the states, the outbox, the inbox and the timers; each must be exactly
-//! what the store holds.
+//! From the journal alone follow the states, the outbox, the inbox and the timers; each must be
+//! exactly what the store holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -72,8 +72,8 @@ pub(crate) fn granted(process: &Process, key: &str) -> u64 {
         .sum()
 }
 
-/// Invariants 5 and 6: a recorded decision is what the rules of the recorded build say, and nothing else; no fault
-/// became a decision, and the digest is that of the build which decided.
+/// Invariants 5 and 6: a recorded decision is what the rules of the recorded build say, and nothing
+/// else; no fault became a decision, and the digest is that of the build which decided.
 fn replayed(row: &JournalRow) -> Result<(), Violation> {
     let message = message(row);
     let decision = (*row.build)
@@ -97,8 +97,8 @@ fn replayed(row: &JournalRow) -> Result<(), Violation> {
     })
 }
 
-/// Invariants 3 and 10: each decision was made on what the one before it left, and the last state is the stored one.
-/// A lost update shows here.
+/// Invariants 3 and 10: each decision was made on what the one before it left, and the last state
+/// is the stored one. A lost update shows here.
 fn chained(process: &Process) -> Result<(), Violation> {
     let mut last: BTreeMap<Rc<str>, (u64, Option<String>, u32)> = BTreeMap::new();
     for row in &process.store.journal {
@@ -133,7 +133,8 @@ fn chained(process: &Process) -> Result<(), Violation> {
         *version = row.build.shape.version;
     }
     last.retain(|_, (revision, ..)| *revision > 0);
-    // A state that was migrated to be decided upon is stored as such, also where it was left as it is.
+    // A state that was migrated to be decided upon is stored as such, also where it was left as it
+    // is.
     let stored = process.store.aggregates.iter().map(|(key, stored)| {
         let state = stored.state.as_deref();
         (key, stored.revision, state, stored.version)
@@ -150,8 +151,8 @@ fn chained(process: &Process) -> Result<(), Violation> {
     })
 }
 
-/// Invariant 3: one event id at most once, no message of any kind twice, and a record is either decided or a dead
-/// letter. The inbox holds just these.
+/// Invariant 3: one event id at most once, no message of any kind twice, and a record is either
+/// decided or a dead letter. The inbox holds just these.
 fn once(process: &Process) -> Result<(), Violation> {
     let mut seen = BTreeSet::new();
     let mut events = BTreeSet::new();
@@ -200,8 +201,8 @@ fn once(process: &Process) -> Result<(), Violation> {
     })
 }
 
-/// Invariant 4: for one aggregate, the records of a partition were decided in the order of their offsets, and commands
-/// of a process in the order in which they were asked.
+/// Invariant 4: for one aggregate, the records of a partition were decided in the order of their
+/// offsets, and commands of a process in the order in which they were asked.
 fn in_order(process: &Process) -> Result<(), Violation> {
     let mut last: BTreeMap<(&str, String), i64> = BTreeMap::new();
     for row in &process.store.journal {
@@ -228,9 +229,10 @@ fn in_order(process: &Process) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Within what a record has its place. A record whose subscription was changed or added when it was already read is read
-/// again, and comes for its new key after what was settled meanwhile: builds with other subscriptions are
-/// told apart where reminders are concerned; of what was parked, the one that read it counts.
+/// Within what a record has its place. A record whose subscription was changed or added when it was
+/// already read is read again, and comes for its new key after what was settled meanwhile: builds
+/// with other subscriptions are told apart where reminders are concerned; of what was parked, the
+/// one that read it counts.
 fn lanes(row: &JournalRow, name: &str, partition: i32) -> Vec<String> {
     let mut lanes = vec![format!("{partition} {:?}", row.more)];
     if name != "order-reminded" {
@@ -239,7 +241,8 @@ fn lanes(row: &JournalRow, name: &str, partition: i32) -> Vec<String> {
     lanes
 }
 
-/// Invariants 2 and 6: the outbox holds the events of the recorded decisions, in their order, and no others.
+/// Invariants 2 and 6: the outbox holds the events of the recorded decisions, in their order, and
+/// no others.
 fn outbox(process: &Process) -> Result<(), Violation> {
     let name = process.role.name();
     let description = description(process.role, Shape::FIRST);
@@ -286,7 +289,8 @@ fn outbox(process: &Process) -> Result<(), Violation> {
     })
 }
 
-/// Invariant 2: the timers that are set are those which the recorded turns have set, and not cancelled or consumed.
+/// Invariant 2: the timers that are set are those which the recorded turns have set, and not
+/// cancelled or consumed.
 fn timers(process: &Process) -> Result<(), Violation> {
     let store = &process.store;
     let mut turns: Vec<(u64, Result<&JournalRow, &DeadLetter>)> = Vec::new();

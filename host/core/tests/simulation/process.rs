@@ -1,23 +1,21 @@
 //! One participant's process: readings, workers, the relay; and what is left of it after a crash.
 //!
-//! Only the store, the copies of builds and the file survive [`Process::crash`]. The writer, which commits, is in
-//! `writer.rs`, how builds are swapped in `swap.rs`.
+//! Only the store, the copies of builds and the file survive [`Process::crash`]. The writer, which
+//! commits, is in `writer.rs`, how builds are swapped in `swap.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use saga_core::admit::{self, Admission, Asked};
-use saga_core::commit::{Chains, FiredTimer, StoredTimer};
+use saga_core::commit::{Chains, FiredTimer};
 use saga_core::identity;
 use saga_core::record::Attributes;
 use saga_core::window::Window;
-use saga_core::worker::{CommandTurn, EventTurn, TimerTurn, Trial, Turn, UnreadableTurn};
 
 use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::checker::must;
 use crate::generations;
-use crate::host::{Answer, Build, LIMITS, Over, Session, Simulated, SmallRoom, TakenRecord};
+use crate::host::{Session, SmallRoom};
 use crate::random::{Random, of_text};
 use crate::rules::{Role, SagaRules};
 use crate::scene::{Broken, Scene};
@@ -62,16 +60,16 @@ pub(crate) struct Process {
     pub(crate) activations_told: usize,
     /// Up to where the checker has looked at the stored offsets.
     pub(crate) checked: BTreeMap<i32, i64>,
-    in_flight: Rc<RefCell<BTreeSet<FiredTimer>>>,
+    pub(crate) in_flight: Rc<RefCell<BTreeSet<FiredTimer>>>,
     /// How many threads there ever were.
     numbers: u64,
     /// How many outbox rows this life of the relay has published.
     relayed: usize,
-    last_key: i64,
+    pub(crate) last_key: i64,
 }
 
 /// The worker that has all turns of a key.
-fn worker_of(key: &str) -> usize {
+pub(crate) fn worker_of(key: &str) -> usize {
     (of_text(1, key) % WORKERS as u64) as usize
 }
 
@@ -233,146 +231,6 @@ impl Process {
                 self.sessions.push(session);
             }
         }
-    }
-
-    /// Delivers the next record of a partition; says whether there was one and room for it.
-    pub(crate) fn deliver(&mut self, place: usize, broker: &Broker, scene: &mut Scene) -> bool {
-        let Some(session) = self.sessions.get(place).cloned() else {
-            return false;
-        };
-        if session.cancelled.get() || !session.window.borrow().has_room() {
-            return false;
-        }
-        let Some(record) =
-            broker.at_or_after(session.topic, session.partition, session.position.get())
-        else {
-            return false;
-        };
-        let offset = record.position.offset;
-        session.window.borrow_mut().take(offset);
-        session.position.set(offset + 1);
-        let taken = TakenRecord {
-            session: session.clone(),
-            offset,
-        };
-        let (admitted, topic) = (self.admits.clone(), session.topic);
-        let admission = admit::record(record, topic, &admitted.description, &LIMITS, scene.now);
-        let turn = match admission {
-            Admission::Offer(envelope) => Turn::Event(Box::new(EventTurn {
-                envelope: *envelope,
-                under: Build(admitted),
-                taken,
-                record: record.clone(),
-                trial: Trial::default(),
-                since: (),
-            })),
-            Admission::Skip => Turn::Passed(taken),
-            Admission::Malformed(reason) => Turn::Unreadable(Box::new(UnreadableTurn {
-                taken,
-                record: record.clone(),
-                reason,
-                since: (),
-            })),
-        };
-        scene.note(
-            "deliver",
-            format_args!("{} {}", self.role.name(), record.position),
-        );
-        self.give(turn);
-        true
-    }
-
-    pub(crate) fn ask(&mut self, ask: Ask, scene: &mut Scene) {
-        let admitted = self.admits.clone();
-        let name = scene.calls[ask.call].command;
-        if admitted.description.command(name).is_none() {
-            return scene.answer(ask.call, Answer::NotFound);
-        }
-        let generated = ask.key.is_none().then(|| {
-            self.last_key += 1;
-            // Each process has numbers of its own.
-            if scene.is_shared && self.last_key % 2 != self.number as i64 {
-                self.last_key += 1;
-            }
-            self.last_key
-        });
-        let call = &scene.calls[ask.call];
-        let key = ask.key.or(generated.map(|key| key.to_string()));
-        let asked = Asked {
-            command: call.command.into(),
-            key: key.unwrap_or_default(),
-            parameters: Vec::new(),
-            body: ask.body,
-            traceparent: None,
-        };
-        let id = call.id.clone();
-        let envelope = admit::command(self.role.name(), asked, scene.now, id, || None);
-        let message = &envelope.message;
-        let (id, name, key) = (&message.id, &message.name, &message.key);
-        scene.note("ask", format_args!("{id} {name} {key} {}", message.body));
-        let turn = Box::new(CommandTurn {
-            envelope,
-            under: Build(admitted),
-            generated_key: generated,
-            repeatable: None,
-            client: ask.call,
-            since: (),
-        });
-        self.give(if ask.read {
-            Turn::Read(turn)
-        } else {
-            Turn::Command(turn)
-        });
-    }
-
-    /// Routes a call anew that a worker gave back; says whether there was one.
-    pub(crate) fn ask_again(&mut self, scene: &mut Scene) -> bool {
-        let Some(ask) = self.again.pop_front() else {
-            return false;
-        };
-        self.ask(ask, scene);
-        true
-    }
-
-    /// Offers a timer that is due and not under way; says whether there was one.
-    pub(crate) fn fire(&mut self, scene: &mut Scene) -> bool {
-        let is_due = |timer: &&Rc<StoredTimer>| {
-            let fired = fired_of(timer);
-            fired.due <= scene.now
-                && !self.in_flight.borrow().contains(&fired)
-                && !self.store.parked_timers.contains(&fired)
-        };
-        // One that comes behind what is parked is of more interest.
-        let is_held = |timer: &&Rc<StoredTimer>| {
-            self.threads[worker_of(&timer.key)]
-                .worker
-                .is_parked(&timer.key)
-        };
-        let mut due = self.store.timers.values().filter(is_due);
-        let due = due.clone().find(is_held).or_else(|| due.next());
-        let Some(timer) = due.cloned() else {
-            return false;
-        };
-        let fired = fired_of(&timer);
-        scene.note("fire", format_args!("{} {}", fired.key, fired.due));
-        self.in_flight.borrow_mut().insert(fired.clone());
-        let over = Over {
-            in_flight: self.in_flight.clone(),
-            fired: fired.clone(),
-        };
-        self.give(Turn::Timer(Box::new(TimerTurn {
-            envelope: admit::timer(self.role.name(), &timer, scene.now),
-            fired,
-            trial: Trial::default(),
-            since: (),
-            over,
-        })));
-        true
-    }
-
-    fn give(&mut self, turn: Turn<Simulated>) {
-        let worker = worker_of(turn.key().unwrap_or_default());
-        self.threads[worker].turns.push_back(turn);
     }
 
     /// Has one thread do something; says whether there was something to do.

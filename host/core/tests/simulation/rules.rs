@@ -1,9 +1,9 @@
 //! The two participants of the simulation, natively: `credit` keeps accounts, `order` keeps orders.
 //!
-//! Pure, as components are: [`SagaRules::handle`] is a function of state and message, which is what lets
-//! the checker run every recorded decision again. Builds differ in their [`Shape`]. Everything that they decide carries the digest
-//! of the build that decided (`by`), so that the checker sees whether the host recorded the right one.
-//! Faults are not made here but in `faults.rs`.
+//! Pure, as components are: [`SagaRules::handle`] is a function of state and message, which is what
+//! lets the checker run every recorded decision again. Builds differ in their [`Shape`]. Everything
+//! that they decide carries the digest of the build that decided (`by`), so that the checker sees
+//! whether the host recorded the right one. Faults are not made here but in `faults.rs`.
 
 use std::rc::Rc;
 
@@ -218,7 +218,8 @@ impl SagaRules {
         Ok(outcome(state, vec![event("credit-answered", &body)], None))
     }
 
-    /// Leaves the account as it is. What is admitted by another key than this build's is a fault of the host.
+    /// Leaves the account as it is. What is admitted by another key than this build's is a fault of
+    /// the host.
     fn reminded(
         &self,
         _account: Option<Account>,

@@ -26,16 +26,17 @@ pub(crate) enum Broken {
     /// A client is answered when the entry is handed over.
     AnswerBeforeCommit,
     /// What was decided on an entry that was not written is written all the same.
-    BrokenChainWritten,
+    VoidChainWritten,
     /// A worker goes on from the state of an entry that was not written.
-    BrokenStateKept,
+    VoidStateKept,
     /// An event is taken for applied whose entry breaks with another.
-    BrokenIdentityKept,
+    VoidIdentityKept,
     /// A commit whose outcome is unknown is taken for failed.
     UnknownTakenForFailed,
     /// A commit whose outcome is unknown is taken for a good one.
     UnknownTakenForCommitted,
-    /// The reading of a record that was not written ends only after what follows in the batch is written.
+    /// The reading of a record that was not written ends only after what follows in the batch is
+    /// written.
     ReadingOutlivesVoid,
     /// Workers are told what became of their entries while the transaction is still open.
     ToldBeforeCommit,

@@ -10,7 +10,8 @@ use crate::world::World;
 const FOREIGN: u64 = 1_000_000;
 
 impl World {
-    /// A producer that is no saga host announces orders: without headers, with ids of its own, or nonsense.
+    /// A producer that is no saga host announces orders: without headers, with ids of its own, or
+    /// nonsense.
     pub(crate) fn foreign_record(&mut self) {
         self.foreign += 1;
         let number = FOREIGN + self.foreign;
@@ -93,8 +94,8 @@ impl World {
         }
     }
 
-    /// A record comes again, on any partition. An answer may come without its headers: then it is another
-    /// message for the host, and the rules themselves must see that it says nothing new.
+    /// A record comes again, on any partition. An answer may come without its headers: then it is
+    /// another message for the host, and the rules themselves must see that it says nothing new.
     pub(crate) fn copy_record(&mut self) {
         let topic = if self.scene.random.percent(50) {
             ORDERS

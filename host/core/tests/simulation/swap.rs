@@ -1,10 +1,12 @@
-//! How a process takes another build into use, in the steps between which anything may happen, a crash too:
-//! the host's own copy, the comparison, the activation through the writer, the handing over to each worker, the
-//! description by which is admitted; and the end, when all workers have taken notice. Where subscriptions change,
-//! nothing is read from before the first worker is handed the build until the description is the new one.
+//! How a process takes another build into use, in the steps between which anything may happen, a
+//! crash too: the host's own copy, the comparison, the activation through the writer, the handing
+//! over to each worker, the description by which is admitted; and the end, when all workers have
+//! taken notice. Where subscriptions change, nothing is read from before the first worker is handed
+//! the build until the description is the new one.
 //!
-//! An upgrade holds nobody up. A build that can't read what the active one writes (a way back to older states) is
-//! activated while all workers are held between turns, so that no such state comes to be behind its back.
+//! An upgrade holds nobody up. A build that can't read what the active one writes (a way back to
+//! older states) is activated while all workers are held between turns, so that no such state comes
+//! to be behind its back.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -191,9 +193,10 @@ impl Process {
         self.copies.insert(build.digest.clone(), build.clone());
     }
 
-    /// Records that were admitted by other subscriptions and are not settled are read again, by the new ones, before those
-    /// that follow them. Left to the worker that meets the first of them, or to the moment when the description
-    /// changes, this comes too late: the new build may have decided what follows.
+    /// Records that were admitted by other subscriptions and are not settled are read again, by the
+    /// new ones, before those that follow them. Left to the worker that meets the first of them, or
+    /// to the moment when the description changes, this comes too late: the new build may have
+    /// decided what follows.
     fn end_readings(&mut self, candidate: &SagaRules, scene: &mut Scene) {
         if self.admits.description.subscriptions == candidate.description.subscriptions {
             return;
@@ -211,7 +214,8 @@ impl Process {
         let mut holds = false;
         for lack in lacks(&active.description, &candidate.description) {
             match lack {
-                // States of the version that the active build writes may yet be none, but then none may come.
+                // States of the version that the active build writes may yet be none, but then none
+                // may come.
                 Lack::State { .. } => holds = true,
                 Lack::Subscription { .. }
                 | Lack::Route { .. }

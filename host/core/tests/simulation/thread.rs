@@ -57,7 +57,8 @@ pub(crate) struct Around<'a> {
 }
 
 impl Thread {
-    /// A thread for the worker of this number in the store, with those of its keys for which messages are parked.
+    /// A thread for the worker of this number in the store, with those of its keys for which
+    /// messages are parked.
     pub(crate) fn new(
         role: Role,
         number: u64,
@@ -181,7 +182,8 @@ impl Thread {
         }
     }
 
-    /// Answers questions until there is none, or one that has to wait; says whether one was answered.
+    /// Answers questions until there is none, or one that has to wait; says whether one was
+    /// answered.
     fn answer_all(&mut self, around: &mut Around<'_>) -> bool {
         let mut any = false;
         while let Some(question) = self.worker.question() {
@@ -259,7 +261,7 @@ impl Thread {
             }
             Action::Answer(call, answer, _) => scene.answer(call, told(answer)),
             Action::AnswerAfter(then, link) => {
-                let (call, answer, _) = *then;
+                let (call, answer) = (then.client, then.answer);
                 scene.note(
                     "read-waits",
                     format_args!("{}", scene.calls[call].id.clone()),

@@ -1,8 +1,9 @@
-//! The thread of the writer, in the three steps between which a crash may come: write a batch into an open transaction, commit
-//! it, tell those who wait. Which entries hold, and what follows where they don't, is `saga_core`'s own [`Batch`].
+//! The thread of the writer, in the three steps between which a crash may come: write a batch into
+//! an open transaction, commit it, tell those who wait. Which entries hold, and what follows where
+//! they don't, is `saga_core`'s own [`Batch`].
 //!
-//! A commit may fail; an entry may be refused by itself, as in a store that others write to; and the outcome of a commit may
-//! be unknown for a while.
+//! A commit may fail; an entry may be refused by itself, as in a store that others write to; and
+//! the outcome of a commit may be unknown for a while.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,12 +13,13 @@ use saga_core::commit::{
 };
 use saga_core::worker::{Answer as WorkerAnswer, Commit, Taken};
 
+use crate::apply::{apply, is_current, write_outbox};
 use crate::checker::must;
 use crate::host::{Answer, Simulated, TakenRecord};
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
-use crate::store::{Store, apply, is_current, write_outbox};
+use crate::store::Store;
 use crate::thread::Progress;
 
 /// An entry as it is handed over.
@@ -200,7 +202,8 @@ impl Process {
         true
     }
 
-    /// The activation follows all entries that were handed over before it, so that what it finds stored is all there is.
+    /// The activation follows all entries that were handed over before it, so that what it finds
+    /// stored is all there is.
     fn activate(
         &mut self,
         build: &Rc<SagaRules>,
@@ -223,7 +226,8 @@ impl Process {
         self.writing = Some(Writing::Activating(open, result));
     }
 
-    /// Writes a batch into a transaction. In a store that others write to, nothing may happen before it is committed.
+    /// Writes a batch into a transaction. In a store that others write to, nothing may happen
+    /// before it is committed.
     fn open(&mut self, first: Box<Handed>, scene: &mut Scene) {
         let most = 1 + scene.random.index(6);
         let mut handed = vec![first];
@@ -317,7 +321,7 @@ impl Process {
             let writes = &mut handed.commit.entry.writes;
             writes.retain(|write| !matches!(write, Write::Fired(_)));
         }
-        if scene.is_broken(Broken::BrokenChainWritten) {
+        if scene.is_broken(Broken::VoidChainWritten) {
             handed.commit.link.base = 0;
         }
     }

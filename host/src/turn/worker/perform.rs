@@ -1,9 +1,10 @@
-//! What a worker wants done: entries for the writer, answers for clients, what is counted and what is logged.
+//! What a worker wants done: entries for the writer, answers for clients, what is counted and what
+//! is logged.
 
 use saga_core::commit::{DeadLetter, ParkedTimer, Write};
-use saga_core::worker::{Action, Bound, Commit, Report, TurnEnd};
+use saga_core::worker::{Action, Bound, Commit, ReadAnswer, Report, TurnEnd};
 
-use super::super::turn::{Answer, Client, ThisHost};
+use super::super::this_host::{Answer, Client, ThisHost};
 use super::Thread;
 use crate::metrics::turns::{Measured, Since};
 use crate::store::{Handed, StoreFault};
@@ -19,7 +20,11 @@ impl Thread {
                 client.answer(answer.into());
             }
             Action::AnswerAfter(then, link) => {
-                let (client, answer, end) = *then;
+                let ReadAnswer {
+                    client,
+                    answer,
+                    end,
+                } = *then;
                 let measured = self.measured(&end);
                 self.count(end);
                 let done = move |result: Result<(), StoreFault>| {

@@ -1,4 +1,5 @@
-//! What travels with turns and is the host's own; what is asked of a participant, and what a client is answered.
+//! What travels with turns and is the host's own; what is asked of a participant, and what a client
+//! is answered.
 
 use std::sync::Arc;
 
@@ -128,8 +129,8 @@ pub enum Answer {
     Quarantined(Fault),
     /// The store failed; nothing was written.
     StoreFailed(StoreFault),
-    /// Its turn was not over in time: it may take effect yet. With the seconds, and whether the client can learn it by its
-    /// idempotency key.
+    /// Its turn was not over in time: it may take effect yet. With the seconds, and whether the
+    /// client can learn it by its idempotency key.
     Unknown(u64, bool),
 }
 

@@ -1,0 +1,256 @@
+//! One entry as a change of the store, item by item.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use saga_core::commit::{Fate, FiredTimer, OutboxRow as Published, Parked, StoredTimer, Write};
+use saga_core::identity::Identity;
+use saga_core::outcome::TimerChange;
+use saga_core::record::Position;
+use saga_core::settle::Cause;
+
+use crate::rules::{ANSWERS, ORDERS};
+use crate::scene::Broken;
+use crate::store::{
+    DeadLetter, JournalRow, OutboxRow, ParkedMessage, Store, StoredAggregate, fired_of,
+};
+use crate::writer::Handed;
+
+/// Writes one entry into an open transaction.
+pub(crate) fn apply(store: &mut Store, handed: &Handed, broken: Option<Broken>) -> Fate {
+    store.sequence += 1;
+    let context = Context {
+        at: at(store, handed),
+        fired: (handed.commit.entry.writes.iter()).find_map(|write| match write {
+            Write::Fired(fired) => Some(fired.clone()),
+            _ => None,
+        }),
+        identity: unparked_identity(store, handed),
+        more: match unparked(store, handed) {
+            Some(row) => row.2,
+            None => handed.build.shape.more,
+        },
+        parks: (handed.commit.entry.writes.iter()).any(|write| matches!(write, Write::Park(_))),
+        gives_up: (handed.commit.entry.writes.iter())
+            .any(|write| matches!(write, Write::DeadLetter(_))),
+    };
+    for write in &handed.commit.entry.writes {
+        if !apply_one(store, handed, write, &context, broken) {
+            return Fate::Duplicate;
+        }
+    }
+    Fate::Written
+}
+
+/// Whether a store that is shared takes an entry: what it was decided on is what is stored, its
+/// partition is still read by who decided, its timer is still set.
+pub(crate) fn is_current(store: &Store, handed: &Handed, broken: Option<Broken>) -> bool {
+    let is_broken = |step| broken == Some(step);
+    let key = handed.commit.entry.key.as_deref().unwrap_or_default();
+    let revision = store
+        .aggregates
+        .get(key)
+        .map_or(0, |stored| stored.revision);
+    let epoch_holds = handed.commit.taken.as_ref().is_none_or(|taken| {
+        let epoch = store.epochs.get(&taken.session.partition);
+        epoch == Some(&taken.session.epoch)
+    });
+    let mut writes = handed.commit.entry.writes.iter();
+    let consumes = writes.any(|write| matches!(write, Write::Fired(_)));
+    let holds = |write: &Write| match write {
+        Write::Journal(decision) => {
+            decision.revision_before == revision
+                || is_broken(Broken::RevisionNotCompared)
+                || consumes && is_broken(Broken::TimerNotCounted)
+        }
+        Write::Fired(fired) => store.timer(fired).is_some() || is_broken(Broken::TimerNotCounted),
+        _ => true,
+    };
+    (epoch_holds || is_broken(Broken::EpochNotCompared))
+        && handed.commit.entry.writes.iter().all(holds)
+}
+
+/// What the checker needs to know of an entry beside what it writes.
+struct Context {
+    at: Option<Position>,
+    fired: Option<FiredTimer>,
+    identity: Option<Identity>,
+    more: Option<&'static str>,
+    parks: bool,
+    gives_up: bool,
+}
+
+/// The parked message that an entry settles.
+fn unparked<'s>(store: &'s Store, handed: &Handed) -> Option<&'s ParkedMessage> {
+    let mut writes = handed.commit.entry.writes.iter();
+    let id = writes.find_map(|write| match write {
+        Write::Unpark(id) => Some(id),
+        _ => None,
+    })?;
+    store.parked.get(id).map(|row| &**row)
+}
+
+fn unparked_identity(store: &Store, handed: &Handed) -> Option<Identity> {
+    match &unparked(store, handed)?.1 {
+        Parked::Event(event) => Some(event.identity.clone()),
+        Parked::Timer(..) => None,
+    }
+}
+
+/// Where the record of an entry was read.
+fn at(store: &Store, handed: &Handed) -> Option<Position> {
+    match unparked(store, handed).map(|row| &row.1) {
+        Some(Parked::Event(event)) => Some(event.record.position.clone()),
+        _ => handed.commit.taken.as_ref().map(|taken| taken.at()),
+    }
+}
+
+/// Writes one item; false where it is a guard that is refused.
+fn apply_one(
+    store: &mut Store,
+    handed: &Handed,
+    write: &Write,
+    context: &Context,
+    broken: Option<Broken>,
+) -> bool {
+    let entry = &handed.commit.entry;
+    let key = entry.key.as_deref().unwrap_or_default();
+    let is_broken = |step| broken == Some(step);
+    match write {
+        Write::Offset(offset) => {
+            let topic = topic_of(offset.topic);
+            store.offsets.insert((topic, offset.partition), offset.next);
+        }
+        Write::Unpark(id) => return store.parked.remove(id).is_some(),
+        Write::Inbox(_, _) if context.parks && is_broken(Broken::ParkedNotRemembered) => {}
+        Write::Inbox(identity, _) => {
+            let forgets = match context.gives_up {
+                true => is_broken(Broken::DeadLetterForgotten),
+                false => is_broken(Broken::InboxNotConsulted),
+            };
+            return store.inbox.insert(Rc::new(identity.clone())) || forgets;
+        }
+        Write::InboxForgotten(identity) => drop(store.inbox.remove(identity)),
+        Write::State(state, revision) => {
+            if state.is_none() {
+                store.timers.retain(|(of, _), _| **of != *key);
+            }
+            let written = StoredAggregate {
+                state: state.as_deref().map(Into::into),
+                revision: *revision,
+                version: entry.state_version,
+            };
+            store.aggregates.insert(key.into(), written);
+        }
+        Write::Migrated(state) if !is_broken(Broken::MigrationNotWritten) => {
+            if let Some(stored) = store.aggregates.get_mut(key) {
+                stored.state = Some((&**state).into());
+                stored.version = entry.state_version;
+            }
+        }
+        Write::Timers(changes, by) => write_timers(store, key, changes, by),
+        Write::Fired(fired) => store.timers.retain(|_, timer| fired_of(timer) != *fired),
+        Write::Journal(decision) => store.journal.push(Rc::new(JournalRow {
+            sequence: store.sequence,
+            build: handed.build.clone(),
+            key: key.into(),
+            decision: decision.clone(),
+            read: OnceCell::new(),
+            at: context.at.clone(),
+            fired: context.fired.clone(),
+            process: handed.process,
+            more: context.more,
+        })),
+        Write::GeneratedKey(number) if !is_broken(Broken::KeysForgotten) => {
+            store.last_key = store.last_key.max(*number);
+        }
+        Write::DeadLetter(letter) => store.dead.push(Rc::new(DeadLetter {
+            sequence: store.sequence,
+            build: handed.build.clone(),
+            at: context.at.clone(),
+            identity: context.identity.clone(),
+            fired: None,
+            value: letter.value.clone(),
+            reason: letter.reason.clone(),
+        })),
+        Write::Park(parking) => {
+            if is_broken(Broken::ParkedNumberReused) {
+                store.last_parked = store.parked.keys().next_back().copied().unwrap_or(0);
+            }
+            store.last_parked += 1;
+            let more = handed.build.shape.more;
+            let row = Rc::new((key.to_owned(), parking.message.clone(), more));
+            store.parked.insert(store.last_parked, row);
+        }
+        Write::ParkTimer(timer) if store.timer(&timer.fired).is_some() => {
+            store.parked_timers.insert(timer.fired.clone());
+        }
+        Write::Quarantine(..) => drop(store.quarantined.insert(key.to_owned())),
+        Write::QuarantineLifted => drop(store.quarantined.remove(key)),
+        Write::Publish(row) if !is_broken(Broken::OutboxApart) => publish(store, handed, row),
+        Write::InboxKept(..)
+        | Write::Migrated(_)
+        | Write::GeneratedKey(_)
+        | Write::ParkTimer(_)
+        | Write::Publish(_)
+        | Write::Reply(_)
+        | Write::Tally(_) => {}
+    }
+    true
+}
+
+fn topic_of(row: i64) -> &'static str {
+    if row == 0 { ORDERS } else { ANSWERS }
+}
+
+/// Writes what an entry publishes, and nothing else.
+pub(crate) fn write_outbox(store: &mut Store, handed: &Handed) {
+    for write in &handed.commit.entry.writes {
+        if let Write::Publish(row) = write {
+            publish(store, handed, row);
+        }
+    }
+}
+
+fn publish(store: &mut Store, handed: &Handed, row: &Published) {
+    let text = |bytes: &Option<Vec<u8>>| {
+        let bytes = bytes.clone().unwrap_or_default();
+        String::from_utf8(bytes).expect("what is published is text")
+    };
+    let attributes = row.attributes.clone();
+    store.outbox.push(Rc::new(OutboxRow {
+        topic: topic_of(row.topic),
+        key: text(&row.key),
+        body: text(&row.value),
+        id: attributes.id.unwrap_or_default(),
+        event_type: attributes.event_type.unwrap_or_default(),
+        correlation: attributes.correlation.unwrap_or_default(),
+        causation: attributes.causation.unwrap_or_default(),
+        build: handed.build.clone(),
+        time: row.time,
+    }));
+}
+
+fn write_timers(store: &mut Store, key: &str, changes: &[TimerChange], by: &Cause) {
+    for change in changes {
+        match change {
+            TimerChange::Set(timer) => {
+                let set = StoredTimer {
+                    key: key.to_owned(),
+                    name: timer.name.clone(),
+                    due: timer.due,
+                    body: timer.body.clone(),
+                    set_by: by.id.clone(),
+                    correlation: by.correlation.clone(),
+                    traceparent: by.traceparent.clone(),
+                };
+                store.parked_timers.remove(&fired_of(&set));
+                let place = (key.into(), timer.name.as_str().into());
+                store.timers.insert(place, Rc::new(set));
+            }
+            TimerChange::Cancel(name) => {
+                store.timers.remove(&(key.into(), name.as_str().into()));
+            }
+        }
+    }
+}

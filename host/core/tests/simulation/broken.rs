@@ -1,0 +1,222 @@
+//! Worlds in which one step is deliberately wrong: each must be noticed.
+
+use crate::checker::Violation;
+use crate::scene::{Broken, Scene};
+use crate::world;
+
+/// Runs a seed in a world of some kind.
+type Run = fn(u64, Option<Broken>) -> (Scene, Result<(), Violation>);
+
+/// Seeds within which a broken step must be noticed.
+const SEEDS: u64 = 2_000;
+
+#[test]
+fn invariant_1_an_offset_stored_beyond_the_window_is_noticed() {
+    noticed(Broken::OffsetBeyondWindow, &[1]);
+}
+
+#[test]
+fn invariant_2_events_committed_apart_from_the_state_are_noticed() {
+    noticed(Broken::OutboxApart, &[2]);
+}
+
+#[test]
+fn invariant_2_a_timer_that_outlives_its_turn_is_noticed() {
+    noticed(Broken::TimerNotConsumed, &[2, 3]);
+}
+
+#[test]
+fn invariant_3_an_inbox_that_is_not_consulted_is_noticed() {
+    noticed(Broken::InboxNotConsulted, &[3]);
+}
+
+#[test]
+fn invariant_3_a_dead_letter_that_is_tried_again_is_noticed() {
+    noticed(Broken::DeadLetterForgotten, &[3]);
+}
+
+#[test]
+fn invariant_4_a_key_that_is_not_held_back_is_noticed() {
+    noticed(Broken::KeyNotHeldBack, &[4]);
+}
+
+#[test]
+fn invariant_4_a_message_that_overtakes_what_is_parked_is_noticed() {
+    noticed(Broken::ParkedOvertaken, &[4]);
+}
+
+#[test]
+fn invariant_10_a_number_of_a_parked_message_that_is_given_twice_is_noticed() {
+    noticed_as(Broken::ParkedNumberReused, &[10], "nobody offers it");
+}
+
+#[test]
+fn invariant_10_a_parked_timer_that_is_decided_before_what_did_not_come_to_be_is_noticed() {
+    noticed_as(Broken::ParkedTimerGoesOn, &[10], "nobody offers it");
+}
+
+#[test]
+fn invariant_3_a_parked_event_that_is_not_remembered_is_noticed() {
+    noticed(Broken::ParkedNotRemembered, &[2, 3]);
+}
+
+#[test]
+fn invariant_4_a_reading_that_goes_on_past_a_record_that_was_not_written_is_noticed() {
+    noticed(Broken::ReadingOutlivesVoid, &[4]);
+}
+
+#[test]
+fn invariant_4_a_reading_that_goes_on_under_other_subscriptions_is_noticed() {
+    noticed(Broken::ReadingOutlivesSwap, &[4]);
+}
+
+#[test]
+fn invariant_5_a_fault_taken_for_a_refusal_is_noticed() {
+    noticed(Broken::RefusalOnFault, &[5]);
+}
+
+#[test]
+fn invariant_6_a_digest_of_another_build_is_noticed() {
+    noticed(Broken::BuildOfTheCommit, &[6]);
+}
+
+#[test]
+fn invariant_6_a_build_that_decides_before_it_is_active_is_noticed() {
+    noticed_as(Broken::HandedBeforeActivation, &[6], "was not active then");
+}
+
+#[test]
+fn invariant_6_an_active_build_without_a_copy_is_noticed() {
+    noticed(Broken::CopiedAfterActivation, &[6]);
+}
+
+#[test]
+fn invariant_6_a_start_with_another_build_than_the_active_one_is_noticed() {
+    noticed(Broken::StartsWithFile, &[6]);
+}
+
+#[test]
+fn invariants_6_and_10_an_activation_that_a_crash_takes_back_is_noticed() {
+    noticed(Broken::ActivationNotWritten, &[6, 10]);
+}
+
+#[test]
+fn invariant_6_a_worker_that_two_swaps_passed_by_is_noticed() {
+    noticed(Broken::SwapNotAwaited, &[6]);
+}
+
+#[test]
+fn invariant_6_a_turn_on_two_builds_is_noticed() {
+    noticed(Broken::SwitchedWithinTurn, &[6]);
+}
+
+#[test]
+fn invariant_6_a_state_that_comes_to_be_behind_the_back_of_a_rollback_is_noticed() {
+    noticed(Broken::WorkersNotHeld, &[6]);
+}
+
+#[test]
+fn invariant_6_a_state_that_was_not_yet_stored_when_states_were_checked_is_noticed() {
+    noticed(Broken::StatesCheckedBefore, &[6]);
+}
+
+#[test]
+fn invariant_5_what_was_admitted_by_another_description_is_noticed() {
+    noticed(Broken::AdmissionNotCompared, &[5]);
+}
+
+#[test]
+fn invariant_2_a_migrated_state_that_is_not_written_is_noticed() {
+    noticed(Broken::MigrationNotWritten, &[2]);
+}
+
+#[test]
+fn invariant_10_an_answer_before_the_commit_is_noticed() {
+    noticed(Broken::AnswerBeforeCommit, &[10]);
+}
+
+#[test]
+fn invariant_10_decisions_on_an_entry_that_was_not_written_are_noticed() {
+    noticed(Broken::VoidChainWritten, &[4, 10]);
+}
+
+#[test]
+fn invariant_10_a_worker_that_goes_on_from_a_state_that_was_not_written_is_noticed() {
+    noticed(Broken::VoidStateKept, &[10]);
+}
+
+#[test]
+fn invariant_10_an_event_whose_entry_broke_and_that_is_taken_for_applied_is_noticed() {
+    noticed(Broken::VoidIdentityKept, &[1, 10]);
+}
+
+#[test]
+fn invariant_10_workers_that_are_told_before_the_commit_are_noticed() {
+    noticed(Broken::ToldBeforeCommit, &[10]);
+}
+
+#[test]
+fn invariant_10_a_commit_that_happened_and_is_taken_for_failed_is_noticed() {
+    noticed(Broken::UnknownTakenForFailed, &[10]);
+}
+
+#[test]
+fn invariant_10_a_commit_that_did_not_happen_and_is_taken_for_a_good_one_is_noticed() {
+    noticed(Broken::UnknownTakenForCommitted, &[10]);
+}
+
+#[test]
+fn invariant_10_a_written_command_that_is_told_it_failed_is_noticed() {
+    noticed(Broken::WrittenToldVoid, &[10]);
+}
+
+#[test]
+fn invariant_10_a_key_that_is_given_out_twice_is_noticed() {
+    noticed(Broken::KeysForgotten, &[10]);
+}
+
+#[test]
+fn invariant_10_a_shared_store_that_does_not_compare_revisions_is_noticed() {
+    noticed_in(world::run_shared, Broken::RevisionNotCompared, &[10], "");
+}
+
+#[test]
+fn invariant_1_a_shared_store_that_does_not_compare_epochs_is_noticed() {
+    noticed_in(world::run_shared, Broken::EpochNotCompared, &[1, 4], "");
+}
+
+#[test]
+fn invariant_3_a_shared_store_that_does_not_count_timers_is_noticed() {
+    noticed_in(world::run_shared, Broken::TimerNotCounted, &[2, 3, 10], "");
+}
+
+/// A world with this broken step is reported, by some seed, as breaking one of these invariants.
+fn noticed(broken: Broken, invariants: &[u32]) {
+    noticed_as(broken, invariants, "");
+}
+
+/// The same, in these words.
+fn noticed_as(broken: Broken, invariants: &[u32], words: &str) {
+    noticed_in(world::run, broken, invariants, words);
+}
+
+/// The same, in this kind of world.
+fn noticed_in(world: Run, broken: Broken, invariants: &[u32], words: &str) {
+    let mut reported = Vec::new();
+    for seed in 0..SEEDS {
+        let run = std::panic::catch_unwind(|| world(seed, Some(broken)).1);
+        match run.unwrap_or_else(|_| panic!("seed {seed} with {broken:?} panicked")) {
+            Err(violation)
+                if invariants.contains(&violation.invariant) && violation.what.contains(words) =>
+            {
+                println!("{broken:?}: seed {seed}, {violation}");
+                return;
+            }
+            Err(violation) => reported.push(violation),
+            Ok(()) => {}
+        }
+    }
+    panic!(
+        "{broken:?} was not noticed as {invariants:?} in {SEEDS} seeds; reported was {reported:?}"
+    );
+}
