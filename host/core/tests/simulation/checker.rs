@@ -11,13 +11,13 @@ use saga_core::identity::Identity;
 use saga_core::record::Record;
 
 use crate::broker::{Broker, PARTITIONS};
+use crate::description::{Shape, description};
 use crate::host::{Answer, LIMITS};
 use crate::process::Process;
 use crate::rules::{ANSWERS, Account, Body, ORDERS, Order, Role};
 use crate::scene::{Call, Scene};
 use crate::world::World;
 use crate::{generations, journal};
-use saga_contract::description::{Shape, description};
 use saga_core::outcome::Reply;
 
 /// Something that must not be. 0 stands for what the saga itself promises: the sums and the fates.

@@ -14,9 +14,9 @@ use saga_core::rules::Rules;
 use saga_core::settle::JournalEntry;
 
 use crate::checker::{Violation, must, read};
+use crate::description::{Shape, description};
 use crate::process::Process;
 use crate::store::{DeadLetter, JournalRow, fired_of};
-use saga_contract::description::{Shape, description};
 
 /// Checks the journal, and everything that follows from it.
 pub(crate) fn check(process: &Process) -> Result<(), Violation> {

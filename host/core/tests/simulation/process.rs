@@ -14,6 +14,7 @@ use saga_core::window::Window;
 
 use crate::broker::{Broker, Fresh, PARTITIONS};
 use crate::checker::must;
+use crate::description::Shape;
 use crate::generations;
 use crate::host::{Session, SmallRoom};
 use crate::random::{Random, of_text};
@@ -23,7 +24,6 @@ use crate::store::{Store, fired_of};
 use crate::swap::Swap;
 use crate::thread::{Around, Thread};
 use crate::writer::{Request, Writing};
-use saga_contract::description::Shape;
 
 pub(crate) const WORKERS: usize = 3;
 

@@ -15,7 +15,7 @@ use saga_core::outcome::{
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use serde::{Deserialize, Serialize};
 
-use saga_contract::description::{Shape, description};
+use crate::description::{Shape, description};
 
 /// Where orders are announced.
 pub(crate) const ORDERS: &str = "orders";

@@ -13,11 +13,11 @@ use std::rc::Rc;
 
 use saga_contract::compatibility::{Lack, lacks};
 
+use crate::description::Shape;
 use crate::process::Process;
 use crate::rules::SagaRules;
 use crate::scene::{Broken, Scene};
 use crate::writer::{Activation, Request};
-use saga_contract::description::Shape;
 
 /// A swap that is under way.
 pub(crate) struct Swap {

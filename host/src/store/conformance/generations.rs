@@ -1,7 +1,7 @@
 //! Participants, generations and what they were asked; quarantine, samples and lists.
 
-use saga_core::commit::Write;
 use saga_contract::listing::FilterValue;
+use saga_core::commit::Write;
 use saga_core::message::Origin;
 
 use super::{NOW, Rig, Turn, generation, journal, set};

@@ -4,8 +4,7 @@
 //! The disk stands still by a small library that is loaded into the real process (`freeze.c`).
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::LazyLock;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
