@@ -3,8 +3,7 @@
 //! Owns: connecting, sending, reading the whole answer, and telling apart a request that was never sent (safe
 //! to send again) from one whose fate is unknown (never sent again if it is a POST); bounds on time and size of
 //! an answer; retries. The connection is driven by the task that uses it, not by a task of its own: every switch
-//! between tasks is time taken from the host on the same machine. hyper-util's pooled client was tried: it opens
-//! another connection where the next request comes before the last answer has gone back to its pool.
+//! between tasks is time taken from the host on the same machine.
 //!
 //! # Layout
 //!
