@@ -1,7 +1,9 @@
-//! An HTTP/1.1 client over hyper-util's, and what to do when a connection breaks.
+//! An HTTP/1.1 client with one connection to one service, and what to do when it breaks.
 //!
-//! Owns: telling apart a request that was never sent (safe to send again) from one whose fate is
-//! unknown (never sent again if it is a POST), bounds on time and size of an answer, and retries.
+//! Owns: connecting, sending, reading the whole answer, and telling apart a request that was never sent (safe
+//! to send again) from one whose fate is unknown (never sent again if it is a POST); bounds on time and size of
+//! an answer; retries. The connection is driven by the task that uses it, not by a task of its own: every switch
+//! between tasks is time taken from the host on the same machine.
 //!
 //! # Layout
 //!
@@ -11,17 +13,21 @@
 
 mod url;
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::http::request::Builder;
 use hyper::{Method, Request};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use thiserror::Error;
+use tokio::net::TcpStream;
 
 pub use url::{BadUrl, BaseUrl};
 
@@ -97,22 +103,11 @@ pub enum RequestError {
     },
 }
 
-type Connections = legacy::Client<HttpConnector, Full<Bytes>>;
-
-/// Connections, of which so many are kept while they are idle.
-fn connections(idle: usize) -> Connections {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(idle)
-        .build(connector)
-}
-
 /// A client of one service, with at most one open connection.
 #[derive(Debug)]
 pub struct Client {
     url: BaseUrl,
-    connections: Connections,
+    connection: Option<Connection>,
     retry: bool,
 }
 
@@ -122,7 +117,7 @@ impl Client {
     pub fn new(url: BaseUrl, retry: bool) -> Self {
         Self {
             url,
-            connections: connections(1),
+            connection: None,
             retry,
         }
     }
@@ -137,15 +132,15 @@ impl Client {
         self.retry
     }
 
-    /// Connects now, so that the first request does not have to: any answer proves the connection.
+    /// Connects now, so that the first request does not have to.
     ///
     /// # Errors
     /// The service can't be reached.
     pub async fn connect(&mut self) -> Result<(), RequestError> {
-        let path = self.url.path(format_args!("/"));
-        self.once(Method::GET, &path, Bytes::new(), None)
-            .await
-            .map(drop)
+        let authority = self.url.authority();
+        let connection = Connection::open(authority).await;
+        self.connection = Some(connection.map_err(|failure| failure.of(authority))?);
+        Ok(())
     }
 
     /// GETs a path.
@@ -196,19 +191,28 @@ impl Client {
         body: Bytes,
         key: Option<&HeaderValue>,
     ) -> Result<Response, RequestError> {
-        let content_type = match method {
-            Method::POST => Some("application/json"),
-            Method::PUT => Some("application/wasm"),
-            _ => None,
-        };
-        let mut builder = Request::builder().method(method).uri(self.url.url(path));
-        if let Some(content_type) = content_type {
-            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let authority = self.url.authority();
+        loop {
+            let mut builder = Request::builder().method(method.clone()).uri(path);
+            let content_type = match method {
+                Method::POST => Some("application/json"),
+                Method::PUT => Some("application/wasm"),
+                _ => None,
+            };
+            if let Some(content_type) = content_type {
+                builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            }
+            if let Some(key) = key {
+                builder = builder.header("idempotency-key", key);
+            }
+            let was_open = self.connection.is_some();
+            let asked = exchange(&mut self.connection, authority, builder, body.clone()).await;
+            match asked {
+                // The service closed the idle connection, as it may at any time.
+                Err(Failure::NotSent(_)) if was_open => {}
+                asked => return asked.map_err(|failure| failure.of(authority)),
+            }
         }
-        if let Some(key) = key {
-            builder = builder.header("idempotency-key", key);
-        }
-        exchange(&self.connections, self.url.authority(), builder, body).await
     }
 }
 
@@ -224,10 +228,11 @@ pub async fn request(
     body: Bytes,
 ) -> Result<Response, RequestError> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
-    let authority = rest.split('/').next().unwrap_or(rest);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = if path.is_empty() { "/" } else { path };
     let mut builder = Request::builder()
         .method(method)
-        .uri(url)
+        .uri(path)
         .header("connection", "close");
     for (name, value) in headers {
         // Of bytes, since a test may send values that are no text.
@@ -237,57 +242,45 @@ pub async fn request(
         .headers_ref()
         .is_some_and(|headers| headers.contains_key(CONTENT_TYPE));
     if !is_typed && (!body.is_empty() || method == "POST") {
-        let json = HeaderValue::from_static("application/json");
-        builder = builder.header(HeaderName::from_static("content-type"), json);
+        builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    exchange(&connections(0), authority, builder, body).await
+    let answer = exchange(&mut None, authority, builder, body).await;
+    answer.map_err(|failure| failure.of(authority))
 }
 
+/// Sends a request, over a new connection where there is none. The connection is kept if the answer is whole.
 async fn exchange(
-    connections: &Connections,
+    connection: &mut Option<Connection>,
     authority: &str,
-    request: hyper::http::request::Builder,
+    mut request: Builder,
     body: Bytes,
-) -> Result<Response, RequestError> {
-    let authority = || authority.to_owned();
-    let not_sent = |reason: String| RequestError::NotSent {
-        authority: authority(),
-        reason,
-    };
-    let lost = |reason: String| RequestError::Lost {
-        authority: authority(),
-        reason,
-    };
+) -> Result<Response, Failure> {
+    let is_named = request
+        .headers_ref()
+        .is_some_and(|headers| headers.contains_key(HOST));
+    if !is_named {
+        request = request.header(HOST, authority);
+    }
     let request = request
         .body(Full::new(body))
-        .map_err(|error| not_sent(format!("this makes no request: {error}")))?;
+        .map_err(|error| Failure::NotSent(format!("this makes no request: {error}")))?;
     let exchange = async {
-        let response = connections.request(request).await.map_err(|error| {
-            if was_not_sent(&error) {
-                not_sent(reason(&error))
-            } else {
-                lost(reason(&error))
-            }
-        })?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
-        Ok(Response {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.map_err(|error| lost(error.to_string()))?.to_bytes(),
-        })
+        let mut open = match connection.take() {
+            Some(open) => open,
+            None => Connection::open(authority).await?,
+        };
+        let answer = open.exchange(request).await?;
+        *connection = Some(open);
+        Ok(answer)
     };
     tokio::time::timeout(REQUEST_TIMEOUT, exchange)
         .await
-        .unwrap_or_else(|_| Err(lost(format!("nothing for {} s", REQUEST_TIMEOUT.as_secs()))))
-}
-
-/// True if not one byte of the request was written: nobody listens, or the connection was closed
-/// before.
-fn was_not_sent(error: &legacy::Error) -> bool {
-    let cause = std::error::Error::source(error);
-    let cause = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    error.is_connect() || cause.is_some_and(hyper::Error::is_canceled)
+        .unwrap_or_else(|_| {
+            Err(Failure::Lost(format!(
+                "nothing for {} s",
+                REQUEST_TIMEOUT.as_secs()
+            )))
+        })
 }
 
 /// How often one request is tried.
@@ -313,6 +306,98 @@ impl Tries {
         self.wait = (self.wait * 2).min(RETRY_WAIT_MAX);
         true
     }
+}
+
+enum Failure {
+    NotSent(String),
+    Lost(String),
+}
+
+impl Failure {
+    fn of(self, authority: &str) -> RequestError {
+        let authority = authority.to_owned();
+        match self {
+            Self::NotSent(reason) => RequestError::NotSent { authority, reason },
+            Self::Lost(reason) => RequestError::Lost { authority, reason },
+        }
+    }
+}
+
+type Wire = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
+#[derive(Debug)]
+struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// None once the connection is closed.
+    wire: Option<Pin<Box<Wire>>>,
+}
+
+impl Connection {
+    async fn open(authority: &str) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::error::Error| Failure::NotSent(reason(error));
+        let stream = TcpStream::connect(authority).await;
+        let stream = stream.map_err(|error| failed(&error))?;
+        stream.set_nodelay(true).map_err(|error| failed(&error))?;
+        let (sender, wire) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(Self {
+            sender,
+            wire: Some(Box::pin(wire)),
+        })
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response, Failure> {
+        let Self { sender, wire } = self;
+        drive(wire, sender.ready())
+            .await
+            .map_err(|error| Failure::NotSent(reason(&error)))?;
+        let response = drive(wire, sender.try_send_request(request))
+            .await
+            .map_err(|mut error| {
+                // The request comes back only if not one byte of it was written.
+                match error.take_message() {
+                    Some(_) => Failure::NotSent(reason(error.error())),
+                    None => Failure::Lost(reason(error.error())),
+                }
+            })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, RESPONSE_BYTES_MAX);
+        let body = drive(wire, body.collect())
+            .await
+            .map_err(|error| Failure::Lost(error.to_string()))?;
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.to_bytes(),
+        })
+    }
+}
+
+/// Polls `part` to its end and the connection along with it. The connection is dropped when it
+/// closes, which wakes `part` with an error if it still waited for it.
+async fn drive<F: Future>(wire: &mut Option<Pin<Box<Wire>>>, part: F) -> F::Output {
+    let mut part = pin!(part);
+    poll_fn(|cx| {
+        if let Some(open) = wire
+            && open.as_mut().poll(cx).is_ready()
+        {
+            *wire = None;
+        }
+        match part.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => {
+                // `part` may have just given the connection something to do.
+                if let Some(open) = wire
+                    && open.as_mut().poll(cx).is_ready()
+                {
+                    *wire = None;
+                }
+                part.as_mut().poll(cx)
+            }
+        }
+    })
+    .await
 }
 
 /// An error with all its causes; hyper's own text names only the outermost.

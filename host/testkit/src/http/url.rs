@@ -38,7 +38,7 @@ pub struct BadUrl {
 }
 
 impl BaseUrl {
-    /// Reads a URL: http only, a base path without a query; the port is 80 if none is given.
+    /// Reads a URL: a base path without a query; the port is 80 if none is given. [`super::Client`] speaks no TLS.
     ///
     /// # Errors
     /// Says what is wrong with the URL.
@@ -50,9 +50,10 @@ impl BaseUrl {
         let uri: Uri = url
             .parse()
             .map_err(|error: hyper::http::uri::InvalidUri| bad(&error.to_string()))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(bad("it must start with http://"));
-        }
+        let scheme = match uri.scheme_str() {
+            Some(scheme @ ("http" | "https")) => scheme,
+            _ => return Err(bad("it must start with http://")),
+        };
         if uri.query().is_some() {
             return Err(bad("it must have no query"));
         }
@@ -63,7 +64,7 @@ impl BaseUrl {
         };
         let base_path = uri.path().trim_end_matches('/').to_owned();
         Ok(Self {
-            text: format!("http://{authority}{base_path}"),
+            text: format!("{scheme}://{authority}{base_path}"),
             authority,
             base_path,
             keys: None,
@@ -113,7 +114,14 @@ impl BaseUrl {
 impl FromStr for BaseUrl {
     type Err = BadUrl;
 
+    /// Reads a URL for a client: http only.
     fn from_str(url: &str) -> Result<Self, BadUrl> {
+        if url.starts_with("https://") {
+            return Err(BadUrl {
+                url: url.to_owned(),
+                problem: "it must start with http://".to_owned(),
+            });
+        }
         Self::parse(url)
     }
 }
@@ -144,6 +152,8 @@ mod tests {
         assert_eq!(url.to_string(), "http://127.0.0.1:8081/a/b");
         let without_port = BaseUrl::parse("http://localhost").unwrap();
         assert_eq!(without_port.authority(), "localhost:80");
+        let over_tls = BaseUrl::parse("https://127.0.0.1:8081/a").unwrap();
+        assert_eq!(over_tls.as_str(), "https://127.0.0.1:8081/a");
         for url in [
             "127.0.0.1:8081",
             "https://x/",
@@ -151,7 +161,7 @@ mod tests {
             "",
             "http://x/?a=1",
         ] {
-            assert!(BaseUrl::parse(url).is_err(), "{url}");
+            assert!(url.parse::<BaseUrl>().is_err(), "{url}");
         }
     }
 }
