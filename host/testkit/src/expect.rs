@@ -3,7 +3,11 @@
 //!
 //! Must not know any participant.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

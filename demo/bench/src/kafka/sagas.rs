@@ -30,7 +30,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Vec<Level>> {
     let hosts = Hosts::start(&launches.map(|launch| launch.over(run.bootstrap))).await?;
     let complete = topics::groups_are_complete(run.bootstrap, &GROUPS).await;
     complete.with_context(|| hosts.log_tails())?;
-    let candidate = Candidate::new("sagas", hosts, &[run.broker.clone()]).await?;
+    let candidate = Candidate::new("sagas", hosts, std::slice::from_ref(&run.broker)).await?;
     let mut levels = Vec::new();
     for connections in &run.bench.connections {
         let mut rounds = Vec::new();

@@ -14,7 +14,10 @@ pub(super) const BEFORE_FIRST: &str = WHY_MISSED[2];
 
 /// Their numbers, by topic, group and reason. There are as many as sources, three times.
 #[derive(Debug, Default)]
-pub(crate) struct MissedRecords(Mutex<BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>>);
+pub(crate) struct MissedRecords(Mutex<BTreeMap<Place, u64>>);
+
+/// Topic, group and reason.
+type Place = (Arc<str>, Arc<str>, &'static str);
 
 impl MissedRecords {
     /// So many were never given to the host.

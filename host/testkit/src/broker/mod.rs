@@ -11,26 +11,26 @@
 //!
 //! - [`jars`]: what the machine must have, and the jars
 //! - [`settings`]: what can be chosen of a broker; `properties`: its configuration file
-//! - [`broker`]: a broker's life; `process`: its JVM; `ports`: where it listens
+//! - [`node`]: a broker's life; `process`: its JVM; `ports`: where it listens
 //! - [`certificates`]: an authority for its TLS listeners, and certificates of clients
 //! - [`issuer`]: an issuer of tokens, for OAUTHBEARER
 //! - [`tools`]: Kafka's own command line tools
 //! - [`error`]: what can go wrong
 
-pub mod broker;
 pub mod certificates;
 pub mod error;
 pub mod issuer;
 pub mod jars;
+pub mod node;
 mod ports;
 mod process;
 mod properties;
 pub mod settings;
 pub mod tools;
 
-pub use broker::Broker;
 pub use certificates::{Authority, Certificate, Validity};
 pub use error::{Error, Unavailable};
 pub use issuer::{Client, Issuer};
 pub use jars::available;
+pub use node::Broker;
 pub use settings::{Security, Settings, Tokens, User};
