@@ -93,7 +93,7 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// A store with the participant `order`, of which one generation is registered, and the topic `t`.
+/// A store with the participant `owner`, of which one generation is registered, and the topic `t`.
 pub(crate) struct Rig {
     pub(crate) store: Arc<Store>,
     open: Box<dyn Fn() -> Arc<Store>>,
@@ -113,7 +113,7 @@ impl Rig {
     /// Of stores that this opens: again and again the same one.
     pub(crate) fn new(open: impl Fn() -> Arc<Store> + 'static, keep: impl Any) -> Self {
         let store = open();
-        let (participant, _) = store.register_participant("order").unwrap();
+        let (participant, _) = store.register_participant("owner").unwrap();
         let generation = store.register_generation(participant, generation("a", 1));
         let topic = store.register_topic("t").unwrap();
         Self {
@@ -124,7 +124,7 @@ impl Rig {
             worker: store.worker_number(),
             progress: Arc::default(),
             source: Arc::new(Source {
-                consumer: "log:order/g".into(),
+                consumer: "log:owner/g".into(),
                 group: "g".into(),
                 topic: "t".into(),
                 declared_topic: "t".into(),

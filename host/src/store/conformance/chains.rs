@@ -19,7 +19,7 @@ pub(crate) fn what_was_decided_after_a_duplicate_is_void_and_comes_again(rig: Ri
     let reader = rig.reader();
     let stored = reader.aggregate(rig.participant, "k").unwrap();
     assert_eq!((stored.revision, stored.state.as_deref()), (1, Some("1")));
-    assert_eq!(reader.offset("log:order/g", rig.topic, 0), Ok(None));
+    assert_eq!(reader.offset("log:owner/g", rig.topic, 0), Ok(None));
     assert_eq!((rig.progress.settled(), rig.broken()), (4, vec![2, 3]));
     let next = rig.put(5, "k", 2, "5").noticed(4);
     assert_eq!(rig.commit(next), Ok(()));

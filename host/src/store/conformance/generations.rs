@@ -45,22 +45,22 @@ impl Turn {
 
 pub(crate) fn rows_are_registered_once(rig: Rig) {
     let reader = rig.reader();
-    assert_eq!(reader.participant("order"), Ok(Some(rig.participant)));
+    assert_eq!(reader.participant("owner"), Ok(Some(rig.participant)));
     assert_eq!(reader.participant("nobody"), Ok(None));
     assert_eq!(reader.topic("t"), Ok(Some(rig.topic)));
     assert_eq!(reader.topic("u"), Ok(None));
     let digest = |digest| reader.generation(rig.participant, digest).unwrap();
     assert_eq!((digest("a"), digest("b")), (Some(rig.generation), None));
-    let (other, _) = rig.store.register_participant("customer").unwrap();
+    let (other, _) = rig.store.register_participant("another").unwrap();
     assert_ne!(other, rig.participant);
-    let again = rig.store.register_participant("order").unwrap();
+    let again = rig.store.register_participant("owner").unwrap();
     assert_eq!(again, (rig.participant, 0));
     assert_eq!(rig.store.register_topic("t"), Ok(rig.topic));
     let again = (rig.store).register_generation(rig.participant, generation("a", 9));
     assert_eq!(again, Ok(rig.generation));
     let others = rig.store.register_generation(other, generation("a", 1));
     assert_ne!(others, Ok(rig.generation), "each participant has its own");
-    let names = vec!["customer".to_owned(), "order".to_owned()];
+    let names = vec!["another".to_owned(), "owner".to_owned()];
     assert_eq!(reader.participants(), Ok(names));
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn what_was_asked_is_counted_by_generation(rig: Rig) {
     rig.store.count(rig.asked("place", Verdict::Fault, NOW + 1));
     rig.store.count(rig.asked("show", Verdict::Read, NOW + 9));
     let mut activation = rig.activation(rig.generation, "start");
-    activation.renamed = vec![("place".into(), "order".into())];
+    activation.renamed = vec![("place".into(), "owner".into())];
     rig.store.activate(&[activation], &[]).unwrap();
     let reader = rig.reader();
     let past = reader.generations(of).unwrap();
@@ -145,7 +145,7 @@ pub(crate) fn what_was_asked_is_counted_by_generation(rig: Rig) {
         (Some(NOW + 2), Some(NOW + 9))
     );
     assert_eq!(
-        last("order"),
+        last("owner"),
         Some(NOW + 2),
         "it is another name of the same"
     );
@@ -213,7 +213,7 @@ pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
     assert!(timers.iter().any(|one| one.timer.name == "rare"));
     let name = "t".into();
     let topic = Topic {
-        consumer: Some("log:order/g"),
+        consumer: Some("log:owner/g"),
         row: rig.topic,
         name: &name,
     };

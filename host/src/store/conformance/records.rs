@@ -7,7 +7,7 @@ use crate::base::session::Proof;
 use crate::store::streams::Backlog;
 use crate::store::{KnownTopic, OutboxReaders, OutboxRow, RELAY, StoredPlace};
 
-const KAFKA: &str = "kafka:order/g";
+const KAFKA: &str = "kafka:owner/g";
 
 impl Rig {
     fn publish(&self, ticket: u64, values: &[&str], partition: i32) {
@@ -58,7 +58,7 @@ pub(crate) fn offsets_of_the_outbox_have_no_gaps(rig: Rig) {
     let topic = (rig.topic, Arc::from("t"));
     let record = (rig.reader().records_within(&topic, 0, 0, 1, usize::MAX)).unwrap();
     let attributes = &record[0].attributes;
-    assert_eq!(attributes.source.as_deref(), Some("/saga/order"));
+    assert_eq!(attributes.source.as_deref(), Some("/saga/owner"));
     assert_eq!(attributes.digest.as_deref(), Some("a"));
     let rig = rig.restarted();
     rig.publish(1, &["d"], 0);
@@ -82,11 +82,11 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
     let consumers = OutboxReaders::Consumers;
     assert_eq!(waiting(consumers), Some((3, 0, None)), "nobody reads");
     rig.store
-        .write_offset("log:order/g", rig.topic, 0, 1)
+        .write_offset("log:owner/g", rig.topic, 0, 1)
         .unwrap();
     assert_eq!(waiting(consumers), Some((3, 2, Some(NOW))));
-    assert_eq!(reader.unread("log:order/g", rig.topic, "e"), Ok(2));
-    assert_eq!(reader.unread("log:order/g", rig.topic, "x"), Ok(0));
+    assert_eq!(reader.unread("log:owner/g", rig.topic, "e"), Ok(2));
+    assert_eq!(reader.unread("log:owner/g", rig.topic, "x"), Ok(0));
     assert_eq!(waiting(OutboxReaders::Relay), None, "nobody publishes");
     let topics = vec![(Arc::from("t"), rig.topic)];
     assert_eq!(reader.waiting_topics(), Ok(topics));
@@ -96,10 +96,10 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
     rig.store.write_offset(RELAY, rig.topic, 0, 3).unwrap();
     assert_eq!(reader.waiting_topics(), Ok(vec![]));
     // A consumer that is there no more does not hold the backlog up.
-    rig.store.note_consumers("order", &[], NOW).unwrap();
+    rig.store.note_consumers("owner", &[], NOW).unwrap();
     assert_eq!(waiting(consumers), Some((3, 0, None)));
-    let own = [("log:order/g".into(), rig.topic)];
-    rig.store.note_consumers("order", &own, NOW).unwrap();
+    let own = [("log:owner/g".into(), rig.topic)];
+    rig.store.note_consumers("owner", &own, NOW).unwrap();
     assert_eq!(waiting(consumers), Some((3, 2, Some(NOW))));
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
         let turn = rig.put(ticket, "k", ticket, "{}");
         turn.takes(rig.taken(offset))
     };
-    let stored = || rig.reader().offset("log:order/g", rig.topic, 0).unwrap();
+    let stored = || rig.reader().offset("log:owner/g", rig.topic, 0).unwrap();
     assert_eq!(stored(), None);
     rig.commit(turn(1, 4)).unwrap();
     assert_eq!(stored(), Some(5));
@@ -118,7 +118,7 @@ pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
     // What is written after a turn has the last word.
     let turn = rig.hand_in(turn(4, 8).noticed(3));
     rig.store
-        .write_offset("log:order/g", rig.topic, 0, 2)
+        .write_offset("log:owner/g", rig.topic, 0, 2)
         .unwrap();
     assert_eq!(turn.recv_timeout(DEADLINE), Ok(Ok(())));
     assert_eq!(stored(), Some(2));
@@ -148,7 +148,7 @@ pub(crate) fn offsets_are_written_and_kept_with_what_was_read_last(rig: Rig) {
         "the proof was of another offset"
     );
     rig.store
-        .write_offset("log:order/g", rig.topic, 0, 7)
+        .write_offset("log:owner/g", rig.topic, 0, 7)
         .unwrap();
     let read = reader.read_partitions().unwrap();
     assert_eq!(read.len(), 1, "only Kafka's: {read:?}");

@@ -41,7 +41,7 @@ pub(crate) fn invariant_2_everything_of_a_turn_is_committed_with_it(rig: Rig) {
     assert!(is_applied("event") && !is_applied("other"));
     let timer = reader.first_timer(rig.participant).unwrap();
     assert_eq!(timer, Some((NOW + 1, "k".into(), "late".into())));
-    assert_eq!(reader.offset("log:order/g", rig.topic, 0), Ok(Some(5)));
+    assert_eq!(reader.offset("log:owner/g", rig.topic, 0), Ok(Some(5)));
     let topic = (rig.topic, "t".into());
     let records = reader.records_within(&topic, 0, 0, 9, usize::MAX).unwrap();
     assert_eq!(records.len(), 1);
@@ -68,8 +68,8 @@ pub(crate) fn invariant_3_an_event_is_applied_once_and_its_record_is_settled(rig
     let reader = rig.reader();
     let stored = reader.aggregate(rig.participant, "k").unwrap();
     assert_eq!(stored.state.as_deref(), Some("1"));
-    assert_eq!(reader.offset("log:order/g", rig.topic, 0), Ok(Some(8)));
-    assert_eq!(reader.extents(rig.topic, "log:order/g").unwrap()[0].end, 1);
+    assert_eq!(reader.offset("log:owner/g", rig.topic, 0), Ok(Some(8)));
+    assert_eq!(reader.extents(rig.topic, "log:owner/g").unwrap()[0].end, 1);
     let broken = Broken {
         ticket: 2,
         key: Some("k".into()),
@@ -108,7 +108,7 @@ pub(crate) fn invariant_10_what_was_told_is_there_after_a_restart(rig: Rig) {
     assert_eq!(rig.store.identity(), identity);
     let stored = rig.reader().aggregate(rig.participant, "41").unwrap();
     assert_eq!(stored.revision, 1);
-    let registered = rig.store.register_participant("order");
+    let registered = rig.store.register_participant("owner");
     assert_eq!(registered, Ok((rig.participant, 41)));
     let known = rig.store.claim(rig.participant, "key", [7; 32]);
     assert!(matches!(known, Known::Replied), "{known:?}");
