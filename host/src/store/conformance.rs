@@ -53,7 +53,7 @@ macro_rules! suite {
             invariant_10_what_was_told_is_there_after_a_restart,
             a_removed_aggregate_keeps_its_revision_and_loses_its_timers,
             a_timer_that_fired_goes_unless_it_was_set_anew,
-            parked_messages_wait_in_their_order_and_are_settled_once,
+            parked_messages_wait_in_a_row_and_are_settled_once,
             parked_timers_are_not_due_until_they_are_released,
             an_idempotency_key_has_the_first_reply_and_is_free_without_one,
             commits_are_told_to_those_who_wait,
@@ -69,7 +69,7 @@ macro_rules! suite {
             what_was_asked_is_counted_by_generation,
             quarantined_aggregates_leave_when_their_state_is_readable,
             samples_have_something_of_each_kind,
-            lists_are_paged_in_the_order_of_length_and_key
+            lists_are_paged_by_length_and_key
         );
     };
     ($rig:expr, $($case:ident),+) => {
@@ -83,7 +83,7 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// A store with the participant `order`, of which one generation is registered, and the topic `t`.
+/// A store with the participant `room`, of which one generation is registered, and the topic `t`.
 pub(crate) struct Rig {
     pub(crate) store: Arc<Store>,
     open: Box<dyn Fn() -> Arc<Store>>,
@@ -101,7 +101,7 @@ impl Rig {
     /// Of stores that this opens: again and again the same one.
     pub(crate) fn new(open: impl Fn() -> Arc<Store> + 'static, keep: impl Any) -> Self {
         let store = open();
-        let (participant, _) = store.register_participant("order").unwrap();
+        let (participant, _) = store.register_participant("room").unwrap();
         let generation = store.register_generation(participant, generation("a", 1));
         let topic = store.register_topic("t").unwrap();
         Self {
@@ -111,7 +111,7 @@ impl Rig {
             topic,
             progress: Arc::default(),
             source: Arc::new(Source {
-                consumer: "log:order/g".into(),
+                consumer: "log:room/g".into(),
                 group: "g".into(),
                 topic: "t".into(),
                 declared_topic: "t".into(),

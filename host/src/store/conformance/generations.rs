@@ -38,22 +38,22 @@ impl Rig {
 
 pub(crate) fn rows_are_registered_once(rig: Rig) {
     let reader = rig.reader();
-    assert_eq!(reader.participant("order"), Ok(Some(rig.participant)));
+    assert_eq!(reader.participant("room"), Ok(Some(rig.participant)));
     assert_eq!(reader.participant("nobody"), Ok(None));
     assert_eq!(reader.topic("t"), Ok(Some(rig.topic)));
     assert_eq!(reader.topic("u"), Ok(None));
     let digest = |digest| reader.generation(rig.participant, digest).unwrap();
     assert_eq!((digest("a"), digest("b")), (Some(rig.generation), None));
-    let (other, _) = rig.store.register_participant("customer").unwrap();
+    let (other, _) = rig.store.register_participant("guest").unwrap();
     assert_ne!(other, rig.participant);
-    let again = rig.store.register_participant("order").unwrap();
+    let again = rig.store.register_participant("room").unwrap();
     assert_eq!(again, (rig.participant, 0));
     assert_eq!(rig.store.register_topic("t"), Ok(rig.topic));
     let again = (rig.store).register_generation(rig.participant, generation("a", 9));
     assert_eq!(again, Ok(rig.generation));
     let others = rig.store.register_generation(other, generation("a", 1));
     assert_ne!(others, Ok(rig.generation), "each participant has its own");
-    let names = vec!["customer".to_owned(), "order".to_owned()];
+    let names = vec!["guest".to_owned(), "room".to_owned()];
     assert_eq!(reader.participants(), Ok(names));
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn what_was_asked_is_counted_by_generation(rig: Rig) {
     rig.store.count(rig.asked("place", Verdict::Fault, NOW + 1));
     rig.store.count(rig.asked("show", Verdict::Read, NOW + 9));
     let mut activation = rig.activation(rig.generation, "start");
-    activation.renamed = vec![("place".into(), "order".into())];
+    activation.renamed = vec![("place".into(), "room".into())];
     rig.store.activate(&[activation], &[]).unwrap();
     let reader = rig.reader();
     let past = reader.generations(of).unwrap();
@@ -138,7 +138,7 @@ pub(crate) fn what_was_asked_is_counted_by_generation(rig: Rig) {
         (Some(NOW + 2), Some(NOW + 9))
     );
     assert_eq!(
-        last("order"),
+        last("room"),
         Some(NOW + 2),
         "it is another name of the same"
     );
@@ -220,7 +220,7 @@ pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
     assert!(timers.iter().any(|one| one.timer.name == "rare"));
     let name = "t".into();
     let topic = Topic {
-        consumer: Some("log:order/g"),
+        consumer: Some("log:room/g"),
         row: rig.topic,
         name: &name,
     };
@@ -228,7 +228,7 @@ pub(crate) fn samples_have_something_of_each_kind(rig: Rig) {
     assert_eq!(reader.sample_parked(of, 9), Ok(vec![]));
 }
 
-pub(crate) fn lists_are_paged_in_the_order_of_length_and_key(rig: Rig) {
+pub(crate) fn lists_are_paged_by_length_and_key(rig: Rig) {
     let (reader, of) = (rig.reader(), rig.participant);
     for (number, (key, colour)) in [("10", "red"), ("9", "red"), ("2", "blue"), ("100", "red")]
         .into_iter()

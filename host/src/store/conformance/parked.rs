@@ -37,7 +37,7 @@ fn parking(room: &Arc<ParkedRoom>, id: &str) -> Parking {
     }
 }
 
-pub(crate) fn parked_messages_wait_in_their_order_and_are_settled_once(rig: Rig) {
+pub(crate) fn parked_messages_wait_in_a_row_and_are_settled_once(rig: Rig) {
     let room = ParkedRoom::new(ParkedLimits::default(), (0, 0));
     let park = |ticket, id, run| Entry {
         parking: Some(Box::new(parking(&room, id))),

@@ -7,7 +7,7 @@ use crate::base::session::Proof;
 use crate::store::streams::Backlog;
 use crate::store::{Entry, KnownTopic, OutboxReaders, RELAY, StoredPlace};
 
-const KAFKA: &str = "kafka:order/g";
+const KAFKA: &str = "kafka:room/g";
 
 impl Rig {
     fn publish(&self, ticket: u64, values: &[&str], partition: i32) {
@@ -65,7 +65,7 @@ pub(crate) fn offsets_of_the_outbox_have_no_gaps(rig: Rig) {
     let topic = (rig.topic, Arc::from("t"));
     let record = (rig.reader().records_within(&topic, 0, 0, 1, usize::MAX)).unwrap();
     let attributes = &record[0].attributes;
-    assert_eq!(attributes.source.as_deref(), Some("/saga/order"));
+    assert_eq!(attributes.source.as_deref(), Some("/saga/room"));
     assert_eq!(attributes.digest.as_deref(), Some("a"));
     let rig = rig.restarted();
     rig.publish(1, &["d"], 0);
@@ -89,11 +89,11 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
     let consumers = OutboxReaders::Consumers;
     assert_eq!(waiting(consumers), Some((3, 0, None)), "nobody reads");
     rig.store
-        .write_offset("log:order/g", rig.topic, 0, 1)
+        .write_offset("log:room/g", rig.topic, 0, 1)
         .unwrap();
     assert_eq!(waiting(consumers), Some((3, 2, Some(NOW))));
-    assert_eq!(reader.unread("log:order/g", rig.topic, "e"), Ok(2));
-    assert_eq!(reader.unread("log:order/g", rig.topic, "x"), Ok(0));
+    assert_eq!(reader.unread("log:room/g", rig.topic, "e"), Ok(2));
+    assert_eq!(reader.unread("log:room/g", rig.topic, "x"), Ok(0));
     assert_eq!(waiting(OutboxReaders::Relay), None, "nobody publishes");
     let topics = vec![(Arc::from("t"), rig.topic)];
     assert_eq!(reader.waiting_topics(), Ok(topics));
@@ -103,10 +103,10 @@ pub(crate) fn what_consumers_and_the_relay_have_not_read_waits(rig: Rig) {
     rig.store.write_offset(RELAY, rig.topic, 0, 3).unwrap();
     assert_eq!(reader.waiting_topics(), Ok(vec![]));
     // A consumer that is there no more does not hold the backlog up.
-    rig.store.note_consumers("order", &[], NOW).unwrap();
+    rig.store.note_consumers("room", &[], NOW).unwrap();
     assert_eq!(waiting(consumers), Some((3, 0, None)));
-    let own = [("log:order/g".into(), rig.topic)];
-    rig.store.note_consumers("order", &own, NOW).unwrap();
+    let own = [("log:room/g".into(), rig.topic)];
+    rig.store.note_consumers("room", &own, NOW).unwrap();
     assert_eq!(waiting(consumers), Some((3, 2, Some(NOW))));
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
         run,
         ..rig.put(ticket, "k", ticket, "{}")
     };
-    let stored = || rig.reader().offset("log:order/g", rig.topic, 0).unwrap();
+    let stored = || rig.reader().offset("log:room/g", rig.topic, 0).unwrap();
     assert_eq!(stored(), None);
     rig.commit(entry(1, 4, 0)).unwrap();
     assert_eq!(stored(), Some(5));
@@ -125,7 +125,7 @@ pub(crate) fn invariant_1_an_offset_is_stored_with_its_turn(rig: Rig) {
     // What is written after a turn has the last word.
     let turn = rig.hand_in(entry(2, 8, 0));
     rig.store
-        .write_offset("log:order/g", rig.topic, 0, 2)
+        .write_offset("log:room/g", rig.topic, 0, 2)
         .unwrap();
     assert_eq!(turn.recv_timeout(DEADLINE), Ok(Ok(())));
     assert_eq!(stored(), Some(2));
@@ -155,7 +155,7 @@ pub(crate) fn offsets_are_written_and_kept_with_what_was_read_last(rig: Rig) {
         "the proof was of another offset"
     );
     rig.store
-        .write_offset("log:order/g", rig.topic, 0, 7)
+        .write_offset("log:room/g", rig.topic, 0, 7)
         .unwrap();
     let read = reader.read_partitions().unwrap();
     assert_eq!(read.len(), 1, "only Kafka's: {read:?}");

@@ -51,7 +51,7 @@ pub(crate) fn invariant_2_everything_of_a_turn_is_committed_with_it(rig: Rig) {
     assert!(is_applied("event") && !is_applied("other"));
     let timer = reader.first_timer(rig.participant).unwrap();
     assert_eq!(timer, Some((NOW + 1, "k".into(), "late".into())));
-    assert_eq!(reader.offset("log:order/g", rig.topic, 0), Ok(Some(5)));
+    assert_eq!(reader.offset("log:room/g", rig.topic, 0), Ok(Some(5)));
     let topic = (rig.topic, "t".into());
     let records = reader.records_within(&topic, 0, 0, 9, usize::MAX).unwrap();
     assert_eq!(records.len(), 1);
@@ -84,8 +84,8 @@ pub(crate) fn invariant_3_an_event_is_applied_once_and_its_record_is_settled(rig
     let reader = rig.reader();
     let stored = reader.aggregate(rig.participant, "k").unwrap();
     assert_eq!(stored.state.as_deref(), Some("1"));
-    assert_eq!(reader.offset("log:order/g", rig.topic, 0), Ok(Some(8)));
-    assert_eq!(reader.extents(rig.topic, "log:order/g").unwrap()[0].end, 1);
+    assert_eq!(reader.offset("log:room/g", rig.topic, 0), Ok(Some(8)));
+    assert_eq!(reader.extents(rig.topic, "log:room/g").unwrap()[0].end, 1);
     assert_eq!(
         rig.progress.run(),
         1,
@@ -139,7 +139,7 @@ pub(crate) fn what_was_decided_after_a_duplicate_is_void_and_comes_again(rig: Ri
     let reader = rig.reader();
     let stored = reader.aggregate(rig.participant, "k").unwrap();
     assert_eq!((stored.revision, stored.state.as_deref()), (1, Some("1")));
-    assert_eq!(reader.offset("log:order/g", rig.topic, 0), Ok(None));
+    assert_eq!(reader.offset("log:room/g", rig.topic, 0), Ok(None));
     let next = Entry {
         run: rig.progress.run(),
         ..rig.put(4, "k", 2, "4")
@@ -189,7 +189,7 @@ pub(crate) fn invariant_10_what_was_told_is_there_after_a_restart(rig: Rig) {
     assert_eq!(rig.store.identity(), identity);
     let stored = rig.reader().aggregate(rig.participant, "41").unwrap();
     assert_eq!(stored.revision, 1);
-    let registered = rig.store.register_participant("order");
+    let registered = rig.store.register_participant("room");
     assert_eq!(registered, Ok((rig.participant, 41)));
     let known = rig.store.claim(rig.participant, "key", [7; 32]);
     assert!(matches!(known, Known::Replied), "{known:?}");
