@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //!
-//! - [`service`]: what can be asked
-//! - [`access`]: who may ask
-//! - [`readiness`]: whether the host takes requests, and what an operator should know of it
+//! - [`service`]: the routes
+//! - [`access`]: access control
+//! - [`readiness`]: readiness, and the operator's report
 //!
 //! Must not know: how rules are swapped, transports, SQL, components.
 

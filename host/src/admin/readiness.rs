@@ -1,12 +1,12 @@
-//! Whether the host takes requests, and what an operator should know of it.
+//! Readiness of the host, and the report for the operator.
 //!
-//! Ready is who takes requests and keeps them, and reads what others say. A broker that can't be reached does not make the host
-//! unready (what is to be published waits in the outbox), and no more does a component that was refused
-//! (the active generation goes on). A store that can't be read does, so does a machine that lacks memory, threads or
-//! descriptors, so does a partition that is not read until an operator acts, so does a stage whose oldest message waits beyond its
-//! bound, and so does the drain.
+//! A host is ready if it takes and keeps requests and reads its records. An unreachable broker does
+//! not make it unready (what is to be published waits in the outbox), nor does a refused component
+//! (the active generation goes on). It is unready if the store can't be read or takes no commits;
+//! if the machine is out of memory, threads or descriptors; if a partition is not read until an
+//! operator acts; if the oldest message of a stage waits beyond its bound; and during the drain.
 //!
-//! Must not know: transports, the store. What they say comes as words.
+//! Must not know: transports, the store. Their conditions come as text.
 
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -16,56 +16,56 @@ use crate::rollout::report::{
     ComponentFile, NotApplied, Overview, ParticipantOverview, RefusedOverview,
 };
 
-/// What is wrong at the moment, if anything is.
+/// Returns the present problem, if there is one.
 pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// What is asked for the readiness of a host.
+/// Sources of the readiness of a host.
 pub struct Readiness {
-    /// Why the store takes no commits, if it takes none.
+    /// The reason why the store takes no commits.
     pub store: Trouble,
-    /// What the machine lacks at the moment, if it lacks anything.
+    /// The resource that the machine is out of.
     pub lack: Trouble,
-    /// Why records don't flow at the moment, if they don't.
+    /// The reason why records don't flow.
     pub trouble: Trouble,
-    /// Which records are not read until an operator acts, if any.
+    /// The records that are not read until an operator acts.
     pub halted: Trouble,
-    /// Which stages stand still, if any do.
+    /// The stages that stand still.
     pub standing: Trouble,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
 
-/// The word for the state of a host.
+/// State of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It takes requests.
+    /// Takes requests.
     Ready,
-    /// It takes requests and keeps them, but records don't flow.
+    /// Takes and keeps requests, but records don't flow.
     Degraded,
-    /// It finishes what is under way and takes nothing more.
+    /// Finishes the work in flight and takes no more.
     Draining,
-    /// Its store can't be read, or takes no commits; the machine lacks something; records are not read until an operator acts;
-    /// or a stage stands still.
+    /// The store can't be read or takes no commits; the machine is out of a resource; records are
+    /// not read until an operator acts; or a stage stands still.
     Unavailable,
 }
 
-/// All that is told of the readiness of a host.
+/// The readiness report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The state in one word.
+    /// The state.
     pub status: Status,
-    /// Its participants. Strangers are told the state only, as a report that says no more.
+    /// The participants. Empty for unauthenticated clients, which see the state only.
     #[serde(default)]
     pub participants: Vec<ReadyParticipant>,
-    /// Why records don't flow at the moment, if they don't.
+    /// The reason why records don't flow.
     pub transport: Option<String>,
-    /// Why requests can't be served, if they can't.
+    /// The reason why requests can't be served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A participant, as the readiness tells of it.
+/// A participant in the readiness report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyParticipant {
     /// Name.
@@ -76,7 +76,7 @@ pub struct ReadyParticipant {
     pub version: String,
     /// The file that it was configured with.
     pub file: Option<ComponentFile>,
-    /// The component that was refused since; none where the active generation is newer.
+    /// The component that was refused since; `None` if the active generation is newer.
     pub refused: Option<RefusedOverview>,
     /// Aggregates whose states can't be read.
     pub quarantined: u64,
@@ -89,7 +89,7 @@ pub struct ReadyParticipant {
 }
 
 impl Status {
-    /// The word, as it is told.
+    /// The word for it in the report.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -100,7 +100,7 @@ impl Status {
         }
     }
 
-    /// The HTTP status that says so to whoever sends requests here or elsewhere.
+    /// The HTTP status of `/readyz`, for load balancers.
     #[must_use]
     pub fn http(self) -> StatusCode {
         match self {
@@ -111,7 +111,7 @@ impl Status {
 }
 
 impl Readiness {
-    /// The state in one word. Costs next to nothing, so strangers may ask.
+    /// The state. Cheap, so unauthenticated clients may ask for it.
     #[must_use]
     pub fn status(&self) -> Status {
         if self.draining.is_cancelled() {
@@ -125,7 +125,8 @@ impl Readiness {
         }
     }
 
-    /// Why no requests are taken, if none are: what the machine lacks comes first, since it may be why the store fails.
+    /// The reason why no requests are taken. A shortage of the machine comes first, since it may be
+    /// the cause of the store's.
     fn reason(&self) -> Option<String> {
         let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
         lack.or_else(|| (self.store)())
@@ -136,7 +137,7 @@ impl Readiness {
             .or_else(|| (self.standing)())
     }
 
-    /// The report, given what the store has of the generations.
+    /// The report, given the generations in the store.
     #[must_use]
     pub fn report(&self, overview: Result<Overview, NotApplied>) -> Report {
         let transport = (self.trouble)();

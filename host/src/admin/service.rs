@@ -1,19 +1,20 @@
-//! The admin interface: rules are swapped, and it is told how the host is.
+//! The admin interface: swaps rules and reports the state of the host.
 //!
 //! ```text
-//! GET  /generations                       what decides, what has decided, what was refused
+//! GET  /generations                       active and former generations, refused components
 //! GET  /participants/{name}/generations   the same of one participant
-//! PUT  /participants/{name}/component     the body is a component that shall decide
-//! POST /participants/{name}/rollback      a generation that ran before ({"digest": "beginning of it"})
+//! PUT  /participants/{name}/component     swaps to the component in the body
+//! POST /participants/{name}/rollback      goes back to a former generation ({"digest": "beginning of it"})
 //!                                         both take ?drop-used=true, allow-breaking=true, dry-run=true
 //! GET  /livez                             200 as long as the process runs
-//! GET  /readyz                            200 as long as requests are taken, with what there is to know
+//! GET  /readyz                            200 as long as requests are taken, with a report
 //! GET  /problems/{word}                   a page on a kind of problem
-//! GET  /metrics                           what is counted and measured, for Prometheus
+//! GET  /metrics                           metrics, for Prometheus
 //! ```
 //!
-//! Who may ask is decided first ([`Access`]), so that strangers learn nothing; only `/livez`, `/readyz` (strangers with one word) and
-//! the pages on problems answer everyone. Must not know: how rules are swapped, transports, SQL.
+//! Access is checked first ([`Access`]), so that unauthenticated clients learn nothing; only
+//! `/livez`, `/readyz` (with its state only) and the pages on problems answer everyone. Must not
+//! know: how rules are swapped, transports, SQL.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -50,26 +51,26 @@ use crate::rollout::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
 use crate::rollout::report::{Applied, NotApplied, Way};
 use crate::rollout::{Apply, Reloader};
 
-/// Connections of the admin listener. It is for people and their scripts.
+/// Connections of the admin listener, which is for people and their scripts.
 const CONNECTIONS: usize = 64;
 
-/// Further connections, on which only health and metrics are answered: whoever watches over the host is answered however many others
-/// are connected.
+/// Further connections that serve health and metrics only: monitors are answered however many other
+/// clients are connected.
 const RESERVE: usize = 64;
 
-/// Bytes of answers that clients have not taken. Health is told beyond it too.
+/// Bytes of answers that clients have not read yet. Health is answered beyond it too.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// Components that are in memory at once; further ones wait to be read.
+/// Components in memory at once; uploads beyond it wait.
 const COMPONENTS: usize = 4;
 
-/// Longest time that a client may take to send a component: 128 MiB at 9 Mbit/s.
+/// Longest time for the upload of a component: 128 MiB at 9 Mbit/s.
 const COMPONENT_TIME: Duration = Duration::from_secs(120);
 
 /// Bytes of any other body.
 const BODY_BYTES: usize = 4 << 10;
 
-/// Longest time that a client may take to send any other body.
+/// Longest time for the upload of any other body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 const JSON: &str = "application/json";
@@ -77,7 +78,7 @@ const JSON: &str = "application/json";
 /// Binds the address of the admin interface.
 ///
 /// # Errors
-/// Says which address, and what to do when it is in use.
+/// Names the address, and the remedy if it is in use.
 pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     server::bind_or(
         "admin",
@@ -86,8 +87,8 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     )
 }
 
-/// Serves until `stop`, then lets the requests under way finish. Stopped last, it can tell of the drain. How many connections
-/// there may be is not among the bounds that are given.
+/// Serves until `stop`, then lets requests in flight finish. Stopped last, so that it can report on
+/// the drain. The number of connections in `bounds` is ignored.
 pub async fn serve(listener: Acceptor, admin: Arc<Admin>, bounds: Bounds, stop: CancellationToken) {
     let bounds = Bounds {
         connections: CONNECTIONS,
@@ -106,18 +107,18 @@ pub struct Admin {
     requests: Requests,
     component_bytes: usize,
     places: Semaphore,
-    /// Of bodies, each of which has its own bound.
+    /// For bodies, each of which has its own bound.
     bodies: Budget,
     answers: Budget,
 }
 
-/// Everything that is counted and measured, in a format; none where nothing is.
+/// Returns the metrics in a format; `None` if metrics are off.
 pub type Exposition =
     Arc<dyn Fn(Format) -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 impl Admin {
-    /// For who shows the token, or without one for who reaches the listener; takes components of at most so many
-    /// bytes. Its connections are counted.
+    /// Requires this token; without one, requires a local client. Takes components of at most
+    /// `component_bytes` bytes.
     #[must_use]
     pub fn new(
         token: Option<&str>,
@@ -186,7 +187,7 @@ impl Answers for Admin {
     }
 }
 
-/// What a path is for.
+/// The purpose of a path.
 enum Place<'a> {
     Health,
     Metrics,
@@ -222,14 +223,14 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What to go back to.
+/// The generation to go back to.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Back {
     digest: Option<String>,
 }
 
-/// The problem of a request that is not about health, on a connection of the reserve.
+/// The problem of a request on a reserved connection that is not about health.
 fn crowded() -> Problem {
     let detail = format!(
         "all {CONNECTIONS} connections of the admin listener are in use; on this one only /livez, /readyz and /metrics are answered"
@@ -242,12 +243,12 @@ impl Admin {
         let (head, body) = request.into_parts();
         let _ = origin::named(&head)?;
         let access = self.access.check(&head.uri, &head.headers);
-        // hyper leaves the body of an answer to HEAD out.
+        // hyper leaves out the body of an answer to HEAD.
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match (head.uri.path(), access) {
             ("/livez", _) if is_get => answer(StatusCode::OK, &json!({"status": "alive"})),
             ("/readyz", access) if is_get => self.readyz(access.is_ok()).await,
-            // Whoever is told of a problem may read what it means.
+            // A client that was sent a problem may read about its meaning.
             (path, _) if is_on_problems(path) => problem_page(&head.method, path),
             (_, Ok(())) => self.serve(Request::from_parts(head, body)).await,
             (_, Err(problem)) => Err(problem),
@@ -329,7 +330,8 @@ impl Admin {
         body: Incoming,
         flags: Flags,
     ) -> Result<Result<Applied, NotApplied>, Problem> {
-        // Kept until the swap is over: so long the component is in memory. Never closed, so always given.
+        // Held until the swap is over, as long as the component is in memory. The semaphore is
+        // never closed.
         let _place = self.places.acquire().await;
         let (bytes, _reserved) =
             read_body(body, self.component_bytes, COMPONENT_TIME, &self.bodies).await?;
@@ -345,7 +347,7 @@ impl Admin {
     }
 }
 
-/// Whether a path is one of the pages on problems.
+/// True if a path is one of the pages on problems.
 fn is_on_problems(path: &str) -> bool {
     path.strip_prefix("/problems")
         .is_some_and(|below| below.is_empty() || below.starts_with('/'))
@@ -390,7 +392,7 @@ fn not_applied(error: NotApplied) -> Problem {
     }
 }
 
-/// `drop-used=true&dry-run=true`; nothing → none of them. Names may be written with `_` too.
+/// `drop-used=true&dry-run=true`; an empty query sets none. Names may be written with `_` too.
 fn flags(query: Option<&str>) -> Result<Flags, Problem> {
     let mut flags = Flags::default();
     let parts = query.unwrap_or_default().split('&');

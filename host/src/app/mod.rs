@@ -1,17 +1,18 @@
-//! The only wiring: what is started in which order, and how it drains.
+//! The only wiring: the order of start and drain.
 //!
-//! Start: store → components → transport → addresses → consumer groups → active generations → participants → listeners → consumers and
-//! timers → admin. Drain: stop listening, consumers and timers → answer requests in flight, in half of the time at most → stop
-//! swaps → workers finish → relay → close the store → admin. Each step of the drain needs what comes after it: consumers of
-//! Kafka end when workers have settled what is in flight.
+//! Start: store → components → transport → addresses → consumer groups → active generations →
+//! participants → listeners → consumers and timers → admin. Drain: stop listening, consumers and
+//! timers → answer requests in flight, in half of the time at most → stop swaps → workers finish →
+//! relay → close the store → admin. Each step of the drain depends on later ones still running:
+//! Kafka consumers end once the workers have settled the records in flight.
 //!
 //! # Layout
 //!
-//! - this file: what is started in which order, and the drain
-//! - `prepare`: what is done for a participant before it starts
-//! - `room`: whether the machine has room for all of it
-//! - `observe`: what is looked up for the metrics when somebody asks
-//! - `stages`: what waits in each stage, looked up once a second
+//! - this file: the start and the drain
+//! - `prepare`: the preparation of each participant
+//! - `room`: limits of the process, checked before they bite
+//! - `observe`: values that are read on each scrape of the metrics
+//! - `stages`: the stages that readiness follows, sampled once a second
 
 mod observe;
 mod prepare;
@@ -58,7 +59,7 @@ use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
 use crate::transport::Transport;
 use crate::turn::{Participant, ParticipantSettings, timers};
 
-/// Why the host did not start, by who has to act.
+/// The reason why the host did not start, by who has to act.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A component was refused.
@@ -67,7 +68,7 @@ pub enum StartError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The store was found damaged, or its files went away, while the host started.
+    /// The store was found damaged, or its files were removed, while the host started.
     #[error("{0}")]
     StoreBroke(String),
     /// An address can't be listened on.
@@ -76,10 +77,10 @@ pub enum StartError {
     /// The settings and the components don't fit together.
     #[error("{0}")]
     Config(String),
-    /// Another process reads in a consumer group.
+    /// Another process consumes in a consumer group.
     #[error("{0}")]
     GroupTaken(String),
-    /// The machine, or a limit of the process, does not allow it.
+    /// The machine is out of a resource, or a limit of the process is too low.
     #[error("{0}")]
     Machine(String),
     /// Anything else.
@@ -87,23 +88,23 @@ pub enum StartError {
     Other(#[from] anyhow::Error),
 }
 
-/// Where the rules come from.
+/// The source of the rules.
 #[derive(Clone, Copy)]
 pub enum Rules {
-    /// They are components, and can be swapped.
+    /// Components, which can be swapped.
     Components,
-    /// They are compiled in: this gives those of every configured participant.
+    /// Rules that are linked into the program, for every configured participant.
     CompiledIn(CompiledIn),
 }
 
-/// Gives the rules of every configured participant.
+/// Returns the rules of every configured participant.
 pub type CompiledIn = fn(&Config) -> Result<Vec<Arc<dyn Build>>, StartError>;
 
-/// A host that runs.
+/// A running host.
 pub struct Running {
     /// Name and base URL of every participant.
     pub listening: Vec<(String, String)>,
-    /// URL of the admin interface, where there is one.
+    /// URL of the admin interface, if it is on.
     pub admin: Option<String>,
     store: Arc<Store>,
     reloader: Reloader,
@@ -117,13 +118,13 @@ pub struct Running {
     stop: Stop,
 }
 
-/// What everything but the listeners has in any case to end with.
+/// Time that the end of everything but the listeners gets in any case.
 const LAST: Duration = Duration::from_secs(2);
 
-/// Asks the watch over the components' files, and its thread.
+/// Sends requests to re-read the components' files to the thread that watches them.
 type Watch = (crossbeam_channel::Sender<watch::Reread>, Thread<()>);
 
-/// What ends what.
+/// One token for each group of tasks that stops together.
 #[derive(Clone, Default)]
 struct Stop {
     listening: CancellationToken,
@@ -137,7 +138,7 @@ pub use self::room::allow_descriptors;
 /// Opens the store in the data directory.
 ///
 /// # Errors
-/// Why it can't be used.
+/// The reason why it can't be used.
 pub fn open_store(config: &Config, metrics: &Metrics) -> Result<Arc<Store>, StartError> {
     let file = StoreFile::open(&config.data_dir)?;
     let (readers, commits) = (outbox_readers(config), metrics.commits());
@@ -157,10 +158,11 @@ fn outbox_readers(config: &Config) -> OutboxReaders {
     }
 }
 
-/// Starts everything. Must be called within a tokio runtime.
+/// Starts the host. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// What could not be started; what was started already is stopped with the process.
+/// The part that could not be started. The process must end then, which stops the parts that were
+/// started.
 pub async fn start(
     config: &Config,
     store: Arc<Store>,
@@ -215,7 +217,7 @@ pub async fn start(
 
     let stop = Stop::default();
     let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
-    // What rules published that are gone by now has to go out too.
+    // Topics of former rules may still have unpublished records.
     let waiting = store
         .reader()
         .and_then(|reader| registry::waiting_topics(reader.connection()));
@@ -297,8 +299,8 @@ pub async fn start(
 }
 
 impl Running {
-    /// Has the files read again. Components that are not what is active are applied; new connections see the certificates
-    /// that are there now. Must be called within a tokio runtime.
+    /// Re-reads the files: applies components that differ from the active ones, and uses the
+    /// present certificates for new connections. Must be called within a tokio runtime.
     pub fn reread(&self) {
         let certificates = self.certificates.clone();
         tokio::task::spawn_blocking(move || {
@@ -307,21 +309,22 @@ impl Running {
             }
         });
         if let Some((ask, _)) = &self.watch {
-            // One that waits already reads what there is when its turn comes.
+            // A request that is queued already will read the present files.
             let _ = ask.try_send(watch::Reread);
         }
     }
 
-    /// Finishes the work in flight and closes the store, within this time. Clients have half of it; where the other half is less
-    /// than [`LAST`], the rest has that long.
+    /// Finishes the work in flight and closes the store, within this time. Clients have half of it;
+    /// if the other half is shorter than [`LAST`], the rest has that long.
     ///
     /// # Errors
-    /// What it waited for when the time was over. The process is to be ended then: threads of it may be stuck.
+    /// The step that was not done in time. End the process then: some of its threads may be stuck.
     pub async fn drain(self, time: Duration) -> Result<(), &'static str> {
         let began = Instant::now();
         self.reloader.refuse();
         self.stop.listening.cancel();
-        // No request in flight needs what is read from now on: those that waited for a decision have stopped waiting.
+        // No request in flight needs later records: requests that waited for a decision have
+        // stopped waiting.
         self.stop.consuming.cancel();
         self.store.published().ring();
         self.store.timers().ring();
@@ -353,7 +356,7 @@ impl Running {
             for hosted in self.reloader.hosted() {
                 hosted.participant.finish();
             }
-            // Before the store is closed: it reads there.
+            // Before the store is closed, since the stages read it.
             self.stages.end();
             at("the last commits");
             self.store.settle_up();
@@ -374,7 +377,7 @@ impl Running {
         }
         stop.admin.cancel();
         if let Some(listener) = self.admin_listener {
-            // An operator who does not let go holds up nothing.
+            // An operator's open connection must not delay the end.
             if let Ok(Err(error)) = tokio::time::timeout(left(), listener).await {
                 tracing::error!(%error, "the admin listener broke");
             }
@@ -383,7 +386,7 @@ impl Running {
     }
 }
 
-/// Makes sure that nobody else reads what the participants read.
+/// Makes sure that no other process consumes in the participants' groups.
 async fn claim(transport: &Arc<dyn Transport>, prepared: &[Prepared]) -> Result<(), StartError> {
     let sources = (prepared.iter()).flat_map(|participant| &participant.fitted.sources);
     let sources: Vec<_> = sources.cloned().collect();
@@ -400,7 +403,8 @@ fn join(thread: Thread<()>, what: &str) {
     }
 }
 
-/// Starts a participant's workers, serves it, and reads what it listens to. Gives its URL and its listener too.
+/// Starts a participant's workers, its listener and its consumers. Returns its URL and its listener
+/// too.
 fn start_participant(
     config: &Config,
     (store, transport, metrics, machine): (&Arc<Store>, &dyn Transport, &Metrics, &Machine),
@@ -429,11 +433,12 @@ fn start_participant(
     )?);
     let bounds = Bounds {
         connections: room::connections(config),
-        // The other half is for what comes after the listeners.
+        // The other half is for the steps after the listeners.
         drain: Duration::from_secs(config.drain_seconds) / 2,
         ..bounds(config)
     };
-    // Where fewer files may be open than connections were wanted, those who wait leave half of what there is to others.
+    // If the limit of open files allows fewer connections than configured, watchers may take half
+    // of them.
     let watchers = if bounds.connections < config.http.connections {
         config.http.watchers.min((bounds.connections / 2).max(1))
     } else {
@@ -489,7 +494,7 @@ fn start_participant(
     Ok((url, listener, hosted))
 }
 
-/// The bounds of a listener that are alike for all.
+/// The bounds that all listeners share.
 fn bounds(config: &Config) -> Bounds {
     Bounds {
         connections: 0,
@@ -547,7 +552,7 @@ fn start_admin(
             metrics.text(&observed, format)
         })
     });
-    // So that there is something to tell where the store stands still before anybody asked.
+    // The first overview is kept, for when the store stands still before any request.
     let first = reloader.clone();
     tokio::spawn(async move { first.overview(None).await });
     let store = store.clone();

@@ -1,6 +1,7 @@
-//! What is looked up for the metrics when somebody asks: in the store, the transport and the participants.
+//! Values that are read on each scrape of the metrics: from the store, the transport and the
+//! participants.
 //!
-//! Each look is bounded: a row for each partition and topic, none for each record or aggregate.
+//! Each read is bounded: one row per partition and topic, none per record or aggregate.
 
 use std::sync::Arc;
 
@@ -17,10 +18,10 @@ use crate::stages::Stages;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
 use crate::transport::{Source, Transport, WHY_MISSED};
 
-/// Quarantined aggregates, and parked timers, that are counted of a participant.
+/// Quarantined aggregates, and parked timers, counted per participant at most.
 const QUARANTINED: usize = 10_000;
 
-/// Where to look.
+/// The sources of the values.
 pub(super) struct Observer {
     pub(super) store: Arc<Store>,
     pub(super) transport: Arc<dyn Transport>,
@@ -34,24 +35,25 @@ pub(super) struct Observer {
     pub(super) looked: LastLook<Looked>,
 }
 
-/// What was found where a look may take its time.
+/// Values whose reading may block.
 #[derive(Clone, Default)]
 pub(super) struct Looked {
     store_files: Vec<(&'static str, u64)>,
     in_store: Option<InStore>,
 }
 
-/// What was found in the store.
+/// Values from the store.
 #[derive(Clone, Default)]
 struct InStore {
     topics: Vec<ObservedTopic>,
     lags: Vec<ObservedLag>,
-    /// Of each participant, its quarantined aggregates and parked timers.
+    /// Quarantined aggregates and parked timers, per participant.
     participants: Vec<(u64, u64)>,
 }
 
 impl Observer {
-    /// What there is now. Where the store does not answer, all that is known without it; sizes are those of the last look.
+    /// The present values. If the store does not answer, those that need no store; sizes are then
+    /// the last known ones.
     pub(super) async fn observe(self: &Arc<Self>) -> Observed {
         let own = self.clone();
         let condition = self.store.condition();
@@ -91,7 +93,8 @@ impl Observer {
         observed
     }
 
-    /// Records that were never given to this host, by source and reason. What has not occurred is told as 0.
+    /// Records that never reached this host, by source and reason. Reasons that never occurred
+    /// count 0.
     fn missed(&self) -> Vec<(String, String, &'static str, u64)> {
         let known = self.transport.missed();
         let sources = self.reloader.hosted().flat_map(Hosted::sources);
@@ -152,7 +155,7 @@ impl Observer {
                         topic: source.topic.to_string(),
                         partition: extent.partition,
                         group: source.group.to_string(),
-                        // What is known of the end may be older than what is stored.
+                        // The known end of the partition may be older than the stored offset.
                         records: u64::try_from(behind).unwrap_or(0),
                     });
                 }

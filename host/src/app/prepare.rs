@@ -1,5 +1,6 @@
-//! What is done for a participant before it starts: its build is chosen and fitted into its surroundings, its address is
-//! taken, and, when all participants are ready for it, the builds become active.
+//! Preparation of participants before the start: choose the generation, resolve its topics and
+//! groups, bind the address. Once all participants are prepared, [`activate`] makes the generations
+//! active.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::store::{Index, Store, StoreFault, history, index, registry};
 use crate::transport::Transport;
 use crate::turn::Active;
 
-/// A participant with everything that is known before it starts.
+/// A participant that is ready to start.
 pub(super) struct Prepared {
     pub(super) name: String,
     pub(super) own: ParticipantConfig,
@@ -39,18 +40,18 @@ pub(super) struct Prepared {
     pub(super) instances: Vec<Box<dyn Rules + Send>>,
     pub(super) fitted: Fitted,
     pub(super) serving: Serving,
-    /// Whether it is active in the store already.
+    /// True if it is active in the store already.
     pub(super) is_active: bool,
-    /// The digest of its file.
+    /// Digest of the configured file.
     pub(super) file: Option<String>,
-    /// What was active before, where the start replaces it.
+    /// The rules that were active before, if the start replaces them.
     pub(super) replaced: Option<Arc<dyn Build>>,
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) base_path: String,
 }
 
-/// What participants are prepared for.
+/// The parts of the host that participants are prepared for.
 pub(super) struct Around {
     pub(super) config: Config,
     pub(super) store: Arc<Store>,
@@ -58,10 +59,11 @@ pub(super) struct Around {
     pub(super) machine: Machine,
 }
 
-/// Prepares all participants, those whose rules are compiled in with theirs; gives the loader back.
+/// Prepares all participants, with linked rules where there are some; returns the loader too.
 ///
-/// It is done on a thread of its own: components are compiled, described and instantiated, which takes time and runs their code,
-/// and no thread of the runtime may wait for either. Who waits for this can be interrupted by a signal.
+/// This runs on a thread of its own: components are compiled, described and instantiated, which
+/// takes time and runs their code, and must not block a thread of the runtime. A signal can
+/// interrupt the caller's wait.
 pub(super) async fn prepare_all(
     around: Around,
     loader: Option<Loader>,
@@ -95,13 +97,14 @@ pub(super) async fn prepare_all(
     let thread = std::thread::Builder::new()
         .name("start".into())
         .stack_size(panics::STACK_BYTES);
-    // Whoever waited is gone where it can't be given.
+    // If sending fails, the caller has gone.
     let started = thread.spawn(move || give.send(work()).is_ok());
     started.map_err(anyhow::Error::from)?;
     (take.await).unwrap_or_else(|error| Err(StartError::Other(error.into())))
 }
 
-/// Chooses what a participant starts with, fits it into its surroundings, and takes its address.
+/// Chooses the generation that a participant starts with, resolves its topics and groups, and binds
+/// its address.
 fn prepare(
     config: &Config,
     (store, transport, room, runtime): (&Store, &dyn Transport, &mut Room<'_>, &Handle),
@@ -126,7 +129,7 @@ fn prepare(
         (None, Some(loader)) => {
             let reader = store.reader().map_err(anyhow::Error::from)?;
             let before = active.as_ref().map(|build| (row, build));
-            // What was used is not out of use by a clock that leapt.
+            // Trusted time: a clock that leapt ahead must not put anything out of use.
             let present = (reader.connection(), store.trusted_now());
             let initial = initial::choose(loader, config, name, own, before, present);
             initial.map_err(|refused| match room.is_wanting(name) {
@@ -164,7 +167,7 @@ fn prepare(
     let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), description.endpoint.port);
     let address = own.listen.unwrap_or(loopback);
     let listener = {
-        // Sockets belong to the runtime.
+        // A socket must be created within the runtime.
         let _entered = runtime.enter();
         server::bind(name, address).map_err(StartError::Listen)?
     };
@@ -202,7 +205,7 @@ fn prepare(
     })
 }
 
-/// The files were right when the settings were read; they may be others by now.
+/// The files were valid when the settings were read; they may have changed since.
 fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
     let problems = |wrong: Vec<Wrong>| {
         let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
@@ -211,7 +214,7 @@ fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
     Tls::new(files).map(Arc::new).map_err(problems)
 }
 
-/// The row of a build that can read what is stored.
+/// Registers rules in the store, unless they can't read what is stored; returns their row.
 fn register(
     store: &Store,
     row: i64,
@@ -237,7 +240,8 @@ fn register(
     }
 }
 
-/// Makes what the participants start with active in the store, with the indexes of its listings, all of it or nothing.
+/// Makes the prepared generations active in the store and creates the indexes of their listings,
+/// all or nothing.
 pub(super) fn activate(store: &Store, prepared: &[Prepared]) -> Result<(), StartError> {
     let new: Vec<_> = prepared
         .iter()

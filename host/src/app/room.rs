@@ -1,5 +1,5 @@
-//! Whether the machine, and the limits of the process, have room for the host. What can't work is said at the start, with
-//! the limit that is in the way (invariant 12).
+//! Limits of the machine and of the process, checked at the start: an error names the limit that is
+//! too low (invariant 12).
 
 use saga_core::rules::{FaultKind, Rules};
 
@@ -10,17 +10,18 @@ use crate::config::Config;
 use crate::plugin::reservation::HOST;
 use crate::rollout::loader::Loader;
 
-/// File descriptors of a host beside those of its workers and connections: its store, logs, listeners, clients of Kafka and
-/// what it opens for a moment.
+/// File descriptors of a host other than those of its workers and connections: store, logs,
+/// listeners, Kafka clients, and files that it opens for a moment.
 const DESCRIPTORS: u64 = 96;
 
 /// File descriptors of a worker: its connection to the store.
 const DESCRIPTORS_OF_WORKER: u64 = 4;
 
-/// Lets the host open as many files as the process may, and makes sure that this is enough to begin with.
+/// Raises the limit of open files to what the process may have, and checks that it suffices for the
+/// start.
 ///
 /// # Errors
-/// Which limit is in the way.
+/// The limit that is too low.
 pub fn allow_descriptors(config: &Config) -> Result<(), StartError> {
     let Some(limit) = machine::raise_descriptors() else {
         return Ok(());
@@ -45,13 +46,14 @@ pub fn allow_descriptors(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Descriptors of a host beside those of its connections.
+/// Descriptors of a host other than those of its connections.
 fn descriptors(config: &Config) -> u64 {
     let workers = (config.participants.len() as u64).saturating_mul(config.instances as u64);
     DESCRIPTORS.saturating_add(workers.saturating_mul(DESCRIPTORS_OF_WORKER))
 }
 
-/// Connections that a participant's listener has at most: as many as are wanted, where there are descriptors for them.
+/// Most connections of a participant's listener: the configured number, if there are descriptors
+/// for it.
 pub(super) fn connections(config: &Config) -> usize {
     let wanted = config.http.connections;
     let Some(limit) = machine::descriptors() else {
@@ -66,15 +68,15 @@ pub(super) fn connections(config: &Config) -> usize {
         .max(1)
 }
 
-/// The instances that are made at the start.
+/// The instances that are created at the start.
 pub(super) struct Room<'a> {
     machine: &'a Machine,
-    /// Of each participant.
+    /// Per participant.
     instances: usize,
     /// Of all participants.
     wanted: usize,
     made: usize,
-    /// Address space that each reserves, in bytes.
+    /// Address space that each instance reserves, in bytes.
     each: u64,
 }
 
@@ -90,7 +92,7 @@ impl<'a> Room<'a> {
         }
     }
 
-    /// All instances of a participant.
+    /// Creates all instances of a participant.
     pub(super) fn instances(
         &mut self,
         name: &str,
@@ -113,13 +115,13 @@ impl<'a> Room<'a> {
         Ok(instances)
     }
 
-    /// What is wanting to load a participant's rules, if anything was.
+    /// The resource that was missing when a participant's rules were loaded, if any was.
     pub(super) fn is_wanting(&self, name: &str) -> Option<String> {
         self.machine.lack().map(|lack| self.wanting(name, &lack))
     }
 
     fn wanting(&self, name: &str, lack: &str) -> String {
-        // During a swap there are those of both generations.
+        // During a swap, the instances of both generations exist.
         let wanted = self.wanted.saturating_mul(2);
         let bytes = |instances: usize| self.each.saturating_mul(instances as u64);
         let needed = HOST.saturating_add(bytes(wanted));

@@ -1,7 +1,8 @@
-//! The stages of a host: what waits in each, and where that is looked up.
+//! The stages of a host: the samples of each, and their sources.
 //!
-//! `turn` and `commit` are read from counters in memory; the others cost a few reads of the store a second, each bounded: a
-//! row for each partition, topic or participant. A further stage is one more function here.
+//! `turn` and `commit` are read from counters in memory; the others cost a few reads of the store
+//! per second, each bounded: one row per partition, topic or participant. To add a stage, add a
+//! function here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,20 +17,21 @@ use crate::store::{OutboxReaders, Reader, Store, backlog, parked};
 use crate::transport::Transport;
 use crate::turn::Participant;
 
-/// Time between two looks at the parked messages, of which there may be many.
+/// Time between two reads of the parked messages, of which there may be many.
 const PARKED: Duration = Duration::from_secs(3);
 
-/// Looks for which a partition is remembered that is not read: a client that is recreated knows none for a while.
+/// Samples for which an unassigned partition is remembered: a recreated client knows none for a
+/// while.
 const AWAY: u64 = 60;
 
-/// Where the stages are looked up.
+/// The sources of the stages.
 #[derive(Clone)]
 pub(super) struct Around {
     pub(super) store: Arc<Store>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) reloader: Reloader,
     pub(super) readers: OutboxReaders,
-    /// Opened at the first look.
+    /// Opened with the first sample.
     pub(super) reader: Arc<Mutex<Option<Reader>>>,
 }
 
@@ -41,7 +43,7 @@ pub(super) fn stages(around: &Around, bounds: &ProgressSettings) -> Vec<Stage> {
         bound,
         look,
     };
-    // Those in memory first: they are looked at even where the store does not answer.
+    // Stages in memory come first: they are sampled even if the store does not answer.
     let mut stages = vec![
         stage(
             "turn",
@@ -87,7 +89,7 @@ pub(super) fn stages(around: &Around, bounds: &ProgressSettings) -> Vec<Stage> {
     stages
 }
 
-/// Turns in the queues of the workers, and those that the workers are at.
+/// Turns in the workers' queues, and turns in flight.
 fn turns(around: Around) -> Look {
     let mut places = Places::<(i64, usize), Oldest>::default();
     Box::new(move |now| {
@@ -131,7 +133,7 @@ fn relay(around: Around) -> Look {
     })
 }
 
-/// Partitions with records that are not settled. A host that catches up makes steps, however long it takes.
+/// Partitions with unsettled records. A host that catches up makes progress, however long it takes.
 fn records(around: Around) -> Look {
     let mut places = Places::<(Arc<str>, i64, i32), Still>::kept_for(AWAY);
     Box::new(move |now| {
@@ -159,8 +161,8 @@ fn records(around: Around) -> Look {
     })
 }
 
-/// Messages that the rules want to be given later. Those of quarantined aggregates, and those that the rules don't take, wait for
-/// other rules, and don't count.
+/// Messages that the rules want to be given later. Messages of quarantined aggregates, and messages
+/// that the rules don't take, wait for other rules and don't count.
 fn retries(around: Around) -> Look {
     let mut known: Option<(Duration, Vec<Waiting>)> = None;
     Box::new(move |now| {
@@ -195,7 +197,7 @@ fn retries(around: Around) -> Look {
     })
 }
 
-/// Timers that are due. A host that works off many makes steps, however long it takes.
+/// Due timers. A host that works off many makes progress, however long it takes.
 fn timers(around: Around) -> Look {
     let mut places = Places::<i64, Still<(u64, String, String)>>::default();
     Box::new(move |now| {
@@ -214,7 +216,7 @@ fn timers(around: Around) -> Look {
 }
 
 impl Around {
-    /// What the store has; none where it can't be read, which is reported.
+    /// Reads the store; `None`, after a report, if it can't be read.
     fn read<T>(&self, look: impl FnOnce(&Reader) -> rusqlite::Result<T>) -> Option<T> {
         let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match kept.take() {
@@ -232,7 +234,7 @@ impl Around {
         }
     }
 
-    /// The partitions of a source that are read, each with the offset below which nothing is left to be settled.
+    /// The assigned partitions of a source, each with the offset below which all is settled.
     fn extents(&self, reader: &Reader, source: &Source) -> rusqlite::Result<Vec<(Extent, i64)>> {
         let extents = self.transport.extents(reader, source)?;
         let settled = |extent: Extent| {
@@ -242,8 +244,9 @@ impl Around {
         extents.into_iter().map(settled).collect()
     }
 
-    /// How long something of this time waits, but not from before the first look: what waited while the host was down has
-    /// had no chance. A clock that leaps makes nothing old.
+    /// Age of a message with this timestamp, counted from the first sample at the earliest:
+    /// messages that waited while the host was down had no chance. A leap of the clock makes
+    /// nothing old.
     fn age(&self, now: Duration, time: u64) -> Duration {
         let present = now_ms().min(self.store.trusted_now());
         Duration::from_millis(present.saturating_sub(time)).min(now)
@@ -254,7 +257,7 @@ fn of(participant: &Participant) -> String {
     format!("participant {}", participant.name())
 }
 
-/// What is told of a place whose oldest message has this age.
+/// The sample of a place whose oldest message has this age.
 fn waits(age: Duration, place: impl FnOnce() -> String) -> Option<Waiting> {
     (!age.is_zero()).then(|| Waiting {
         place: place(),

@@ -1,8 +1,8 @@
-//! Who waits for a change of an aggregate, and is told after the commit that made it.
+//! Notifications that an aggregate has changed, sent after the commit.
 //!
-//! The store tells, the HTTP side waits; neither knows the other. While nobody waits, a commit pays one
-//! look at a counter. What is told is *that* something changed: who was told reads, and so sees the newest
-//! state, however many changes there were in between.
+//! The store notifies and the HTTP side waits; neither knows the other. While nothing waits, a
+//! commit pays for one look at a counter. A notification carries no state: its receiver reads the
+//! aggregate and sees the newest state, however many changes there were in between.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// Tells of changes; clones tell the same.
+/// Sends notifications of changes; clones are one sender.
 #[derive(Debug, Clone, Default)]
 pub struct Changes(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By row of the participant, by key.
+    /// By row of the participant, then by key.
     watched: Mutex<HashMap<i64, HashMap<String, Watched>>>,
-    /// Watches that there are.
+    /// Number of watches that exist.
     watches: AtomicUsize,
 }
 
@@ -28,7 +28,7 @@ struct Watched {
     watches: usize,
 }
 
-/// Waits for changes of one aggregate, until it is dropped.
+/// Waits for changes of one aggregate until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
     told_by: Changes,
@@ -38,8 +38,9 @@ pub struct Watch {
 }
 
 impl Changes {
-    /// Watches an aggregate, by its participant's row and its key. Take this before reading: then no change
-    /// between the read and the wait is missed. Whoever takes many has to bound them.
+    /// Watches an aggregate, by its participant's row and its key. Create the watch before reading:
+    /// then no change between the read and the wait is missed. A caller that creates many has to
+    /// bound them.
     #[must_use]
     pub fn watch(&self, participant: i64, key: &str) -> Watch {
         let mut watched = self.lock();
@@ -58,7 +59,7 @@ impl Changes {
         }
     }
 
-    /// Tells those who watch this aggregate that it changed. Called after the commit.
+    /// Notifies the watches of this aggregate. Called after the commit.
     pub fn tell(&self, participant: i64, key: &str) {
         if self.0.watches.load(Ordering::SeqCst) == 0 {
             return;
@@ -76,11 +77,11 @@ impl Changes {
 }
 
 impl Watch {
-    /// Returns when the aggregate changed since the last call, or since the watch began. Nothing is lost
-    /// where the caller stops waiting.
+    /// Returns when the aggregate has changed since the last call, or since the watch was created.
+    /// Cancel-safe: no notification is lost.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
-            // Who tells lives as long as the watch.
+            // Can't happen: the sender lives as long as the watch.
             std::future::pending::<()>().await;
         }
     }

@@ -1,8 +1,8 @@
-//! The one place where the host reads the wall clock and makes random ids.
+//! The only place where the host reads the wall clock and makes random ids.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Now, in milliseconds since the Unix epoch.
+/// The current time in milliseconds since the Unix epoch.
 #[must_use]
 pub fn now_ms() -> u64 {
     let elapsed = SystemTime::now()
@@ -16,7 +16,7 @@ pub fn now_ms() -> u64 {
 pub fn random_tail() -> [u8; 10] {
     let mut bytes = [0; 10];
     if getrandom::fill(&mut bytes).is_err() {
-        // The kernel's source fails on no system that runs this; ids must differ all the same.
+        // No supported system fails here, but ids must differ even if one does.
         let address = std::ptr::from_ref(&bytes) as usize;
         let nanos = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -29,12 +29,12 @@ pub fn random_tail() -> [u8; 10] {
     bytes
 }
 
-/// A time in milliseconds since the Unix epoch as RFC 3339 in UTC.
+/// Formats milliseconds since the Unix epoch as RFC 3339 in UTC.
 #[must_use]
 pub fn rfc3339(unix_millis: u64) -> String {
     let (seconds, millis) = (unix_millis / 1_000, unix_millis % 1_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days to a date of the Gregorian calendar, counted in eras of 400 years that start on 1 March.
+    // Converts days to a Gregorian date, counted in eras of 400 years that start on 1 March.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

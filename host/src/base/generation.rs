@@ -1,39 +1,39 @@
-//! A generation: one loaded build of a participant's rules, and where it comes from.
+//! A generation: rules that decide for a participant, and their row in the store.
 
 use std::sync::Arc;
 
 use saga_core::description::Description;
 use saga_core::rules::{Fault, Rules};
 
-/// A build of a participant's rules. Components are one kind; rules that are compiled into the
-/// process (the benchmark's) are the other.
+/// Rules that can be loaded: a compiled component, or rules that are linked into the process (the
+/// benchmark's).
 pub trait Build: Send + Sync {
-    /// What tells this build from others; for a component the SHA-256 of its bytes in hexadecimal.
+    /// Identifies the rules; for a component, the SHA-256 of its bytes in hexadecimal.
     fn digest(&self) -> &str;
-    /// What the participant says of itself.
+    /// The participant's description of itself.
     fn description(&self) -> &Description;
-    /// What an operator should know of this build, although it is no reason to refuse it.
+    /// A remark for the operator that is no reason to refuse these rules.
     fn note(&self) -> Option<&str> {
         None
     }
-    /// Rules ready to be called by one thread.
+    /// Creates an instance for one thread to call.
     ///
     /// # Errors
-    /// A [`Fault`] when they can't be made, for want of memory most of the time.
+    /// A [`Fault`] if the instance can't be created, mostly for want of memory.
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault>;
 }
 
-/// A build that decides, with the number under which the store knows it.
+/// Rules that decide, with their row in the store.
 #[derive(Clone)]
 pub struct Generation {
     /// Row in the store's table of generations.
     pub id: i64,
-    /// The build.
+    /// The rules.
     pub build: Arc<dyn Build>,
 }
 
 impl Generation {
-    /// What the participant says of itself.
+    /// The participant's description of itself.
     #[must_use]
     pub fn description(&self) -> &Description {
         self.build.description()

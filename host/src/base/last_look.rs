@@ -1,26 +1,26 @@
-//! What was found when somebody looked last, for those who must be answered even where looking takes its time.
+//! The last observed value of something that may be slow to observe.
 //!
-//! One look is under way at a time, on a thread that may block. Who asks gets what a look finds that began after the question; where
-//! that is stuck, what an earlier one found.
+//! One observation is in flight at a time, on a thread that may block. A caller gets the value of
+//! an observation that began after the call; if that one is stuck, the value of an earlier one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// How long an answer waits for a look that is stuck.
+/// How long an answer waits for an observation that is stuck.
 const PATIENCE: Duration = Duration::from_millis(700);
 
-/// How long it waits for one that only takes its time, and how often it is asked whether it is stuck.
+/// How long it waits for one that is only slow, and how often it checks for being stuck.
 const LONGEST: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What was found last. Clones look together.
+/// The last observed value. Clones share their observations.
 pub struct LastLook<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    /// The number of the last look that is over.
+    /// Number of the last observation that has ended.
     over: watch::Sender<u64>,
 }
 
@@ -30,14 +30,14 @@ struct State<T> {
     found: Option<(Instant, T)>,
 }
 
-/// What there is to say.
+/// An observed value, with its age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen<T> {
-    /// This is so now.
+    /// True now.
     Now(T),
-    /// This was so then, and nothing newer can be had.
+    /// True at that time; no newer value is available.
     Before(T, Instant),
-    /// Nothing was ever found.
+    /// No observation has ever succeeded.
     Never,
 }
 
@@ -61,7 +61,8 @@ impl<T> Default for LastLook<T> {
 }
 
 impl<T: Clone + Send + 'static> LastLook<T> {
-    /// Looks, unless that is stuck: `is_stuck` says so of what looking waits for.
+    /// Observes, or returns an earlier value if the observation is stuck. `is_stuck` reports that
+    /// for the resource that `look` waits for.
     pub async fn see(
         &self,
         look: impl FnOnce() -> T + Clone + Send + 'static,
@@ -92,7 +93,7 @@ impl<T: Clone + Send + 'static> LastLook<T> {
         }
     }
 
-    /// Begins a look, unless one is under way.
+    /// Starts an observation unless one is in flight.
     fn begin(&self, look: impl FnOnce() -> T + Send + 'static) {
         let mut state = self.0.state();
         if std::mem::replace(&mut state.is_under_way, true) {

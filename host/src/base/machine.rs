@@ -1,9 +1,10 @@
-//! What the machine lacks at the moment: memory, threads, descriptors.
+//! Shortages of the machine: memory, threads, file descriptors.
 //!
-//! A lack says nothing of the message that met it (invariant 12): whoever meets one reports it here and tries again.
-//! It is logged once when it begins and once when it is over, and the host is not ready meanwhile. It is over with the
-//! first thing that goes well after a while without a failure, so that a lack that comes and goes is one; or when nobody has met it for
-//! a longer while, for whoever needs something tries for it again and again.
+//! A shortage is never charged to the message that met it (invariant 12): the code that meets one
+//! reports it here and retries. A shortage is logged once when it begins and once when it ends, and
+//! the host is not ready meanwhile. It ends with the first success after a while without a failure,
+//! so that one that comes and goes counts as one; or when none has been met for a longer while,
+//! since the code that needs the resource keeps retrying.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,22 +14,22 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-/// Time without a failure after which a lack may be over.
+/// Time without a failure after which a success ends a shortage.
 const CALM: Duration = Duration::from_secs(3);
 
-/// Time without a failure after which a lack is over in any case.
+/// Time without a failure after which a shortage ends in any case.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 
-/// How often somebody who has nothing else to do looks whether a lack is over.
+/// How often an idle thread checks for the end of a shortage.
 pub const LOOK: Duration = Duration::from_millis(500);
 
-/// What the machine lacks; clones are the same.
+/// The current shortage of the machine; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Machine(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Looked at after each call of the rules.
+    /// Read after each call of the rules.
     is_lacking: AtomicBool,
     lack: Mutex<Option<Lack>>,
 }
@@ -41,7 +42,7 @@ struct Lack {
 }
 
 impl Machine {
-    /// Something could not be had. `what` names it, with what the system said.
+    /// Reports that a resource was not available. `what` names it and the system's error.
     pub fn lacks(&self, what: &str) {
         self.lacks_at(what, Instant::now());
     }
@@ -65,7 +66,8 @@ impl Machine {
         }
     }
 
-    /// Something that needs memory, threads or descriptors went well. Costs next to nothing while nothing lacks.
+    /// Reports that something which needs memory, threads or descriptors has succeeded. Almost free
+    /// while there is no shortage.
     pub fn went_well(&self) {
         if self.is_lacking() {
             self.went_well_at(Instant::now());
@@ -85,13 +87,13 @@ impl Machine {
         }
     }
 
-    /// Whether something lacks.
+    /// True during a shortage.
     #[must_use]
     pub fn is_lacking(&self) -> bool {
         self.0.is_lacking.load(Ordering::Relaxed)
     }
 
-    /// What lacks, if anything does.
+    /// The current shortage, if there is one.
     #[must_use]
     pub fn lack(&self) -> Option<String> {
         self.lack_at(Instant::now())
@@ -107,7 +109,7 @@ impl Machine {
     }
 }
 
-/// What the machine lacks where this is why something failed; none where it failed for another reason.
+/// The resource whose shortage caused this error; `None` if the error has another cause.
 #[must_use]
 pub fn lack_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let code = match (
@@ -127,13 +129,13 @@ pub fn lack_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     Some(format!("{what}: {}", io::Error::from(code)))
 }
 
-/// The limit of the address space in bytes, where there is one.
+/// The limit of the address space in bytes; `None` if there is none.
 #[must_use]
 pub fn address_space() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
-/// Address space that the process has reserved, in bytes, where the system tells.
+/// Address space that the process has reserved, in bytes; `None` if the system doesn't report it.
 #[must_use]
 pub fn reserved() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -141,8 +143,8 @@ pub fn reserved() -> Option<u64> {
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-/// The limit of the address space and what would be enough, in words; none where there is no limit. `needed` is what is
-/// needed in all, `more` what is beyond what is reserved by now.
+/// Says that the limit of the address space is too small and how much would do; `None` if there is
+/// no limit. `needed` is the total need in bytes, `more` the need beyond what is reserved by now.
 #[must_use]
 pub fn address_space_is_too_small(needed: u64, more: u64) -> Option<String> {
     let limit = address_space()?;
@@ -154,7 +156,7 @@ pub fn address_space_is_too_small(needed: u64, more: u64) -> Option<String> {
     ))
 }
 
-/// The limits of the process that may be in the way, in words.
+/// The process limits that may be the cause, as text.
 #[must_use]
 pub fn limits() -> String {
     let of = |resource| match getrlimit(resource).current {
@@ -169,14 +171,14 @@ pub fn limits() -> String {
     )
 }
 
-/// How many files may be open, where that is limited.
+/// The limit of open files; `None` if there is none.
 #[must_use]
 pub fn descriptors() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Lets the process open as many files as it may: the usual limit is meant for programs that can't have more, and what is
-/// above it is there to be asked for. Gives how many that are; none where there is no limit.
+/// Raises the soft limit of open files to the hard limit and returns it; `None` if there is none.
+/// The usual soft limit exists for programs that use `select`; a server is meant to raise it.
 #[must_use]
 pub fn raise_descriptors() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);

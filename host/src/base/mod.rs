@@ -1,4 +1,4 @@
-//! What several rooms of the host share and what knows none of them.
+//! Types that several rooms of the host share, and that know none of them.
 
 pub mod budget;
 pub mod changes;

@@ -1,4 +1,4 @@
-//! Arguments that several commands of `saga` share: settings, and what a component may do.
+//! Arguments that several commands of `saga` share: settings, and checks to override.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,14 @@ use crate::config::reader::Override;
 use crate::config::{Config, ConfigError};
 use crate::rollout::flags::Flags;
 
-/// What a component may do that is refused otherwise.
+/// Checks that an operator overrides.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Allowed {
-    /// Take it even if it lacks subscriptions, routes, timers or events that are in use
+    /// Take it even if it drops subscriptions, routes, timers or events that are in use
     #[arg(long)]
     drop_used: bool,
-    /// Take it even if what it reads or writes is not understood (events, requests, replies, timers, states), or if it fails on what
-    /// is recorded, stored or waits
+    /// Take it even if others don't understand its events, requests, replies, timers or states, or
+    /// it fails on recorded, stored or waiting messages and states
     #[arg(long)]
     allow_breaking: bool,
 }
@@ -39,7 +39,8 @@ pub(super) struct Settings {
     /// A participant and its component; may be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
     plugin: Vec<(String, String)>,
-    /// Where a participant listens; may be repeated [default: 127.0.0.1 and the port the component names]
+    /// Address of a participant; may be repeated [default: 127.0.0.1 and the port the component
+    /// names]
     #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = pair)]
     listen: Vec<(String, String)>,
     /// Directory for the store and compiled code [default: saga-data]

@@ -1,4 +1,4 @@
-//! `saga backup`: a copy of a data directory, beside the host that may be running on it.
+//! `saga backup`: copies a data directory, even while a host runs on it.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::base::panics;
 use crate::base::printable::{self, Lines};
 use crate::rollout::backup::{Backup, backup as make};
 
-/// Makes the backup, says what came of it and gives the exit code.
+/// Makes the backup, prints the result and returns the exit code.
 pub(super) fn backup(data: &Path, target: &Path, json: bool) -> u8 {
     panics::die_on_panic(exit::INTERNAL);
     let what = format!("{} is copied", data.display());

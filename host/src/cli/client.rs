@@ -1,7 +1,7 @@
-//! Asks the admin interface of a host that runs: one request, one answer, each within its time.
+//! Client of the admin interface: one request, one answer, each within a time limit.
 //!
-//! Plain HTTP/1.1; the interface is meant for loopback, and for what is beyond it behind a proxy or in a network of
-//! one's own. Must not know: what is asked and what the answers mean.
+//! Plain HTTP/1.1; the interface is meant for loopback, or for use behind a proxy or in a private
+//! network. Must not know: the meaning of requests and answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -15,38 +15,38 @@ use tokio::net::TcpStream;
 
 use crate::config::Token;
 
-/// Longest wait for a connection.
+/// Longest time to connect.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of an answer that are read at most.
+/// Most bytes of an answer.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// A host's admin interface.
+/// The admin interface of a host.
 pub(crate) struct Client {
     host: String,
     port: u16,
     token: Option<Token>,
 }
 
-/// An answer, whatever it says.
+/// An answer of any status.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoAnswer {
     /// Nothing was sent.
     #[error("no host can be reached at {0}: {1}")]
     NotReached(String, String),
-    /// It is not known what came of the request.
+    /// The request was sent; its outcome is unknown.
     #[error("{0} did not answer: {1}")]
     BrokeOff(String, String),
 }
 
 impl Client {
-    /// For the interface at this URL: `http://HOST:PORT`.
+    /// A client of the interface at this URL: `http://HOST:PORT`.
     pub(crate) fn new(url: &str, token: Option<Token>) -> Result<Self, String> {
         let wrong = |reason: &str| format!("`{url}` {reason}; give http://HOST:PORT");
         let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
@@ -66,7 +66,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for the answer, at most for this time.
+    /// Sends a request and waits for the answer for at most this time.
     pub(crate) fn ask(
         &self,
         method: Method,
@@ -123,7 +123,7 @@ impl Client {
                 body: body.to_bytes(),
             })
         };
-        // The connection has to be driven for an answer to come; how it ends is the answer's matter.
+        // The connection must be polled for an answer to arrive; its own result adds nothing.
         let (answered, _) = tokio::join!(answered, connection);
         answered
     }
@@ -141,7 +141,7 @@ impl Client {
     }
 }
 
-/// The host's part of a URL, but for the address that means all of a machine's: loopback is one of them.
+/// The host of a URL, with loopback in place of an unspecified address (`0.0.0.0`, `[::]`).
 fn reachable(host: &str) -> String {
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),

@@ -1,5 +1,5 @@
-//! Exit codes, after sysexits.h, each with its meaning: the one table that `saga --help` prints and
-//! `docs/operations.md` has.
+//! Exit codes after sysexits.h, each with its meaning: the one table that `saga --help` prints and
+//! `docs/operations.md` repeats.
 
 macro_rules! exit_codes {
     ($(#[doc = $meaning:literal] $name:ident = $code:literal;)*) => {
@@ -29,7 +29,7 @@ exit_codes! {
     NO_PERMISSION = 77;
 }
 
-/// Ended at once by a second signal: this and the signal's number, as shells have it.
+/// Base of the exit code after a second signal; the signal's number is added, as shells do.
 pub(crate) const SIGNAL: i32 = 128;
 
 const BY_SIGNAL: [(u8, &str); 2] = [
@@ -43,7 +43,7 @@ const BY_SIGNAL: [(u8, &str); 2] = [
     ),
 ];
 
-/// The table in lines of a code and its meaning.
+/// The table, one line per code.
 pub(crate) fn table() -> String {
     let rows = TABLE.iter().chain(&BY_SIGNAL);
     rows.map(|(code, meaning)| format!("{code:>4}  {}\n", meaning.trim()))

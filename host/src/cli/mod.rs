@@ -1,20 +1,23 @@
-//! The program: command line, logging, signals, exit codes.
+//! The program `saga`: command line, log, signals, exit codes.
 //!
-//! Where the rules come from is its one argument: `saga` loads components; the benchmark has a program
-//! whose rules are compiled in, to measure what the components cost.
+//! The source of the rules is its one argument: `saga` loads components; the benchmark has a
+//! program with linked rules, to measure the cost of components.
 //!
 //! # Layout
 //!
 //! - this file: a host from its start to its end
-//! - [`options`]: the command line; [`arguments`]: what several commands take
+//! - [`options`]: the command line; [`arguments`]: arguments that several commands share
 //! - [`exit`]: the exit codes
-//! - [`terminal`]: what is otherwise where a person watches: progress
-//! - [`signals`]: the signals that the host takes; [`service`] tells the service manager how it is
-//! - [`admin_file`]: the file by which commands find a host that runs
-//! - [`operate`]: the commands that ask one, by the [`client`]; [`reply`] and [`table`] make text of what it answers
-//! - [`seek`]: the command that chooses where a host that is stopped reads on; [`stopped`]: its rollback
-//! - [`verify`]: the command that checks a component offline; [`tried`]: what it was tried on
-//! - [`backup`]: the command that copies a data directory
+//! - [`terminal`]: the progress line on a terminal
+//! - [`signals`]: the signals that the host handles; [`service`]: notifications to the service
+//!   manager
+//! - [`admin_file`]: the file by which commands find a running host
+//! - [`operate`]: the commands that use the admin interface, through the [`client`]; [`reply`] and
+//!   [`table`] turn its answers into text
+//! - [`seek`]: sets the offset at which a stopped host resumes a partition; [`stopped`]: rollback
+//!   of a stopped host
+//! - [`verify`]: checks a component offline; [`probe_report`]: the report of its probe
+//! - [`backup`]: copies a data directory
 
 mod admin_file;
 mod arguments;
@@ -51,16 +54,17 @@ use crate::metrics::Metrics;
 use crate::plugin::compiler::child;
 use crate::store::Store;
 
-/// How long a host whose store is gone still says so to who asks, before it ends.
+/// Time for which a host without its store still reports that on `/readyz`, before it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Bytes of the stack of the thread that writes a few lines to standard output.
+/// Stack size of the thread that writes a few lines to standard output.
 const ANNOUNCE_STACK: usize = 64 << 10;
 
 /// Runs the program to its end.
 #[must_use]
 pub fn main(rules: Rules) -> ExitCode {
-    // What the host keeps says everything about its aggregates: no file of it is for other users, whatever the umask was.
+    // The host's files hold all data of its aggregates, so no other user may read them, whatever
+    // the umask was.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     if let Some(arguments) = as_compiler() {
         return child::run(&arguments);
@@ -83,12 +87,12 @@ fn command(rules: Rules) -> ExitCode {
             return exit::USAGE.into();
         }
         Err(help) => {
-            // It is asked for and goes to standard output.
+            // Help was asked for, so it goes to standard output.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
     };
-    // What is wrong with the settings is said before there is a log to say it in.
+    // The log is not started yet: problems with the settings go to standard error directly.
     let action = match arguments.action() {
         Ok(action) => action,
         Err(error) => {
@@ -119,7 +123,7 @@ fn command(rules: Rules) -> ExitCode {
     }
 }
 
-/// The arguments of a compiler, where a host has started this program as one.
+/// The arguments of the compiler, if a host has started this program as one.
 fn as_compiler() -> Option<Vec<String>> {
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == child::COMMAND).then(|| {
@@ -174,8 +178,9 @@ fn run_logged(config: &Config, rules: Rules) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(panics::STACK_BYTES)
-        // Work that blocks waits for a thread that is there where no other can be made; where none is, tokio panics. So the
-        // first one stays, and as the start blocks, there is one.
+        // If no thread can be started, blocking work waits for an existing one, but tokio panics if
+        // there is none. So the first blocking thread stays for ever, and the start makes sure that
+        // there is one.
         .thread_keep_alive(Duration::MAX)
         .build()
     {
@@ -189,11 +194,12 @@ fn run_logged(config: &Config, rules: Rules) -> ExitCode {
         }
     };
     let served = runtime.block_on(serve(config, rules));
-    // What still waits for the store, or for a disk that stands still, must not hold up the end.
+    // Work that waits for the store, or for a blocked disk, must not delay the end.
     runtime.shutdown_background();
     served.map_or_else(
         |error| {
-            // The log may be JSON for a machine; this line is for whoever started the program.
+            // The log may be JSON for a machine; this line is for the person who started the
+            // program.
             complain(&error.to_string());
             if let StartError::Other(error) = &error
                 && let Some(lack) = error.chain().find_map(machine::lack_in)
@@ -226,7 +232,7 @@ async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
         Ok(running) => running,
         Err(error) => {
             let error = blame(&store, error);
-            // What did start holds the store; closing it leaves no log to recover.
+            // The parts that were started hold the store; closing it leaves no log to recover.
             store.close();
             return Err(error);
         }
@@ -280,7 +286,7 @@ fn leave(config: &Config) {
     }
 }
 
-/// The reason why a start failed: what follows from a store that can't be used is not it.
+/// The cause of a failed start: the store, if the error is a consequence of its failure.
 fn blame(store: &Store, error: StartError) -> StartError {
     if let StartError::Other(reason) = &error
         && let Some(said) = reason.downcast_ref::<rusqlite::Error>()
@@ -295,7 +301,8 @@ fn blame(store: &Store, error: StartError) -> StartError {
     }
 }
 
-/// Ends a host whose store's files are gone. There is nothing to drain: nothing that is under way can be kept.
+/// Ends a host whose store's files are gone. It does not drain, since no work in flight could be
+/// committed.
 fn end_without(store: &Store) -> ! {
     let gone = store.condition().loss();
     let gone = gone.map_or_else(|| "its files are gone".into(), |gone| gone.to_string());
@@ -305,7 +312,7 @@ fn end_without(store: &Store) -> ! {
     logging::exit(i32::from(exit::STORE));
 }
 
-/// Ends a host whose drain was not done in its time.
+/// Ends a host whose drain took too long.
 fn end_undrained(store: &Store, step: &str) -> ! {
     let why = store.condition().trouble();
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -315,7 +322,7 @@ fn end_undrained(store: &Store, step: &str) -> ! {
     logging::exit(i32::from(exit::TRY_AGAIN))
 }
 
-/// Leaves word in the data directory where this host can be asked, if it can.
+/// Writes the admin interface's address to the data directory, if there is one.
 fn point_to(config: &Config, admin: Option<&str>) {
     let directory = &config.data_dir;
     let written = match admin {
@@ -327,7 +334,8 @@ fn point_to(config: &Config, admin: Option<&str>) {
     }
 }
 
-/// Says on standard output where the operator is served, where the participants listen, and that they do.
+/// Prints the URLs of the admin interface and of the participants, then `ready`, to standard
+/// output.
 fn announce(admin: Option<&str>, listening: &[(String, String)]) {
     let admin = admin.map(|url| format!("admin {url}\n"));
     let listening = listening
@@ -338,7 +346,7 @@ fn announce(admin: Option<&str>, listening: &[(String, String)]) {
         .chain(["ready\n".to_owned()])
         .collect();
     let own = text.clone();
-    // Whoever reads may stand still, and that must not stop the host either.
+    // A blocked reader of standard output must not stop the host.
     let thread = std::thread::Builder::new()
         .name("announce".into())
         .stack_size(ANNOUNCE_STACK);
@@ -347,13 +355,13 @@ fn announce(admin: Option<&str>, listening: &[(String, String)]) {
     }
 }
 
-/// Says something on standard output. Not `print!`: whoever reads may be gone, and that must not stop the host.
+/// Prints to standard output. Not `print!`, which panics if the reader has gone.
 fn say(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Says on standard error what is wrong.
+/// Prints an error to standard error.
 fn complain(what: &str) {
     logging::complain(what);
 }

@@ -1,8 +1,8 @@
-//! What an operator asks of a host that runs: `saga apply`, `saga rollback`, `saga generations`, `saga ready`.
+//! Commands for a running host: `saga apply`, `saga rollback`, `saga generations`, `saga ready`.
 //!
-//! The host is found by its data directory or asked at a URL; what it answers becomes text or is passed on as
-//! JSON, and an exit code. What went wrong is said on standard error, one line for each reason; with
-//! `--json` standard output has the answer all the same, as problem details.
+//! The host is found by its data directory or by a URL; its answer becomes text or is passed on as
+//! JSON, with an exit code. Errors go to standard error, one line per reason; with `--json`
+//! standard output has the answer as well, as problem details.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -26,16 +26,16 @@ use crate::rollout::stopped::has_store;
 /// Longest wait for an answer that takes no work.
 const LOOK_TIME: Duration = Duration::from_secs(30);
 
-/// Longest wait for a swap: compiling is done at low priority, beside the turns.
+/// Longest wait for a swap: compiling runs at low priority, beside the turns.
 const SWAP_TIME: Duration = Duration::from_secs(600);
 
-/// Bytes of a component that are read at most; no host takes more.
+/// Most bytes of a component; no host takes more.
 const COMPONENT_BYTES: u64 = 128 << 20;
 
-/// Variable of the environment with the token, the one that the host itself reads.
+/// Environment variable with the token, the one that the host itself reads.
 pub(crate) const TOKEN_VARIABLE: &str = "SAGA__ADMIN__TOKEN";
 
-/// What is asked, of which host.
+/// A request to a host.
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) ask: Ask,
@@ -44,7 +44,7 @@ pub(crate) struct Operation {
     pub(crate) json: bool,
 }
 
-/// What is asked.
+/// The kinds of request.
 #[derive(Debug)]
 pub(crate) enum Ask {
     Apply {
@@ -56,7 +56,7 @@ pub(crate) enum Ask {
         participant: String,
         digest: Option<String>,
         flags: Flags,
-        /// The settings of the host, for where none runs.
+        /// The settings of the host, for when none runs.
         stopped: Box<Config>,
     },
     Generations {
@@ -65,7 +65,7 @@ pub(crate) enum Ask {
     Ready,
 }
 
-/// How the host is found.
+/// The way to find the host.
 #[derive(Debug)]
 pub(crate) enum Host {
     /// By the data directory on which it runs.
@@ -74,7 +74,7 @@ pub(crate) enum Host {
     Url(String),
 }
 
-/// Asks, says what came of it and gives the exit code.
+/// Sends the request, prints the result and returns the exit code.
 pub(crate) fn operate(operation: &Operation) -> u8 {
     match ask(operation) {
         Ok(text) => {
@@ -99,8 +99,8 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
         } => {
             let bytes = read_component(path)?;
             let client = find(&operation.host, token)?;
-            // A component is only sent where it will be taken: a host that refuses the token or knows no such
-            // participant answers before it has read it all, and the answer might be lost.
+            // Look first: a host that refuses the token or doesn't know the participant answers
+            // before it has read the whole component, and its answer might be lost.
             let look = format!("/participants/{participant}/generations");
             let looked = client.ask(Method::GET, &look, Bytes::new(), LOOK_TIME);
             understand::<ParticipantOverview>(looked, json)?;
@@ -141,7 +141,7 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
             drop(progress);
             match (reply, &operation.host) {
-                // A crash left the address behind.
+                // The file of a host that crashed.
                 (Err(NoAnswer::NotReached(..)), Host::Data(_)) => {
                     stopped::rollback(stopped, participant, digest.as_deref(), *flags, json)
                 }
@@ -159,7 +159,7 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
     }
 }
 
-/// The flags as the admin interface takes them.
+/// The query of the admin interface for these flags.
 fn query(flags: Flags) -> String {
     let flags: Vec<_> = flags.names().map(|name| format!("{name}=true")).collect();
     if flags.is_empty() {
@@ -168,7 +168,7 @@ fn query(flags: Flags) -> String {
     format!("?{}", flags.join("&"))
 }
 
-/// What the host has to tell; where none runs, what its store has.
+/// The generations from the host; if none runs, from its store.
 fn generations(
     host: &Host,
     token: Option<Token>,
@@ -187,7 +187,7 @@ fn generations(
     );
     let reply = client.ask(Method::GET, &path, Bytes::new(), LOOK_TIME);
     match (reply, host) {
-        // A crash left the address behind.
+        // The file of a host that crashed.
         (Err(NoAnswer::NotReached(..)), Host::Data(data)) => {
             stored_generations(data, participant, json)
         }
@@ -232,7 +232,7 @@ fn of_one(participant: &ParticipantOverview) -> String {
     })
 }
 
-/// The token from the file, else from the environment, if there is one.
+/// The token from the file, else from the environment.
 fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
     let bad = |reason: String| Failure::new(exit::USAGE, reason);
     match file {
@@ -273,7 +273,7 @@ fn read_component(path: &Path) -> Result<Bytes, Failure> {
     Ok(bytes.into())
 }
 
-/// The host that is to be asked.
+/// The client for this host.
 fn find(host: &Host, token: Option<Token>) -> Result<Client, Failure> {
     let url = match host {
         Host::Url(url) => url.clone(),

@@ -35,7 +35,7 @@ Examples:
   saga run --plugin order=order.wasm --kafka broker-1:9092,broker-2:9092
   SAGA__HTTP__TLS__CERTIFICATE=chain.pem SAGA__HTTP__TLS__KEY=key.pem saga run --config saga.toml")]
     Run(Run),
-    /// Print the settings in effect, each explained, as a TOML file to start from
+    /// Print the effective settings, each explained, as a TOML file to start from
     #[command(after_help = "\
 Examples:
   saga config > saga.toml
@@ -48,7 +48,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Make a component the active one of a host that runs
+    /// Make a component the active one of a running host
     #[command(after_help = "\
 Examples:
   saga apply order order.wasm
@@ -85,17 +85,19 @@ Examples:
         /// The participant that it must describe
         #[arg(long, value_name = "NAME", value_parser = participant)]
         participant: Option<String>,
-        /// Another build, of which it must lack nothing, and whose messages and states it must go with
+        /// Another build: it must drop nothing that this one has, and understand its messages and
+        /// states
         #[arg(long, value_name = "PATH")]
         against: Option<PathBuf>,
-        /// Another participant, which must understand its events and be understood; may be repeated
+        /// Another participant: each must understand the other's events; may be repeated
         #[arg(long, value_name = "PATH")]
         with: Vec<PathBuf>,
-        /// The data directory of a host: it must lack nothing in use there, go with the participants that are active
-        /// there, and is tried on what is recorded, stored and in flight there
+        /// The data directory of a host: the component must drop nothing in use there and agree
+        /// with the active participants, and is tried on recorded, stored and waiting messages and
+        /// states
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
-        /// End with 65 if it decides otherwise than was recorded on more than N inputs [default of N: 0]
+        /// Exit with 65 if it decides more than N recorded inputs differently [default of N: 0]
         #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0",
             requires = "data")]
         fail_on_changed: Option<usize>,
@@ -135,7 +137,7 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
-    /// Show what decides, what has decided and what was refused
+    /// Show the active generation, former ones, and refused components
     #[command(after_help = "\
 Examples:
   saga generations
@@ -148,7 +150,7 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
-    /// Ask whether a host takes requests, and what there is to know of it
+    /// Report if a host takes requests, and its state
     #[command(after_help = "\
 It ends with 0 if the host takes requests, with 75 if it does not at the moment, and with 69 if none is there.
 
@@ -160,7 +162,7 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
-    /// Choose where a host that is stopped reads a partition on
+    /// Set the offset at which a stopped host resumes a partition
     #[command(after_help = "\
 For a partition whose log is not the one that was read: the host says so, with the offsets between which the
 log goes now. What is read again is not applied again where it has a ce_id; without one, records are known
@@ -170,7 +172,7 @@ Examples:
   saga seek orderTopic 0 1200 --data /var/lib/saga-customer
   saga seek orderTopic 0 1200 --group order --as-new --data /var/lib/saga-customer")]
     Seek(Seek),
-    /// Copy a data directory, beside the host that may be running on it
+    /// Copy a data directory, even while a host runs on it
     #[command(after_help = "\
 The copy is a data directory: to restore it, stop the host, move its data directory away and put a copy of the backup in its place.
 
@@ -178,7 +180,7 @@ Examples:
   saga backup /backup/saga-$(date +%F)
   saga backup --data /var/lib/saga /backup/saga-$(date +%F) --json")]
     Backup {
-        /// The directory that is made; it must not be there yet
+        /// The directory to create; it must not exist yet
         #[arg(value_name = "TARGET")]
         target: PathBuf,
         /// The data directory
@@ -188,7 +190,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Print what completes command lines of saga in a shell
+    /// Print a shell's completion script
     #[command(after_help = "\
 Examples:
   saga completions bash > ~/.local/share/bash-completion/completions/saga
@@ -202,7 +204,7 @@ Examples:
     },
 }
 
-/// What stands below the list of commands.
+/// The text below the list of commands.
 fn help() -> String {
     format!(
         "\
@@ -228,7 +230,7 @@ Exit codes:
     )
 }
 
-/// The script that completes command lines in this shell.
+/// The completion script for this shell.
 pub(crate) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "saga", &mut script);
@@ -244,7 +246,7 @@ struct Run {
     apply: bool,
 }
 
-/// Which host is asked, and how it answers.
+/// The host to ask, and the form of the output.
 #[derive(Debug, Args)]
 struct Target {
     /// The data directory of the host
@@ -261,7 +263,7 @@ struct Target {
     json: bool,
 }
 
-/// What is to be done.
+/// The action that the command line asks for.
 pub(crate) enum Action {
     Run(Box<Config>),
     PrintConfig {
@@ -279,14 +281,14 @@ pub(crate) enum Action {
     Verify {
         config: Box<Config>,
         request: Verify,
-        /// Inputs on which it may decide otherwise; none where any number may be.
+        /// Recorded inputs that it may decide differently; `None` for any number.
         may_change: Option<usize>,
         json: bool,
     },
 }
 
 impl Cli {
-    /// What is to be done, and with which settings.
+    /// The action, with its settings.
     pub(crate) fn action(self) -> Result<Action, ConfigError> {
         Ok(match self.command {
             Command::Run(Run { settings, apply }) => {
@@ -372,7 +374,7 @@ impl Target {
     }
 }
 
-/// A name that a participant can have; it becomes part of a path.
+/// Checks the name of a participant, which becomes part of a path.
 fn participant(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.is_empty() || !text.chars().all(fits) {

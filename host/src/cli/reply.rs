@@ -1,6 +1,6 @@
-//! What a host answered, for people and machines: the value, or what to say and the exit code.
+//! Answers of a host, for people and machines: the value, or error lines and an exit code.
 //!
-//! Must not know: what was asked.
+//! Must not know: the request.
 
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::admin::readiness::Report;
 use crate::base::printable::{self, escaped};
 use crate::rollout::report::Check;
 
-/// Why it did not come to what was asked: what to say, and the exit code.
+/// A failed command: the lines to print, and the exit code.
 pub(crate) struct Failure {
     pub(crate) said: Vec<String>,
     pub(crate) code: u8,
@@ -28,7 +28,7 @@ impl Failure {
     }
 }
 
-/// What was answered, as it is to be shown.
+/// The answer as text or JSON.
 pub(crate) fn shown<T: DeserializeOwned>(
     reply: Result<Reply, NoAnswer>,
     json: bool,
@@ -42,10 +42,10 @@ pub(crate) fn shown<T: DeserializeOwned>(
     })
 }
 
-/// Whether the host takes requests: as text, or as a failure that a script can wait on.
+/// The readiness as text, or as a failure that a script can wait on.
 pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String, Failure> {
     let (report, body) = match reply {
-        // A host that is not ready answers with the same report as one that is.
+        // A host that is not ready answers with the same report as a ready one.
         Ok(reply) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
             let status = StatusCode::OK;
             understand::<Report>(Ok(Reply { status, ..reply }), json)?
@@ -77,7 +77,7 @@ struct Told {
     allowed_by: Vec<String>,
 }
 
-/// What was answered, as a value and as it came.
+/// The answer, as a value and as raw text.
 pub(crate) fn understand<T: DeserializeOwned>(
     reply: Result<Reply, NoAnswer>,
     json: bool,
@@ -128,12 +128,12 @@ fn failure(status: StatusCode, told: Told) -> Failure {
         }
         _ => String::new(),
     };
-    // The last word of the kind is for people who search for it.
+    // The last segment of the type is a word that people can search for.
     let word = told.kind.rsplit('/').next().unwrap_or_default();
     Failure::new(code, escaped(&format!("{}{advice} ({word})", told.detail)))
 }
 
-/// A line for each reason for which a component was refused, and one for the flags with which it would be taken.
+/// One line per reason of a refusal, and one for the flags that override it.
 pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -> Vec<String> {
     let check = check.word();
     let line = |reason: &str| escaped(&format!("refused ({check}): {reason}")).into_owned();

@@ -1,4 +1,4 @@
-//! `saga seek`: where a host that is stopped reads a partition on when it is started again.
+//! `saga seek`: sets the offset at which a stopped host resumes a partition.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::base::printable::Lines;
 use crate::store::offsets::{ReadPartition, read_partitions, seek};
 use crate::store::{StoreFile, look};
 
-/// Which partition is to be read on from where.
+/// The partition and its new offset.
 #[derive(Debug, Args)]
 pub(crate) struct Seek {
     /// The topic, as it is called on the broker
@@ -20,13 +20,13 @@ pub(crate) struct Seek {
     /// The partition
     #[arg(value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
     partition: i32,
-    /// The offset of the first record that is read
+    /// The offset of the first record to read
     #[arg(value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
     offset: i64,
-    /// The consumer group, where several read the topic
+    /// The consumer group, if several read the topic
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Records without a ce_id are others than those that were read at the same offsets
+    /// Records without a ce_id are not those that were read at the same offsets
     #[arg(long)]
     as_new: bool,
     /// The data directory of the host
@@ -34,7 +34,7 @@ pub(crate) struct Seek {
     data: PathBuf,
 }
 
-/// Writes it down, says what it means and gives the exit code.
+/// Stores the offset, prints its effect and returns the exit code.
 pub(super) fn run(request: &Seek) -> u8 {
     match write(request) {
         Ok(text) => {
@@ -78,9 +78,9 @@ fn write(request: &Seek) -> Result<String, Failure> {
     Ok(lines.text())
 }
 
-/// The store in a directory that has one, which no host may be using.
+/// Opens the store of this directory, which no host may be using.
 fn open(data: &Path) -> Result<StoreFile, Failure> {
-    // A store of an older schema is an error here, and brought up by opening it.
+    // A store of an older schema is an error here; opening it migrates it.
     if matches!(look(data), Ok(None)) {
         let said = format!("there is no store in {}; --data names it", data.display());
         return Err(Failure::new(exit::USAGE, said));
@@ -88,7 +88,7 @@ fn open(data: &Path) -> Result<StoreFile, Failure> {
     StoreFile::open(data).map_err(|error| Failure::new(exit::STORE, error.to_string()))
 }
 
-/// The one partition that is meant.
+/// The one partition that the request names.
 fn choose<'r>(read: &'r [ReadPartition], request: &Seek) -> Result<&'r ReadPartition, Failure> {
     let is_meant = |one: &&ReadPartition| {
         let group = request.group.as_ref();

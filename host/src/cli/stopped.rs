@@ -1,4 +1,4 @@
-//! `saga rollback` of a host that is stopped.
+//! `saga rollback` of a stopped host.
 
 use super::reply::{Failure, refusal};
 use super::terminal::Progress;
@@ -10,7 +10,7 @@ use crate::rollout::flags::Flags;
 use crate::rollout::report::{Applied, NotApplied};
 use crate::rollout::stopped;
 
-/// Goes back on the store of a host that is stopped; gives what is to be said of it.
+/// Goes back on the store of a stopped host; returns the text to print.
 pub(super) fn rollback(
     config: &Config,
     participant: &str,

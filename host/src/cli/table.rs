@@ -1,6 +1,7 @@
-//! What is told of generations, for people: a line for a swap, a table for what has decided.
+//! Swaps and generations as text: a line per swap, a table of generations.
 //!
-//! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to the second.
+//! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to
+//! the second.
 
 use super::tried;
 use crate::admin::readiness::{ReadyParticipant, Report};
@@ -10,10 +11,10 @@ use crate::rollout::report::{
     RefusedOverview, Verified,
 };
 
-/// Characters of a digest that are shown: enough to tell builds apart, and to go back to one.
+/// Shown length of a digest: enough to tell builds apart, and to go back to one.
 const DIGEST: usize = 12;
 
-/// A swap in a line, and a line for each note.
+/// A swap on one line, and a line per note.
 pub(crate) fn applied(applied: &Applied) -> String {
     let build = format!(
         "{} {} {}",
@@ -36,7 +37,7 @@ pub(crate) fn applied(applied: &Applied) -> String {
             short(&applied.previous),
             duration(applied.checked_us),
             match applied.swapped_us {
-                // No host runs.
+                // 0 if no host runs.
                 0 => String::new(),
                 swapped => format!(", swapped in {}", duration(swapped)),
             },
@@ -49,7 +50,7 @@ pub(crate) fn applied(applied: &Applied) -> String {
     text.text()
 }
 
-/// A component that passed all checks in a line, and a line for each note.
+/// A component that passed all checks on one line, and a line per note.
 pub(crate) fn verified(verified: &Verified) -> String {
     let mut text = Lines::default();
     text.add(format_args!(
@@ -76,7 +77,7 @@ fn notes(text: &mut Lines, notes: &[String]) {
     }
 }
 
-/// How a host is, in a word, and what there is to know of it.
+/// The state of a host in a word, and its report.
 pub(crate) fn ready(report: &Report) -> String {
     let mut text = Lines::default();
     text.add(format_args!("{}", report.status.word()));
@@ -108,7 +109,7 @@ pub(crate) fn ready(report: &Report) -> String {
     text.text()
 }
 
-/// The generations of all these participants.
+/// The generations of these participants.
 pub(crate) fn overview(overview: &Overview) -> String {
     let mut text = Lines::default();
     for (number, one) in overview.participants.iter().enumerate() {
@@ -166,7 +167,7 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview) {
     }
 }
 
-/// What waits in the store until it can be decided.
+/// Messages and timers that wait in the store until they can be decided.
 fn waiting(text: &mut Lines, messages: u64, timers: u64) {
     if messages > 0 {
         text.add(format_args!("  {messages} messages are parked"));
@@ -180,7 +181,7 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
     [
         if generation.is_active { "*" } else { "" }.to_owned(),
         short(&generation.digest).to_owned(),
-        // As it is shown, or the columns would not stand below each other.
+        // Escaped here, so that its length is right for the column.
         escaped(&generation.version).into_owned(),
         utc(generation.since),
         generation.way.word().to_owned(),
@@ -191,7 +192,7 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
     ]
 }
 
-/// What there is to say of the file where it is not what decides.
+/// The difference between the configured file and the active generation, if there is one.
 fn differs(file: &ComponentFile, participant: &str) -> Option<String> {
     match &file.digest {
         _ if file.is_active => None,
@@ -237,7 +238,7 @@ fn short(digest: &str) -> &str {
     digest.get(..DIGEST).unwrap_or(digest)
 }
 
-/// Writes the columns as wide as they have to be, those of figures flush right.
+/// Writes columns at the width of their longest cell, figures flush right.
 fn write_table<const N: usize>(text: &mut Lines, rows: &[[String; N]], figures: &[usize]) {
     let mut widths = [0; N];
     for row in rows {

@@ -1,15 +1,15 @@
-//! What is otherwise where a person watches: a line that says what takes its time.
+//! The progress line on a terminal.
 
 use std::io::{IsTerminal as _, Write};
 
 use crate::base::printable::escaped;
 
-/// A line on standard error that says what is being done; it is gone when this is dropped. Where no person watches,
-/// nothing is said.
+/// A line on standard error that names the work in progress; it is erased on drop. Prints nothing
+/// if standard error is not a terminal.
 pub(super) struct Progress<W: Write = std::io::Stderr>(Option<W>);
 
 impl Progress {
-    /// Says what is being done from now on.
+    /// Shows the line.
     pub(super) fn of(what: &str) -> Self {
         let is_watched =
             std::io::stderr().is_terminal() && anstyle_query::term_supports_ansi_color();

@@ -1,6 +1,7 @@
-//! What a candidate was tried on, for people: what it can do, and where it decides otherwise.
+//! The report of a probe as text: the inputs that the candidate was tried on, and its different
+//! decisions.
 //!
-//! Pure: values in, text out. Values are cut to what fits on a terminal; `--json` has everything.
+//! Pure: values in, text out. Values are cut to fit a terminal; `--json` has everything.
 
 use std::fmt::Write as _;
 
@@ -9,14 +10,14 @@ use serde_json::Value;
 use crate::base::printable::Lines;
 use crate::rollout::report::{Difference, Part, Probe};
 
-/// Messages that are shown at most, and places of each.
+/// Most messages shown, and most differing places per message.
 const MESSAGES: usize = 10;
 const PLACES: usize = 6;
 
-/// Characters of a value that are shown.
+/// Most characters of a value.
 const VALUE: usize = 60;
 
-/// What it was tried on, as what follows in a line; nothing where there was nothing.
+/// A summary to append to a line; empty if there were no inputs.
 pub(super) fn summary(probe: &Probe) -> String {
     let mut text = String::new();
     if probe.inputs > 0 {
@@ -47,7 +48,7 @@ pub(super) fn summary(probe: &Probe) -> String {
     text
 }
 
-/// What would be decided otherwise: a line for each message, and one for each place that differs.
+/// The different decisions: a line per message, and one per differing place.
 pub(super) fn differences(probe: &Probe) -> Lines {
     let mut text = Lines::default();
     for difference in probe.differences.iter().take(MESSAGES) {
@@ -106,7 +107,7 @@ fn in_words(part: &Part) -> String {
     }
 }
 
-/// A value in a few characters.
+/// A value, cut to a few characters.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     let mut characters = text.chars();

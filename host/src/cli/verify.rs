@@ -1,4 +1,4 @@
-//! `saga verify`: all checks of a component, without a host; for continuous integration.
+//! `saga verify`: all checks of a component without a host, for continuous integration.
 
 use serde::Serialize;
 
@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::rollout::report::Verified;
 use crate::rollout::verify::{self, NotVerified, Verify};
 
-/// Checks, says what came of it and gives the exit code. Of `may_change` decisions that differ, none where any number may, one more
-/// is too many.
+/// Checks, prints the result and returns the exit code. More than `may_change` different decisions
+/// are too many; `None` allows any number.
 pub(super) fn verify(
     config: &Config,
     request: &Verify,

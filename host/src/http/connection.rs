@@ -1,7 +1,9 @@
-//! One connection, from its first byte to its last: TLS where that is spoken, then HTTP/1.1 or HTTP/2, whichever the
-//! client begins with.
+//! One connection, from its first byte to its last: TLS if configured, then HTTP/1.1 or HTTP/2 as
+//! the client chooses.
 //!
-//! Bounded are the time of a handshake, of the head of a request and of silence, and what one client of HTTP/2 may have
+//! Bounded are the time of a handshake, of a request's head and of silence, and the requests in
+//! flight of one HTTP/2 client. Must not know: how connections are accepted, the meaning of
+//! requests.
 //! under way. Must not know: how connections come to be, what is served.
 
 use std::convert::Infallible;
@@ -22,63 +24,64 @@ use super::progress::{Activity, InFlight};
 use super::server::{Answers, HealthOnly};
 use super::wire::{Bare, Wire};
 
-/// Longest time that a client may take to send the head of a request, and that a connection may
-/// stay idle.
+/// Longest time for sending the head of a request, and longest time that a connection may stay
+/// idle.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// Longest time of a TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// How often a client of HTTP/2 is asked whether it is still there, and how long it may take to say so.
+/// Interval of HTTP/2 pings, and longest time for their answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(20);
 
-/// Requests that a client of HTTP/2 may have under way on one connection; hyper's default. Further ones are refused,
-/// and may be sent again.
+/// Requests in flight on one HTTP/2 connection; hyper's default. Further ones are refused and may
+/// be retried.
 const STREAMS: u32 = 200;
 
-/// Bytes of the head of a request of HTTP/1.1. hyper tells addresses of up to 64 KiB from those that are too long.
+/// Bytes of an HTTP/1.1 request head. hyper answers 414 itself for URIs over 64 KiB.
 const HEAD_BYTES_1: usize = 80 << 10;
 
-/// Bytes of the head of a request of HTTP/2, as its fields are counted there; hyper's default. Beyond it: 431.
+/// Bytes of an HTTP/2 request head, as HTTP/2 counts fields; hyper's default. Beyond it: 431.
 const HEAD_BYTES: u32 = 16 << 10;
 
-/// Bytes of bodies that a client of HTTP/2 may send before they are read: of one request, and on one connection.
+/// Bytes that an HTTP/2 client may send before they are read: per request, and per connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 128 << 10;
 
-/// Streams of HTTP/2 that a client has reset before they were looked at (h2's default), and that were reset for an error of
-/// the client (hyper's default). Beyond either the connection ends: who opens and resets without end gets no further.
+/// Streams that a client has reset before they were processed (h2's default), and streams that were
+/// reset for a client's error (hyper's default). Beyond either the connection ends, which stops
+/// rapid-reset attacks.
 const RESET_BY_CLIENT: usize = 20;
 const RESET_FOR_ERRORS: usize = 1_024;
 
-/// What the connections of a listener have in common.
+/// State that the connections of a listener share.
 pub(super) struct Shared<S> {
     service: Arc<S>,
-    /// Requests of HTTP/2 that may be answered at once, over all connections: as many as those of HTTP/1 could be, so
-    /// that what is in memory for them has the same bound. Further ones wait.
+    /// HTTP/2 requests answered at once over all connections: as many as HTTP/1 connections could
+    /// have, so that their memory has the same bound. Further ones wait.
     streams: Semaphore,
     bare: Arc<Bare>,
     http: auto::Builder<TokioExecutor>,
 }
 
-/// One connection, to be served.
+/// A connection to serve.
 pub(super) struct Accepted {
-    /// What it does.
+    /// Its activity.
     pub(super) activity: Arc<Activity>,
     /// Asks it to end once it has answered.
     pub(super) ending: oneshot::Receiver<()>,
-    /// Whether only requests for health are answered on it.
+    /// True if it serves health checks only.
     pub(super) is_reserve: bool,
 }
 
 impl<S: Answers> Shared<S> {
-    /// For connections with so many streams and this time for a head.
+    /// `streams` bounds concurrent HTTP/2 requests, `head_time` the time for a request's head.
     pub(super) fn new(service: Arc<S>, streams: usize, head_time: Duration) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            // A client may shut its side down once it has asked; it is answered all the same.
+            // A client may shut down its sending side after its request, and is still answered.
             .half_close(true)
             .max_buf_size(HEAD_BYTES_1)
             .header_read_timeout(head_time);
@@ -107,7 +110,7 @@ impl<S: Answers> Shared<S> {
         tls: Option<TlsAcceptor>,
         mut accepted: Accepted,
     ) {
-        // An answer is one small packet: it must not wait for the next.
+        // A response is one small packet, which must not wait for the next.
         let _ = stream.set_nodelay(true);
         let Some(tls) = tls else {
             return self.converse(TokioIo::new(stream), accepted).await;
@@ -143,7 +146,7 @@ impl<S: Answers> Shared<S> {
                 if is_reserve {
                     request.extensions_mut().insert(HealthOnly);
                 }
-                // A connection of HTTP/1 has one request at a time, and is counted itself.
+                // An HTTP/1 connection has one request at a time and is counted itself.
                 let _place = match request.version() {
                     Version::HTTP_2 if !shared.service.is_urgent(&request) => {
                         shared.streams.acquire().await.ok()
@@ -159,11 +162,11 @@ impl<S: Answers> Shared<S> {
         loop {
             tokio::select! {
                 biased;
-                // A client that breaks off is none of the host's faults.
+                // A client that disconnects is no fault of the host.
                 _ = connection.as_mut() => return,
                 _ = &mut ending, if !is_ending => {
                     is_ending = true;
-                    // What is under way is answered, and what is being sent is sent to its end.
+                    // Requests in flight are still answered, and their answers sent in full.
                     connection.as_mut().graceful_shutdown();
                 }
             }

@@ -1,12 +1,14 @@
-//! Work on large bodies: not on the threads that serve, and not on more of them than the machine has cores.
+//! Work on large bodies: off the serving threads, and on no more threads than the machine has
+//! cores.
 
 use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 
-/// Bytes of a body up to which reading and checking it takes no longer than other steps of a request.
+/// Longest body, in bytes, whose reading and checking takes no longer than other steps of a
+/// request.
 const LARGE: usize = 16 << 10;
 
-/// Places for work that takes longer.
+/// Bounds the number of threads for work that takes longer.
 pub(super) struct Heavy(Semaphore);
 
 impl Heavy {
@@ -15,12 +17,12 @@ impl Heavy {
         Self(Semaphore::new(cores))
     }
 
-    /// Does something with a body of so many bytes. Must be called on a runtime of several threads.
+    /// Runs work on a body of this size. Must be called on a multi-threaded runtime.
     pub(super) async fn with<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
         if bytes <= LARGE {
             return work();
         }
-        // They are never closed.
+        // The semaphore is never closed.
         let _place = self.0.acquire().await;
         block_in_place(work)
     }

@@ -1,4 +1,4 @@
-//! What is wrong, as RFC 9457 problem details (`application/problem+json`).
+//! Errors as RFC 9457 problem details (`application/problem+json`).
 
 use saga_core::outcome::Refusal;
 use saga_core::rules::shorten;
@@ -15,38 +15,39 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// Problem details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// A stable word for the kind of problem: the end of `type`.
+    /// A stable word for the kind of problem: the last segment of `type`.
     #[serde(skip)]
     pub word: String,
-    /// HTTP status, again.
+    /// The HTTP status, repeated.
     pub status: u16,
-    /// What was wrong this time and what to do, cut short where it is long.
+    /// The error and its remedy, truncated if long.
     pub detail: String,
-    /// The places in the body that are wrong.
+    /// The invalid places of the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Place>,
-    /// Members of this kind of problem. Few have any, so they lie elsewhere.
+    /// Members of this kind of problem. Boxed, since few have any.
     #[serde(flatten)]
     pub members: Option<Box<Map<String, Value>>>,
-    /// Seconds after which to try again, for the `Retry-After` header.
+    /// Seconds for the `Retry-After` header.
     #[serde(skip)]
     pub retry_after: Option<u32>,
-    /// Methods with which the path is served, for the `Allow` header.
+    /// Methods for the `Allow` header.
     #[serde(skip)]
     pub allow: Option<String>,
 }
 
-/// A place in the body that is wrong.
+/// An invalid place of the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// JSON pointer into the body; empty for the whole.
     pub pointer: String,
-    /// What is wrong with it.
+    /// The error at this place.
     pub detail: String,
 }
 
 impl Problem {
-    /// A problem of one of the host's own kinds. The detail may quote what others say: people read it on terminals.
+    /// A problem of one of the host's own kinds. The detail may quote foreign text and is escaped,
+    /// since people read it on terminals.
     #[must_use]
     pub fn new(kind: Kind, detail: impl AsRef<str>) -> Self {
         let detail = escaped(detail.as_ref()).into_owned();
@@ -57,7 +58,7 @@ impl Problem {
         Self {
             word: word.to_owned(),
             status,
-            // It may quote what a client sent.
+            // It may quote a client's input.
             detail: shorten(detail),
             errors: Vec::new(),
             members: None,
@@ -66,14 +67,14 @@ impl Problem {
         }
     }
 
-    /// The problem as JSON, whose `type` leads to a page below this base path.
+    /// The problem as JSON, whose `type` links to a page below this base path.
     #[must_use]
     pub fn json(&self, base_path: &str) -> String {
         #[derive(Serialize)]
         struct Details<'p> {
             #[serde(rename = "type")]
             kind: String,
-            /// The kind in words.
+            /// The kind as text.
             title: String,
             #[serde(flatten)]
             problem: &'p Problem,
@@ -86,7 +87,7 @@ impl Problem {
         printable::json(serde_json::to_string(&details).unwrap_or_default())
     }
 
-    /// With the places that are wrong, each cut short where it is long.
+    /// Adds invalid places, each truncated if long.
     #[must_use]
     pub fn with_errors(self, mut errors: Vec<Place>) -> Self {
         for place in &mut errors {
@@ -96,7 +97,7 @@ impl Problem {
         Self { errors, ..self }
     }
 
-    /// With members of this kind of problem.
+    /// Adds members of this kind of problem.
     #[must_use]
     pub fn with_members(self, members: Map<String, Value>) -> Self {
         Self {
@@ -105,7 +106,7 @@ impl Problem {
         }
     }
 
-    /// With the time after which the client may try again.
+    /// Adds the time after which the client may retry.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         Self {
@@ -114,7 +115,7 @@ impl Problem {
         }
     }
 
-    /// A business no.
+    /// A refusal.
     #[must_use]
     pub fn refused(refusal: Refusal) -> Self {
         let errors = refusal.pointer.map(|pointer| Place {

@@ -1,60 +1,62 @@
-//! Whether a connection gets on: requests that it has in flight, and since when its client takes nothing.
+//! Progress of a connection: its requests in flight, and the time for which its client has read
+//! nothing.
 //!
-//! Requests only count; time is told by the listener's clock, which one task per listener moves. So nothing here reads the
-//! time or takes a lock. Must not know: HTTP, sockets.
+//! Requests only count; the listener's clock gives the time, and one task per listener advances it.
+//! So this code reads no time and takes no lock. Must not know: HTTP, sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Bytes of an answer that a client has to take within the bound, unless less is left of it.
+/// Bytes of a response that a client must read within the bound, unless fewer are left.
 const LEAST: usize = 1 << 10;
 
-/// Periods that are told apart. A mark is looked at before its place is needed again.
+/// Periods that are distinguished. A mark is examined before its slot is reused.
 const PERIODS: usize = 8;
 
-/// Periods after which a mark is that of a stall: the one in which it last moved, and two whole ones.
+/// Periods after which a mark counts as a stall: the one in which it last moved, and two whole
+/// ones.
 const STALLED: u32 = 3;
 
-/// The time of a listener, coarsely.
+/// The coarse clock of a listener.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// Looks at the connections so far.
+    /// Ticks so far.
     looks: AtomicU32,
-    /// Half bounds of an answer without progress so far.
+    /// Periods so far; a period is half the bound of a stalled response.
     period: AtomicU32,
 }
 
-/// What one connection does.
+/// Activity of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     clock: Arc<Clock>,
-    /// Requests whose answers are not written yet.
+    /// Requests whose responses are not written yet.
     in_flight: AtomicUsize,
-    /// The look at which the last one was over, or the connection came.
+    /// The tick at which the last request ended, or the connection was opened.
     last: AtomicU32,
-    /// Marks, by the period in which they last moved.
+    /// Number of marks, by the period in which they last moved.
     marks: [AtomicU32; PERIODS],
 }
 
-/// A request until its answer is written.
+/// A request until its response is written.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
 
-/// An answer, or the connection, makes no progress.
+/// A response, or the connection, that makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stall {
-    /// Other requests are in flight on the connection, and have one more period.
+    /// Other requests are in flight on the connection, which gets one more period.
     BesideOthers,
-    /// No other request is in flight, or they had their period.
+    /// No other request is in flight, or the extra period is over.
     Lasting,
 }
 
-/// Something that the client has to take.
+/// Data that the client has to read.
 #[derive(Debug)]
 pub(super) struct Mark {
     activity: Arc<Activity>,
     period: u32,
-    /// Bytes taken since it last moved.
+    /// Bytes read since the mark last moved.
     taken: usize,
 }
 
@@ -78,7 +80,7 @@ impl Clock {
 }
 
 impl Activity {
-    /// Of a new connection.
+    /// Activity of a new connection.
     pub(super) fn new(clock: &Arc<Clock>) -> Arc<Self> {
         Arc::new(Self {
             clock: clock.clone(),
@@ -88,7 +90,7 @@ impl Activity {
         })
     }
 
-    /// For how many looks it has had nothing to do; none while it has.
+    /// Ticks since the connection became idle; `None` while it is busy.
     pub(super) fn idle(&self) -> Option<u32> {
         let is_idle = self.in_flight.load(Ordering::Relaxed) == 0
             && self
@@ -101,7 +103,7 @@ impl Activity {
         })
     }
 
-    /// Whether something has not been taken for two whole periods. Has to be asked in each period.
+    /// A stall: data has not been read for two whole periods. Must be called in each period.
     pub(super) fn stall(&self) -> Option<Stall> {
         let period = self.clock.period();
         let is_marked = |periods| {
@@ -118,7 +120,7 @@ impl Activity {
         })
     }
 
-    /// Requests whose answers are not written yet.
+    /// Requests whose responses are not written yet.
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
@@ -163,7 +165,7 @@ impl Mark {
         }
     }
 
-    /// The client took so many bytes.
+    /// Notes that the client read this number of bytes.
     pub(super) fn took(&mut self, bytes: usize) {
         self.taken += bytes;
         if self.taken < LEAST {

@@ -1,4 +1,4 @@
-//! What a client is answered once the rules have decided, or could not.
+//! Responses to decisions of the rules, and to turns that failed.
 
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -13,7 +13,7 @@ use crate::apidocs::problems::Kind;
 use crate::store::{FaultKind, StoreFault};
 use crate::turn::Answer;
 
-/// The reply and the key of its aggregate, or why there is none.
+/// The reply and the key of its aggregate, or the problem.
 pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
     Err(match answer {
         Answer::Replied(reply, key) => return Ok((reply, key)),
@@ -30,7 +30,7 @@ pub(super) fn replied(answer: Answer) -> Result<(Reply, String), Problem> {
     })
 }
 
-/// The answer to a command, or what is wrong.
+/// The response to a command, or the problem.
 pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Problem> {
     let (reply, key) = replied(answer)?;
     let (body, settled) = match reply {
@@ -48,7 +48,7 @@ pub(super) fn response(route: &Route, answer: Answer) -> Result<Answered, Proble
     let mut response = json_response(status, "application/json", body);
     if let Some(tag) = read {
         conditional::mark(&mut response, &tag);
-        // The same path gives events too.
+        // The same path serves events too.
         let vary = HeaderValue::from_static("accept");
         response.headers_mut().insert(header::VARY, vary);
     }
@@ -68,8 +68,8 @@ pub(super) fn quarantined(fault: &Fault) -> Problem {
     Problem::new(Kind::Quarantined, detail).retry_after(60)
 }
 
-/// The problem of a command of which it is not known whether it takes effect. Only who can learn it by the same key is told to
-/// come again: without one, a repeat might take effect a second time.
+/// The problem of a command whose outcome is unknown. Only a client with an idempotency key is told
+/// to retry: without a key, a repeat might take effect a second time.
 pub(super) fn outcome_unknown(seconds: u64, can_repeat: bool) -> Problem {
     let advice = if can_repeat {
         "send it again under the same Idempotency-Key to learn the outcome"
@@ -93,7 +93,7 @@ pub(super) fn store_failed(fault: &StoreFault) -> Problem {
             let detail = format!("the store failed and nothing was changed: {fault}");
             Problem::new(Kind::StoreFailed, detail).retry_after(1)
         }
-        // Another attempt would meet the same.
+        // A retry would meet the same error.
         FaultKind::Damaged => {
             let detail = format!("the store is damaged and nothing was changed: {fault}");
             Problem::new(Kind::StoreUnusable, detail)

@@ -16,45 +16,46 @@ use crate::metrics::requests;
 pub struct Routes {
     base_path: String,
     router: Router<Place>,
-    /// The methods of all routes, and those that come with them.
+    /// The methods of all routes, with HEAD and OPTIONS.
     methods: Vec<&'static str>,
     /// Method and template of every route.
     templates: Vec<(Method, String)>,
 }
 
-/// What is served at one path.
+/// The routes at one path.
 #[derive(Default)]
 struct Place {
     routes: Vec<Route>,
     listing: Option<ListingRoute>,
-    /// What the requests for the listing are counted by.
+    /// Counter of requests for the listing.
     listed: Counted,
 }
 
-/// A command and what is needed to take it.
+/// A command, ready to serve.
 pub struct Route {
     /// Method.
     pub method: Method,
     /// Name of the command.
     pub command: String,
-    /// Where the key comes from.
+    /// The source of the key.
     pub key: KeySource,
-    /// Path template of the created aggregate, base path included; none where nothing is created or it can't be read.
+    /// Path template of the created aggregate, base path included; `None` if nothing is created or
+    /// it can't be read.
     pub location: Option<String>,
-    /// Whether it changes nothing.
+    /// True if the command changes nothing.
     pub reads: bool,
-    /// Whether it makes a new aggregate.
+    /// True if the command creates an aggregate.
     pub creates: bool,
-    /// Path template, base path included, of the read that tells how far its aggregate is, with one parameter,
-    /// the key; none where there is no such read.
+    /// Path template, base path included, of the read that shows the aggregate's progress, with the
+    /// key as its one parameter; `None` if there is no such read.
     pub read_at: Option<String>,
-    /// Schema of the body; none where it takes none.
+    /// Schema of the body; `None` if it takes none.
     pub request: Option<Schema>,
-    /// What its requests are counted by.
+    /// Counter of its requests.
     pub counted: Counted,
 }
 
-/// What the requests for a route are counted by.
+/// Counter of the requests for a route.
 #[derive(Default)]
 pub struct Counted {
     /// Path template, base path included.
@@ -63,15 +64,15 @@ pub struct Counted {
     pub series: OnceLock<Option<requests::Route>>,
 }
 
-/// What a path leads to.
+/// The match of a path.
 pub enum Found<'a> {
     /// A command, with its path parameters, percent-decoded.
     Route(&'a Route, Vec<(String, String)>),
     /// A listing.
     Listing(&'a ListingRoute),
-    /// The path exists, for these methods.
+    /// The path exists, but only for these methods.
     OtherMethods(Vec<&'a str>),
-    /// Nothing.
+    /// No route.
     Nothing,
     /// A path parameter is not percent-encoded UTF-8.
     BadPath(String),
@@ -81,7 +82,7 @@ impl Routes {
     /// The routes of a description, below this base path.
     ///
     /// # Errors
-    /// Says which command or listing can't be served and why.
+    /// The command or listing that can't be served, and the reason.
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
         let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         let mut templates = Vec::new();
@@ -119,19 +120,19 @@ impl Routes {
         })
     }
 
-    /// The methods that are served at some path or other.
+    /// The methods that are served at any path.
     #[must_use]
     pub fn methods(&self) -> &[&'static str] {
         &self.methods
     }
 
-    /// Whether there is a route of this method and template.
+    /// True if there is a route of this method and template.
     #[must_use]
     pub fn serves(&self, method: &str, template: &str) -> bool {
         (self.templates.iter()).any(|(known, at)| known == method && at == template)
     }
 
-    /// What a request of this path and method is counted by, if it leads to a route.
+    /// The counter for a request of this method and path, if it has a route.
     #[must_use]
     pub fn counted(&self, method: &Method, path: &str) -> Option<&Counted> {
         let below = path.strip_prefix(&self.base_path)?;
@@ -141,7 +142,7 @@ impl Routes {
         (route.map(|route| &route.counted)).or(is_listed.then_some(&place.listed))
     }
 
-    /// What a request's path and method lead to.
+    /// Matches a request's method and path.
     #[must_use]
     pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
         let Some(matched) = path
@@ -150,7 +151,7 @@ impl Routes {
         else {
             return Found::Nothing;
         };
-        // hyper leaves the body of an answer to HEAD out.
+        // hyper leaves out the body of an answer to HEAD.
         let method = if method == Method::HEAD {
             &Method::GET
         } else {
@@ -182,7 +183,7 @@ impl Routes {
     }
 }
 
-/// Each of these methods once, and those that come with them.
+/// These methods without duplicates, with HEAD and OPTIONS.
 fn allowed<'m>(served: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
     let mut methods = Vec::new();
     for method in served {

@@ -1,4 +1,5 @@
-//! Bodies checked against the description's schemas before a turn is spent, within bounds ([`super::steps`]).
+//! Checks of bodies against the description's schemas before a turn is spent, within bounds
+//! ([`super::schema_steps`]).
 
 use std::sync::OnceLock;
 
@@ -13,38 +14,38 @@ use super::problem::Place;
 use super::steps::{self, Bounded, Counted};
 use crate::base::printable::escaped;
 
-/// Places that are named in one answer at most.
+/// Most invalid places in one answer.
 const PLACES: usize = 16;
 
-/// Steps that a check has, and more for each byte of the body: a body that fits its schema takes less than one for each.
+/// Steps of a check, and steps per byte of the body: a valid body takes less than one per byte.
 const STEPS: u64 = 50_000;
 const STEPS_OF_BYTE: u64 = 20;
 
-/// Steps that are spent on telling where a body is wrong.
+/// Steps for finding the invalid places.
 const TELLING: u64 = 10_000;
 
-/// Attempts to match a pattern that needs backtracking.
+/// Backtracks of a pattern that needs backtracking.
 const BACKTRACKS: usize = 10_000;
 
-/// A schema, ready to check bodies.
+/// A schema, compiled for checking bodies.
 pub struct Schema {
     document: Value,
     quick: Validator,
-    /// The same for those that are wrong: it counts more and says more. Made with the first of them.
+    /// Validator for invalid bodies, compiled with the first one: it counts more and reports more.
     telling: OnceLock<Option<Validator>>,
 }
 
-/// Why a body is not taken.
+/// The reason why a body is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// It is wrong in these places, never none.
+    /// The invalid places, at least one.
     Places(Vec<Place>),
-    /// It could not be checked, by a mistake of the validator.
+    /// The check failed, by a bug of the validator.
     Broke,
 }
 
 impl Wrong {
-    /// The places that are wrong, or the whole where it could not be checked.
+    /// The invalid places; the whole body if the check failed.
     #[must_use]
     pub fn places(self) -> Vec<Place> {
         match self {
@@ -58,7 +59,7 @@ impl Schema {
     /// Compiles a schema.
     ///
     /// # Errors
-    /// Says what is wrong with the schema.
+    /// The error in the schema.
     pub fn compile(text: &str) -> Result<Self, String> {
         let document = json::parse(text)?;
         effort::check(&document).map_err(|reason| format!("can't be checked by: {reason}"))?;
@@ -70,10 +71,10 @@ impl Schema {
         })
     }
 
-    /// Checks a body of so many bytes; gives the places that are wrong.
+    /// Checks a body of `bytes` bytes.
     ///
     /// # Errors
-    /// The places; where the check would take too many steps, that it would.
+    /// The invalid places; the whole body if the check takes too many steps.
     pub fn check(&self, body: &Value, bytes: usize) -> Result<(), Wrong> {
         let steps = STEPS.saturating_add(STEPS_OF_BYTE.saturating_mul(bytes as u64));
         match steps::within(steps, || self.quick.is_valid(body)) {
@@ -86,7 +87,7 @@ impl Schema {
         }
     }
 
-    /// Where it is wrong: in all places, or where those are too many or too deep to be found, in the first one.
+    /// The invalid places, or the first one if they are too many or too deep to find.
     fn wrong(&self, body: &Value) -> Wrong {
         let telling = (self.telling).get_or_init(|| compiled(&self.document, Counted::All).ok());
         let Some(telling) = telling else {
@@ -124,7 +125,7 @@ fn whole(detail: String) -> Vec<Place> {
 fn compiled(document: &Value, which: Counted) -> Result<Validator, String> {
     let document = steps::counted(document.clone(), which);
     let options = || steps::known(jsonschema::options()).with_draft(Draft::Draft202012);
-    // Matching takes a time that goes with the length of the text.
+    // Linear-time matching.
     let linear = options().with_pattern_options(PatternOptions::regex());
     linear.build(&document).or_else(|_| {
         let backtracking = PatternOptions::fancy_regex().backtrack_limit(BACKTRACKS);
@@ -135,8 +136,8 @@ fn compiled(document: &Value, which: Counted) -> Result<Validator, String> {
     })
 }
 
-/// What is to be known of the schemas of a participant by which foreign values are checked: which of them take more steps than
-/// are given to a check, whatever the value.
+/// Remarks on a participant's schemas for foreign values: those whose checks may exceed the step
+/// limit, whatever the value.
 #[must_use]
 pub fn remarks(description: &Description) -> Vec<String> {
     let requests = description.commands.iter().filter_map(|command| {

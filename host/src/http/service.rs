@@ -1,8 +1,8 @@
 //! One request: route, body, schema, command, answer.
 //!
-//! Routes belong to a generation of the rules and are swapped with it. A request that was checked against
-//! the routes of one generation and comes to the rules of the next, where its command is another, is
-//! checked again: its client sees one answer, of one generation.
+//! Routes belong to a generation of the rules and are swapped with it. A request that was checked
+//! against the routes of one generation and reaches the rules of the next, in which its command
+//! differs, is checked again: its client sees one answer, of one generation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,13 +38,13 @@ use crate::metrics::requests::{Counted, Open, Requests};
 use crate::store::Claim;
 use crate::turn::{Active, Answer, CommandCall, Participant};
 
-/// Longest time that the routes may be behind the rules.
+/// Longest time that the routes may lag behind the rules.
 pub(super) const FOLLOW: Duration = Duration::from_secs(5);
 
-/// How often a request is checked again at most, because the rules were swapped meanwhile.
+/// Most checks of one request; the rules may be swapped between them.
 pub(super) const CHECKS: usize = 4;
 
-/// Answers the requests for one participant.
+/// Answers the requests of one participant.
 pub struct Service {
     participant: Arc<Participant>,
     serving: watch::Sender<Arc<Serving>>,
@@ -59,7 +59,7 @@ pub struct Service {
     heavy: Heavy,
 }
 
-/// Routes and documents, and the generation whose they are.
+/// Routes and documents of one generation.
 pub struct Serving {
     pub(super) active: Arc<Active>,
     base_path: String,
@@ -68,10 +68,11 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// The routes and documents of this generation, below this base path; topics and groups are called by these names.
+    /// The routes and documents of this generation, below this base path, with the configured names
+    /// of topics and groups.
     ///
     /// # Errors
-    /// Says which command can't be served and why.
+    /// The command that can't be served, and the reason.
     pub fn new(
         active: Arc<Active>,
         base_path: &str,
@@ -87,7 +88,7 @@ impl Serving {
         })
     }
 
-    /// What is to be read at the path of this request, if it is a document or a page of the host's.
+    /// The document or page at the path of this request, if there is one.
     fn read(&self, head: &Parts) -> Option<Result<Answered, Problem>> {
         let path = head.uri.path();
         let below = path.strip_prefix(&self.base_path)?;
@@ -129,7 +130,7 @@ impl Answers for Service {
 }
 
 impl Service {
-    /// A service for this participant.
+    /// Creates the service of a participant.
     #[must_use]
     pub fn new(
         participant: Arc<Participant>,
@@ -154,7 +155,7 @@ impl Service {
         }
     }
 
-    /// Serves these routes from now on; gives those that were served before.
+    /// Serves these routes from now on; returns the former ones.
     pub fn swap(&self, serving: Serving) -> Arc<Serving> {
         let before = self.serving.send_replace(Arc::new(serving));
         let serving = self.serving.borrow();
@@ -163,7 +164,7 @@ impl Service {
         before
     }
 
-    /// A request has come, and is counted by the route that it leads to.
+    /// Counts a request from its arrival, by its route.
     fn begin(&self, request: &Request<Incoming>) -> Counted {
         let method = request.method();
         let serving = self.serving.borrow();
@@ -175,7 +176,7 @@ impl Service {
         self.requests.begin(counted, method.as_str())
     }
 
-    /// What is looked at before a request is read.
+    /// Checks the head of a request before its body is read.
     fn check(&self, head: &Parts) -> Result<(), Problem> {
         origin::check_target(head, &self.hosts)?;
         origin::check_page(head, &self.cors)?;
@@ -185,7 +186,7 @@ impl Service {
         Ok(())
     }
 
-    /// Charges the answer to a read to the budget. What a command did has to be answered in any case.
+    /// Charges the response to a read to the budget. A command's response must be sent in any case.
     fn charged(&self, head: &Parts, response: Answered) -> Result<Answered, Problem> {
         let bytes = response.body().unreserved();
         if bytes == 0 || !matches!(head.method, Method::GET | Method::HEAD) {
@@ -199,7 +200,7 @@ impl Service {
 
     async fn serve(&self, head: &Parts, body: Incoming) -> Result<Answered, Problem> {
         let mut body = Body::Unread(body);
-        // Stays where the request is checked again, and with the turn where the client breaks off.
+        // Kept when the request is checked again, and with the turn when the client disconnects.
         let mut claim = None;
         for _ in 0..CHECKS {
             let serving = self.serving.borrow().clone();
@@ -211,14 +212,14 @@ impl Service {
             }
             let mut swaps = self.serving.subscribe();
             let is_next = |now: &Arc<Serving>| !Arc::ptr_eq(now, &serving);
-            // Where they don't follow, the next check finds that out too.
+            // If the routes don't follow, the next check finds that out too.
             let _ = tokio::time::timeout(FOLLOW, swaps.wait_for(is_next)).await;
         }
         let detail = "the rules were swapped several times while the request was checked";
         Err(try_later(detail.into()))
     }
 
-    /// Answers under the routes of one generation; none where the rules are of another by now.
+    /// Answers under the routes of one generation; `None` if the rules are of another by now.
     async fn serve_under(
         &self,
         serving: &Serving,
@@ -253,7 +254,8 @@ impl Service {
         };
         let read = request::text(route, head, body, (&self.bodies, &self.cors)).await?;
         let (text, reserved) = read;
-        // Before it is checked: what was taken once is answered alike, whatever the rules ask for by now.
+        // Before the check: a repeated command gets its first answer, whatever the rules demand by
+        // now.
         if let Some(first) = replied_before(&self.participant, route, head, &text, claim).await? {
             let again = self.answered(route, head, first).await;
             let mut again =
@@ -262,7 +264,7 @@ impl Service {
             return Ok(Some(again));
         }
         let limits = self.participant.limits();
-        // The value, larger than the text by far, goes before the rules are waited for.
+        // The value is far larger than the text, so it is dropped before the turn.
         let keyed = || {
             let value = checked(route, &text, &self.bodies)?;
             key(route, &parameters, &value, limits)
@@ -299,8 +301,8 @@ impl Service {
         }
     }
 
-    /// The response to a command that was carried out, now or before; when the saga has decided, where the client waits for
-    /// that.
+    /// The response to a command that took place, now or before; once the saga has decided, if the
+    /// client waits for that.
     async fn answered(
         &self,
         route: &Route,
@@ -315,8 +317,8 @@ impl Service {
         Ok(response)
     }
 
-    /// The answer once the saga has decided, where the client waits for that and may; and for how many seconds it
-    /// might have.
+    /// The answer once the saga has decided, if the client waits for that and may; with the number
+    /// of seconds granted.
     async fn decided(&self, route: &Route, head: &Parts, answer: Answer) -> (Answer, Option<u64>) {
         let wanted = prefer::wait(&head.headers).unwrap_or_default();
         let seconds = wanted.min(self.waiting.seconds);
@@ -337,7 +339,7 @@ impl Service {
         }
     }
 
-    /// Begins to watch an aggregate; none where too many requests do.
+    /// Watches an aggregate; `None` if too many requests do.
     fn reading(&self, head: &Parts, path: String, key: &str) -> Option<Reading> {
         let (serving, traceparent) = (self.serving.subscribe(), traceparent(&head.headers));
         self.waiting.reading(

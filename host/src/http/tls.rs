@@ -1,7 +1,8 @@
-//! TLS of a listener: the certificate that it shows, read from its files, and read again when that is asked for.
+//! TLS of a listener: its certificate, read from files, and re-read on request.
 //!
-//! Files that can't be used stop a start; read again they change nothing, and the certificate before goes on. What is
-//! said of them names files and reasons, and never what stands in them. Must not know: who listens, what is served.
+//! Unusable files stop a start; on a re-read they change nothing, and the present certificate
+//! stays. Errors name files and reasons, and never quote content. Must not know: listeners, the
+//! meaning of requests.
 
 use std::fmt;
 use std::io::Read as _;
@@ -19,29 +20,29 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 
-/// Bytes of a file that are read at most. A chain has a few thousand.
+/// Most bytes of a file. A chain has a few thousand.
 const FILE_BYTES: u64 = 1 << 20;
 
-/// What is spoken over TLS, the preferred first.
+/// Protocols over TLS, the preferred first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 const DAY: u64 = 86_400;
 
-/// The certificate that a listener shows, by its files.
+/// The files of a listener's certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CertificateFiles {
-    /// The certificate, with those that lead to its authority after it, PEM.
+    /// The certificate chain, leaf first, PEM.
     pub certificate: PathBuf,
     /// Its key, PEM, without a password.
     pub key: PathBuf,
 }
 
-/// What is wrong with one of the files.
+/// A problem with one of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
     /// The setting that names the file: `certificate` or `key`.
     pub setting: &'static str,
-    /// What is wrong, in words that name the file.
+    /// The problem, as text that names the file.
     pub reason: String,
 }
 
@@ -58,7 +59,7 @@ pub struct Tls {
 }
 
 impl CertificateFiles {
-    /// What is wrong with the files; nothing where a listener can use them.
+    /// The problems with the files; empty if a listener can use them.
     #[must_use]
     pub fn problems(&self) -> Vec<Wrong> {
         self.read().err().unwrap_or_default()
@@ -101,10 +102,10 @@ impl CertificateFiles {
 }
 
 impl Tls {
-    /// Reads the files; says in the log where the certificate is not valid now.
+    /// Reads the files; logs a warning if the certificate is not valid now.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// The problems with the files.
     pub fn new(files: &CertificateFiles) -> Result<Self, Vec<Wrong>> {
         let config = files.read()?;
         warn_of(&files.certificate);
@@ -114,8 +115,8 @@ impl Tls {
         })
     }
 
-    /// Reads the files again: connections that are made from now on see what they hold. Where they can't be used, the
-    /// certificate before is shown on, and the log says why.
+    /// Re-reads the files for new connections. If they can't be used, the present certificate
+    /// stays, and the log has the reason.
     pub fn reread(&self, listener: &str) {
         let certificate = self.files.certificate.display();
         match self.files.read() {
@@ -132,7 +133,7 @@ impl Tls {
         }
     }
 
-    /// Takes the next connection.
+    /// The acceptor for the next connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         self.serving.borrow().clone().into()
     }
@@ -157,7 +158,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let text = content(path)?;
-    // What the reader says of a file could quote it.
+    // The parser's error could quote the file.
     PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
         let shown = path.display();
         let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
@@ -181,7 +182,8 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-/// Clients refuse a certificate that is not valid now; the host serves it all the same, for the time may be what is wrong.
+/// Logs a warning about a certificate that is not valid now. The host serves it all the same, since
+/// its clock may be wrong.
 fn warn_of(path: &Path) {
     let leaf = certificates(path)
         .ok()
@@ -191,10 +193,10 @@ fn warn_of(path: &Path) {
     }
 }
 
-/// Why a certificate is not valid at this time, if it is not.
+/// The reason why a certificate is not valid at this time, if it is not.
 ///
-/// A verifier looks at the time before anything else. This one trusts the certificate itself, so that there is one; what
-/// it finds beyond the time is no matter here.
+/// A verifier checks the time before anything else. This one trusts the certificate itself, so that
+/// verification starts; errors other than the time's are ignored.
 fn not_valid(leaf: &CertificateDer<'static>, now: UnixTime) -> Option<String> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();

@@ -1,7 +1,7 @@
-//! The fields of a line for people: message, then `name=value`, with every value escaped.
+//! The fields of a log line for people: message, then `name=value`, with every value escaped.
 //!
-//! Here and not where something is logged, so that no caller can forget it. Time, level and place of a line are the
-//! subscriber's own, with their colours.
+//! Values are escaped here and not at the call sites, so that no caller can forget it. Time, level
+//! and target of a line are written by the subscriber, with its colours.
 
 use std::fmt::{self, Write as _};
 

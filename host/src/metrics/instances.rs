@@ -1,4 +1,4 @@
-//! Instances of the rules: what they hold in memory, and why they were renewed.
+//! Instances of the rules: their memory, and the reasons of their renewal.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
-/// The metrics of instances, of all participants.
+/// The metrics of the instances of all participants.
 #[derive(Clone)]
 pub(super) struct Families {
     memory: Family<ParticipantLabels, Gauge>,
@@ -47,7 +47,7 @@ impl Families {
     }
 }
 
-/// The instances of one participant. Does nothing where metrics are off.
+/// The instances of one participant. Does nothing if metrics are off.
 #[derive(Clone, Default)]
 pub struct Instances(Option<Own>);
 
@@ -75,7 +75,8 @@ impl Instances {
         }))
     }
 
-    /// An instance held `before` bytes and holds `now`; it was renewed so often, by the reasons in their order.
+    /// Counts the upkeep after a call: the instance's memory in bytes before and now, and the
+    /// number of renewals, indexed like [`Renewal::ALL`].
     pub fn upkeep(&self, (before, now): (usize, usize), renewed: &[u32; Renewal::ALL.len()]) {
         let Some(own) = &self.0 else {
             return;

@@ -1,5 +1,5 @@
-//! What the process has used, from `/proc`, under the names that all Prometheus clients use. Elsewhere than on Linux it
-//! is left out.
+//! Resource usage of the process from `/proc`, under the names that all Prometheus clients use.
+//! Left out on other systems than Linux.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What the process has used so far.
+/// Resource usage so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Usage {
     cpu_seconds: f64,
@@ -17,7 +17,7 @@ struct Usage {
     started_seconds: f64,
 }
 
-/// Adds what the process has used until now.
+/// Registers the present usage.
 pub(super) fn register(registry: &mut Registry) {
     if let Some(usage) = usage() {
         let cpu = Counter::<f64, AtomicU64>::default();
@@ -48,7 +48,7 @@ pub(super) fn register(registry: &mut Registry) {
             usage.virtual_bytes as f64,
         );
     }
-    // As many entries as there are open files, which the system bounds.
+    // One entry per open file, which the system bounds.
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         let gauge: Gauge = Gauge::default();
         // The directory itself is open while it is read.
@@ -76,10 +76,10 @@ fn usage() -> Option<Usage> {
 
 /// Reads `/proc/self/stat` (see proc(5)) and the time of the boot from `/proc/stat`.
 fn parse(stat: &str, booted: &str, ticks: f64, page: i64) -> Option<Usage> {
-    // The second field is the name, in parentheses, and may hold anything.
+    // The second field is the program's name in parentheses and may contain anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    // The first field after the name is number 3 of the manual.
+    // The first field after the name is number 3 of proc(5).
     let field = |number: usize| fields.get(number - 3)?.parse::<i64>().ok();
     let boot: f64 = booted
         .lines()

@@ -1,7 +1,8 @@
 //! HTTP requests and connections, by listener.
 //!
-//! A route is told by its template, never by a request's path: what is no route is `other`, and so are methods and
-//! statuses that are not in the lists below. The series of routes that are served no more go.
+//! A route is labelled by its template, never by a request's path. Requests without a route count
+//! as `other`, and so do methods and statuses outside the lists below. The series of a route go
+//! when it is not served any more.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -15,22 +16,22 @@ use prometheus_client::registry::Registry;
 
 use super::histogram::{Histogram, SECONDS};
 
-/// Methods that have series of their own.
+/// Methods with series of their own.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Statuses that have series of their own.
+/// Statuses with series of their own.
 const STATUSES: [u16; 28] = [
     200, 201, 202, 204, 206, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 412,
     413, 415, 422, 429, 431, 500, 501, 503, 504,
 ];
 
-/// Routes of one listener that have series of their own. A component could list as many as it likes.
+/// Routes of one listener with series of their own. A component may declare any number of routes.
 const ROUTES: usize = 200;
 
-/// Bytes of a template that has series of its own.
+/// Longest template with series of its own, in bytes.
 const TEMPLATE_BYTES: usize = 256;
 
-/// What stands for all others.
+/// The label of all others.
 const OTHER: &str = "other";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -87,7 +88,7 @@ impl Families {
     }
 }
 
-/// The requests of one listener. Does nothing where metrics are off.
+/// The requests of one listener. Does nothing if metrics are off.
 #[derive(Clone, Default)]
 pub struct Requests(Option<Arc<Own>>);
 
@@ -95,7 +96,7 @@ struct Own {
     families: Families,
     participant: Arc<str>,
     connections: Gauge,
-    /// What is no route, by method; the last one is for all other methods.
+    /// Requests without a route, by method; the last entry is for all other methods.
     other: Vec<Route>,
     routes: Mutex<Vec<Route>>,
 }
@@ -108,13 +109,14 @@ struct OfRoute {
     families: Families,
     labels: RouteLabels,
     seconds: OnceLock<Histogram>,
-    /// One for each status, one for all others, and one for requests without an answer.
+    /// One per status, one for all others, and one for requests without an answer.
     statuses: [OnceLock<Counter>; STATUSES.len() + 2],
-    /// Whether its series have gone. Locked while one is made or all are removed, so that none is left behind.
+    /// True once its series are removed. Locked while a series is created or all are removed, so
+    /// that none is left behind.
     is_gone: Mutex<bool>,
 }
 
-/// A request on its way to its answer. Counts as `aborted` when it is dropped without one.
+/// A request that is not answered yet. Counts as `aborted` if it is dropped before.
 #[derive(Default)]
 pub struct Counted(Option<(Route, Instant)>);
 
@@ -138,7 +140,7 @@ impl Requests {
         })))
     }
 
-    /// What the requests of a route are counted by. Asked for once for each route and generation.
+    /// The counters for a route. Called once per route and generation.
     #[must_use]
     pub fn route(&self, method: &str, template: &str) -> Option<Route> {
         let own = self.0.as_ref()?;
@@ -155,7 +157,7 @@ impl Requests {
         Some(route)
     }
 
-    /// The routes that are served from now on: the series of all others go.
+    /// Removes the series of all routes but these, which are served from now on.
     pub fn retain(&self, is_served: impl Fn(&str, &str) -> bool) {
         let Some(own) = &self.0 else { return };
         let mut routes = own.routes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +171,8 @@ impl Requests {
         });
     }
 
-    /// A request has come; none where it leads to no route that has series of its own.
+    /// Counts a request from its arrival. `route` is `None` if the request has no route with series
+    /// of its own.
     #[must_use]
     pub fn begin(&self, route: Option<Route>, method: &str) -> Counted {
         Counted(self.0.as_ref().and_then(|own| {
@@ -181,7 +184,7 @@ impl Requests {
         }))
     }
 
-    /// A connection is open until what is given here is dropped.
+    /// Counts an open connection until the returned value is dropped.
     #[must_use]
     pub fn connection(&self) -> Open {
         Open(self.0.as_ref().map(|own| {
@@ -192,7 +195,7 @@ impl Requests {
 }
 
 impl Counted {
-    /// It is answered with this status.
+    /// Counts the request as answered with this status.
     pub fn answered(mut self, status: StatusCode) {
         if let Some((route, began)) = self.0.take() {
             let status = status.as_u16();
@@ -230,7 +233,7 @@ impl Route {
             route: template.into(),
             method,
         };
-        // What nobody asks for has no series: they are made with the first request.
+        // Series are created with the first request, so that an unused route has none.
         Self(Arc::new(OfRoute {
             families: families.clone(),
             labels,
@@ -244,7 +247,7 @@ impl Route {
         self.0.labels.method == method && *self.0.labels.route == *template
     }
 
-    /// A request is over, with the status at this place.
+    /// Counts a finished request with the status at this index.
     fn over(&self, place: usize, began: Instant) {
         let of = &*self.0;
         let seconds = of.seconds.get_or_init(|| {
@@ -284,7 +287,7 @@ impl OfRoute {
         if *is_gone { otherwise() } else { make() }
     }
 
-    /// The labels of the status at this place.
+    /// The labels of the status at this index.
     fn status(&self, place: usize) -> RequestLabels {
         let word = match STATUSES.get(place) {
             Some(status) => status.to_string(),

@@ -1,9 +1,9 @@
-//! Turns: what became of them, how long each stage took, what the rules used and where they broke.
+//! Turns: their outcomes, the time of each stage, fuel, and faults of the rules.
 //!
-//! A participant has one [`Turns`], each worker the [`Generation`] that decides for it. Series that name a digest go when
-//! another generation than the one that followed it decides: those of the active one and of the one before it stay, so that what
-//! it counted last is still collected, and a step back counts on. Names that a description does not list, or lists beyond
-//! the bound, are told as `other`.
+//! A participant has one [`Turns`], and each worker the [`TurnCounters`] of the generation that
+//! decides for it. Series with a digest exist for the active generation and for the one before it,
+//! so that the last counts of the former are still scraped, and a rollback counts on. Names that a
+//! description does not list, or lists beyond the bound, count as `other`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -21,44 +21,45 @@ use super::histogram::{FUEL, Histogram, SECONDS};
 /// Generations of a participant that have series.
 const GENERATIONS: usize = 2;
 
-/// Names of one generation that have series of their own. A component could list as many as it likes.
+/// Names per generation with series of their own. A component may list any number of names.
 const NAMES: usize = 200;
 
-/// Bytes of a name that has series of its own.
+/// Longest name with series of its own, in bytes.
 const NAME_BYTES: usize = 128;
 
-/// Characters of a digest that tell generations apart.
+/// Length of a digest in labels.
 const DIGEST: usize = 12;
 
-/// What stands for all other names.
+/// The label of all other names.
 const OTHER: &str = "other";
 
-/// The beginning of a digest, as it is told.
+/// The beginning of a digest, as labels show it.
 #[must_use]
 pub fn short(digest: &str) -> &str {
     digest.get(..DIGEST).unwrap_or(digest)
 }
 
-/// What became of a turn. One that is tried again has an end for each attempt.
+/// The outcome of a turn. A turn that is retried has one outcome per attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It was decided, and what was decided is committed; or a read was answered.
+    /// Decided and committed; or a read was answered.
     Decided,
-    /// The same, with a business no.
+    /// Decided and committed as a refusal.
     Refused,
-    /// It makes no sense, to the host or to the rules.
+    /// Malformed, in the eyes of the host or of the rules.
     Malformed,
-    /// The rules asked for a later attempt, or broke in a way that may pass; a client was asked to try again.
+    /// The rules asked for a later attempt, or broke in a way that may pass; a client was asked to
+    /// try again.
     Retry,
     /// The attempts are used up.
     DeadLetter,
     /// The rules broke.
     Fault,
-    /// It was settled before, and came again.
+    /// Settled before, and delivered again.
     Duplicate,
-    /// It waits in the store: for another attempt, or for rules that can decide it.
+    /// Parked in the store: for another attempt, or for rules that can decide it.
     Parked,
-    /// The store could not keep it: what was decided did not come to be. A record comes again.
+    /// The commit failed, so the decision is void. A record is delivered again.
     Void,
 }
 
@@ -89,7 +90,7 @@ impl End {
         }
     }
 
-    /// Whether turns of this kind can end so: what can't be has no series.
+    /// True if turns of this sort can have this outcome; impossible ones have no series.
     fn is_of(self, sort: Sort) -> bool {
         match self {
             Self::Refused => matches!(sort, Sort::Command | Sort::Read),
@@ -101,7 +102,7 @@ impl End {
     }
 }
 
-/// The origins of messages; a command that only reads is told apart.
+/// The origins of messages; read-only commands are a sort of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Command,
@@ -141,7 +142,7 @@ const FAULTS: [FaultKind; 7] = [
     FaultKind::Migration,
 ];
 
-/// Reasons of dead letters that are no faults.
+/// Reasons of dead letters other than faults.
 const REASONS: [&str; 3] = ["malformed", "retries-exhausted", "parking-full"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -239,11 +240,11 @@ impl Families {
     }
 }
 
-/// When something began; never, where nothing is measured.
+/// The start time of a measurement; empty if nothing is measured.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Since(Option<Instant>);
 
-/// The turns of one participant. Does nothing where metrics are off.
+/// The turns of one participant. Does nothing if metrics are off.
 #[derive(Clone, Default)]
 pub struct Turns(Option<Arc<Own>>);
 
@@ -251,11 +252,11 @@ struct Own {
     shared: Arc<Shared>,
     families: Families,
     participant: Arc<str>,
-    /// The latest last.
+    /// The latest is last.
     generations: Mutex<Vec<Arc<OfGeneration>>>,
 }
 
-/// What turns of all generations are counted by.
+/// Counters that all generations of a participant share.
 struct Shared {
     queue: Histogram,
     decide: Histogram,
@@ -263,11 +264,11 @@ struct Shared {
     total: [Histogram; SORTS.len()],
     fuel: Histogram,
     faults: [Counter; FAULTS.len()],
-    /// By their reasons.
+    /// By reason.
     dead_letters: Vec<(String, Counter)>,
 }
 
-/// What decides, as far as it is counted. Does nothing where metrics are off.
+/// The turn counters of one generation. Does nothing if metrics are off.
 #[derive(Clone, Default)]
 pub struct Generation(Option<Arc<OfGeneration>>);
 
@@ -277,7 +278,7 @@ struct OfGeneration {
     labels: Vec<TurnLabels>,
 }
 
-/// One kind of message, offered to one generation.
+/// One kind of message, as decided by one generation.
 struct Kind {
     sort: Sort,
     name: Arc<str>,
@@ -338,20 +339,21 @@ impl Turns {
         })))
     }
 
-    /// When something begins.
+    /// The start time of a measurement.
     #[must_use]
     pub fn now(&self) -> Since {
         Since(self.0.as_ref().map(|_| Instant::now()))
     }
 
-    /// A turn that was offered then is taken up by its worker.
+    /// Counts the time in the queue of a turn that was offered at `since`.
     pub fn taken_up(&self, since: Since) {
         if let (Some(own), Some(since)) = (&self.0, since.0) {
             own.shared.queue.observe_duration(since.elapsed());
         }
     }
 
-    /// The rules were called then and have come back, having used this much fuel; none where they broke.
+    /// Counts a call of the rules that began at `since`, with the fuel it used; `None` if the rules
+    /// broke.
     pub fn called(&self, since: Since, fuel: Option<u64>) {
         if let (Some(own), Some(since)) = (&self.0, since.0) {
             own.shared.decide.observe_duration(since.elapsed());
@@ -361,7 +363,7 @@ impl Turns {
         }
     }
 
-    /// The rules broke.
+    /// Counts a fault of the rules.
     pub fn broke(&self, kind: FaultKind) {
         let faults = self.0.as_ref().map(|own| &own.shared.faults);
         let place = FAULTS.iter().position(|known| *known == kind);
@@ -370,7 +372,8 @@ impl Turns {
         }
     }
 
-    /// What the turns of the build with this digest are counted by. The series of those that decided long before go.
+    /// The counters for the generation with this digest. Removes the series of generations before
+    /// the last one.
     #[must_use]
     pub fn generation(&self, digest: &str, description: &Description) -> Generation {
         Generation(
@@ -418,7 +421,7 @@ impl Own {
                 named.push(name);
             }
         }
-        // Last: a name that is listed goes before.
+        // Last, since a listed name takes precedence.
         named.extend(SORTS.map(|sort| (sort, OTHER)));
         let mut generation = OfGeneration {
             digest,
@@ -428,7 +431,7 @@ impl Own {
         for (sort, name) in named {
             let name: Arc<str> = name.into();
             let ends = ENDS.map(|end| {
-                // Records may be unreadable, and timers those of rules that are gone.
+                // Records may be unreadable, and timers may belong to rules that are gone.
                 let has_others = is_cut || matches!(sort, Sort::Event | Sort::Timer);
                 let may_be = end.is_of(sort) && (*name != *OTHER || has_others);
                 may_be.then(|| {
@@ -456,7 +459,7 @@ impl Own {
 }
 
 impl Generation {
-    /// A turn that was offered then is over. Nothing of it is to be committed.
+    /// Counts a turn that was offered at `since` and ended without a commit.
     pub fn ended(&self, origin: Origin, name: &str, end: End, since: Since) {
         if let Some((kind, since)) = self.kind(origin, name).zip(since.0) {
             kind.count(end);
@@ -464,14 +467,15 @@ impl Generation {
         }
     }
 
-    /// A turn on this message will be tried again: this attempt is over, the turn is not.
+    /// Counts an attempt whose turn will be retried.
     pub fn tried(&self, message: &Message) {
         if let Some(kind) = self.kind(message.origin, &message.name) {
             kind.count(End::Retry);
         }
     }
 
-    /// A turn that was offered then will end so when it is committed. `dead_letter` is the reason, where it becomes one.
+    /// Prepares the counts of a turn that was offered at `since`, for when it is committed.
+    /// `dead_letter` is the reason if it becomes a dead letter.
     #[must_use]
     pub fn to_commit(
         &self,
@@ -514,7 +518,7 @@ impl Kind {
     }
 }
 
-/// A turn on its way to disk.
+/// A turn that waits for its commit.
 pub struct Measured {
     kind: Arc<Kind>,
     end: End,
@@ -524,7 +528,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// It is committed, since `now`; none where the time is not known.
+    /// Counts the turn as committed at `now`; `None` if the time is not known.
     pub fn committed(self, now: Option<Instant>) {
         let shared = &self.kind.shared;
         self.kind.count(self.end);
@@ -541,18 +545,18 @@ impl Measured {
         }
     }
 
-    /// It changes nothing, and is answered now that what it saw is committed.
+    /// Counts a turn that writes nothing and is answered once the state it read is committed.
     pub fn answered(self) {
         self.kind.count(self.end);
         self.kind.over(self.since, Instant::now());
     }
 
-    /// It was committed before, and only that it came again was.
+    /// Counts a duplicate: the turn had been committed before, and only the redelivery is recorded.
     pub fn was_committed_before(self) {
         self.kind.count(End::Duplicate);
     }
 
-    /// It is not committed, and will not be.
+    /// Counts a turn whose commit failed for good.
     pub fn is_void(self) {
         self.kind.count(End::Void);
     }

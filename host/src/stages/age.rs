@@ -1,24 +1,25 @@
-//! Ages from counters that are looked at now and then: no message carries a time for it.
+//! Ages derived from counters that are sampled now and then; no message carries a timestamp for it.
 //!
-//! Pure: the time is given, as that since the first look.
+//! Pure: the time since the first sample is an argument.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Most marks that are kept; beyond it every other one goes, which makes ages a little less exact.
+/// Most marks that are kept. Beyond it every other one is dropped, which makes ages slightly less
+/// exact.
 const MARKS: usize = 1_024;
 
-/// How long the oldest of a queue waits that is worked off in its order.
+/// Age of the oldest entry of a FIFO queue.
 #[derive(Debug, Default)]
 pub struct Oldest {
-    /// How many had been given at which time, where they are not all over.
+    /// The number of entries given by each time; dropped once all of them are done.
     marks: VecDeque<(Duration, u64)>,
 }
 
 impl Oldest {
-    /// How long the oldest waits at least, where so many were ever given and so many of them are over. Exact to the time
-    /// between two looks.
+    /// The minimum age of the oldest entry, from the numbers of entries ever given and ever done.
+    /// Exact to the time between two samples.
     pub fn look(&mut self, now: Duration, given: u64, over: u64) -> Duration {
         if given <= over {
             self.marks.clear();
@@ -32,7 +33,7 @@ impl Oldest {
         }
         if self.marks.len() > MARKS {
             let mut number = 0;
-            // The first one says the age.
+            // The first mark determines the age.
             self.marks.retain(|_| {
                 number += 1;
                 number % 2 == 1
@@ -43,7 +44,7 @@ impl Oldest {
     }
 }
 
-/// How long something has not moved though it should.
+/// The time for which a position has not advanced although work waits.
 #[derive(Debug)]
 pub struct Still<P = i64>(Option<Stand<P>>);
 
@@ -51,7 +52,7 @@ pub struct Still<P = i64>(Option<Stand<P>>);
 struct Stand<P> {
     /// The lowest position since then.
     low: P,
-    /// The highest.
+    /// The highest position since then.
     high: P,
     since: Duration,
 }
@@ -63,8 +64,8 @@ impl<P> Default for Still<P> {
 }
 
 impl<P: PartialOrd + Clone> Still<P> {
-    /// How long it has been at this position while something waits. A position that goes back is no step, and neither is its
-    /// return to where it was; a position that goes on from further back is one.
+    /// The time spent at this position while work waits. Going back is not an advance, and neither
+    /// is the return to the former position; advancing from further back is one.
     pub fn look(&mut self, now: Duration, position: P, waits: bool) -> Duration {
         if !waits {
             self.0 = None;
@@ -85,7 +86,7 @@ impl<P: PartialOrd + Clone> Still<P> {
     }
 }
 
-/// What is known of many places, of which those that are not looked at any more go.
+/// A value per key, forgotten once the key is not visited any more.
 #[derive(Debug)]
 pub struct Places<K, T> {
     known: HashMap<K, (T, u64)>,
@@ -100,7 +101,7 @@ impl<K, T> Default for Places<K, T> {
 }
 
 impl<K, T> Places<K, T> {
-    /// Places that are remembered for so many rounds in which they are not looked at.
+    /// Values that are kept for this number of rounds without a visit.
     #[must_use]
     pub fn kept_for(rounds: u64) -> Self {
         Self {
@@ -112,14 +113,14 @@ impl<K, T> Places<K, T> {
 }
 
 impl<K: Eq + Hash, T: Default> Places<K, T> {
-    /// What is known of a place, to be looked at now.
+    /// Visits a key and returns its value.
     pub fn at(&mut self, place: K) -> &mut T {
         let (known, round) = self.known.entry(place).or_default();
         *round = self.round;
         known
     }
 
-    /// All places were looked at.
+    /// Ends a round: all keys were visited.
     pub fn next_round(&mut self) {
         let (current, kept) = (self.round, self.kept);
         self.known.retain(|_, (_, round)| *round + kept >= current);

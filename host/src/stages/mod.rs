@@ -1,18 +1,19 @@
-//! How long the oldest message of each stage waits.
+//! The age of the oldest message in each stage.
 //!
-//! A stage is a part of the way of a message: the queue of a worker, the writer of the store, the relay. Whoever owns one
-//! registers a [`Stage`], which is a function that says what waits there. One thread calls them all once a second and keeps the
-//! answers, so readiness and metrics are answered from memory, and the hot path pays nothing but plain counters ([`Flow`]).
-//! A stage whose oldest message waits beyond its bound stands still: the host is not ready, and the stage is named
-//! (invariant 11).
+//! A stage is a part of a message's way: the queue of a worker, the writer of the store, the relay.
+//! The owner of a stage registers a [`Stage`], a function that returns what waits there. One thread
+//! calls them all once a second and keeps the results, so readiness and metrics are answered from
+//! memory, and the hot path pays for plain counters only ([`Flow`]). If the oldest message of a
+//! stage waits beyond its bound, the stage stands still: the host is not ready, and `/readyz` names
+//! the stage (invariant 11).
 //!
 //! # Layout
 //!
-//! - this file: stages, the thread that looks at them, what stands still
-//! - [`age`]: ages from counters that are looked at now and then
+//! - this file: stages, the thread that samples them, the report of those that stand still
+//! - [`age`]: ages from sampled counters
 //! - [`flow`]: the counters of one thread
 //!
-//! Must not know: who registers, what a stage is about.
+//! Must not know: the owners of stages, what a stage does.
 
 pub mod age;
 pub mod flow;
@@ -26,16 +27,16 @@ use serde::Serialize;
 
 pub use flow::Flow;
 
-/// Time between two looks at all stages.
+/// Time between two samples of all stages.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most time that passes for the stages from one look to the next: a process that was stopped has not waited.
+/// Most time that a sample adds to an age: a process that was stopped has not waited.
 const LONGEST_STEP: Duration = Duration::from_secs(5);
 
-/// Time after which a look at one stage stands still itself, or fails for too long.
+/// Time after which a sample that does not return, or keeps failing, is itself a standstill.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
-/// How long the drain waits for a look that is going on.
+/// How long the drain waits for a sample in flight.
 const ENDING: Duration = Duration::from_millis(500);
 
 /// Seconds that the oldest message of a stage may wait before the host is not ready; 0 for no bound.
@@ -70,40 +71,40 @@ impl Default for ProgressSettings {
     }
 }
 
-/// What waits in one place of a stage.
+/// Work that waits at one place of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// The place: `participant order`, `topic orders`.
     pub place: String,
-    /// How long the oldest message there waits.
+    /// Age of the oldest message there.
     pub age: Duration,
-    /// Why, and what to do, where that is known.
+    /// The cause and the remedy, where they are known.
     pub why: Option<String>,
 }
 
-/// Says what waits in a stage; nothing where it could not be looked up. Takes the time since the first look.
+/// Samples a stage; `None` if that failed. The argument is the time since the first sample.
 pub type Look = Box<dyn FnMut(Duration) -> Option<Vec<Waiting>> + Send>;
 
 /// A stage.
 pub struct Stage {
-    /// Its name, as `/readyz` and the metrics have it.
+    /// Its name in `/readyz` and in the metrics.
     pub name: &'static str,
-    /// The setting that is its bound.
+    /// The setting of its bound.
     pub setting: &'static str,
     /// Its bound, in seconds; 0 for none.
     pub bound: u64,
-    /// Looks at it. May block: the others wait then.
+    /// Samples it. May block, which delays the other stages.
     pub look: Look,
 }
 
-/// What is known of the stages. Clones know the same.
+/// The latest samples of all stages; clones share them.
 #[derive(Clone, Default)]
 pub struct Stages(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
     stages: Vec<KnownStage>,
-    /// The stage that is being looked at, and since when.
+    /// The stage that is being sampled, and since when.
     looked_at: Option<(&'static str, Instant)>,
 }
 
@@ -111,24 +112,24 @@ struct KnownStage {
     name: &'static str,
     setting: &'static str,
     bound: u64,
-    /// The places where something waits.
+    /// The places with waiting work.
     waiting: Vec<Waiting>,
-    /// When it was looked at last, and could be.
+    /// Time of the last sample that succeeded.
     at: Instant,
-    /// Since when it can't be looked at.
+    /// Time since which sampling fails.
     failed_since: Option<Instant>,
-    /// Whether it was logged that it stands still.
+    /// True if the standstill has been logged.
     is_logged: bool,
 }
 
-/// The thread that looks. Dropped, it ends by itself.
+/// The sampling thread. It ends when this is dropped.
 pub struct StageWatch {
     stop: Sender<()>,
     ended: Receiver<()>,
 }
 
 impl StageWatch {
-    /// Ends it. A look that does not return is left to itself.
+    /// Ends the thread. A sample that does not return is abandoned.
     pub fn end(self) {
         drop(self.stop);
         let _ = self.ended.recv_timeout(ENDING);
@@ -136,10 +137,10 @@ impl StageWatch {
 }
 
 impl Stages {
-    /// Looks at these stages from now on, in this order.
+    /// Samples these stages from now on, in this order.
     ///
     /// # Errors
-    /// When the thread can't be made.
+    /// If the thread can't be started.
     pub fn watch(&self, mut stages: Vec<Stage>) -> std::io::Result<StageWatch> {
         self.lock().stages = stages.iter().map(KnownStage::new).collect();
         let (stop, stopped) = bounded::<()>(0);
@@ -193,7 +194,8 @@ impl Stages {
         known.is_logged = text.is_some();
     }
 
-    /// What stands still, with what to do; nothing where all stages make progress. Answered from memory.
+    /// The stages that stand still, each with a remedy; `None` if all make progress. Answered from
+    /// memory.
     #[must_use]
     pub fn standing(&self) -> Option<String> {
         let known = self.lock();
@@ -227,7 +229,7 @@ impl Stages {
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
-    /// How long the oldest message of each stage waits.
+    /// Age of the oldest message of each stage.
     #[must_use]
     pub fn ages(&self) -> Vec<(&'static str, Duration)> {
         let known = self.lock();
@@ -258,9 +260,9 @@ impl KnownStage {
         }
     }
 
-    /// Time since the last look: so much longer, what waited then has waited.
+    /// Time since the last sample, by which the ages of that sample have grown.
     fn since(&self) -> Duration {
-        // A second is between any two looks.
+        // Samples are a second apart anyway.
         self.at.elapsed().saturating_sub(2 * INTERVAL)
     }
 
