@@ -15,7 +15,7 @@ use saga_core::description::Description;
 use saga_core::message::Message;
 use saga_core::rules::{Decision, Fault, FaultKind, Rules};
 use saga_host::app::StartError;
-use saga_host::base::generation::Build;
+use saga_host::base::generation::CompiledRules;
 use saga_host::config::Config;
 use saga_sdk::{Participant, native};
 
@@ -27,8 +27,8 @@ fn main() -> ExitCode {
     saga_host::cli::main(saga_host::app::Rules::CompiledIn(load))
 }
 
-fn load(config: &Config) -> Result<Vec<Arc<dyn Build>>, StartError> {
-    let known = |name: &String| -> Result<Arc<dyn Build>, StartError> {
+fn load(config: &Config) -> Result<Vec<Arc<dyn CompiledRules>>, StartError> {
+    let known = |name: &String| -> Result<Arc<dyn CompiledRules>, StartError> {
         match name.as_str() {
             "customer" => Ok(Arc::new(Native::<Customer>::new())),
             "order" => Ok(Arc::new(Native::<OrderService>::new())),
@@ -56,7 +56,7 @@ impl<P: Participant> Native<P> {
     }
 }
 
-impl<P: Participant + 'static> Build for Native<P>
+impl<P: Participant + 'static> CompiledRules for Native<P>
 where
     native::Rules<P>: Send,
 {

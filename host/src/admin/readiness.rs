@@ -17,20 +17,20 @@ use crate::rollout::report::{
 };
 
 /// Returns the present problem, if there is one.
-pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
+pub type Condition = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Sources of the readiness of a host.
 pub struct Readiness {
     /// The reason why the store takes no commits.
-    pub store: Trouble,
+    pub store: Condition,
     /// The resource that the machine is out of.
-    pub lack: Trouble,
+    pub lack: Condition,
     /// The reason why records don't flow.
-    pub trouble: Trouble,
+    pub trouble: Condition,
     /// The records that are not read until an operator acts.
-    pub halted: Trouble,
+    pub halted: Condition,
     /// The stages that stand still.
-    pub standing: Trouble,
+    pub standing: Condition,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
@@ -52,7 +52,7 @@ pub enum Status {
 
 /// The readiness report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct ReadinessReport {
     /// The state.
     pub status: Status,
     /// The participants. Empty for unauthenticated clients, which see the state only.
@@ -139,7 +139,7 @@ impl Readiness {
 
     /// The report, given the generations in the store.
     #[must_use]
-    pub fn report(&self, overview: Result<Overview, NotApplied>) -> Report {
+    pub fn report(&self, overview: Result<Overview, NotApplied>) -> ReadinessReport {
         let transport = (self.trouble)();
         let (participants, unreadable) = match overview {
             Ok(overview) => (overview.participants.into_iter().map(told).collect(), None),
@@ -150,7 +150,7 @@ impl Readiness {
             status => status,
         };
         let reason = self.reason().or(unreadable);
-        Report {
+        ReadinessReport {
             status,
             participants,
             transport,
@@ -185,7 +185,7 @@ fn told(participant: ParticipantOverview) -> ReadyParticipant {
 mod tests {
     use super::*;
     use crate::rollout::report::{
-        Check, GenerationOverview, ParkedOverview, Quarantine, Refused, Way,
+        Check, GenerationOverview, ParkedOverview, QuarantineOverview, Refused, Way,
     };
 
     fn refused(time: u64) -> RefusedOverview {
@@ -225,7 +225,7 @@ mod tests {
                 file: None,
                 generations: vec![generation("a", 300, false), generation("b", 200, true)],
                 refused,
-                quarantine: Quarantine {
+                quarantine: QuarantineOverview {
                     count: 2,
                     first: Vec::new(),
                 },
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_makes_it_unready_is_named_before_what_follows_from_it() {
-        let trouble = |text: &'static str| -> Trouble { Box::new(move || Some(text.into())) };
+        let trouble = |text: &'static str| -> Condition { Box::new(move || Some(text.into())) };
         let lacking = Readiness {
             lack: trouble("memory: none"),
             store: trouble("the store takes no commits"),

@@ -43,12 +43,12 @@ use crate::http::answer::{
     read_body, resource_response, too_many_bytes,
 };
 use crate::http::problem::{Problem, try_later};
-use crate::http::server::{self, Answers, Bounds, HealthOnly};
+use crate::http::server::{self, Answers, HealthOnly, ListenerBounds};
 use crate::http::{origin, target};
 use crate::metrics::Format;
 use crate::metrics::requests::{Open, Requests};
 use crate::rollout::flags::{ALLOW_BREAKING, DROP_USED, DRY_RUN, Flags};
-use crate::rollout::report::{Applied, NotApplied, Way};
+use crate::rollout::report::{NotApplied, SwapResult, Way};
 use crate::rollout::{Apply, Reloader};
 
 /// Connections of the admin listener, which is for people and their scripts.
@@ -89,8 +89,13 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Serves until `stop`, then lets requests in flight finish. Stopped last, so that it can report on
 /// the drain. The number of connections in `bounds` is ignored.
-pub async fn serve(listener: Acceptor, admin: Arc<Admin>, bounds: Bounds, stop: CancellationToken) {
-    let bounds = Bounds {
+pub async fn serve(
+    listener: Acceptor,
+    admin: Arc<Admin>,
+    bounds: ListenerBounds,
+    stop: CancellationToken,
+) {
+    let bounds = ListenerBounds {
         connections: CONNECTIONS,
         reserve: RESERVE,
         ..bounds
@@ -188,7 +193,7 @@ impl Answers for Admin {
 }
 
 /// The purpose of a path.
-enum Place<'a> {
+enum AdminPath<'a> {
     Health,
     Metrics,
     Generations(Option<&'a str>),
@@ -196,7 +201,7 @@ enum Place<'a> {
     Rollback(&'a str),
 }
 
-impl<'a> Place<'a> {
+impl<'a> AdminPath<'a> {
     fn at(path: &'a str) -> Option<Self> {
         let below = path.strip_prefix('/')?;
         let mut parts = below.split('/');
@@ -226,7 +231,7 @@ impl<'a> Place<'a> {
 /// The generation to go back to.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Back {
+struct RollbackRequest {
     digest: Option<String>,
 }
 
@@ -258,7 +263,7 @@ impl Admin {
     async fn serve(&self, request: Request<Incoming>) -> Result<Answered, Problem> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        let place = Place::at(path).ok_or_else(|| nothing_at(path))?;
+        let place = AdminPath::at(path).ok_or_else(|| nothing_at(path))?;
         let method = place.method();
         let asked = if head.method == Method::HEAD {
             &Method::GET
@@ -268,22 +273,22 @@ impl Admin {
         if *asked != method {
             return Err(method_not_allowed(&head.method, path, &[method.as_str()]));
         }
-        if matches!(place, Place::Component(_) | Place::Rollback(_)) {
+        if matches!(place, AdminPath::Component(_) | AdminPath::Rollback(_)) {
             check_encoding(&head.headers)?;
         }
         match place {
-            Place::Health => self.readyz(true).await,
-            Place::Metrics => self.metrics(&head.headers).await,
-            Place::Generations(None) => {
+            AdminPath::Health => self.readyz(true).await,
+            AdminPath::Metrics => self.metrics(&head.headers).await,
+            AdminPath::Generations(None) => {
                 let overview = self.reloader.overview(None).await.map_err(not_applied)?;
                 answer(StatusCode::OK, &overview)
             }
-            Place::Generations(Some(name)) => self.generations(name).await,
-            Place::Component(name) => {
+            AdminPath::Generations(Some(name)) => self.generations(name).await,
+            AdminPath::Component(name) => {
                 let flags = flags(head.uri.query())?;
                 applied(self.apply(name, body, flags).await?)
             }
-            Place::Rollback(name) => {
+            AdminPath::Rollback(name) => {
                 let flags = flags(head.uri.query())?;
                 let (bytes, _reserved) =
                     read_body(body, BODY_BYTES, BODY_TIME, &self.bodies).await?;
@@ -329,7 +334,7 @@ impl Admin {
         name: &str,
         body: Incoming,
         flags: Flags,
-    ) -> Result<Result<Applied, NotApplied>, Problem> {
+    ) -> Result<Result<SwapResult, NotApplied>, Problem> {
         // Held until the swap is over, as long as the component is in memory. The semaphore is
         // never closed.
         let _place = self.places.acquire().await;
@@ -366,7 +371,7 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Result<Answered, Problem
     Ok(json_response(status, JSON, printable::json(body)))
 }
 
-fn applied(result: Result<Applied, NotApplied>) -> Result<Answered, Problem> {
+fn applied(result: Result<SwapResult, NotApplied>) -> Result<Answered, Problem> {
     answer(StatusCode::OK, &result.map_err(not_applied)?)
 }
 
@@ -415,9 +420,9 @@ fn flags(query: Option<&str>) -> Result<Flags, Problem> {
     Ok(flags)
 }
 
-fn back(bytes: &[u8]) -> Result<Back, Problem> {
+fn back(bytes: &[u8]) -> Result<RollbackRequest, Problem> {
     if bytes.trim_ascii().is_empty() {
-        return Ok(Back::default());
+        return Ok(RollbackRequest::default());
     }
     serde_json::from_slice(bytes).map_err(|error| {
         let detail = format!("the body is not of the form {{\"digest\": \"…\"}}: {error}");

@@ -15,19 +15,19 @@ fn only_the_paths_that_are_there_lead_somewhere() {
         "/participants/a/components",
         "/livez/x",
     ] {
-        assert!(Place::at(path).is_none(), "{path}");
+        assert!(AdminPath::at(path).is_none(), "{path}");
     }
     assert!(matches!(
-        Place::at("/participants/a/component"),
-        Some(Place::Component("a"))
+        AdminPath::at("/participants/a/component"),
+        Some(AdminPath::Component("a"))
     ));
     assert!(matches!(
-        Place::at("/participants/a/generations"),
-        Some(Place::Generations(Some("a")))
+        AdminPath::at("/participants/a/generations"),
+        Some(AdminPath::Generations(Some("a")))
     ));
     assert!(matches!(
-        Place::at("/generations"),
-        Some(Place::Generations(None))
+        AdminPath::at("/generations"),
+        Some(AdminPath::Generations(None))
     ));
 }
 

@@ -16,7 +16,7 @@
 
 mod observe;
 mod prepare;
-mod room;
+mod process_limits;
 mod stages;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,12 +29,12 @@ use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
 use self::observe::Observer;
-use self::prepare::{Prepared, activate};
+use self::prepare::{PreparedParticipant, activate};
 use crate::admin::readiness::Readiness;
 use crate::admin::service::{self as admin, Admin, Exposition};
 use crate::base::budget::Budget;
-use crate::base::generation::Build;
-use crate::base::last_look::LastLook;
+use crate::base::generation::CompiledRules;
+use crate::base::last_observed::LastObserved;
 use crate::base::machine::Machine;
 use crate::config::Config;
 use crate::http::accept::Acceptor;
@@ -42,18 +42,18 @@ use crate::http::cors::Cors;
 use crate::http::listing::Lists;
 use crate::http::origin::Hosts;
 use crate::http::request::Bodies;
-use crate::http::server::{self, Bounds};
+use crate::http::server::{self, ListenerBounds};
 use crate::http::service::Service;
 use crate::http::tls::Tls;
-use crate::http::waiting::Waiting;
+use crate::http::waiting::WaitBounds;
 use crate::kafka::Kafka;
 use crate::log::EmbeddedLog;
 use crate::metrics::Metrics;
-use crate::rollout::fit;
-use crate::rollout::hosted::Hosted;
+use crate::rollout::hosted::HostedParticipant;
 use crate::rollout::loader::Loader;
-use crate::rollout::neighbours::{self, Starting};
-use crate::rollout::{Reloader, Surroundings, watch};
+use crate::rollout::neighbours::{self, StartingParticipant};
+use crate::rollout::topics;
+use crate::rollout::{Reloader, ReloaderParts, watch};
 use crate::stages::{StageWatch, Stages};
 use crate::store::{OpenError, OutboxReaders, Store, StoreFile, registry};
 use crate::transport::Transport;
@@ -98,10 +98,10 @@ pub enum Rules {
 }
 
 /// Returns the rules of every configured participant.
-pub type CompiledIn = fn(&Config) -> Result<Vec<Arc<dyn Build>>, StartError>;
+pub type CompiledIn = fn(&Config) -> Result<Vec<Arc<dyn CompiledRules>>, StartError>;
 
 /// A running host.
-pub struct Running {
+pub struct RunningHost {
     /// Name and base URL of every participant.
     pub listening: Vec<(String, String)>,
     /// URL of the admin interface, if it is on.
@@ -112,28 +112,28 @@ pub struct Running {
     admin_listener: Option<Task<()>>,
     timers: Vec<Thread<()>>,
     relay: Option<Thread<()>>,
-    watch: Option<Watch>,
+    watch: Option<ComponentWatch>,
     stages: StageWatch,
     certificates: Vec<(String, Arc<Tls>)>,
-    stop: Stop,
+    stop: StopTokens,
 }
 
 /// Time that the end of everything but the listeners gets in any case.
 const LAST: Duration = Duration::from_secs(2);
 
 /// Sends requests to re-read the components' files to the thread that watches them.
-type Watch = (crossbeam_channel::Sender<watch::Reread>, Thread<()>);
+type ComponentWatch = (crossbeam_channel::Sender<watch::Reread>, Thread<()>);
 
 /// One token for each group of tasks that stops together.
 #[derive(Clone, Default)]
-struct Stop {
+struct StopTokens {
     listening: CancellationToken,
     consuming: CancellationToken,
     publishing: CancellationToken,
     admin: CancellationToken,
 }
 
-pub use self::room::allow_descriptors;
+pub use self::process_limits::allow_descriptors;
 
 /// Opens the store in the data directory.
 ///
@@ -168,7 +168,7 @@ pub async fn start(
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     rules: Rules,
-) -> Result<Running, StartError> {
+) -> Result<RunningHost, StartError> {
     tokio::spawn(Store::watch_standstill(Arc::downgrade(&store)));
     let transport: Arc<dyn Transport> = match &config.kafka {
         None => Arc::new(EmbeddedLog::new(store.clone(), config.embedded.partitions)),
@@ -193,12 +193,12 @@ pub async fn start(
         machine: machine.clone(),
     };
     let (loader, prepared) = prepare::prepare_all(around, loader, builds).await?;
-    fit::check_together(
+    topics::check_together(
         (prepared.iter()).map(|participant| (&*participant.name, &*participant.fitted.sources)),
     )
     .map_err(StartError::Config)?;
     let starting: Vec<_> = (prepared.iter())
-        .map(|participant| Starting {
+        .map(|participant| StartingParticipant {
             description: participant.active.description(),
             topics: &participant.own.topics,
             replaced: participant
@@ -215,7 +215,7 @@ pub async fn start(
     claim(&transport, &prepared).await?;
     activate(&store, &prepared)?;
 
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let published = (prepared.iter()).flat_map(|participant| participant.fitted.published.clone());
     // Topics of former rules may still have unpublished records.
     let waiting = store
@@ -251,7 +251,7 @@ pub async fn start(
         .map(|hosted| timers::start(hosted.participant.clone(), &store, stop.consuming.clone()))
         .collect::<Result<_, _>>()?;
     let reloads = loader.is_some();
-    let around = Surroundings {
+    let around = ReloaderParts {
         config: config.clone(),
         store: store.clone(),
         transport: transport.clone(),
@@ -282,7 +282,7 @@ pub async fn start(
         })
         .transpose()?;
     let (admin, admin_listener) = admin.unzip();
-    Ok(Running {
+    Ok(RunningHost {
         listening,
         admin,
         store,
@@ -298,7 +298,7 @@ pub async fn start(
     })
 }
 
-impl Running {
+impl RunningHost {
     /// Re-reads the files: applies components that differ from the active ones, and uses the
     /// present certificates for new connections. Must be called within a tokio runtime.
     pub fn reread(&self) {
@@ -387,7 +387,10 @@ impl Running {
 }
 
 /// Makes sure that no other process consumes in the participants' groups.
-async fn claim(transport: &Arc<dyn Transport>, prepared: &[Prepared]) -> Result<(), StartError> {
+async fn claim(
+    transport: &Arc<dyn Transport>,
+    prepared: &[PreparedParticipant],
+) -> Result<(), StartError> {
     let sources = (prepared.iter()).flat_map(|participant| &participant.fitted.sources);
     let sources: Vec<_> = sources.cloned().collect();
     let transport = transport.clone();
@@ -408,10 +411,10 @@ fn join(thread: Thread<()>, what: &str) {
 fn start_participant(
     config: &Config,
     (store, transport, metrics, machine): (&Arc<Store>, &dyn Transport, &Metrics, &Machine),
-    prepared: Prepared,
+    prepared: PreparedParticipant,
     budget: &Budget,
-    stop: &Stop,
-) -> Result<(String, Task<()>, Hosted), StartError> {
+    stop: &StopTokens,
+) -> Result<(String, Task<()>, HostedParticipant), StartError> {
     let settings = ParticipantSettings {
         row: prepared.row,
         last_key: prepared.last_key,
@@ -431,8 +434,8 @@ fn start_participant(
         prepared.instances,
         store.clone(),
     )?);
-    let bounds = Bounds {
-        connections: room::connections(config),
+    let bounds = ListenerBounds {
+        connections: process_limits::connections(config),
         // The other half is for the steps after the listeners.
         drain: Duration::from_secs(config.drain_seconds) / 2,
         ..bounds(config)
@@ -444,7 +447,7 @@ fn start_participant(
     } else {
         config.http.watchers
     };
-    let waiting = Waiting::new(
+    let waiting = WaitBounds::new(
         config.http.wait_seconds,
         Duration::from_secs(config.http.heartbeat_seconds),
         watchers,
@@ -479,7 +482,7 @@ fn start_participant(
         bounds,
         stop.listening.clone(),
     ));
-    let hosted = Hosted::new(
+    let hosted = HostedParticipant::new(
         prepared.own,
         prepared.row,
         participant,
@@ -495,8 +498,8 @@ fn start_participant(
 }
 
 /// The bounds that all listeners share.
-fn bounds(config: &Config) -> Bounds {
-    Bounds {
+fn bounds(config: &Config) -> ListenerBounds {
+    ListenerBounds {
         connections: 0,
         reserve: 0,
         stall: Duration::from_secs(config.http.stall_seconds),
@@ -504,7 +507,7 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-fn start_watch(config: &Config, reloader: &Reloader) -> std::io::Result<Watch> {
+fn start_watch(config: &Config, reloader: &Reloader) -> std::io::Result<ComponentWatch> {
     let (ask, asked) = crossbeam_channel::bounded(1);
     let interval = match config.reload.watch_ms {
         0 => None,
@@ -524,7 +527,7 @@ fn start_admin(
         Machine,
         Stages,
     ),
-    stop: &Stop,
+    stop: &StopTokens,
 ) -> Result<(String, Task<()>), StartError> {
     let address = listener
         .local_addr()
@@ -538,7 +541,7 @@ fn start_admin(
         machine: machine.clone(),
         draining: stop.listening.clone(),
         stages: stages.clone(),
-        looked: LastLook::default(),
+        looked: LastObserved::default(),
     };
     let observer = Arc::new(observer);
     let requests = metrics.requests("admin");

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::now_ms;
-use crate::base::last_look::{LastLook, Seen};
+use crate::base::last_observed::{LastObserved, Observation};
 use crate::base::machine::Machine;
 use crate::logging;
 use crate::metrics::observed::{Observed, ObservedLag, ObservedParticipant, ObservedTopic};
 use crate::rollout::Reloader;
-use crate::rollout::hosted::Hosted;
+use crate::rollout::hosted::HostedParticipant;
 use crate::stages::Stages;
 use crate::store::{OutboxReaders, Reader, Store, backlog, history, parked};
 use crate::transport::{Source, Transport, WHY_MISSED};
@@ -27,12 +27,12 @@ pub(super) struct Observer {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) reloader: Reloader,
     pub(super) readers: OutboxReaders,
-    /// Bytes that the store may grow to; 0 for no bound.
+    /// Limit of the store's size in bytes; 0 for none.
     pub(super) max_bytes: u64,
     pub(super) machine: Machine,
     pub(super) draining: CancellationToken,
     pub(super) stages: Stages,
-    pub(super) looked: LastLook<Looked>,
+    pub(super) looked: LastObserved<Looked>,
 }
 
 /// Values whose reading may block.
@@ -59,9 +59,9 @@ impl Observer {
         let condition = self.store.condition();
         let seen = (self.looked).see(move || own.look(), || condition.is_stuck());
         let (looked, is_now) = match seen.await {
-            Seen::Now(looked) => (looked, true),
-            Seen::Before(looked, _) => (looked, false),
-            Seen::Never => (Looked::default(), false),
+            Observation::Now(looked) => (looked, true),
+            Observation::Before(looked, _) => (looked, false),
+            Observation::Never => (Looked::default(), false),
         };
         let in_store = looked.in_store.filter(|_| is_now);
         let mut observed = Observed {
@@ -97,7 +97,7 @@ impl Observer {
     /// count 0.
     fn missed(&self) -> Vec<(String, String, &'static str, u64)> {
         let known = self.transport.missed();
-        let sources = self.reloader.hosted().flat_map(Hosted::sources);
+        let sources = self.reloader.hosted().flat_map(HostedParticipant::sources);
         let of = |source: Arc<Source>| {
             let known = &known;
             WHY_MISSED.map(move |why| {
@@ -165,7 +165,7 @@ impl Observer {
     }
 }
 
-fn participant(hosted: &Hosted) -> ObservedParticipant {
+fn participant(hosted: &HostedParticipant) -> ObservedParticipant {
     let active = hosted.participant.active();
     let (instances, queued) = hosted.participant.load();
     ObservedParticipant {

@@ -11,48 +11,48 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::StartError;
-use super::room::Room;
+use super::process_limits::InstanceBudget;
 use crate::base::clock::now_ms;
-use crate::base::generation::{Build, Generation};
+use crate::base::generation::{CompiledRules, Generation};
 use crate::base::machine::Machine;
 use crate::base::panics;
 use crate::config::{Config, ParticipantConfig};
 use crate::http::server;
 use crate::http::service::Serving;
-use crate::http::tls::{CertificateFiles, Tls, Wrong};
-use crate::rollout::fit::{self, FitError, Fitted};
+use crate::http::tls::{CertificateFiles, CertificateProblem, Tls};
 use crate::rollout::flags;
-use crate::rollout::initial::{self, Initial};
+use crate::rollout::initial::{self, InitialGeneration};
 use crate::rollout::loader::Loader;
 use crate::rollout::report::Way;
+use crate::rollout::topics::{self, GenerationTopics, TopicsError};
 use crate::rollout::usage;
 use crate::store::{Index, Store, StoreFault, history, index, registry};
 use crate::transport::Transport;
 use crate::turn::Active;
 
 /// A participant that is ready to start.
-pub(super) struct Prepared {
+pub(super) struct PreparedParticipant {
     pub(super) name: String,
     pub(super) own: ParticipantConfig,
     pub(super) row: i64,
     pub(super) last_key: i64,
     pub(super) active: Arc<Active>,
     pub(super) instances: Vec<Box<dyn Rules + Send>>,
-    pub(super) fitted: Fitted,
+    pub(super) fitted: GenerationTopics,
     pub(super) serving: Serving,
     /// True if it is active in the store already.
     pub(super) is_active: bool,
     /// Digest of the configured file.
     pub(super) file: Option<String>,
     /// The rules that were active before, if the start replaces them.
-    pub(super) replaced: Option<Arc<dyn Build>>,
+    pub(super) replaced: Option<Arc<dyn CompiledRules>>,
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) base_path: String,
 }
 
 /// The parts of the host that participants are prepared for.
-pub(super) struct Around {
+pub(super) struct PrepareParts {
     pub(super) config: Config,
     pub(super) store: Arc<Store>,
     pub(super) transport: Arc<dyn Transport>,
@@ -65,20 +65,20 @@ pub(super) struct Around {
 /// takes time and runs their code, and must not block a thread of the runtime. A signal can
 /// interrupt the caller's wait.
 pub(super) async fn prepare_all(
-    around: Around,
+    around: PrepareParts,
     loader: Option<Loader>,
-    mut builds: Vec<Arc<dyn Build>>,
-) -> Result<(Option<Loader>, Vec<Prepared>), StartError> {
+    mut builds: Vec<Arc<dyn CompiledRules>>,
+) -> Result<(Option<Loader>, Vec<PreparedParticipant>), StartError> {
     let (give, take) = oneshot::channel();
     let runtime = Handle::current();
     let work = move || {
-        let Around {
+        let PrepareParts {
             config,
             store,
             transport,
             machine,
         } = &around;
-        let mut room = Room::new(config, loader.as_ref(), machine);
+        let mut room = InstanceBudget::new(config, loader.as_ref(), machine);
         let mut prepared = Vec::new();
         for (name, own) in &config.participants {
             let compiled_in = (builds.iter())
@@ -107,11 +107,11 @@ pub(super) async fn prepare_all(
 /// its address.
 fn prepare(
     config: &Config,
-    (store, transport, room, runtime): (&Store, &dyn Transport, &mut Room<'_>, &Handle),
-    (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn Build>>),
+    (store, transport, room, runtime): (&Store, &dyn Transport, &mut InstanceBudget<'_>, &Handle),
+    (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn CompiledRules>>),
     name: &str,
     own: &ParticipantConfig,
-) -> Result<Prepared, StartError> {
+) -> Result<PreparedParticipant, StartError> {
     let for_store = name.to_owned();
     let (row, last_key, active) = store
         .run(move |sql| {
@@ -120,7 +120,7 @@ fn prepare(
         })
         .map_err(unwritable)?;
     let initial = match (compiled_in, loader) {
-        (Some(build), _) => Initial {
+        (Some(build), _) => InitialGeneration {
             build,
             bytes: None,
             file: None,
@@ -155,10 +155,11 @@ fn prepare(
         )));
     }
     let instances = room.instances(name, &*build)?;
-    let fitted = fit::fit(&description, own, store, transport).map_err(|error| match error {
-        FitError::Settings(reason) => StartError::Config(reason),
-        FitError::Store(fault) => unwritable(fault),
-    })?;
+    let fitted =
+        topics::resolve(&description, own, store, transport).map_err(|error| match error {
+            TopicsError::Settings(reason) => StartError::Config(reason),
+            TopicsError::Store(fault) => unwritable(fault),
+        })?;
     let generation = register(store, row, &build, own)?;
     if let (Some(loader), Some(bytes)) = (loader, initial.bytes) {
         let kept = loader.archive().keep(build.digest(), &bytes);
@@ -184,10 +185,10 @@ fn prepare(
         topics: fitted.topics.clone(),
         dead_letters: fitted.dead_letters.clone(),
     });
-    let configured = fit::configured(config, own);
+    let configured = topics::configured(config, own);
     let serving =
         Serving::new(active.clone(), &base_path, &configured).map_err(StartError::Component)?;
-    Ok(Prepared {
+    Ok(PreparedParticipant {
         name: name.to_owned(),
         own: own.clone(),
         row,
@@ -207,7 +208,7 @@ fn prepare(
 
 /// The files were valid when the settings were read; they may have changed since.
 fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
-    let problems = |wrong: Vec<Wrong>| {
+    let problems = |wrong: Vec<CertificateProblem>| {
         let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         StartError::Config(lines.join("\n"))
     };
@@ -218,7 +219,7 @@ fn read_certificate(files: &CertificateFiles) -> Result<Arc<Tls>, StartError> {
 fn register(
     store: &Store,
     row: i64,
-    build: &Arc<dyn Build>,
+    build: &Arc<dyn CompiledRules>,
     own: &ParticipantConfig,
 ) -> Result<i64, StartError> {
     let for_store = build.clone();
@@ -242,7 +243,7 @@ fn register(
 
 /// Makes the prepared generations active in the store and creates the indexes of their listings,
 /// all or nothing.
-pub(super) fn activate(store: &Store, prepared: &[Prepared]) -> Result<(), StartError> {
+pub(super) fn activate(store: &Store, prepared: &[PreparedParticipant]) -> Result<(), StartError> {
     let new: Vec<_> = prepared
         .iter()
         .filter(|participant| !participant.is_active)

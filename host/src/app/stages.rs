@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::base::clock::now_ms;
 use crate::base::session::{Extent, Source};
 use crate::rollout::Reloader;
-use crate::rollout::hosted::Hosted;
-use crate::stages::age::{Oldest, Places, Still};
-use crate::stages::{Look, ProgressSettings, Stage, Waiting};
+use crate::rollout::hosted::HostedParticipant;
+use crate::stages::age::{PlaceMap, QueueAge, Standstill};
+use crate::stages::{ProgressSettings, SampleFn, Stage, WaitingPlace};
 use crate::store::{OutboxReaders, Reader, Store, backlog, parked};
 use crate::transport::Transport;
 use crate::turn::Participant;
@@ -26,7 +26,7 @@ const AWAY: u64 = 60;
 
 /// The sources of the stages.
 #[derive(Clone)]
-pub(super) struct Around {
+pub(super) struct StageSources {
     pub(super) store: Arc<Store>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) reloader: Reloader,
@@ -36,7 +36,7 @@ pub(super) struct Around {
 }
 
 /// The stages of a host, with their bounds.
-pub(super) fn stages(around: &Around, bounds: &ProgressSettings) -> Vec<Stage> {
+pub(super) fn stages(around: &StageSources, bounds: &ProgressSettings) -> Vec<Stage> {
     let stage = |name, setting, bound, look| Stage {
         name,
         setting,
@@ -90,8 +90,8 @@ pub(super) fn stages(around: &Around, bounds: &ProgressSettings) -> Vec<Stage> {
 }
 
 /// Turns in the workers' queues, and turns in flight.
-fn turns(around: Around) -> Look {
-    let mut places = Places::<(i64, usize), Oldest>::default();
+fn turns(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<(i64, usize), QueueAge>::default();
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
@@ -107,8 +107,8 @@ fn turns(around: Around) -> Look {
 }
 
 /// Entries and steps that the store's writer has not finished.
-fn commits(store: Arc<Store>) -> Look {
-    let mut oldest = Oldest::default();
+fn commits(store: Arc<Store>) -> SampleFn {
+    let mut oldest = QueueAge::default();
     Box::new(move |now| {
         let (given, over) = store.flow();
         let age = oldest.look(now, given, over);
@@ -117,8 +117,8 @@ fn commits(store: Arc<Store>) -> Look {
 }
 
 /// The outbox, until Kafka has it.
-fn relay(around: Around) -> Look {
-    let mut places = Places::<String, Oldest>::default();
+fn relay(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<String, QueueAge>::default();
     Box::new(move |now| {
         let backlogs =
             around.read(|reader| backlog::backlogs(reader.connection(), around.readers))?;
@@ -134,11 +134,15 @@ fn relay(around: Around) -> Look {
 }
 
 /// Partitions with unsettled records. A host that catches up makes progress, however long it takes.
-fn records(around: Around) -> Look {
-    let mut places = Places::<(Arc<str>, i64, i32), Still>::kept_for(AWAY);
+fn records(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<(Arc<str>, i64, i32), Standstill>::kept_for(AWAY);
     Box::new(move |now| {
         let mut waiting = Vec::new();
-        for source in around.reloader.hosted().flat_map(Hosted::sources) {
+        for source in around
+            .reloader
+            .hosted()
+            .flat_map(HostedParticipant::sources)
+        {
             for (extent, settled) in around.read(|reader| around.extents(reader, &source))? {
                 let place = (source.consumer.clone(), source.topic_row, extent.partition);
                 let is_behind = extent.end > settled;
@@ -163,10 +167,10 @@ fn records(around: Around) -> Look {
 
 /// Messages that the rules want to be given later. Messages of quarantined aggregates, and messages
 /// that the rules don't take, wait for other rules and don't count.
-fn retries(around: Around) -> Look {
-    let mut known: Option<(Duration, Vec<Waiting>)> = None;
+fn retries(around: StageSources) -> SampleFn {
+    let mut known: Option<(Duration, Vec<WaitingPlace>)> = None;
     Box::new(move |now| {
-        let is_recent = |(at, _): &&(Duration, Vec<Waiting>)| now < *at + PARKED;
+        let is_recent = |(at, _): &&(Duration, Vec<WaitingPlace>)| now < *at + PARKED;
         if let Some((at, waiting)) = known.as_ref().filter(is_recent) {
             let mut waiting = waiting.clone();
             (waiting.iter_mut()).for_each(|one| one.age += now.saturating_sub(*at));
@@ -198,8 +202,8 @@ fn retries(around: Around) -> Look {
 }
 
 /// Due timers. A host that works off many makes progress, however long it takes.
-fn timers(around: Around) -> Look {
-    let mut places = Places::<i64, Still<(u64, String, String)>>::default();
+fn timers(around: StageSources) -> SampleFn {
+    let mut places = PlaceMap::<i64, Standstill<(u64, String, String)>>::default();
     Box::new(move |now| {
         let mut waiting = Vec::new();
         for hosted in around.reloader.hosted() {
@@ -215,7 +219,7 @@ fn timers(around: Around) -> Look {
     })
 }
 
-impl Around {
+impl StageSources {
     /// Reads the store; `None`, after a report, if it can't be read.
     fn read<T>(&self, look: impl FnOnce(&Reader) -> rusqlite::Result<T>) -> Option<T> {
         let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,8 +262,8 @@ fn of(participant: &Participant) -> String {
 }
 
 /// The sample of a place whose oldest message has this age.
-fn waits(age: Duration, place: impl FnOnce() -> String) -> Option<Waiting> {
-    (!age.is_zero()).then(|| Waiting {
+fn waits(age: Duration, place: impl FnOnce() -> String) -> Option<WaitingPlace> {
+    (!age.is_zero()).then(|| WaitingPlace {
         place: place(),
         age,
         why: None,

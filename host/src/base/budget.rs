@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A number of bytes that all callers share; clones share it too.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Inner>);
+pub struct Budget(Arc<BudgetState>);
 
 #[derive(Debug)]
-struct Inner {
+struct BudgetState {
     most: usize,
     used: AtomicUsize,
 }
@@ -27,7 +27,7 @@ impl Budget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(BudgetState {
             most,
             used: AtomicUsize::new(0),
         }))

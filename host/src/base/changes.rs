@@ -12,25 +12,25 @@ use tokio::sync::watch;
 
 /// Sends notifications of changes; clones are one sender.
 #[derive(Debug, Clone, Default)]
-pub struct Changes(Arc<Inner>);
+pub struct Changes(Arc<WatchTable>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct WatchTable {
     /// By row of the participant, then by key.
-    watched: Mutex<HashMap<i64, HashMap<String, Watched>>>,
+    watched: Mutex<HashMap<i64, HashMap<String, WatchedAggregate>>>,
     /// Number of watches that exist.
     watches: AtomicUsize,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedAggregate {
     changes: watch::Sender<()>,
     watches: usize,
 }
 
 /// Waits for changes of one aggregate until it is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub struct AggregateWatch {
     told_by: Changes,
     participant: i64,
     key: String,
@@ -42,16 +42,18 @@ impl Changes {
     /// then no change between the read and the wait is missed. A caller that creates many has to
     /// bound them.
     #[must_use]
-    pub fn watch(&self, participant: i64, key: &str) -> Watch {
+    pub fn watch(&self, participant: i64, key: &str) -> AggregateWatch {
         let mut watched = self.lock();
         self.0.watches.fetch_add(1, Ordering::SeqCst);
         let keys = watched.entry(participant).or_default();
-        let one = keys.entry(key.to_owned()).or_insert_with(|| Watched {
-            changes: watch::Sender::new(()),
-            watches: 0,
-        });
+        let one = keys
+            .entry(key.to_owned())
+            .or_insert_with(|| WatchedAggregate {
+                changes: watch::Sender::new(()),
+                watches: 0,
+            });
         one.watches += 1;
-        Watch {
+        AggregateWatch {
             told_by: self.clone(),
             participant,
             key: key.to_owned(),
@@ -69,14 +71,14 @@ impl Changes {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, HashMap<String, Watched>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, HashMap<String, WatchedAggregate>>> {
         (self.0.watched)
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Watch {
+impl AggregateWatch {
     /// Returns when the aggregate has changed since the last call, or since the watch was created.
     /// Cancel-safe: no notification is lost.
     pub async fn changed(&mut self) {
@@ -87,7 +89,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for AggregateWatch {
     fn drop(&mut self) {
         let mut watched = self.told_by.lock();
         self.told_by.0.watches.fetch_sub(1, Ordering::SeqCst);
@@ -113,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    fn is_told(watch: &mut Watch) -> bool {
+    fn is_told(watch: &mut AggregateWatch) -> bool {
         let changed = pin!(watch.changed());
         changed.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }

@@ -7,7 +7,7 @@ use saga_core::rules::{Fault, Rules};
 
 /// Rules that can be loaded: a compiled component, or rules that are linked into the process (the
 /// benchmark's).
-pub trait Build: Send + Sync {
+pub trait CompiledRules: Send + Sync {
     /// Identifies the rules; for a component, the SHA-256 of its bytes in hexadecimal.
     fn digest(&self) -> &str;
     /// The participant's description of itself.
@@ -29,7 +29,7 @@ pub struct Generation {
     /// Row in the store's table of generations.
     pub id: i64,
     /// The rules.
-    pub build: Arc<dyn Build>,
+    pub build: Arc<dyn CompiledRules>,
 }
 
 impl Generation {

@@ -25,17 +25,17 @@ pub const LOOK: Duration = Duration::from_millis(500);
 
 /// The current shortage of the machine; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Machine(Arc<Inner>);
+pub struct Machine(Arc<MachineState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct MachineState {
     /// Read after each call of the rules.
     is_lacking: AtomicBool,
-    lack: Mutex<Option<Lack>>,
+    lack: Mutex<Option<Shortage>>,
 }
 
 #[derive(Debug)]
-struct Lack {
+struct Shortage {
     what: String,
     since: Instant,
     last: Instant,
@@ -56,7 +56,7 @@ impl Machine {
                     reason = what,
                     "the machine lacks something; what needs it is tried again until it is there"
                 );
-                *lack = Some(Lack {
+                *lack = Some(Shortage {
                     what: what.to_owned(),
                     since: now,
                     last: now,
@@ -79,7 +79,8 @@ impl Machine {
     }
 
     fn is_over(&self, now: Instant, without_failure: Duration) {
-        let calm = |lack: &mut Lack| now.saturating_duration_since(lack.last) >= without_failure;
+        let calm =
+            |lack: &mut Shortage| now.saturating_duration_since(lack.last) >= without_failure;
         if let Some(over) = self.lock().take_if(calm) {
             self.0.is_lacking.store(false, Ordering::Relaxed);
             let seconds = now.saturating_duration_since(over.since).as_secs();
@@ -104,7 +105,7 @@ impl Machine {
         self.lock().as_ref().map(|lack| lack.what.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Lack>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Shortage>> {
         self.0.lack.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ pub mod budget;
 pub mod changes;
 pub mod clock;
 pub mod generation;
-pub mod last_look;
+pub mod last_observed;
 pub mod machine;
 pub mod panics;
 pub mod printable;

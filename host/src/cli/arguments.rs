@@ -10,7 +10,7 @@ use crate::rollout::flags::Flags;
 
 /// Checks that an operator overrides.
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Allowed {
+pub(super) struct OverrideArguments {
     /// Take it even if it drops subscriptions, routes, timers or events that are in use
     #[arg(long)]
     drop_used: bool,
@@ -20,7 +20,7 @@ pub(super) struct Allowed {
     allow_breaking: bool,
 }
 
-impl Allowed {
+impl OverrideArguments {
     pub(super) fn flags(self, dry_run: bool) -> Flags {
         Flags {
             drop_used: self.drop_used,
@@ -32,7 +32,7 @@ impl Allowed {
 
 /// Settings on the command line.
 #[derive(Debug, Args)]
-pub(super) struct Settings {
+pub(super) struct SettingsArguments {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub(super) struct Settings {
     kafka: Option<String>,
 }
 
-impl Settings {
+impl SettingsArguments {
     pub(super) fn load(&self, further: Option<Override>) -> Result<Config, ConfigError> {
         let arguments = self.overrides().into_iter().chain(further).collect();
         load(self.config.as_deref(), arguments)

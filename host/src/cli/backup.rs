@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::terminal::Progress;
+use super::terminal::ProgressLine;
 use super::{complain, exit, say};
 use crate::base::panics;
 use crate::base::printable::{self, Lines};
@@ -12,7 +12,7 @@ use crate::rollout::backup::{Backup, backup as make};
 pub(super) fn backup(data: &Path, target: &Path, json: bool) -> u8 {
     panics::die_on_panic(exit::INTERNAL);
     let what = format!("{} is copied", data.display());
-    let progress = Progress::of(&what);
+    let progress = ProgressLine::of(&what);
     let made = make(data, target);
     drop(progress);
     let text = match made {

@@ -22,21 +22,21 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 const ANSWER_BYTES: usize = 64 << 20;
 
 /// The admin interface of a host.
-pub(crate) struct Client {
+pub(crate) struct AdminClient {
     host: String,
     port: u16,
     token: Option<Token>,
 }
 
 /// An answer of any status.
-pub(crate) struct Reply {
+pub(crate) struct AdminReply {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
 /// The reason why there is no answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub(crate) enum NoReply {
     /// Nothing was sent.
     #[error("no host can be reached at {0}: {1}")]
     NotReached(String, String),
@@ -45,7 +45,7 @@ pub(crate) enum NoAnswer {
     BrokeOff(String, String),
 }
 
-impl Client {
+impl AdminClient {
     /// A client of the interface at this URL: `http://HOST:PORT`.
     pub(crate) fn new(url: &str, token: Option<Token>) -> Result<Self, String> {
         let wrong = |reason: &str| format!("`{url}` {reason}; give http://HOST:PORT");
@@ -73,7 +73,7 @@ impl Client {
         path: &str,
         body: Bytes,
         time: Duration,
-    ) -> Result<Reply, NoAnswer> {
+    ) -> Result<AdminReply, NoReply> {
         let asked = async {
             let connecting = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port));
             let stream = tokio::time::timeout(CONNECT_TIME, connecting)
@@ -98,7 +98,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> anyhow::Result<Reply> {
+    ) -> anyhow::Result<AdminReply> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -118,7 +118,7 @@ impl Client {
                 .collect()
                 .await
                 .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
-            anyhow::Ok(Reply {
+            anyhow::Ok(AdminReply {
                 status,
                 body: body.to_bytes(),
             })
@@ -132,12 +132,12 @@ impl Client {
         format!("{}:{}", self.host, self.port)
     }
 
-    fn not_reached(&self, reason: impl ToString) -> NoAnswer {
-        NoAnswer::NotReached(self.authority(), reason.to_string())
+    fn not_reached(&self, reason: impl ToString) -> NoReply {
+        NoReply::NotReached(self.authority(), reason.to_string())
     }
 
-    fn broke_off(&self, reason: impl ToString) -> NoAnswer {
-        NoAnswer::BrokeOff(self.authority(), reason.to_string())
+    fn broke_off(&self, reason: impl ToString) -> NoReply {
+        NoReply::BrokeOff(self.authority(), reason.to_string())
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
             ("http://[::1]:9000", "[::1]:9000"),
             ("http://[::]:9000", "[::1]:9000"),
         ] {
-            let client = Client::new(url, None).ok().unwrap();
+            let client = AdminClient::new(url, None).ok().unwrap();
             assert_eq!(client.authority(), authority, "{url}");
         }
         for (url, expected) in [
@@ -177,7 +177,7 @@ mod tests {
             ("", "URL"),
             ("a b", "URL"),
         ] {
-            let said = Client::new(url, None).err().unwrap();
+            let said = AdminClient::new(url, None).err().unwrap();
             assert!(said.contains(expected), "{url}: {said}");
         }
     }
@@ -187,19 +187,19 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let client = Client::new(&format!("http://{address}"), None).unwrap();
+        let client = AdminClient::new(&format!("http://{address}"), None).unwrap();
         let time = Duration::from_secs(1);
         let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
-        assert!(matches!(asked.err(), Some(NoAnswer::NotReached(..))));
+        assert!(matches!(asked.err(), Some(NoReply::NotReached(..))));
     }
 
     #[test]
     fn an_answer_that_does_not_come_ends_the_wait() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
-        let client = Client::new(&url, None).unwrap();
+        let client = AdminClient::new(&url, None).unwrap();
         let time = Duration::from_millis(50);
         let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
-        assert!(matches!(asked.err(), Some(NoAnswer::BrokeOff(..))));
+        assert!(matches!(asked.err(), Some(NoReply::BrokeOff(..))));
     }
 }

@@ -26,6 +26,7 @@ mod client;
 mod exit;
 mod operate;
 mod options;
+mod probe_report;
 mod reply;
 mod seek;
 mod service;
@@ -33,7 +34,6 @@ mod signals;
 mod stopped;
 mod table;
 mod terminal;
-mod tried;
 mod verify;
 
 use std::io::Write as _;

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use hyper::Method;
 use serde_json::json;
 
-use super::client::{Client, NoAnswer};
-use super::reply::{Failure, ready, shown, understand};
-use super::terminal::Progress;
+use super::client::{AdminClient, NoReply};
+use super::reply::{CommandFailure, ready, shown, understand};
+use super::terminal::ProgressLine;
 use super::{admin_file, complain, exit, say, stopped, table};
 use crate::base::printable::{self, Lines};
 use crate::config::{Config, Token};
@@ -39,7 +39,7 @@ pub(crate) const TOKEN_VARIABLE: &str = "SAGA__ADMIN__TOKEN";
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) ask: Ask,
-    pub(crate) host: Host,
+    pub(crate) host: HostAddress,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) json: bool,
 }
@@ -67,7 +67,7 @@ pub(crate) enum Ask {
 
 /// The way to find the host.
 #[derive(Debug)]
-pub(crate) enum Host {
+pub(crate) enum HostAddress {
     /// By the data directory on which it runs.
     Data(PathBuf),
     /// By the URL of its admin interface.
@@ -88,7 +88,7 @@ pub(crate) fn operate(operation: &Operation) -> u8 {
     }
 }
 
-fn ask(operation: &Operation) -> Result<String, Failure> {
+fn ask(operation: &Operation) -> Result<String, CommandFailure> {
     let token = token(operation.token_file.as_deref())?;
     let json = operation.json;
     match &operation.ask {
@@ -106,7 +106,7 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             understand::<ParticipantOverview>(looked, json)?;
             let path = format!("/participants/{participant}/component{}", query(*flags));
             let what = format!("{participant}: {} KiB are checked", bytes.len() >> 10);
-            let progress = Progress::of(&what);
+            let progress = ProgressLine::of(&what);
             let reply = client.ask(Method::PUT, &path, bytes, SWAP_TIME);
             drop(progress);
             shown(reply, json, table::applied)
@@ -118,7 +118,7 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
             stopped,
         } => {
             let client = match (find(&operation.host, token), &operation.host) {
-                (Err(failure), Host::Data(data))
+                (Err(failure), HostAddress::Data(data))
                     if failure.code == exit::UNAVAILABLE && has_store(data) =>
                 {
                     return stopped::rollback(
@@ -137,12 +137,12 @@ fn ask(operation: &Operation) -> Result<String, Failure> {
                 None => String::new(),
             };
             let progress =
-                Progress::of(&format!("{participant}: an earlier generation is checked"));
+                ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
             let reply = client.ask(Method::POST, &path, body.into(), SWAP_TIME);
             drop(progress);
             match (reply, &operation.host) {
                 // The file of a host that crashed.
-                (Err(NoAnswer::NotReached(..)), Host::Data(_)) => {
+                (Err(NoReply::NotReached(..)), HostAddress::Data(_)) => {
                     stopped::rollback(stopped, participant, digest.as_deref(), *flags, json)
                 }
                 (reply, _) => shown(reply, json, table::applied),
@@ -170,13 +170,13 @@ fn query(flags: Flags) -> String {
 
 /// The generations from the host; if none runs, from its store.
 fn generations(
-    host: &Host,
+    host: &HostAddress,
     token: Option<Token>,
     participant: Option<&str>,
     json: bool,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     let client = match (find(host, token), host) {
-        (Err(failure), Host::Data(data)) if failure.code == exit::UNAVAILABLE => {
+        (Err(failure), HostAddress::Data(data)) if failure.code == exit::UNAVAILABLE => {
             return stored_generations(data, participant, json);
         }
         (found, _) => found?,
@@ -188,7 +188,7 @@ fn generations(
     let reply = client.ask(Method::GET, &path, Bytes::new(), LOOK_TIME);
     match (reply, host) {
         // The file of a host that crashed.
-        (Err(NoAnswer::NotReached(..)), Host::Data(data)) => {
+        (Err(NoReply::NotReached(..)), HostAddress::Data(data)) => {
             stored_generations(data, participant, json)
         }
         (reply, _) if participant.is_some() => shown(reply, json, of_one),
@@ -200,14 +200,14 @@ fn stored_generations(
     data: &Path,
     participant: Option<&str>,
     json: bool,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     let overview = rollout::offline_overview(data, participant).map_err(|error| {
         let code = match error {
             NotApplied::UnknownParticipant(..) => exit::USAGE,
             _ => exit::UNAVAILABLE,
         };
         let said = format!("no host can be asked on {}; {error}", data.display());
-        Failure::new(code, said)
+        CommandFailure::new(code, said)
     })?;
     if !json {
         let mut lines = Lines::default();
@@ -223,7 +223,7 @@ fn stored_generations(
         _ => serde_json::to_string(&overview),
     };
     text.map(|text| format!("{}\n", printable::json(text)))
-        .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))
+        .map_err(|error| CommandFailure::new(exit::INTERNAL, error.to_string()))
 }
 
 fn of_one(participant: &ParticipantOverview) -> String {
@@ -233,8 +233,8 @@ fn of_one(participant: &ParticipantOverview) -> String {
 }
 
 /// The token from the file, else from the environment.
-fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
-    let bad = |reason: String| Failure::new(exit::USAGE, reason);
+fn token(file: Option<&Path>) -> Result<Option<Token>, CommandFailure> {
+    let bad = |reason: String| CommandFailure::new(exit::USAGE, reason);
     match file {
         Some(path) => Token::read(path)
             .map(Some)
@@ -247,9 +247,9 @@ fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
 }
 
 /// The component's bytes, from a file or, for `-`, from standard input.
-fn read_component(path: &Path) -> Result<Bytes, Failure> {
+fn read_component(path: &Path) -> Result<Bytes, CommandFailure> {
     let refused = |reason: String| {
-        Failure::new(
+        CommandFailure::new(
             exit::COMPONENT,
             format!("component {}: {reason}", path.display()),
         )
@@ -274,17 +274,17 @@ fn read_component(path: &Path) -> Result<Bytes, Failure> {
 }
 
 /// The client for this host.
-fn find(host: &Host, token: Option<Token>) -> Result<Client, Failure> {
+fn find(host: &HostAddress, token: Option<Token>) -> Result<AdminClient, CommandFailure> {
     let url = match host {
-        Host::Url(url) => url.clone(),
-        Host::Data(directory) => {
+        HostAddress::Url(url) => url.clone(),
+        HostAddress::Data(directory) => {
             admin_file::read(directory)
                 .and_then(|file| file.ok_or_else(|| no_host(directory)))
-                .map_err(|reason| Failure::new(exit::UNAVAILABLE, reason))?
+                .map_err(|reason| CommandFailure::new(exit::UNAVAILABLE, reason))?
                 .url
         }
     };
-    Client::new(&url, token).map_err(|reason| Failure::new(exit::USAGE, reason))
+    AdminClient::new(&url, token).map_err(|reason| CommandFailure::new(exit::USAGE, reason))
 }
 
 fn no_host(directory: &Path) -> String {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::arguments::{Allowed, Settings, load, setting};
+use super::arguments::{OverrideArguments, SettingsArguments, load, setting};
 use super::exit;
-use super::operate::{Ask, Host, Operation};
+use super::operate::{Ask, HostAddress, Operation};
 use super::seek::Seek;
 use crate::config::{Config, ConfigError};
 use crate::rollout::verify::Verify;
@@ -21,11 +21,11 @@ use crate::rollout::verify::Verify;
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the participants until SIGINT or SIGTERM; SIGHUP reads their components and certificates again
     #[command(after_help = "\
 Examples:
@@ -34,7 +34,7 @@ Examples:
   saga run --plugin order=order.wasm --listen order=0.0.0.0:8443 --data /var/lib/saga-order
   saga run --plugin order=order.wasm --kafka broker-1:9092,broker-2:9092
   SAGA__HTTP__TLS__CERTIFICATE=chain.pem SAGA__HTTP__TLS__KEY=key.pem saga run --config saga.toml")]
-    Run(Run),
+    Run(RunArguments),
     /// Print the effective settings, each explained, as a TOML file to start from
     #[command(after_help = "\
 Examples:
@@ -43,7 +43,7 @@ Examples:
   SAGA__STORE__RETENTION_HOURS=24 saga config --json")]
     Config {
         #[command(flatten)]
-        settings: Settings,
+        settings: SettingsArguments,
         /// Print them as JSON
         #[arg(long)]
         json: bool,
@@ -63,12 +63,12 @@ Examples:
         #[arg(value_name = "PATH")]
         path: PathBuf,
         #[command(flatten)]
-        allowed: Allowed,
+        allowed: OverrideArguments,
         /// Do all checks, print what they show, and change nothing
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
     /// Check a component without running it
     #[command(after_help = "\
@@ -102,7 +102,7 @@ Examples:
             requires = "data")]
         fail_on_changed: Option<usize>,
         #[command(flatten)]
-        allowed: Allowed,
+        allowed: OverrideArguments,
         /// Settings file (TOML)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -127,7 +127,7 @@ Examples:
         #[arg(value_name = "DIGEST")]
         digest: Option<String>,
         #[command(flatten)]
-        allowed: Allowed,
+        allowed: OverrideArguments,
         /// Do all checks, print what they show, and change nothing
         #[arg(long)]
         dry_run: bool,
@@ -135,7 +135,7 @@ Examples:
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
     /// Show the active generation, former ones, and refused components
     #[command(after_help = "\
@@ -148,7 +148,7 @@ Examples:
         #[arg(value_name = "NAME", value_parser = participant)]
         participant: Option<String>,
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
     /// Report if a host takes requests, and its state
     #[command(after_help = "\
@@ -160,7 +160,7 @@ Examples:
   until saga ready --data /var/lib/saga-order; do sleep 1; done")]
     Ready {
         #[command(flatten)]
-        target: Target,
+        target: HostArguments,
     },
     /// Set the offset at which a stopped host resumes a partition
     #[command(after_help = "\
@@ -221,7 +221,7 @@ Examples:
   saga ready --json
   saga help apply
 
-Settings can be given as SAGA__SECTION__KEY in the environment too; `saga config` prints and explains
+SettingsArguments can be given as SAGA__SECTION__KEY in the environment too; `saga config` prints and explains
 those in effect.
 
 Exit codes:
@@ -238,9 +238,9 @@ pub(crate) fn completions(shell: Shell) -> String {
 }
 
 #[derive(Debug, Args)]
-struct Run {
+struct RunArguments {
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingsArguments,
     /// Take the components at the given paths even where another generation was active before
     #[arg(long)]
     apply: bool,
@@ -248,7 +248,7 @@ struct Run {
 
 /// The host to ask, and the form of the output.
 #[derive(Debug, Args)]
-struct Target {
+struct HostArguments {
     /// The data directory of the host
     #[arg(long, value_name = "DIR", default_value = "saga-data")]
     data: PathBuf,
@@ -291,20 +291,20 @@ impl Cli {
     /// The action, with its settings.
     pub(crate) fn action(self) -> Result<Action, ConfigError> {
         Ok(match self.command {
-            Command::Run(Run { settings, apply }) => {
+            CliCommand::Run(RunArguments { settings, apply }) => {
                 let apply =
                     apply.then(|| setting(&["reload", "apply_at_start"], "true", "--apply"));
                 Action::Run(settings.load(apply)?.into())
             }
-            Command::Config { settings, json } => Action::PrintConfig {
+            CliCommand::Config { settings, json } => Action::PrintConfig {
                 config: settings.load(None)?.into(),
                 json,
             },
-            Command::Ready { target } => target.operation(Ask::Ready),
-            Command::Seek(request) => Action::Seek(request),
-            Command::Backup { target, data, json } => Action::Backup { data, target, json },
-            Command::Completions { shell } => Action::Completions(shell),
-            Command::Apply {
+            CliCommand::Ready { target } => target.operation(Ask::Ready),
+            CliCommand::Seek(request) => Action::Seek(request),
+            CliCommand::Backup { target, data, json } => Action::Backup { data, target, json },
+            CliCommand::Completions { shell } => Action::Completions(shell),
+            CliCommand::Apply {
                 participant,
                 path,
                 allowed,
@@ -315,7 +315,7 @@ impl Cli {
                 path,
                 flags: allowed.flags(dry_run),
             }),
-            Command::Verify {
+            CliCommand::Verify {
                 path,
                 participant,
                 against,
@@ -338,7 +338,7 @@ impl Cli {
                 may_change: fail_on_changed,
                 json,
             },
-            Command::Rollback {
+            CliCommand::Rollback {
                 participant,
                 digest,
                 allowed,
@@ -355,7 +355,7 @@ impl Cli {
                     stopped: config.into(),
                 })
             }
-            Command::Generations {
+            CliCommand::Generations {
                 participant,
                 target,
             } => target.operation(Ask::Generations { participant }),
@@ -363,11 +363,13 @@ impl Cli {
     }
 }
 
-impl Target {
+impl HostArguments {
     fn operation(self, ask: Ask) -> Action {
         Action::Operate(Operation {
             ask,
-            host: self.admin.map_or(Host::Data(self.data), Host::Url),
+            host: self
+                .admin
+                .map_or(HostAddress::Data(self.data), HostAddress::Url),
             token_file: self.token_file,
             json: self.json,
         })

@@ -6,20 +6,20 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{NoAnswer, Reply};
+use super::client::{AdminReply, NoReply};
 use super::operate::TOKEN_VARIABLE;
 use super::{exit, say, table};
-use crate::admin::readiness::Report;
+use crate::admin::readiness::ReadinessReport;
 use crate::base::printable::{self, escaped};
 use crate::rollout::report::Check;
 
 /// A failed command: the lines to print, and the exit code.
-pub(crate) struct Failure {
+pub(crate) struct CommandFailure {
     pub(crate) said: Vec<String>,
     pub(crate) code: u8,
 }
 
-impl Failure {
+impl CommandFailure {
     pub(crate) fn new(code: u8, said: impl Into<String>) -> Self {
         Self {
             said: vec![said.into()],
@@ -30,10 +30,10 @@ impl Failure {
 
 /// The answer as text or JSON.
 pub(crate) fn shown<T: DeserializeOwned>(
-    reply: Result<Reply, NoAnswer>,
+    reply: Result<AdminReply, NoReply>,
     json: bool,
     text: impl Fn(&T) -> String,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     let (value, body) = understand(reply, json)?;
     Ok(if json {
         format!("{}\n", printable::json(body))
@@ -43,12 +43,15 @@ pub(crate) fn shown<T: DeserializeOwned>(
 }
 
 /// The readiness as text, or as a failure that a script can wait on.
-pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String, Failure> {
+pub(crate) fn ready(
+    reply: Result<AdminReply, NoReply>,
+    json: bool,
+) -> Result<String, CommandFailure> {
     let (report, body) = match reply {
         // A host that is not ready answers with the same report as a ready one.
         Ok(reply) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
             let status = StatusCode::OK;
-            understand::<Report>(Ok(Reply { status, ..reply }), json)?
+            understand::<ReadinessReport>(Ok(AdminReply { status, ..reply }), json)?
         }
         reply => understand(reply, json)?,
     };
@@ -61,12 +64,12 @@ pub(crate) fn ready(reply: Result<Reply, NoAnswer>, json: bool) -> Result<String
     }
     say(&text);
     let said = "the host takes no requests at the moment";
-    Err(Failure::new(exit::TRY_AGAIN, said))
+    Err(CommandFailure::new(exit::TRY_AGAIN, said))
 }
 
 /// Problem details, as far as they matter here.
 #[derive(Deserialize)]
-struct Told {
+struct ProblemDetails {
     #[serde(rename = "type")]
     kind: String,
     detail: String,
@@ -79,20 +82,20 @@ struct Told {
 
 /// The answer, as a value and as raw text.
 pub(crate) fn understand<T: DeserializeOwned>(
-    reply: Result<Reply, NoAnswer>,
+    reply: Result<AdminReply, NoReply>,
     json: bool,
-) -> Result<(T, String), Failure> {
+) -> Result<(T, String), CommandFailure> {
     let reply = reply.map_err(|error| {
         let advice = match &error {
-            NoAnswer::NotReached(..) => "is it running?",
-            NoAnswer::BrokeOff(..) => "`saga generations` tells what is active",
+            NoReply::NotReached(..) => "is it running?",
+            NoReply::BrokeOff(..) => "`saga generations` tells what is active",
         };
-        Failure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
+        CommandFailure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
     })?;
     let body = String::from_utf8_lossy(&reply.body).into_owned();
     let stranger = || {
         let said = "what answers there is not the admin interface of this version of saga";
-        Failure::new(
+        CommandFailure::new(
             exit::UNAVAILABLE,
             format!("{said} (status {})", reply.status),
         )
@@ -101,14 +104,14 @@ pub(crate) fn understand<T: DeserializeOwned>(
         let value = serde_json::from_str(&body).map_err(|_| stranger())?;
         return Ok((value, body));
     }
-    let told: Told = serde_json::from_str(&body).map_err(|_| stranger())?;
+    let told: ProblemDetails = serde_json::from_str(&body).map_err(|_| stranger())?;
     if json {
         say(&format!("{}\n", printable::json(body)));
     }
     Err(failure(reply.status, told))
 }
 
-fn failure(status: StatusCode, told: Told) -> Failure {
+fn failure(status: StatusCode, told: ProblemDetails) -> CommandFailure {
     let code = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => exit::NO_PERMISSION,
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => exit::COMPONENT,
@@ -117,7 +120,7 @@ fn failure(status: StatusCode, told: Told) -> Failure {
         _ => exit::INTERNAL,
     };
     if let Some(check) = told.check {
-        return Failure {
+        return CommandFailure {
             said: refusal(check, &told.reasons, &told.allowed_by),
             code,
         };
@@ -130,7 +133,7 @@ fn failure(status: StatusCode, told: Told) -> Failure {
     };
     // The last segment of the type is a word that people can search for.
     let word = told.kind.rsplit('/').next().unwrap_or_default();
-    Failure::new(code, escaped(&format!("{}{advice} ({word})", told.detail)))
+    CommandFailure::new(code, escaped(&format!("{}{advice} ({word})", told.detail)))
 }
 
 /// One line per reason of a refusal, and one for the flags that override it.
@@ -148,18 +151,18 @@ pub(crate) fn refusal(check: Check, reasons: &[String], allowed_by: &[String]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::report::Applied;
+    use crate::rollout::report::SwapResult;
     use serde_json::json;
 
-    fn reply(status: u16, body: &str) -> Result<Reply, NoAnswer> {
-        Ok(Reply {
+    fn reply(status: u16, body: &str) -> Result<AdminReply, NoReply> {
+        Ok(AdminReply {
             status: StatusCode::from_u16(status).unwrap(),
             body: body.to_owned().into(),
         })
     }
 
-    fn refused(status: u16, body: &str) -> Failure {
-        understand::<Applied>(reply(status, body), false)
+    fn refused(status: u16, body: &str) -> CommandFailure {
+        understand::<SwapResult>(reply(status, body), false)
             .err()
             .unwrap()
     }

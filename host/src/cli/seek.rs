@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::reply::Failure;
+use super::reply::CommandFailure;
 use super::{complain, exit, say};
 use crate::base::clock::now_ms;
 use crate::base::printable::Lines;
@@ -48,8 +48,9 @@ pub(super) fn run(request: &Seek) -> u8 {
     }
 }
 
-fn write(request: &Seek) -> Result<String, Failure> {
-    let unusable = |error: &dyn std::fmt::Display| Failure::new(exit::STORE, error.to_string());
+fn write(request: &Seek) -> Result<String, CommandFailure> {
+    let unusable =
+        |error: &dyn std::fmt::Display| CommandFailure::new(exit::STORE, error.to_string());
     let file = open(&request.data)?;
     let mut sql = file.writing().map_err(|error| unusable(&error))?;
     let sql = sql.transaction().map_err(|error| unusable(&error))?;
@@ -79,17 +80,20 @@ fn write(request: &Seek) -> Result<String, Failure> {
 }
 
 /// Opens the store of this directory, which no host may be using.
-fn open(data: &Path) -> Result<StoreFile, Failure> {
+fn open(data: &Path) -> Result<StoreFile, CommandFailure> {
     // A store of an older schema is an error here; opening it migrates it.
     if matches!(look(data), Ok(None)) {
         let said = format!("there is no store in {}; --data names it", data.display());
-        return Err(Failure::new(exit::USAGE, said));
+        return Err(CommandFailure::new(exit::USAGE, said));
     }
-    StoreFile::open(data).map_err(|error| Failure::new(exit::STORE, error.to_string()))
+    StoreFile::open(data).map_err(|error| CommandFailure::new(exit::STORE, error.to_string()))
 }
 
 /// The one partition that the request names.
-fn choose<'r>(read: &'r [ReadPartition], request: &Seek) -> Result<&'r ReadPartition, Failure> {
+fn choose<'r>(
+    read: &'r [ReadPartition],
+    request: &Seek,
+) -> Result<&'r ReadPartition, CommandFailure> {
     let is_meant = |one: &&ReadPartition| {
         let group = request.group.as_ref();
         one.topic == request.topic
@@ -118,7 +122,7 @@ fn choose<'r>(read: &'r [ReadPartition], request: &Seek) -> Result<&'r ReadParti
                 "topic {}, partition {}: {why}",
                 request.topic, request.partition
             );
-            Err(Failure {
+            Err(CommandFailure {
                 said: std::iter::once(first).chain(known).collect(),
                 code: exit::USAGE,
             })

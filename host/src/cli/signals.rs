@@ -6,14 +6,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
     /// End the host: SIGINT, SIGTERM.
-    Stop(Stop),
+    Stop(StopSignal),
     /// Re-read the components' files: SIGHUP.
     Reread,
 }
 
 /// A signal that ends the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stop {
+pub(super) struct StopSignal {
     /// Its name.
     pub(super) name: &'static str,
     /// Its number.
@@ -46,7 +46,7 @@ impl Signals {
     /// The next signal.
     pub(super) async fn next(&mut self) -> Received {
         let stop = |name, kind: SignalKind| {
-            Received::Stop(Stop {
+            Received::Stop(StopSignal {
                 name,
                 number: kind.as_raw_value(),
             })
@@ -59,7 +59,7 @@ impl Signals {
     }
 
     /// The next signal that ends the host; ignores others.
-    pub(super) async fn stop(&mut self) -> Stop {
+    pub(super) async fn stop(&mut self) -> StopSignal {
         loop {
             if let Received::Stop(stop) = self.next().await {
                 return stop;

@@ -1,13 +1,13 @@
 //! `saga rollback` of a stopped host.
 
-use super::reply::{Failure, refusal};
-use super::terminal::Progress;
+use super::reply::{CommandFailure, refusal};
+use super::terminal::ProgressLine;
 use super::{exit, say, table};
 use crate::base::panics;
 use crate::base::printable::{self, Lines};
 use crate::config::Config;
 use crate::rollout::flags::Flags;
-use crate::rollout::report::{Applied, NotApplied};
+use crate::rollout::report::{NotApplied, SwapResult};
 use crate::rollout::stopped;
 
 /// Goes back on the store of a stopped host; returns the text to print.
@@ -17,9 +17,9 @@ pub(super) fn rollback(
     digest: Option<&str>,
     flags: Flags,
     json: bool,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     panics::die_on_panic(exit::INTERNAL);
-    let progress = Progress::of(&format!("{participant}: an earlier generation is checked"));
+    let progress = ProgressLine::of(&format!("{participant}: an earlier generation is checked"));
     let result = stopped::rollback(config, participant, digest, flags);
     drop(progress);
     let applied = result.map_err(|error| failure(error, json))?;
@@ -27,12 +27,12 @@ pub(super) fn rollback(
         let text = serde_json::to_string(&applied);
         return text
             .map(|text| format!("{}\n", printable::json(text)))
-            .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()));
+            .map_err(|error| CommandFailure::new(exit::INTERNAL, error.to_string()));
     }
     Ok(told(config, &applied))
 }
 
-fn told(config: &Config, applied: &Applied) -> String {
+fn told(config: &Config, applied: &SwapResult) -> String {
     let mut stopped = Lines::default();
     stopped.add(format_args!(
         "No host runs on {}; {}",
@@ -45,7 +45,7 @@ fn told(config: &Config, applied: &Applied) -> String {
     table::applied(applied) + &stopped.text()
 }
 
-fn failure(error: NotApplied, json: bool) -> Failure {
+fn failure(error: NotApplied, json: bool) -> CommandFailure {
     let code = match &error {
         NotApplied::UnknownParticipant(..) | NotApplied::UnknownGeneration(_) => exit::USAGE,
         NotApplied::Refused(_) => exit::COMPONENT,
@@ -57,11 +57,11 @@ fn failure(error: NotApplied, json: bool) -> Failure {
             if json && let Ok(text) = serde_json::to_string(&refused) {
                 say(&format!("{}\n", printable::json(text)));
             }
-            Failure {
+            CommandFailure {
                 said: refusal(refused.check, &refused.reasons, &refused.allowed_by),
                 code,
             }
         }
-        error => Failure::new(code, error.to_string()),
+        error => CommandFailure::new(code, error.to_string()),
     }
 }

@@ -3,11 +3,11 @@
 //! Pure: values in, text out. `--json` has everything; here digests are shortened and times are to
 //! the second.
 
-use super::tried;
-use crate::admin::readiness::{ReadyParticipant, Report};
+use super::probe_report;
+use crate::admin::readiness::{ReadinessReport, ReadyParticipant};
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::report::{
-    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Quarantine,
+    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, QuarantineOverview,
     RefusedOverview, Verified,
 };
 
@@ -15,7 +15,7 @@ use crate::rollout::report::{
 const DIGEST: usize = 12;
 
 /// A swap on one line, and a line per note.
-pub(crate) fn applied(applied: &Applied) -> String {
+pub(crate) fn applied(applied: &SwapResult) -> String {
     let build = format!(
         "{} {} {}",
         applied.participant,
@@ -28,9 +28,9 @@ pub(crate) fn applied(applied: &Applied) -> String {
             "{build} would be active, {} is; checked in {}{}",
             short(&applied.previous),
             duration(applied.checked_us),
-            tried::summary(&applied.probe)
+            probe_report::summary(&applied.probe)
         ));
-        text.append(&tried::differences(&applied.probe));
+        text.append(&probe_report::differences(&applied.probe));
     } else if applied.changed {
         text.add(format_args!(
             "{build} is active, was {}; checked in {}{}{}",
@@ -41,7 +41,7 @@ pub(crate) fn applied(applied: &Applied) -> String {
                 0 => String::new(),
                 swapped => format!(", swapped in {}", duration(swapped)),
             },
-            tried::summary(&applied.probe)
+            probe_report::summary(&applied.probe)
         ));
     } else {
         text.add(format_args!("{build} was active already"));
@@ -61,11 +61,11 @@ pub(crate) fn verified(verified: &Verified) -> String {
         verified
             .probe
             .as_ref()
-            .map(tried::summary)
+            .map(probe_report::summary)
             .unwrap_or_default()
     ));
     if let Some(probe) = &verified.probe {
-        text.append(&tried::differences(probe));
+        text.append(&probe_report::differences(probe));
     }
     notes(&mut text, &verified.notes);
     text.text()
@@ -78,7 +78,7 @@ fn notes(text: &mut Lines, notes: &[String]) {
 }
 
 /// The state of a host in a word, and its report.
-pub(crate) fn ready(report: &Report) -> String {
+pub(crate) fn ready(report: &ReadinessReport) -> String {
     let mut text = Lines::default();
     text.add(format_args!("{}", report.status.word()));
     for participant in &report.participants {
@@ -217,7 +217,7 @@ fn refusal(refused: &RefusedOverview) -> String {
     )
 }
 
-fn quarantine(text: &mut Lines, quarantine: &Quarantine) {
+fn quarantine(text: &mut Lines, quarantine: &QuarantineOverview) {
     for aggregate in &quarantine.first {
         text.add(format_args!(
             "  quarantined {} {}: {}",
@@ -301,7 +301,8 @@ mod tests {
     use super::*;
     use crate::base::printable::is_escaped;
     use crate::rollout::report::{
-        Check, Difference, ParkedOverview, ParkedTimer, Part, Probe, Quarantined, Refused, Way,
+        Check, Difference, DifferingPart, ParkedOverview, ParkedTimerOverview, ProbeReport,
+        QuarantinedOverview, Refused, Way,
     };
 
     fn digest(letter: char) -> String {
@@ -359,9 +360,9 @@ mod tests {
                     allowed_by: Vec::new(),
                 },
             }],
-            quarantine: Quarantine {
+            quarantine: QuarantineOverview {
                 count: 3,
-                first: vec![Quarantined {
+                first: vec![QuarantinedOverview {
                     key: "17".into(),
                     reason: "no such shape".into(),
                     since: 0,
@@ -371,7 +372,7 @@ mod tests {
                 messages: 4,
                 bytes: 900,
                 timers: 1,
-                first_timers: vec![ParkedTimer {
+                first_timers: vec![ParkedTimerOverview {
                     key: "17".into(),
                     name: "expires".into(),
                     since: 0,
@@ -437,9 +438,9 @@ booking
                     allowed_by: Vec::new(),
                 },
             }],
-            quarantine: Quarantine {
+            quarantine: QuarantineOverview {
                 count: 1,
-                first: vec![Quarantined {
+                first: vec![QuarantinedOverview {
                     key: steers.clone(),
                     reason: steers.clone(),
                     since: 0,
@@ -449,7 +450,7 @@ booking
                 messages: 0,
                 bytes: 0,
                 timers: 1,
-                first_timers: vec![ParkedTimer {
+                first_timers: vec![ParkedTimerOverview {
                     key: steers.clone(),
                     name: steers.clone(),
                     since: 0,
@@ -465,7 +466,7 @@ booking
             message: steers.clone(),
             name: steers.clone(),
             key: steers.clone(),
-            parts: vec![Part {
+            parts: vec![DifferingPart {
                 what: "state".into(),
                 pointer: steers.clone(),
                 decided: Some(steers.clone().into()),
@@ -479,11 +480,11 @@ booking
             digest: digest('a'),
             version: steers.clone(),
             state_version: 1,
-            probe: Some(Probe {
+            probe: Some(ProbeReport {
                 inputs: 1,
                 decided_otherwise: 1,
                 differences,
-                ..Probe::default()
+                ..ProbeReport::default()
             }),
             notes: vec![steers],
         });
@@ -496,19 +497,19 @@ booking
 
     #[test]
     fn a_swap_is_told_in_a_line() {
-        let mut swap = Applied {
+        let mut swap = SwapResult {
             participant: "booking".into(),
             digest: digest('a'),
             version: "0.2.0".into(),
             previous: digest('b'),
             changed: true,
             dry_run: false,
-            probe: Probe {
+            probe: ProbeReport {
                 inputs: 64,
                 decided_otherwise: 3,
                 states: 10,
                 states_not_read: 2,
-                ..Probe::default()
+                ..ProbeReport::default()
             },
             notes: vec!["a timer is gone".into()],
             checked_us: 1_234_567,
@@ -519,8 +520,8 @@ booking
             "booking 0.2.0 aaaaaaaaaaaa is active, was bbbbbbbbbbbb; checked in 1.2 s, swapped in 890 µs; \
              3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read\nnote: a timer is gone\n"
         );
-        swap.probe = Probe::default();
-        let stopped = Applied {
+        swap.probe = ProbeReport::default();
+        let stopped = SwapResult {
             swapped_us: 0,
             ..swap.clone()
         };
@@ -553,9 +554,9 @@ booking
         };
         let line = format!("ok booking 0.2.0 {}", digest('a'));
         assert_eq!(verified(&passed), format!("{line}\n"));
-        passed.probe = Some(Probe {
+        passed.probe = Some(ProbeReport {
             inputs: 2,
-            ..Probe::default()
+            ..ProbeReport::default()
         });
         assert_eq!(
             verified(&passed),
@@ -565,7 +566,7 @@ booking
             message: "id-1".into(),
             name: "booked".into(),
             key: "17".into(),
-            parts: vec![Part {
+            parts: vec![DifferingPart {
                 what: "answer".into(),
                 pointer: String::new(),
                 decided: Some("decided".into()),
@@ -574,11 +575,11 @@ booking
             decided: "{\"state\":1}".into(),
             would_decide: "malformed: no room".into(),
         }];
-        passed.probe = Some(Probe {
+        passed.probe = Some(ProbeReport {
             inputs: 2,
             decided_otherwise: 1,
             differences,
-            ..Probe::default()
+            ..ProbeReport::default()
         });
         assert_eq!(
             verified(&passed),

@@ -6,9 +6,9 @@ use crate::base::printable::escaped;
 
 /// A line on standard error that names the work in progress; it is erased on drop. Prints nothing
 /// if standard error is not a terminal.
-pub(super) struct Progress<W: Write = std::io::Stderr>(Option<W>);
+pub(super) struct ProgressLine<W: Write = std::io::Stderr>(Option<W>);
 
-impl Progress {
+impl ProgressLine {
     /// Shows the line.
     pub(super) fn of(what: &str) -> Self {
         let is_watched =
@@ -17,7 +17,7 @@ impl Progress {
     }
 }
 
-impl<W: Write> Progress<W> {
+impl<W: Write> ProgressLine<W> {
     fn on(mut out: Option<W>, what: &str) -> Self {
         if let Some(out) = &mut out {
             let what = escaped(what);
@@ -27,10 +27,10 @@ impl<W: Write> Progress<W> {
     }
 }
 
-impl<W: Write> Drop for Progress<W> {
+impl<W: Write> Drop for ProgressLine<W> {
     fn drop(&mut self) {
         if let Some(out) = &mut self.0 {
-            // To the beginning of the line, and what is in it erased.
+            // Moves to the beginning of the line and erases it.
             let _ = write!(out, "\r\u{1b}[K").and_then(|()| out.flush());
         }
     }
@@ -43,13 +43,13 @@ mod tests {
     #[test]
     fn what_is_being_done_is_said_and_taken_back() {
         let mut out = Vec::new();
-        let progress = Progress::on(Some(&mut out), "checking a.wasm");
+        let progress = ProgressLine::on(Some(&mut out), "checking a.wasm");
         drop(progress);
         assert_eq!(out, "checking a.wasm \u{2026}\r\u{1b}[K".as_bytes());
     }
 
     #[test]
     fn where_nobody_watches_nothing_is_said() {
-        drop(Progress::<Vec<u8>>::on(None, "checking a.wasm"));
+        drop(ProgressLine::<Vec<u8>>::on(None, "checking a.wasm"));
     }
 }

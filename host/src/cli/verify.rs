@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::reply::refusal;
-use super::terminal::Progress;
+use super::terminal::ProgressLine;
 use super::{complain, exit, say, table};
 use crate::base::panics;
 use crate::base::printable;
@@ -28,7 +28,7 @@ pub(super) fn verify(
         ),
         None => format!("{shown} is checked"),
     };
-    let progress = Progress::of(&what);
+    let progress = ProgressLine::of(&what);
     let verified = verify::verify(config, request);
     drop(progress);
     match verified {

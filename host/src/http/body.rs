@@ -11,16 +11,16 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::progress::{InFlight, Mark};
+use super::progress::{ProgressMark, RequestInFlight};
 use crate::base::budget::Reserved;
 
 /// The body of a response.
 pub struct AnswerBody {
     content: Content,
     reserved: Option<Reserved>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<RequestInFlight>,
     /// Present while hyper is expected to poll for the next piece.
-    mark: Option<Mark>,
+    mark: Option<ProgressMark>,
 }
 
 enum Content {
@@ -28,11 +28,11 @@ enum Content {
     Own(Bytes),
     /// Bytes that are in memory anyway.
     Shared(Bytes),
-    Stream(Pin<Box<dyn Stream>>),
+    Stream(Pin<Box<dyn PieceStream>>),
 }
 
 /// Pieces that arrive one after another.
-pub(super) trait Stream: Send {
+pub(super) trait PieceStream: Send {
     /// The next piece with its reservation; `None` at the end.
     fn poll_next(
         self: Pin<&mut Self>,
@@ -43,9 +43,9 @@ pub(super) trait Stream: Send {
 /// Bytes still to be written, with the guards that are dropped once they are.
 pub struct Piece {
     bytes: Bytes,
-    mark: Option<Mark>,
+    mark: Option<ProgressMark>,
     _reserved: Option<Reserved>,
-    _in_flight: Option<InFlight>,
+    _in_flight: Option<RequestInFlight>,
 }
 
 impl AnswerBody {
@@ -59,7 +59,7 @@ impl AnswerBody {
         Self::new(Content::Shared(bytes))
     }
 
-    pub(super) fn stream(stream: impl Stream + 'static) -> Self {
+    pub(super) fn stream(stream: impl PieceStream + 'static) -> Self {
         Self::new(Content::Stream(Box::pin(stream)))
     }
 
@@ -91,9 +91,9 @@ impl AnswerBody {
     }
 
     /// Attaches the request in flight, whose client has to read this body.
-    pub(super) fn sent(self, in_flight: InFlight) -> Self {
+    pub(super) fn sent(self, in_flight: RequestInFlight) -> Self {
         Self {
-            mark: Some(Mark::new(in_flight.activity())),
+            mark: Some(ProgressMark::new(in_flight.activity())),
             in_flight: Some(in_flight),
             ..self
         }
@@ -123,7 +123,11 @@ impl Body for AnswerBody {
                     body.in_flight = None;
                     return Poll::Ready(None);
                 };
-                let mark = || body.in_flight.as_ref().map(|one| Mark::new(one.activity()));
+                let mark = || {
+                    body.in_flight
+                        .as_ref()
+                        .map(|one| ProgressMark::new(one.activity()))
+                };
                 let piece = Piece {
                     bytes,
                     mark: mark(),

@@ -4,7 +4,6 @@
 //! Bounded are the time of a handshake, of a request's head and of silence, and the requests in
 //! flight of one HTTP/2 client. Must not know: how connections are accepted, the meaning of
 //! requests.
-//! under way. Must not know: how connections come to be, what is served.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -20,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 
-use super::progress::{Activity, InFlight};
+use super::progress::{Activity, RequestInFlight};
 use super::server::{Answers, HealthOnly};
 use super::wire::{Bare, Wire};
 
@@ -56,7 +55,7 @@ const RESET_BY_CLIENT: usize = 20;
 const RESET_FOR_ERRORS: usize = 1_024;
 
 /// State that the connections of a listener share.
-pub(super) struct Shared<S> {
+pub(super) struct ConnectionServer<S> {
     service: Arc<S>,
     /// HTTP/2 requests answered at once over all connections: as many as HTTP/1 connections could
     /// have, so that their memory has the same bound. Further ones wait.
@@ -75,7 +74,7 @@ pub(super) struct Accepted {
     pub(super) is_reserve: bool,
 }
 
-impl<S: Answers> Shared<S> {
+impl<S: Answers> ConnectionServer<S> {
     /// `streams` bounds concurrent HTTP/2 requests, `head_time` the time for a request's head.
     pub(super) fn new(service: Arc<S>, streams: usize, head_time: Duration) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
@@ -141,7 +140,7 @@ impl<S: Answers> Shared<S> {
         let shared = self.clone();
         let answer = service_fn(move |mut request: Request<_>| {
             let shared = shared.clone();
-            let in_flight = InFlight::new(&activity);
+            let in_flight = RequestInFlight::new(&activity);
             async move {
                 if is_reserve {
                     request.extensions_mut().insert(HealthOnly);
@@ -235,7 +234,7 @@ mod tests {
         let (client, server) = tokio::io::duplex(bytes);
         let service = Arc::new(Patient(Semaphore::new(0)));
         let connections = Connections::new(Times { idle, stall });
-        let shared = Arc::new(Shared::new(service.clone(), 8, HEAD_TIME));
+        let shared = Arc::new(ConnectionServer::new(service.clone(), 8, HEAD_TIME));
         let activity = connections.activity();
         let (end, ending) = oneshot::channel();
         let accepted = Accepted {

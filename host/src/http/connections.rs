@@ -34,7 +34,7 @@ pub(super) const RESERVE_HEAD: Duration = Duration::from_millis(50);
 
 /// Bounds of idle connections and of stalled responses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(super) struct ConnectionTimes {
     /// Longest time without a request.
     pub(super) idle: Duration,
     /// Longest time of a response without progress.
@@ -44,13 +44,13 @@ pub(super) struct Times {
 /// All connections of a listener.
 pub(super) struct Connections {
     clock: Arc<Clock>,
-    times: Times,
+    times: ConnectionTimes,
     look: Duration,
-    open: Mutex<Vec<Connection>>,
+    open: Mutex<Vec<OpenConnection>>,
 }
 
 /// One open connection.
-struct Connection {
+struct OpenConnection {
     activity: Arc<Activity>,
     /// Taken when the connection is asked to end.
     end: Option<oneshot::Sender<()>>,
@@ -62,7 +62,7 @@ struct Connection {
 }
 
 impl Connections {
-    pub(super) fn new(times: Times) -> Arc<Self> {
+    pub(super) fn new(times: ConnectionTimes) -> Arc<Self> {
         let look = (times.idle.min(times.stall) / LOOKS).clamp(Duration::from_millis(1), LOOK);
         Arc::new(Self {
             clock: Arc::default(),
@@ -85,7 +85,7 @@ impl Connections {
         task: AbortHandle,
         is_reserve: bool,
     ) {
-        let connection = Connection {
+        let connection = OpenConnection {
             activity,
             end: Some(end),
             task,
@@ -200,12 +200,12 @@ impl Connections {
         self.open().iter().map(|one| one.activity.in_flight()).sum()
     }
 
-    fn open(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn open(&self) -> MutexGuard<'_, Vec<OpenConnection>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Connection {
+impl OpenConnection {
     fn ask_to_end(&mut self, now: u32) {
         if let Some(end) = self.end.take() {
             // The receiver is gone if the connection has ended meanwhile.

@@ -13,7 +13,6 @@
 //! the last one as `Last-Event-ID` when it reconnects: if that was the decision, and it still
 //! holds, the answer is 204, which ends the reconnecting. A stream also ends with the host's drain,
 //! and if the read can't be answered any more; a client that reconnects then gets the reason.
-//! comes again then is told why.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -27,7 +26,7 @@ use super::answer::{AnswerBody, Answered, too_many_bytes, whole};
 use super::body;
 use super::conditional;
 use super::problem::Problem;
-use super::waiting::{Reading, Seen};
+use super::waiting::{ReadAnswer, WatchedRead};
 use crate::base::budget::{Budget, Reserved};
 
 /// Media type of server-sent events.
@@ -44,7 +43,7 @@ const HEARTBEAT: &[u8] = b":\n\n";
 
 /// The phase of the saga in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum SagaPhase {
     /// Undecided.
     Pending,
     /// Decided, after the client has seen it undecided.
@@ -53,7 +52,7 @@ enum Phase {
     Current,
 }
 
-impl Phase {
+impl SagaPhase {
     const ALL: [Self; 3] = [Self::Pending, Self::Decided, Self::Current];
 
     fn word(self) -> &'static str {
@@ -91,20 +90,20 @@ fn quality(headers: &HeaderMap, media_type: &str) -> f32 {
 
 /// Opens a stream. Errors of the first read are answered like those of any other read.
 pub(super) async fn open(
-    mut reading: Reading,
+    mut reading: WatchedRead,
     headers: &HeaderMap,
     heartbeat: std::time::Duration,
     budget: Budget,
 ) -> Result<Answered, Problem> {
     let seen = reading.ask().await?;
     let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
-    let mut stream = Stream {
+    let mut stream = EventStream {
         reading,
         heartbeat,
         budget,
         has_pended: last
             .and_then(phase)
-            .is_some_and(|phase| phase != Phase::Current),
+            .is_some_and(|phase| phase != SagaPhase::Current),
         shown: last.unwrap_or_default().to_owned(),
         is_over: false,
     };
@@ -138,14 +137,16 @@ fn no_more() -> Answered {
 }
 
 /// The phase in an event's id; `None` for an id of other origin.
-fn phase(id: &str) -> Option<Phase> {
+fn phase(id: &str) -> Option<SagaPhase> {
     let (_, word) = id.rsplit_once('-')?;
-    Phase::ALL.into_iter().find(|phase| phase.word() == word)
+    SagaPhase::ALL
+        .into_iter()
+        .find(|phase| phase.word() == word)
 }
 
 /// A stream between two events.
-struct Stream {
-    reading: Reading,
+struct EventStream {
+    reading: WatchedRead,
     heartbeat: std::time::Duration,
     budget: Budget,
     /// Id of the client's latest event.
@@ -156,21 +157,21 @@ struct Stream {
     is_over: bool,
 }
 
-impl Stream {
-    /// The event for what was read; none where the client has it.
-    fn event(&mut self, seen: &Seen) -> Option<Bytes> {
+impl EventStream {
+    /// The event for this read; `None` if the client has it already.
+    fn event(&mut self, seen: &ReadAnswer) -> Option<Bytes> {
         self.has_pended |= seen.is_pending;
         let phase = match (seen.is_pending, self.has_pended) {
-            (true, _) => Phase::Pending,
-            (false, true) => Phase::Decided,
-            (false, false) => Phase::Current,
+            (true, _) => SagaPhase::Pending,
+            (false, true) => SagaPhase::Decided,
+            (false, false) => SagaPhase::Current,
         };
-        self.is_over = phase == Phase::Decided;
+        self.is_over = phase == SagaPhase::Decided;
         let id = format!("{}-{}", conditional::tag(&seen.body), phase.word());
         if self.shown == id {
             return None;
         }
-        // Between the tokens of a JSON text a line's end is as good as a space, and within none it can be.
+        // A line end in JSON text is white space between tokens, and can't occur within one.
         let data = seen.body.replace(['\n', '\r'], " ");
         let event = format!("event: state\nid: {id}\ndata: {data}\n\n");
         self.shown = id;
@@ -178,14 +179,14 @@ impl Stream {
     }
 
     /// An event with its reservation; `None` if the budget is used up.
-    fn charged(&self, event: Bytes) -> Option<Part> {
+    fn charged(&self, event: Bytes) -> Option<EventBytes> {
         let reserved = self.budget.try_reserve(event.len())?;
         Some((event, Some(reserved)))
     }
 
     /// The next piece, and the stream after it. `None` at the end, and if the budget has no room
     /// for it: a client that reconnects gets the reason.
-    async fn next(mut self) -> Option<(Part, Self)> {
+    async fn next(mut self) -> Option<(EventBytes, Self)> {
         if self.is_over {
             return None;
         }
@@ -206,36 +207,36 @@ impl Stream {
 }
 
 /// Bytes to send at once, with their reservation.
-type Part = (Bytes, Option<Reserved>);
+type EventBytes = (Bytes, Option<Reserved>);
 
 /// The future of the next piece.
-type Next = Pin<Box<dyn Future<Output = Option<(Part, Stream)>> + Send>>;
+type NextEvent = Pin<Box<dyn Future<Output = Option<(EventBytes, EventStream)>> + Send>>;
 
-fn sign_of_life() -> Part {
+fn sign_of_life() -> EventBytes {
     (Bytes::from_static(HEARTBEAT), None)
 }
 
 /// The body of a stream. The next event is read only after the client has taken the last one.
 struct Events {
-    next: Option<Next>,
+    next: Option<NextEvent>,
 }
 
 impl Events {
-    fn begin(first: Part, stream: Stream) -> Self {
+    fn begin(first: EventBytes, stream: EventStream) -> Self {
         Self {
             next: Some(Box::pin(std::future::ready(Some((first, stream))))),
         }
     }
 }
 
-impl body::Stream for Events {
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+impl body::EventStream for Events {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EventBytes>> {
         let Some(next) = &mut self.next else {
             return Poll::Ready(None);
         };
         let come = ready!(next.as_mut().poll(context));
         let (part, next) = come
-            .map(|(part, stream)| (part, Box::pin(stream.next()) as Next))
+            .map(|(part, stream)| (part, Box::pin(stream.next()) as NextEvent))
             .unzip();
         self.next = next;
         Poll::Ready(part)
@@ -283,7 +284,7 @@ mod tests {
     #[test]
     fn only_ids_of_this_host_have_a_phase() {
         let tag = conditional::tag("1");
-        for of in Phase::ALL {
+        for of in SagaPhase::ALL {
             assert_eq!(phase(&format!("{tag}-{}", of.word())), Some(of));
         }
         for other in ["", "17", "-", &tag, "decided", "x-Decided", "x-decided-"] {

@@ -175,7 +175,7 @@ pub fn names_loopback(authority: &str) -> bool {
 /// 403 if such a page sent one without permission.
 pub(super) fn check_page(head: &Parts, cors: &Cors) -> Result<(), Problem> {
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if is_safe || page(head) != Page::Other || cors.lets_in(&head.headers) {
+    if is_safe || page(head) != PageOrigin::Other || cors.lets_in(&head.headers) {
         return Ok(());
     }
     let origin = head.headers.get(header::ORIGIN);
@@ -192,7 +192,7 @@ pub(super) fn is_deliberate(head: &Parts, cors: &Cors) -> bool {
     let has = |name| head.headers.contains_key(name);
     has("idempotency-key")
         || is_json(&head.headers)
-        || page(head) == Page::Own
+        || page(head) == PageOrigin::Own
         || (has("origin") && cors.lets_in(&head.headers))
 }
 
@@ -214,7 +214,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 
 /// The page that sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Page {
+enum PageOrigin {
     /// None, as far as a browser would have said.
     None,
     /// A page of the requested origin.
@@ -223,25 +223,25 @@ enum Page {
     Other,
 }
 
-fn page(head: &Parts) -> Page {
+fn page(head: &Parts) -> PageOrigin {
     let origin = head.headers.get(header::ORIGIN);
     // The browser's own header takes precedence over a host that a proxy may have changed.
     match head.headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes()) {
-        Some(b"same-origin") => return Page::Own,
-        Some(b"none") => return Page::None,
-        Some(_) => return Page::Other,
+        Some(b"same-origin") => return PageOrigin::Own,
+        Some(b"none") => return PageOrigin::None,
+        Some(_) => return PageOrigin::Other,
         None => {}
     }
     let Some(origin) = origin else {
-        return Page::None;
+        return PageOrigin::None;
     };
     let origin = origin.to_str().unwrap_or_default();
     let origin = origin.split_once("://").map(|(_, authority)| authority);
     let header = head.headers.get(header::HOST);
     let host = authority(&head.uri).or_else(|| header.and_then(|host| host.to_str().ok()));
     match (origin, host) {
-        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => Page::Own,
-        _ => Page::Other,
+        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => PageOrigin::Own,
+        _ => PageOrigin::Other,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::Answered;
-use super::waiting::Reading;
+use super::waiting::WatchedRead;
 
 /// The client's preferences.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -67,7 +67,7 @@ pub(super) enum Waited {
 }
 
 /// Waits for at most `seconds` until a read shows that the saga has decided.
-pub(super) async fn decided(mut reading: Reading, seconds: u64) -> Waited {
+pub(super) async fn decided(mut reading: WatchedRead, seconds: u64) -> Waited {
     let read = async {
         loop {
             match reading.ask().await {

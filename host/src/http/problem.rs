@@ -24,7 +24,7 @@ pub struct Problem {
     pub detail: String,
     /// The invalid places of the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Place>,
+    pub errors: Vec<BodyError>,
     /// Members of this kind of problem. Boxed, since few have any.
     #[serde(flatten)]
     pub members: Option<Box<Map<String, Value>>>,
@@ -38,7 +38,7 @@ pub struct Problem {
 
 /// An invalid place of the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct BodyError {
     /// JSON pointer into the body; empty for the whole.
     pub pointer: String,
     /// The error at this place.
@@ -89,7 +89,7 @@ impl Problem {
 
     /// Adds invalid places, each truncated if long.
     #[must_use]
-    pub fn with_errors(self, mut errors: Vec<Place>) -> Self {
+    pub fn with_errors(self, mut errors: Vec<BodyError>) -> Self {
         for place in &mut errors {
             place.pointer = shorten(std::mem::take(&mut place.pointer));
             place.detail = shorten(std::mem::take(&mut place.detail));
@@ -118,7 +118,7 @@ impl Problem {
     /// A refusal.
     #[must_use]
     pub fn refused(refusal: Refusal) -> Self {
-        let errors = refusal.pointer.map(|pointer| Place {
+        let errors = refusal.pointer.map(|pointer| BodyError {
             pointer,
             detail: refusal.detail.clone(),
         });
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_a_client_sent_is_not_repeated_at_length() {
         let digits = "1".repeat(1_000_000);
-        let place = Place {
+        let place = BodyError {
             pointer: format!("/{digits}"),
             detail: digits.clone(),
         };
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn foreign_text_in_a_problem_steers_no_terminal() {
         let steers = "no\nforged\u{1b}[2J\u{9b}\u{202e}";
-        let places = vec![Place {
+        let places = vec![BodyError {
             pointer: format!("/{steers}"),
             detail: "is wrong".into(),
         }];

@@ -40,7 +40,7 @@ pub(super) struct Activity {
 
 /// A request until its response is written.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct RequestInFlight(Arc<Activity>);
 
 /// A response, or the connection, that makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) enum Stall {
 
 /// Data that the client has to read.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct ProgressMark {
     activity: Arc<Activity>,
     period: u32,
     /// Bytes read since the mark last moved.
@@ -131,7 +131,7 @@ impl Activity {
     }
 }
 
-impl InFlight {
+impl RequestInFlight {
     pub(super) fn new(activity: &Arc<Activity>) -> Self {
         activity.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(activity.clone())
@@ -142,7 +142,7 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         let activity = &self.0;
         activity
@@ -152,7 +152,7 @@ impl Drop for InFlight {
     }
 }
 
-impl Mark {
+impl ProgressMark {
     pub(super) fn new(activity: &Arc<Activity>) -> Self {
         let period = activity.clock.period();
         if let Some(marks) = activity.marks_of(period) {
@@ -189,7 +189,7 @@ impl Mark {
     }
 }
 
-impl Drop for Mark {
+impl Drop for ProgressMark {
     fn drop(&mut self) {
         self.unmark();
     }
@@ -204,7 +204,7 @@ mod tests {
         let stalled_after = |taken: usize| {
             let clock = Arc::new(Clock::default());
             let activity = Activity::new(&clock);
-            let mut mark = Mark::new(&activity);
+            let mut mark = ProgressMark::new(&activity);
             let stalled = (1..100).find(|_| {
                 clock.next_period();
                 let is_stalled = activity.stall().is_some();
@@ -224,9 +224,9 @@ mod tests {
     fn a_stall_beside_other_requests_leaves_them_one_more_period() {
         let clock = Arc::new(Clock::default());
         let activity = Activity::new(&clock);
-        let _stalled = InFlight::new(&activity);
-        let other = InFlight::new(&activity);
-        let _mark = Mark::new(&activity);
+        let _stalled = RequestInFlight::new(&activity);
+        let other = RequestInFlight::new(&activity);
+        let _mark = ProgressMark::new(&activity);
         for _ in 0..STALLED {
             assert_eq!(activity.stall(), None);
             clock.next_period();
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(activity.stall(), Some(Stall::BesideOthers));
         drop(other);
         assert_eq!(activity.stall(), Some(Stall::Lasting));
-        let _other = InFlight::new(&activity);
+        let _other = RequestInFlight::new(&activity);
         assert_eq!(activity.stall(), Some(Stall::BesideOthers));
         clock.next_period();
         assert_eq!(activity.stall(), Some(Stall::Lasting));
@@ -246,8 +246,8 @@ mod tests {
         let activity = Activity::new(&clock);
         clock.next_look();
         assert_eq!(activity.idle(), Some(1));
-        let request = InFlight::new(&activity);
-        let mark = Mark::new(&activity);
+        let request = RequestInFlight::new(&activity);
+        let mark = ProgressMark::new(&activity);
         drop(request);
         assert_eq!(activity.idle(), None);
         drop(mark);

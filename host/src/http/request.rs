@@ -17,9 +17,9 @@ use serde_json::Value;
 use super::answer::{check_encoding, read_body};
 use super::cors::Cors;
 use super::origin;
-use super::problem::{Place, Problem, try_later};
+use super::problem::{BodyError, Problem, try_later};
 use super::routes::Route;
-use super::schema::Wrong;
+use super::schema::SchemaError;
 use crate::apidocs::problems::Kind;
 use crate::base::budget::{Budget, Reserved};
 
@@ -95,11 +95,11 @@ pub(super) fn checked(route: &Route, text: &str, bodies: &Bodies) -> Result<Valu
     schema
         .check(&value, text.len())
         .map_err(|wrong| match wrong {
-            Wrong::Places(places) => {
+            SchemaError::Places(places) => {
                 let detail = places.iter().map(describe).collect::<Vec<_>>().join("; ");
                 Problem::new(Kind::InvalidBody, detail).with_errors(places)
             }
-            Wrong::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
+            SchemaError::Broke => Problem::new(Kind::CheckFailed, "the body could not be checked"),
         })?;
     Ok(value)
 }
@@ -126,7 +126,7 @@ pub(super) fn key(
                 .map(Some)
                 .map_err(|reason| {
                     Problem::new(Kind::InvalidBody, format!("the body {reason}")).with_errors(vec![
-                        Place {
+                        BodyError {
                             pointer: pointer.clone(),
                             detail: reason,
                         },
@@ -136,7 +136,7 @@ pub(super) fn key(
     }
 }
 
-fn describe(place: &Place) -> String {
+fn describe(place: &BodyError) -> String {
     match place.pointer.as_str() {
         "" => place.detail.clone(),
         pointer => format!("{pointer}: {}", place.detail),

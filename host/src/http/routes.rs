@@ -15,7 +15,7 @@ use crate::metrics::requests;
 /// The routes of one participant.
 pub struct Routes {
     base_path: String,
-    router: Router<Place>,
+    router: Router<PathRoutes>,
     /// The methods of all routes, with HEAD and OPTIONS.
     methods: Vec<&'static str>,
     /// Method and template of every route.
@@ -24,11 +24,11 @@ pub struct Routes {
 
 /// The routes at one path.
 #[derive(Default)]
-struct Place {
+struct PathRoutes {
     routes: Vec<Route>,
     listing: Option<ListingRoute>,
     /// Counter of requests for the listing.
-    listed: Counted,
+    listed: RouteCounter,
 }
 
 /// A command, ready to serve.
@@ -52,12 +52,12 @@ pub struct Route {
     /// Schema of the body; `None` if it takes none.
     pub request: Option<Schema>,
     /// Counter of its requests.
-    pub counted: Counted,
+    pub counted: RouteCounter,
 }
 
 /// Counter of the requests for a route.
 #[derive(Default)]
-pub struct Counted {
+pub struct RouteCounter {
     /// Path template, base path included.
     pub template: String,
     /// Its series, from the first request on.
@@ -65,7 +65,7 @@ pub struct Counted {
 }
 
 /// The match of a path.
-pub enum Found<'a> {
+pub enum RouteMatch<'a> {
     /// A command, with its path parameters, percent-decoded.
     Route(&'a Route, Vec<(String, String)>),
     /// A listing.
@@ -84,7 +84,7 @@ impl Routes {
     /// # Errors
     /// The command or listing that can't be served, and the reason.
     pub fn new(description: &Description, base_path: &str) -> Result<Self, String> {
-        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
+        let mut places: BTreeMap<&str, PathRoutes> = BTreeMap::new();
         let mut templates = Vec::new();
         for command in &description.commands {
             let route = route(description, command, base_path).map_err(|reason| {
@@ -134,7 +134,7 @@ impl Routes {
 
     /// The counter for a request of this method and path, if it has a route.
     #[must_use]
-    pub fn counted(&self, method: &Method, path: &str) -> Option<&Counted> {
+    pub fn counted(&self, method: &Method, path: &str) -> Option<&RouteCounter> {
         let below = path.strip_prefix(&self.base_path)?;
         let place = self.router.at(below).ok()?.value;
         let route = place.routes.iter().find(|route| route.method == *method);
@@ -144,12 +144,12 @@ impl Routes {
 
     /// Matches a request's method and path.
     #[must_use]
-    pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
+    pub fn find(&self, method: &Method, path: &str) -> RouteMatch<'_> {
         let Some(matched) = path
             .strip_prefix(&self.base_path)
             .and_then(|below| self.router.at(below).ok())
         else {
-            return Found::Nothing;
+            return RouteMatch::Nothing;
         };
         // hyper leaves out the body of an answer to HEAD.
         let method = if method == Method::HEAD {
@@ -160,11 +160,11 @@ impl Routes {
         let place = matched.value;
         let Some(route) = place.routes.iter().find(|route| route.method == *method) else {
             return match &place.listing {
-                Some(listing) if *method == Method::GET => Found::Listing(listing),
+                Some(listing) if *method == Method::GET => RouteMatch::Listing(listing),
                 listing => {
                     let lists = listing.iter().map(|_| Method::GET.as_str());
                     let others = place.routes.iter().map(|route| route.method.as_str());
-                    Found::OtherMethods(allowed(lists.chain(others)))
+                    RouteMatch::OtherMethods(allowed(lists.chain(others)))
                 }
             };
         };
@@ -173,13 +173,13 @@ impl Routes {
             match percent_decode(value) {
                 Some(value) => parameters.push((name.to_owned(), value)),
                 None => {
-                    return Found::BadPath(format!(
+                    return RouteMatch::BadPath(format!(
                         "path parameter {name} is not percent-encoded UTF-8"
                     ));
                 }
             }
         }
-        Found::Route(route, parameters)
+        RouteMatch::Route(route, parameters)
     }
 }
 
@@ -206,7 +206,7 @@ fn route(description: &Description, command: &Command, base_path: &str) -> Resul
         _ => None,
     };
     Ok(Route {
-        counted: Counted {
+        counted: RouteCounter {
             template: format!("{base_path}{}", command.path),
             series: OnceLock::new(),
         },

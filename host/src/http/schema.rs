@@ -10,8 +10,8 @@ use saga_core::rules::shorten;
 use saga_core::schema::effort;
 use serde_json::Value;
 
-use super::problem::Place;
-use super::steps::{self, Bounded, Counted};
+use super::problem::BodyError;
+use super::schema_steps::{self as steps, Bounded, CountedSchemas};
 use crate::base::printable::escaped;
 
 /// Most invalid places in one answer.
@@ -37,17 +37,17 @@ pub struct Schema {
 
 /// The reason why a body is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub enum SchemaError {
     /// The invalid places, at least one.
-    Places(Vec<Place>),
+    Places(Vec<BodyError>),
     /// The check failed, by a bug of the validator.
     Broke,
 }
 
-impl Wrong {
+impl SchemaError {
     /// The invalid places; the whole body if the check failed.
     #[must_use]
-    pub fn places(self) -> Vec<Place> {
+    pub fn places(self) -> Vec<BodyError> {
         match self {
             Self::Places(places) => places,
             Self::Broke => whole("could not be checked".into()),
@@ -63,7 +63,7 @@ impl Schema {
     pub fn compile(text: &str) -> Result<Self, String> {
         let document = json::parse(text)?;
         effort::check(&document).map_err(|reason| format!("can't be checked by: {reason}"))?;
-        let quick = compiled(&document, Counted::Composite)?;
+        let quick = compiled(&document, CountedSchemas::Composite)?;
         Ok(Self {
             document,
             quick,
@@ -75,25 +75,26 @@ impl Schema {
     ///
     /// # Errors
     /// The invalid places; the whole body if the check takes too many steps.
-    pub fn check(&self, body: &Value, bytes: usize) -> Result<(), Wrong> {
+    pub fn check(&self, body: &Value, bytes: usize) -> Result<(), SchemaError> {
         let steps = STEPS.saturating_add(STEPS_OF_BYTE.saturating_mul(bytes as u64));
         match steps::within(steps, || self.quick.is_valid(body)) {
             Bounded::Done(true) => Ok(()),
             Bounded::Done(false) => Err(self.wrong(body)),
-            Bounded::UsedUp => Err(Wrong::Places(whole(format!(
+            Bounded::UsedUp => Err(SchemaError::Places(whole(format!(
                 "it takes more than {steps} steps to check this against the schema; send less, or nest it less"
             )))),
-            Bounded::Broke => Err(Wrong::Broke),
+            Bounded::Broke => Err(SchemaError::Broke),
         }
     }
 
     /// The invalid places, or the first one if they are too many or too deep to find.
-    fn wrong(&self, body: &Value) -> Wrong {
-        let telling = (self.telling).get_or_init(|| compiled(&self.document, Counted::All).ok());
+    fn wrong(&self, body: &Value) -> SchemaError {
+        let telling =
+            (self.telling).get_or_init(|| compiled(&self.document, CountedSchemas::All).ok());
         let Some(telling) = telling else {
-            return Wrong::Broke;
+            return SchemaError::Broke;
         };
-        let place = |error: jsonschema::ValidationError<'_>| Place {
+        let place = |error: jsonschema::ValidationError<'_>| BodyError {
             pointer: error.instance_path().to_string(),
             // The validator quotes the value, which may be as large as the body.
             detail: escaped(&shorten(error.to_string())).into_owned(),
@@ -101,28 +102,28 @@ impl Schema {
         let all = || telling.iter_errors(body).take(PLACES).map(place).collect();
         let first = || telling.validate(body).err().map(place);
         match steps::within(TELLING, all) {
-            Bounded::Done(places) => return Wrong::Places(places),
+            Bounded::Done(places) => return SchemaError::Places(places),
             Bounded::UsedUp => {}
-            Bounded::Broke => return Wrong::Broke,
+            Bounded::Broke => return SchemaError::Broke,
         }
         match steps::within(TELLING, first) {
-            Bounded::Done(Some(place)) => Wrong::Places(vec![place]),
-            Bounded::Broke => Wrong::Broke,
-            Bounded::Done(None) | Bounded::UsedUp => Wrong::Places(whole(format!(
+            Bounded::Done(Some(place)) => SchemaError::Places(vec![place]),
+            Bounded::Broke => SchemaError::Broke,
+            Bounded::Done(None) | Bounded::UsedUp => SchemaError::Places(whole(format!(
                 "it does not fit the schema; it would take more than {TELLING} steps to say where"
             ))),
         }
     }
 }
 
-fn whole(detail: String) -> Vec<Place> {
-    vec![Place {
+fn whole(detail: String) -> Vec<BodyError> {
+    vec![BodyError {
         pointer: String::new(),
         detail,
     }]
 }
 
-fn compiled(document: &Value, which: Counted) -> Result<Validator, String> {
+fn compiled(document: &Value, which: CountedSchemas) -> Result<Validator, String> {
     let document = steps::counted(document.clone(), which);
     let options = || steps::known(jsonschema::options()).with_draft(Draft::Draft202012);
     // Linear-time matching.

@@ -11,11 +11,11 @@ fn schema(document: &Value) -> Schema {
     Schema::compile(&document.to_string()).unwrap()
 }
 
-fn places(schema: &Schema, body: &Value) -> Vec<Place> {
+fn places(schema: &Schema, body: &Value) -> Vec<BodyError> {
     match schema.check(body, body.to_string().len()) {
         Ok(()) => Vec::new(),
-        Err(Wrong::Places(places)) => places,
-        Err(Wrong::Broke) => unreachable!("the validator broke"),
+        Err(SchemaError::Places(places)) => places,
+        Err(SchemaError::Broke) => unreachable!("the validator broke"),
     }
 }
 

@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::Acceptor;
 use super::answer::Answered;
-use super::connection::{Accepted, HEAD_TIME, Shared};
-use super::connections::{Connections, RESERVE_HEAD, Times};
+use super::connection::{Accepted, ConnectionServer, HEAD_TIME};
+use super::connections::{ConnectionTimes, Connections, RESERVE_HEAD};
 use super::tls::Tls;
 use crate::metrics::requests::Open;
 
@@ -98,7 +98,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct ListenerBounds {
     /// Connections.
     pub connections: usize,
     /// Further connections, which serve health checks only.
@@ -114,7 +114,7 @@ pub struct Bounds {
 pub struct HealthOnly;
 
 /// The places for connections of a listener.
-struct Places {
+struct ConnectionSlots {
     common: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     connections: Arc<Connections>,
@@ -122,7 +122,7 @@ struct Places {
     hurry: Option<Instant>,
 }
 
-impl Places {
+impl ConnectionSlots {
     /// The place of the next connection, and true if it is a reserved one. Idle connections give
     /// way for it.
     async fn next(&mut self) -> Option<(OwnedSemaphorePermit, bool)> {
@@ -157,20 +157,20 @@ pub async fn serve<S: Answers>(
     mut listener: Acceptor,
     tls: Option<Arc<Tls>>,
     service: Arc<S>,
-    bounds: Bounds,
+    bounds: ListenerBounds,
     stop: CancellationToken,
 ) {
     listener.end_stalled(bounds.stall);
-    let shared = Shared::new(service.clone(), bounds.connections, HEAD_TIME);
+    let shared = ConnectionServer::new(service.clone(), bounds.connections, HEAD_TIME);
     let shared = Arc::new(shared);
     let under_way = TaskTracker::new();
-    let connections = Connections::new(Times {
+    let connections = Connections::new(ConnectionTimes {
         idle: HEAD_TIME,
         stall: bounds.stall,
     });
     let watched = connections.clone();
     let watch = tokio::spawn(async move { watched.look_after().await });
-    let mut places = Places {
+    let mut places = ConnectionSlots {
         common: Arc::new(Semaphore::new(bounds.connections)),
         reserve: Arc::new(Semaphore::new(bounds.reserve)),
         connections: connections.clone(),

@@ -20,21 +20,21 @@ use super::answer::{
 use super::conditional;
 use super::cors::Cors;
 use super::events;
-use super::heavy::Heavy;
 use super::idempotency::{replayed, replied_before};
+use super::large_bodies::LargeBodies;
 use super::listing::Lists;
 use super::origin::{self, Hosts};
 use super::prefer::{self, Waited};
 use super::problem::{Problem, try_later};
 use super::reply::response;
 use super::request::{self, Bodies, Body, checked, key, traceparent};
-use super::routes::{self, Found, Route, Routes};
+use super::routes::{self, Route, RouteMatch, Routes};
 use super::server::Answers;
 use super::target;
-use super::waiting::{Reading, Waiting};
+use super::waiting::{WaitBounds, WatchedRead};
 use crate::apidocs::problems::Kind;
 use crate::apidocs::{Configured, Documents};
-use crate::metrics::requests::{Counted, Open, Requests};
+use crate::metrics::requests::{Open, PendingRequest, Requests};
 use crate::store::Claim;
 use crate::turn::{Active, Answer, CommandCall, Participant};
 
@@ -51,12 +51,12 @@ pub struct Service {
     /// The same for every generation, until the next start.
     base_path: String,
     bodies: Bodies,
-    waiting: Waiting,
+    waiting: WaitBounds,
     hosts: Hosts,
     cors: Cors,
     requests: Requests,
     lists: Lists,
-    heavy: Heavy,
+    large_bodies: LargeBodies,
 }
 
 /// Routes and documents of one generation.
@@ -136,7 +136,7 @@ impl Service {
         participant: Arc<Participant>,
         serving: Serving,
         bodies: Bodies,
-        waiting: Waiting,
+        waiting: WaitBounds,
         (hosts, cors): (Hosts, Cors),
         requests: Requests,
         lists: Lists,
@@ -151,7 +151,7 @@ impl Service {
             cors,
             requests,
             lists,
-            heavy: Heavy::new(),
+            large_bodies: LargeBodies::new(),
         }
     }
 
@@ -165,7 +165,7 @@ impl Service {
     }
 
     /// Counts a request from its arrival, by its route.
-    fn begin(&self, request: &Request<Incoming>) -> Counted {
+    fn begin(&self, request: &Request<Incoming>) -> PendingRequest {
         let method = request.method();
         let serving = self.serving.borrow();
         let counted = serving.routes.counted(method, request.uri().path());
@@ -236,19 +236,21 @@ impl Service {
             return Ok(Some(options(serving.routes.methods())));
         }
         let (route, parameters) = match serving.routes.find(&head.method, path) {
-            Found::Route(route, parameters) => (route, parameters),
-            Found::Listing(route) => {
+            RouteMatch::Route(route, parameters) => (route, parameters),
+            RouteMatch::Listing(route) => {
                 let active = &serving.active;
                 return (self.lists)
                     .answer(&self.participant, active, route, head, &self.bodies.budget)
                     .await;
             }
-            Found::OtherMethods(methods) if asks_methods => return Ok(Some(options(&methods))),
-            Found::OtherMethods(methods) => {
+            RouteMatch::OtherMethods(methods) if asks_methods => {
+                return Ok(Some(options(&methods)));
+            }
+            RouteMatch::OtherMethods(methods) => {
                 return Err(method_not_allowed(&head.method, path, &methods));
             }
-            Found::Nothing => return Err(nothing_at(path)),
-            Found::BadPath(detail) => {
+            RouteMatch::Nothing => return Err(nothing_at(path)),
+            RouteMatch::BadPath(detail) => {
                 return Err(Problem::new(Kind::BadPath, detail));
             }
         };
@@ -269,7 +271,7 @@ impl Service {
             let value = checked(route, &text, &self.bodies)?;
             key(route, &parameters, &value, limits)
         };
-        let key = self.heavy.with(text.len(), keyed).await?;
+        let key = self.large_bodies.with(text.len(), keyed).await?;
         if let Some(key) = &key
             && events::are_wanted(&head.method, &head.headers)
         {
@@ -340,7 +342,7 @@ impl Service {
     }
 
     /// Watches an aggregate; `None` if too many requests do.
-    fn reading(&self, head: &Parts, path: String, key: &str) -> Option<Reading> {
+    fn reading(&self, head: &Parts, path: String, key: &str) -> Option<WatchedRead> {
         let (serving, traceparent) = (self.serving.subscribe(), traceparent(&head.headers));
         self.waiting.reading(
             &self.participant,

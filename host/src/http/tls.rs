@@ -39,14 +39,14 @@ pub struct CertificateFiles {
 
 /// A problem with one of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
+pub struct CertificateProblem {
     /// The setting that names the file: `certificate` or `key`.
     pub setting: &'static str,
     /// The problem, as text that names the file.
     pub reason: String,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for CertificateProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.setting, self.reason)
     }
@@ -61,12 +61,12 @@ pub struct Tls {
 impl CertificateFiles {
     /// The problems with the files; empty if a listener can use them.
     #[must_use]
-    pub fn problems(&self) -> Vec<Wrong> {
+    pub fn problems(&self) -> Vec<CertificateProblem> {
         self.read().err().unwrap_or_default()
     }
 
-    fn read(&self) -> Result<ServerConfig, Vec<Wrong>> {
-        let of = |setting| move |reason| Wrong { setting, reason };
+    fn read(&self) -> Result<ServerConfig, Vec<CertificateProblem>> {
+        let of = |setting| move |reason| CertificateProblem { setting, reason };
         let chain = certificates(&self.certificate).map_err(of("certificate"));
         let key = private_key(&self.key).map_err(of("key"));
         let (chain, key) = match (chain, key) {
@@ -82,18 +82,18 @@ impl CertificateFiles {
         Ok(config)
     }
 
-    fn unusable(&self, error: &Error) -> Wrong {
+    fn unusable(&self, error: &Error) -> CertificateProblem {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         match error {
-            Error::InconsistentKeys(_) => Wrong {
+            Error::InconsistentKeys(_) => CertificateProblem {
                 setting: "key",
                 reason: format!("{key} is not the key of the certificate in {certificate}"),
             },
-            Error::InvalidCertificate(reason) => Wrong {
+            Error::InvalidCertificate(reason) => CertificateProblem {
                 setting: "certificate",
                 reason: format!("{certificate} can't be used: {reason}"),
             },
-            error => Wrong {
+            error => CertificateProblem {
                 setting: "key",
                 reason: format!("{key} can't be used: {error}"),
             },
@@ -106,7 +106,7 @@ impl Tls {
     ///
     /// # Errors
     /// The problems with the files.
-    pub fn new(files: &CertificateFiles) -> Result<Self, Vec<Wrong>> {
+    pub fn new(files: &CertificateFiles) -> Result<Self, Vec<CertificateProblem>> {
         let config = files.read()?;
         warn_of(&files.certificate);
         Ok(Self {

@@ -18,14 +18,14 @@ use super::answer::nothing_at;
 use super::problem::{Problem, try_later};
 use super::reply::replied;
 use super::request::key;
-use super::routes::Found;
+use super::routes::RouteMatch;
 use super::service::{CHECKS, FOLLOW, Serving};
-use crate::base::changes::Watch;
+use crate::base::changes::AggregateWatch;
 use crate::turn::{Answer, CommandCall, Participant};
 
 /// Bounds of the waiting requests of one listener.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct WaitBounds {
     /// Longest wait that is granted, in seconds; 0 for none.
     pub(super) seconds: u64,
     /// Time between heartbeats of an event stream.
@@ -35,7 +35,7 @@ pub struct Waiting {
 }
 
 /// The answer of a read.
-pub(super) struct Seen {
+pub(super) struct ReadAnswer {
     /// JSON text.
     pub(super) body: String,
     /// True if the saga has yet to decide.
@@ -43,10 +43,10 @@ pub(super) struct Seen {
 }
 
 /// A read of one aggregate, repeated whenever its answer may have changed.
-pub(super) struct Reading {
+pub(super) struct WatchedRead {
     participant: Arc<Participant>,
     serving: watch::Receiver<Arc<Serving>>,
-    watch: Watch,
+    watch: AggregateWatch,
     /// Path of the read, base path included.
     path: String,
     key: String,
@@ -55,7 +55,7 @@ pub(super) struct Reading {
     _place: OwnedSemaphorePermit,
 }
 
-impl Waiting {
+impl WaitBounds {
     /// `watchers` is the number of places; `drain` ends all waits.
     #[must_use]
     pub fn new(
@@ -80,9 +80,9 @@ impl Waiting {
         path: String,
         key: String,
         traceparent: Option<String>,
-    ) -> Option<Reading> {
+    ) -> Option<WatchedRead> {
         let place = self.places.clone().try_acquire_owned().ok()?;
-        Some(Reading {
+        Some(WatchedRead {
             watch: participant.watch(&key),
             participant: participant.clone(),
             serving,
@@ -95,9 +95,9 @@ impl Waiting {
     }
 }
 
-impl Reading {
+impl WatchedRead {
     /// Reads under the active rules.
-    pub(super) async fn ask(&mut self) -> Result<Seen, Problem> {
+    pub(super) async fn ask(&mut self) -> Result<ReadAnswer, Problem> {
         for _ in 0..CHECKS {
             let serving = self.serving.borrow_and_update().clone();
             match self.participant.command(self.call(&serving)?).await {
@@ -107,11 +107,11 @@ impl Reading {
                 }
                 answer => {
                     return Ok(match replied(answer)? {
-                        (Reply::Done(body), _) => Seen {
+                        (Reply::Done(body), _) => ReadAnswer {
                             body,
                             is_pending: false,
                         },
-                        (Reply::Pending(body), _) => Seen {
+                        (Reply::Pending(body), _) => ReadAnswer {
                             body,
                             is_pending: true,
                         },
@@ -137,7 +137,8 @@ impl Reading {
     /// The read as a command, if these routes lead to it and to the same aggregate.
     fn call(&self, serving: &Serving) -> Result<CommandCall, Problem> {
         let gone = || nothing_at(&self.path);
-        let Found::Route(route, parameters) = serving.routes.find(&Method::GET, &self.path) else {
+        let RouteMatch::Route(route, parameters) = serving.routes.find(&Method::GET, &self.path)
+        else {
             return Err(gone());
         };
         let key = key(route, &parameters, &Value::Null, self.participant.limits())?;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::problem::{self, Problem};
-use super::progress::{Activity, Mark};
+use super::progress::{Activity, ProgressMark};
 use crate::apidocs::problems::Kind;
 
 /// Prefix of every bare response.
@@ -75,7 +75,7 @@ pub(super) struct Wire<I> {
     io: I,
     activity: Arc<Activity>,
     /// Present while the client reads nothing.
-    blocked: Option<Mark>,
+    blocked: Option<ProgressMark>,
     bare: Arc<Bare>,
     /// Bytes of the replacement written so far.
     instead: usize,
@@ -95,7 +95,7 @@ impl<I> Wire<I> {
     /// Notes the result of a write.
     fn noted<T>(&mut self, came: Poll<T>) -> Poll<T> {
         match (&came, &self.blocked) {
-            (Poll::Pending, None) => self.blocked = Some(Mark::new(&self.activity)),
+            (Poll::Pending, None) => self.blocked = Some(ProgressMark::new(&self.activity)),
             (Poll::Ready(_), Some(_)) => self.blocked = None,
             _ => {}
         }

@@ -41,7 +41,7 @@ pub fn start(filter: Targets, is_json: bool) -> io::Result<()> {
     queue()?;
     // A line that can't be written is lost: reporting that on the same stream would panic.
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(Lines { is_json })
+        .with_writer(LogWriter { is_json })
         .log_internal_errors(false);
     if is_json {
         tracing_subscriber::registry()
@@ -125,11 +125,11 @@ pub fn is_coloured() -> bool {
 
 /// The subscriber's writer; each call is one whole line.
 #[derive(Clone, Copy)]
-struct Lines {
+struct LogWriter {
     is_json: bool,
 }
 
-impl<'w> MakeWriter<'w> for Lines {
+impl<'w> MakeWriter<'w> for LogWriter {
     type Writer = Self;
 
     fn make_writer(&'w self) -> Self {
@@ -137,7 +137,7 @@ impl<'w> MakeWriter<'w> for Lines {
     }
 }
 
-impl io::Write for Lines {
+impl io::Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Some(queue) = QUEUE.get() {
             let text = String::from_utf8_lossy(line).into_owned();

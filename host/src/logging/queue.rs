@@ -23,11 +23,11 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Lines on their way to a stream.
 pub(super) struct Queue {
     lines: Sender<String>,
-    state: Arc<State>,
+    state: Arc<QueueState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// Bytes of lines that are not written yet.
     bytes: AtomicUsize,
     /// Lines that are written or lost.
@@ -44,7 +44,7 @@ impl Queue {
         say: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
         let (lines, waiting) = unbounded();
-        let state = Arc::<State>::default();
+        let state = Arc::<QueueState>::default();
         let shared = state.clone();
         std::thread::Builder::new()
             .name("log".into())
@@ -96,7 +96,7 @@ impl Queue {
     }
 }
 
-fn write_all(lines: &Receiver<String>, mut out: impl Write, state: &State, say: impl Fn(u64)) {
+fn write_all(lines: &Receiver<String>, mut out: impl Write, state: &QueueState, say: impl Fn(u64)) {
     for line in lines {
         write_line(&mut out, line.as_bytes());
         state.written.fetch_add(1, Ordering::Relaxed);

@@ -14,14 +14,14 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// Upper bounds of the buckets, and the divisor that converts values to the exported unit.
 #[derive(Debug)]
-pub struct Bounds {
+pub struct Buckets {
     ends: &'static [u64],
     divisor: f64,
 }
 
 /// Nanoseconds, exported as seconds: 10 µs to 30 s. A call of the rules takes microseconds, a
 /// commit milliseconds; anything longer than the last bound is broken.
-pub static SECONDS: Bounds = Bounds {
+pub static SECONDS: Buckets = Buckets {
     ends: &[
         10_000,
         25_000,
@@ -48,13 +48,13 @@ pub static SECONDS: Bounds = Bounds {
 };
 
 /// Counts, up to the largest usual batch.
-pub static COUNTS: Bounds = Bounds {
+pub static COUNTS: Buckets = Buckets {
     ends: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024],
     divisor: 1.0,
 };
 
 /// Fuel: a small decision takes some ten thousand, the default limit is a thousand million.
-pub static FUEL: Bounds = Bounds {
+pub static FUEL: Buckets = Buckets {
     ends: &[
         3_000,
         10_000,
@@ -72,11 +72,11 @@ pub static FUEL: Bounds = Bounds {
 
 /// A histogram. Clones share their counts.
 #[derive(Debug, Clone)]
-pub struct Histogram(Arc<Inner>);
+pub struct Histogram(Arc<Series>);
 
 #[derive(Debug)]
-struct Inner {
-    bounds: &'static Bounds,
+struct Series {
+    bounds: &'static Buckets,
     /// One bucket per bound, and one beyond the last.
     buckets: Box<[AtomicU64]>,
     sum: AtomicU64,
@@ -85,8 +85,8 @@ struct Inner {
 impl Histogram {
     /// Creates an empty histogram.
     #[must_use]
-    pub fn new(bounds: &'static Bounds) -> Self {
-        Self(Arc::new(Inner {
+    pub fn new(bounds: &'static Buckets) -> Self {
+        Self(Arc::new(Series {
             bounds,
             buckets: (0..=bounds.ends.len()).map(|_| AtomicU64::new(0)).collect(),
             sum: AtomicU64::new(0),
@@ -114,7 +114,7 @@ impl TypedMetric for Histogram {
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Inner {
+        let Series {
             bounds,
             buckets,
             sum,

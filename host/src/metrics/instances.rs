@@ -10,24 +10,24 @@ use prometheus_client::registry::Registry;
 use saga_core::rules::Renewal;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ParticipantLabels {
+struct InstanceLabels {
     participant: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
+struct RenewalLabels {
     participant: Arc<str>,
     reason: &'static str,
 }
 
 /// The metrics of the instances of all participants.
 #[derive(Clone)]
-pub(super) struct Families {
-    memory: Family<ParticipantLabels, Gauge>,
-    renewed: Family<ReasonLabels, Counter>,
+pub(super) struct InstanceFamilies {
+    memory: Family<InstanceLabels, Gauge>,
+    renewed: Family<RenewalLabels, Counter>,
 }
 
-impl Families {
+impl InstanceFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             memory: Family::default(),
@@ -49,27 +49,27 @@ impl Families {
 
 /// The instances of one participant. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Instances(Option<Own>);
+pub struct Instances(Option<InstanceCounters>);
 
 #[derive(Clone)]
-struct Own {
+struct InstanceCounters {
     memory: Gauge,
     renewed: [Counter; Renewal::ALL.len()],
 }
 
 impl Instances {
-    pub(super) fn new(families: &Families, participant: &str) -> Self {
+    pub(super) fn new(families: &InstanceFamilies, participant: &str) -> Self {
         let participant: Arc<str> = participant.into();
-        let labels = ParticipantLabels {
+        let labels = InstanceLabels {
             participant: participant.clone(),
         };
         let renewed = Renewal::ALL.map(|reason| {
-            families.renewed.get_or_create_owned(&ReasonLabels {
+            families.renewed.get_or_create_owned(&RenewalLabels {
                 participant: participant.clone(),
                 reason: reason.word(),
             })
         });
-        Self(Some(Own {
+        Self(Some(InstanceCounters {
             memory: families.memory.get_or_create_owned(&labels),
             renewed,
         }))

@@ -40,7 +40,7 @@ use prometheus_client::registry::Registry;
 use self::histogram::{COUNTS, Histogram, SECONDS};
 use self::instances::Instances;
 use self::observed::Observed;
-use self::passed::Passed;
+use self::passed::PassedCounters;
 use self::requests::Requests;
 use self::turns::Turns;
 
@@ -127,8 +127,10 @@ impl Metrics {
 
     /// The counters for the records that a participant passes over.
     #[must_use]
-    pub fn passed(&self, participant: &str) -> Passed {
-        (self.0.as_ref()).map_or_else(Passed::default, |on| Passed::new(&on.passed, participant))
+    pub fn passed(&self, participant: &str) -> PassedCounters {
+        (self.0.as_ref()).map_or_else(PassedCounters::default, |on| {
+            PassedCounters::new(&on.passed, participant)
+        })
     }
 
     /// The counters for the instances of a participant.

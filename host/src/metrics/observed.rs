@@ -93,7 +93,7 @@ pub struct ObservedLag {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ParticipantLabels {
+struct ObservedLabels {
     participant: String,
 }
 
@@ -207,7 +207,7 @@ impl Observed {
     }
 
     fn register_participants(&self, registry: &mut Registry) {
-        let labels = |one: &ObservedParticipant| ParticipantLabels {
+        let labels = |one: &ObservedParticipant| ObservedLabels {
             participant: one.name.clone(),
         };
         let of = self.participants.iter();

@@ -32,9 +32,9 @@ pub(super) fn register(registry: &mut Registry) -> Family<PassedLabels, Counter>
 
 /// The records that a participant passes over. Counts nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Passed(Option<(Family<PassedLabels, Counter>, Arc<str>)>);
+pub struct PassedCounters(Option<(Family<PassedLabels, Counter>, Arc<str>)>);
 
-impl Passed {
+impl PassedCounters {
     pub(super) fn new(family: &Family<PassedLabels, Counter>, participant: &str) -> Self {
         Self(Some((family.clone(), participant.into())))
     }

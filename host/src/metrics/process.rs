@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 /// Resource usage so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Usage {
+struct ProcessUsage {
     cpu_seconds: f64,
     resident_bytes: i64,
     virtual_bytes: i64,
@@ -67,7 +67,7 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
-fn usage() -> Option<Usage> {
+fn usage() -> Option<ProcessUsage> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let booted = std::fs::read_to_string("/proc/stat").ok()?;
     let ticks = rustix::param::clock_ticks_per_second() as f64;
@@ -75,7 +75,7 @@ fn usage() -> Option<Usage> {
 }
 
 /// Reads `/proc/self/stat` (see proc(5)) and the time of the boot from `/proc/stat`.
-fn parse(stat: &str, booted: &str, ticks: f64, page: i64) -> Option<Usage> {
+fn parse(stat: &str, booted: &str, ticks: f64, page: i64) -> Option<ProcessUsage> {
     // The second field is the program's name in parentheses and may contain anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
@@ -87,7 +87,7 @@ fn parse(stat: &str, booted: &str, ticks: f64, page: i64) -> Option<Usage> {
         .trim()
         .parse()
         .ok()?;
-    Some(Usage {
+    Some(ProcessUsage {
         cpu_seconds: (field(14)? + field(15)?) as f64 / ticks,
         virtual_bytes: field(23)?,
         resident_bytes: field(24)? * page,
@@ -105,7 +105,7 @@ mod tests {
         let booted = "cpu 1 2\nbtime 1700000000\nprocesses 9\n";
         assert_eq!(
             parse(stat, booted, 100.0, 4_096),
-            Some(Usage {
+            Some(ProcessUsage {
                 cpu_seconds: 3.0,
                 resident_bytes: 12_288,
                 virtual_bytes: 8_192,

@@ -56,13 +56,13 @@ struct ListenerLabels {
 
 /// The metrics of requests, of all listeners.
 #[derive(Clone)]
-pub(super) struct Families {
+pub(super) struct RequestFamilies {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     connections: Family<ListenerLabels, Gauge>,
 }
 
-impl Families {
+impl RequestFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             requests: Family::default(),
@@ -90,23 +90,23 @@ impl Families {
 
 /// The requests of one listener. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Requests(Option<Arc<Own>>);
+pub struct Requests(Option<Arc<ListenerSeries>>);
 
-struct Own {
-    families: Families,
+struct ListenerSeries {
+    families: RequestFamilies,
     participant: Arc<str>,
     connections: Gauge,
     /// Requests without a route, by method; the last entry is for all other methods.
-    other: Vec<Route>,
-    routes: Mutex<Vec<Route>>,
+    other: Vec<RouteSeries>,
+    routes: Mutex<Vec<RouteSeries>>,
 }
 
 /// The requests of one route. Cheap to clone.
 #[derive(Clone)]
-pub struct Route(Arc<OfRoute>);
+pub struct RouteSeries(Arc<RouteState>);
 
-struct OfRoute {
-    families: Families,
+struct RouteState {
+    families: RequestFamilies,
     labels: RouteLabels,
     seconds: OnceLock<Histogram>,
     /// One per status, one for all others, and one for requests without an answer.
@@ -118,20 +118,20 @@ struct OfRoute {
 
 /// A request that is not answered yet. Counts as `aborted` if it is dropped before.
 #[derive(Default)]
-pub struct Counted(Option<(Route, Instant)>);
+pub struct PendingRequest(Option<(RouteSeries, Instant)>);
 
 /// An open connection.
 #[derive(Default)]
 pub struct Open(Option<Gauge>);
 
 impl Requests {
-    pub(super) fn new(families: &Families, participant: &str) -> Self {
+    pub(super) fn new(families: &RequestFamilies, participant: &str) -> Self {
         let participant: Arc<str> = participant.into();
         let labels = ListenerLabels {
             participant: participant.clone(),
         };
-        let other = |method| Route::new(families, &participant, OTHER, method);
-        Self(Some(Arc::new(Own {
+        let other = |method| RouteSeries::new(families, &participant, OTHER, method);
+        Self(Some(Arc::new(ListenerSeries {
             connections: families.connections.get_or_create_owned(&labels),
             other: METHODS.into_iter().chain([OTHER]).map(other).collect(),
             families: families.clone(),
@@ -142,7 +142,7 @@ impl Requests {
 
     /// The counters for a route. Called once per route and generation.
     #[must_use]
-    pub fn route(&self, method: &str, template: &str) -> Option<Route> {
+    pub fn route(&self, method: &str, template: &str) -> Option<RouteSeries> {
         let own = self.0.as_ref()?;
         let method = METHODS.into_iter().find(|known| *known == method)?;
         let mut routes = own.routes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +152,7 @@ impl Requests {
         if routes.len() >= ROUTES || template.len() > TEMPLATE_BYTES {
             return None;
         }
-        let route = Route::new(&own.families, &own.participant, template, method);
+        let route = RouteSeries::new(&own.families, &own.participant, template, method);
         routes.push(route.clone());
         Some(route)
     }
@@ -174,7 +174,7 @@ impl Requests {
     /// Counts a request from its arrival. `route` is `None` if the request has no route with series
     /// of its own.
     #[must_use]
-    pub fn begin(&self, route: Option<Route>, method: &str) -> Counted {
+    pub fn begin(&self, route: Option<RouteSeries>, method: &str) -> PendingRequest {
         Counted(self.0.as_ref().and_then(|own| {
             let route = route.or_else(|| {
                 let place = METHODS.iter().position(|known| *known == method);
@@ -194,7 +194,7 @@ impl Requests {
     }
 }
 
-impl Counted {
+impl PendingRequest {
     /// Counts the request as answered with this status.
     pub fn answered(mut self, status: StatusCode) {
         if let Some((route, began)) = self.0.take() {
@@ -205,7 +205,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         if let Some((route, began)) = self.0.take() {
             route.over(STATUSES.len() + 1, began);
@@ -221,9 +221,9 @@ impl Drop for Open {
     }
 }
 
-impl Route {
+impl RouteSeries {
     fn new(
-        families: &Families,
+        families: &RequestFamilies,
         participant: &Arc<str>,
         template: &str,
         method: &'static str,
@@ -234,7 +234,7 @@ impl Route {
             method,
         };
         // Series are created with the first request, so that an unused route has none.
-        Self(Arc::new(OfRoute {
+        Self(Arc::new(RouteState {
             families: families.clone(),
             labels,
             seconds: OnceLock::new(),
@@ -281,7 +281,7 @@ impl Route {
     }
 }
 
-impl OfRoute {
+impl RouteState {
     fn unless_gone<T>(&self, make: impl FnOnce() -> T, otherwise: impl FnOnce() -> T) -> T {
         let is_gone = self.is_gone.lock().unwrap_or_else(PoisonError::into_inner);
         if *is_gone { otherwise() } else { make() }

@@ -160,7 +160,7 @@ struct ParticipantLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StageLabels {
+struct TurnStageLabels {
     participant: Arc<str>,
     stage: &'static str,
 }
@@ -172,13 +172,13 @@ struct OriginLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
+struct FaultLabels {
     participant: Arc<str>,
     kind: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
+struct DeadLetterLabels {
     participant: Arc<str>,
     reason: String,
 }
@@ -187,16 +187,16 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The metrics of turns, of all participants.
 #[derive(Clone)]
-pub(super) struct Families {
+pub(super) struct TurnFamilies {
     turns: Family<TurnLabels, Counter>,
-    stages: Histograms<StageLabels>,
+    stages: Histograms<TurnStageLabels>,
     total: Histograms<OriginLabels>,
     fuel: Histograms<ParticipantLabels>,
-    faults: Family<KindLabels, Counter>,
-    dead_letters: Family<ReasonLabels, Counter>,
+    faults: Family<FaultLabels, Counter>,
+    dead_letters: Family<DeadLetterLabels, Counter>,
 }
 
-impl Families {
+impl TurnFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             turns: Family::default(),
@@ -246,18 +246,18 @@ pub struct Since(Option<Instant>);
 
 /// The turns of one participant. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Turns(Option<Arc<Own>>);
+pub struct Turns(Option<Arc<ParticipantTurns>>);
 
-struct Own {
-    shared: Arc<Shared>,
-    families: Families,
+struct ParticipantTurns {
+    shared: Arc<SharedSeries>,
+    families: TurnFamilies,
     participant: Arc<str>,
     /// The latest is last.
-    generations: Mutex<Vec<Arc<OfGeneration>>>,
+    generations: Mutex<Vec<Arc<GenerationSeries>>>,
 }
 
 /// Counters that all generations of a participant share.
-struct Shared {
+struct SharedSeries {
     queue: Histogram,
     decide: Histogram,
     commit: Histogram,
@@ -270,27 +270,27 @@ struct Shared {
 
 /// The turn counters of one generation. Does nothing if metrics are off.
 #[derive(Clone, Default)]
-pub struct Generation(Option<Arc<OfGeneration>>);
+pub struct TurnCounters(Option<Arc<GenerationSeries>>);
 
-struct OfGeneration {
+struct GenerationSeries {
     digest: Arc<str>,
-    kinds: Vec<Arc<Kind>>,
+    kinds: Vec<Arc<MessageSeries>>,
     labels: Vec<TurnLabels>,
 }
 
 /// One kind of message, as decided by one generation.
-struct Kind {
+struct MessageSeries {
     sort: Sort,
     name: Arc<str>,
     ends: [Option<Counter>; ENDS.len()],
-    shared: Arc<Shared>,
+    shared: Arc<SharedSeries>,
 }
 
 impl Turns {
-    pub(super) fn new(families: &Families, participant: &str) -> Self {
+    pub(super) fn new(families: &TurnFamilies, participant: &str) -> Self {
         let participant: Arc<str> = participant.into();
         let stage = |stage| {
-            let labels = StageLabels {
+            let labels = TurnStageLabels {
                 participant: participant.clone(),
                 stage,
             };
@@ -304,7 +304,7 @@ impl Turns {
             families.total.get_or_create_owned(&labels)
         });
         let faults = FAULTS.map(|kind| {
-            let labels = KindLabels {
+            let labels = FaultLabels {
                 participant: participant.clone(),
                 kind: kind.to_string(),
             };
@@ -313,7 +313,7 @@ impl Turns {
         let reasons = REASONS.map(str::to_owned).into_iter();
         let dead_letters = reasons.chain(FAULTS.map(|kind| kind.to_string()));
         let dead_letters = dead_letters.map(|reason| {
-            let labels = ReasonLabels {
+            let labels = DeadLetterLabels {
                 participant: participant.clone(),
                 reason: reason.clone(),
             };
@@ -322,7 +322,7 @@ impl Turns {
         let labels = ParticipantLabels {
             participant: participant.clone(),
         };
-        let shared = Shared {
+        let shared = SharedSeries {
             queue: stage("queue"),
             decide: stage("decide"),
             commit: stage("commit"),
@@ -331,7 +331,7 @@ impl Turns {
             faults,
             dead_letters: dead_letters.collect(),
         };
-        Self(Some(Arc::new(Own {
+        Self(Some(Arc::new(ParticipantTurns {
             shared: Arc::new(shared),
             families: families.clone(),
             participant,
@@ -375,7 +375,7 @@ impl Turns {
     /// The counters for the generation with this digest. Removes the series of generations before
     /// the last one.
     #[must_use]
-    pub fn generation(&self, digest: &str, description: &Description) -> Generation {
+    pub fn generation(&self, digest: &str, description: &Description) -> TurnCounters {
         Generation(
             self.0
                 .as_ref()
@@ -384,8 +384,8 @@ impl Turns {
     }
 }
 
-impl Own {
-    fn generation(&self, digest: &str, description: &Description) -> Arc<OfGeneration> {
+impl ParticipantTurns {
+    fn generation(&self, digest: &str, description: &Description) -> Arc<GenerationSeries> {
         let digest: Arc<str> = short(digest).into();
         let mut known = (self.generations.lock()).unwrap_or_else(PoisonError::into_inner);
         let place = known.iter().position(|known| known.digest == digest);
@@ -402,7 +402,7 @@ impl Own {
         generation
     }
 
-    fn register(&self, digest: Arc<str>, description: &Description) -> OfGeneration {
+    fn register(&self, digest: Arc<str>, description: &Description) -> GenerationSeries {
         let commands = description.commands.iter().map(|command| {
             let is_read = matches!(command.kind, CommandKind::Read);
             let sort = if is_read { Sort::Read } else { Sort::Command };
@@ -423,7 +423,7 @@ impl Own {
         }
         // Last, since a listed name takes precedence.
         named.extend(SORTS.map(|sort| (sort, OTHER)));
-        let mut generation = OfGeneration {
+        let mut generation = GenerationSeries {
             digest,
             kinds: Vec::new(),
             labels: Vec::new(),
@@ -447,7 +447,7 @@ impl Own {
                     counter
                 })
             });
-            generation.kinds.push(Arc::new(Kind {
+            generation.kinds.push(Arc::new(MessageSeries {
                 sort,
                 name,
                 ends,
@@ -458,7 +458,7 @@ impl Own {
     }
 }
 
-impl Generation {
+impl TurnCounters {
     /// Counts a turn that was offered at `since` and ended without a commit.
     pub fn ended(&self, origin: Origin, name: &str, end: End, since: Since) {
         if let Some((kind, since)) = self.kind(origin, name).zip(since.0) {
@@ -495,16 +495,16 @@ impl Generation {
         })
     }
 
-    fn kind(&self, origin: Origin, name: &str) -> Option<&Arc<Kind>> {
+    fn kind(&self, origin: Origin, name: &str) -> Option<&Arc<MessageSeries>> {
         let kinds = &self.0.as_ref()?.kinds;
-        let is_of = |kind: &&Arc<Kind>| kind.sort.origin() == origin;
+        let is_of = |kind: &&Arc<MessageSeries>| kind.sort.origin() == origin;
         (kinds.iter().filter(is_of))
             .find(|kind| *kind.name == *name)
             .or_else(|| kinds.iter().rfind(is_of))
     }
 }
 
-impl Kind {
+impl MessageSeries {
     fn count(&self, end: End) {
         if let Some(Some(counter)) = self.ends.get(end as usize) {
             counter.inc();
@@ -520,7 +520,7 @@ impl Kind {
 
 /// A turn that waits for its commit.
 pub struct Measured {
-    kind: Arc<Kind>,
+    kind: Arc<MessageSeries>,
     end: End,
     dead_letter: Option<&'static str>,
     since: Instant,

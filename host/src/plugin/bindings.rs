@@ -1,6 +1,6 @@
-//! The types that wasmtime generates from `wit/`, and their way to and from the core's.
+//! The types that wasmtime generates from `wit/`, and their conversion to and from the core's.
 //!
-//! This file alone knows both. A new version of the WIT gets a file of its own beside it.
+//! Only this file knows both. A new version of the WIT gets a file of its own beside it.
 
 use saga_core::message as m;
 

@@ -1,7 +1,7 @@
-//! A loaded component: its digest, what it says of itself, and where its instances come from.
+//! A loaded component: its digest, its description, and the source of its instances.
 //!
-//! Loading is the whole way from bytes to something that can be called: check the
-//! world, compile (cached), link, describe, check the description. What fails says which step and why.
+//! Loading goes from bytes to something callable: check the world, compile (cached), link,
+//! describe, check the description. An error names the step and the reason.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -17,14 +17,13 @@ use super::instance::Instance;
 use super::overflow;
 use super::sandbox::Sandbox;
 use super::world::{self, Misfit};
-use crate::base::generation::Build;
+use crate::base::generation::CompiledRules;
 
-/// Largest file that is taken for a component, in bytes. Components of interpreted languages are
-/// about 20 MB.
+/// Largest component file in bytes. Components of interpreted languages are about 20 MB.
 pub const COMPONENT_BYTES: u64 = 128 << 20;
 
-/// A component that can be called.
-pub struct Component {
+/// A component that is ready to be instantiated.
+pub struct LoadedComponent {
     digest: String,
     description: Description,
     note: Option<String>,
@@ -32,7 +31,7 @@ pub struct Component {
     pre: ParticipantPre<Sandbox>,
 }
 
-/// Why a component was not loaded.
+/// The reason why a component was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file could not be read.
@@ -40,69 +39,69 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         origin: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// The bytes are not a component.
     #[error("component {origin}: {reason}")]
     NotAComponent {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// What it is instead, and what to do.
+        /// The actual kind of file, and the remedy.
         reason: String,
     },
-    /// It is a component of another world.
+    /// A component of another world.
     #[error("component {origin}: not of the world saga:participant/participant: {reason}")]
     WrongWorld {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// Which export is missing or differs, or which import is not granted.
+        /// The export that is missing or differs, or the import that is not granted.
         reason: String,
     },
-    /// Compiling it takes more than it may.
+    /// Compiling it exceeds a limit.
     #[error("component {origin}: {reason}")]
     TooMuch {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// What it takes, and which setting is in the way.
+        /// The exceeded limit, and its setting.
         reason: String,
     },
-    /// The host is to end.
+    /// The host is stopping.
     #[error("component {origin}: is not compiled any more, for the host ends")]
     Stopped {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
     },
-    /// The machine had no room for it.
+    /// The machine is out of a resource.
     #[error("component {origin}: the machine lacks {lack}")]
     Machine {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// What it lacks.
+        /// The missing resource.
         lack: String,
     },
-    /// It broke when it was asked what it is.
+    /// A fault in `describe`.
     #[error("component {origin}: broke in `describe`: {fault}")]
     DescribeFault {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// How it broke.
+        /// The fault.
         fault: Fault,
     },
-    /// What it says of itself makes no sense.
+    /// An invalid description.
     #[error("component {origin}: its description is wrong: {}", join(problems))]
     BadDescription {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
-        /// Everything that is wrong.
+        /// All problems.
         problems: Vec<description::DescriptionProblem>,
     },
-    /// It says something else of itself each time, so that nothing it says can be relied on.
+    /// Its description varies, so that it can't be relied on.
     #[error(
         "component {origin}: described itself otherwise when it was asked again; `describe` must be constant"
     )]
     ChangingDescription {
-        /// Where it is from: a file, mostly.
+        /// Source of the bytes, usually a file.
         origin: String,
     },
 }
@@ -115,9 +114,9 @@ fn join(problems: &[description::DescriptionProblem]) -> String {
         .join("; ")
 }
 
-impl Component {
-    /// Loads the component of these bytes, which have this digest. `origin` says where they are from, for what is said
-    /// of them.
+impl LoadedComponent {
+    /// Loads the component of these bytes, which have this digest. `origin` names their source in
+    /// messages.
     ///
     /// # Errors
     /// A [`LoadError`] that names the origin, the step and the reason.
@@ -160,7 +159,7 @@ impl Component {
             }
             CompileError::Stopped => LoadError::Stopped { origin: origin() },
         })?;
-        // Code in the cache may have been compiled by a host of another contract.
+        // Cached code may come from a host with another contract.
         world::check(bytes).map_err(|misfit| match misfit {
             Misfit::Invalid(reason) => not_a_component(reason),
             Misfit::World(reason) => wrong_world(reason),
@@ -199,7 +198,7 @@ impl Component {
     }
 }
 
-impl Build for Component {
+impl CompiledRules for LoadedComponent {
     fn digest(&self) -> &str {
         &self.digest
     }
@@ -219,7 +218,7 @@ impl Build for Component {
     }
 }
 
-/// Reads the file of a component.
+/// Reads a component file.
 ///
 /// # Errors
 /// A [`LoadError::Unreadable`] that names the file and the reason.
@@ -230,11 +229,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     };
     let system = |error: std::io::Error| unreadable(error.to_string());
     let no_file = || unreadable("it is not a file".into());
-    // A pipe that nobody writes to would hold up who opens it.
+    // Opening a pipe without a writer would block.
     if !std::fs::metadata(path).map_err(system)?.is_file() {
         return Err(no_file());
     }
-    // What is looked at from here on is what is read.
+    // From here on, checks and reads concern the same open file.
     let file = std::fs::File::open(path).map_err(system)?;
     let metadata = file.metadata().map_err(system)?;
     if !metadata.is_file() {

@@ -1,7 +1,9 @@
-//! Why a component does not fit, in words of the WIT, told from its bytes before any of its code is compiled.
+//! Checks that a component fits the world, on its bytes, before any of its code is compiled. Errors
+//! are in words of the WIT.
 //!
-//! wasmtime would refuse it too, but after compiling it, and in words of its own type checker. This file looks first
-//! and says what an author can act on. It reads types only: the bodies of functions are passed over.
+//! wasmtime would refuse it too, but after compiling it, and in words of its own type checker.
+//! These errors tell the author what to do. Only types are read: the bodies of functions are
+//! skipped.
 
 use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
 use wasmparser::types::{Types, TypesRef};
@@ -13,10 +15,10 @@ use super::contract;
 /// Functions that the rules interface must have.
 pub(super) const FUNCTIONS: [&str; 3] = ["describe", "handle", "migrate"];
 
-/// The interface of the rules, whatever its version.
+/// The rules interface, of any version.
 const RULES: &str = "saga:participant/rules@";
 
-/// What may be imported: the contract's own types, which hold no function, and the interfaces of WASI
+/// Permitted imports: the contract's own types, which hold no function, and the WASI interfaces
 /// that the standard library imports and that the sandbox answers with nothing.
 const GRANTED: [&str; 6] = [
     "saga:participant/types@",
@@ -27,7 +29,7 @@ const GRANTED: [&str; 6] = [
     "wasi:random/",
 ];
 
-/// Says what the bytes are, when they are not a component.
+/// Says what the bytes are, if they are not a component.
 #[must_use]
 pub fn not_a_component(bytes: &[u8]) -> Option<String> {
     match bytes.get(..8) {
@@ -40,26 +42,27 @@ pub fn not_a_component(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Why a component does not fit.
+/// The reason why a component does not fit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Misfit {
     /// It is damaged.
     Invalid(String),
-    /// It is of another world, or of another contract.
+    /// Of another world, or of another contract.
     World(String),
 }
 
-/// What a component takes and gives.
+/// Imports, exports and types of a component.
 struct Surface {
     imports: Vec<String>,
     exports: Vec<String>,
     types: Types,
 }
 
-/// Checks that a component imports no more than is granted, and exports the rules of this host's contract.
+/// Checks that a component imports only what is granted, and exports the rules of this host's
+/// contract.
 ///
 /// # Errors
-/// In which way it does not fit.
+/// The mismatch.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Misfit> {
     let surface = read(bytes).map_err(Misfit::Invalid)?;
     let granted = |name: &&String| !GRANTED.iter().any(|granted| name.starts_with(granted));
@@ -80,10 +83,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Misfit> {
     }
 }
 
-/// The contract for which a component was built, a line for each type; for the test that compares it with the WIT.
+/// The contract that a component was built for, one type per line; for the test that compares it
+/// with the WIT.
 ///
 /// # Errors
-/// Why it has none.
+/// The reason why it has none.
 pub fn contract_of(bytes: &[u8]) -> Result<String, String> {
     let surface = read(bytes)?;
     let types = surface.types.as_ref();
@@ -116,7 +120,7 @@ fn rules(types: TypesRef<'_>, exports: &[String]) -> Result<ComponentInstanceTyp
     }
 }
 
-/// Names in a list that is not longer than anybody reads.
+/// A list of names, cut to a readable length.
 fn listed(names: &[String]) -> String {
     const MOST: usize = 8;
     if names.is_empty() {

@@ -1,22 +1,22 @@
-//! From bytes to a candidate with everything that a swap needs, before anything is changed.
+//! From bytes to a candidate that is ready to swap, before anything is changed.
 //!
-//! All of it is done beside the turns, at low priority: the swap itself has little left to do.
+//! All of it runs beside the turns at low priority: little is left to do for the swap itself.
 
 use std::sync::Arc;
 
 use saga_core::description::Description;
 use saga_core::shapes::Found;
 
-use super::check::{self, Compared, Present};
-use super::fit::{self, FitError, Fitted};
-use super::hosted::Hosted;
+use super::check::{self, Comparison, Present};
+use super::hosted::HostedParticipant;
 use super::neighbours;
 use super::probe::Terms;
-use super::reloader::{Apply, Inner};
-use super::report::{Check, NotApplied, Probe, Refused};
+use super::reloader::{Apply, ReloaderState};
+use super::report::{Check, NotApplied, ProbeReport, Refused};
+use super::topics::{self, GenerationTopics, TopicsError};
 use super::verify;
 use crate::base::clock::now_ms;
-use crate::base::generation::{Build, Generation};
+use crate::base::generation::{CompiledRules, Generation};
 use crate::http::routes::Routes;
 use crate::http::schema;
 use crate::http::service::Serving;
@@ -26,56 +26,56 @@ use crate::transport::Source;
 use crate::turn::{Active, Successor};
 
 /// A candidate that passed its checks, with everything that a swap needs.
-pub(super) struct Candidate {
+pub(super) struct ReadyCandidate {
     pub(super) successor: Successor,
     pub(super) serving: Serving,
     pub(super) sources: Vec<Arc<Source>>,
     pub(super) published: Vec<(Arc<str>, i64)>,
-    pub(super) probe: Probe,
-    pub(super) compared: Compared,
+    pub(super) probe: ProbeReport,
+    pub(super) compared: Comparison,
     pub(super) shapes: Arc<Found>,
 }
 
-/// A candidate that passed its checks. Nothing was changed for it.
-pub(super) struct Passed {
-    pub(super) build: Arc<dyn Build>,
-    pub(super) probe: Probe,
-    pub(super) compared: Compared,
+/// A candidate that passed its checks, which changed nothing.
+pub(super) struct CheckedCandidate {
+    pub(super) build: Arc<dyn CompiledRules>,
+    pub(super) probe: ProbeReport,
+    pub(super) compared: Comparison,
     shapes: Arc<Found>,
 }
 
-/// What became of the checks.
-pub(super) enum Checked {
-    /// It is the active one already.
+/// Result of the checks.
+pub(super) enum CandidateCheck {
+    /// The candidate is the active generation already.
     IsActive,
-    /// It was to be checked only.
-    Only(Passed),
-    /// It is ready to take over.
-    Ready(Box<Candidate>),
+    /// A dry run.
+    Only(CheckedCandidate),
+    /// Ready to take over.
+    Ready(Box<ReadyCandidate>),
 }
 
-impl Inner {
-    /// Everything that can be found out and prepared before anything is changed.
+impl ReloaderState {
+    /// Checks and prepares a candidate without changing anything.
     pub(super) fn candidate(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         active: &Active,
         apply: &Apply,
-    ) -> Result<Checked, NotApplied> {
+    ) -> Result<CandidateCheck, NotApplied> {
         let digest = compile::digest(&apply.bytes);
         if digest == active.digest() {
             if !apply.flags.dry_run {
                 // Its copy may have been lost.
                 self.keep(&digest, apply)?;
             }
-            return Ok(Checked::IsActive);
+            return Ok(CandidateCheck::IsActive);
         }
         let passed = self.check(hosted, active, apply)?;
         if apply.flags.dry_run {
-            return Ok(Checked::Only(passed));
+            return Ok(CandidateCheck::Only(passed));
         }
         let candidate = self.prepare(hosted, apply, passed)?;
-        Ok(Checked::Ready(Box::new(candidate)))
+        Ok(CandidateCheck::Ready(Box::new(candidate)))
     }
 
     fn keep(&self, digest: &str, apply: &Apply) -> Result<(), NotApplied> {
@@ -87,12 +87,17 @@ impl Inner {
         })
     }
 
-    /// All checks. They are the same for whatever way a component comes by, and change nothing.
-    fn check(&self, hosted: &Hosted, active: &Active, apply: &Apply) -> Result<Passed, NotApplied> {
+    /// All checks. They are the same for every way of applying a component, and change nothing.
+    fn check(
+        &self,
+        hosted: &HostedParticipant,
+        active: &Active,
+        apply: &Apply,
+    ) -> Result<CheckedCandidate, NotApplied> {
         let loader = self.loader()?;
         let build = loader
             .load(&apply.bytes, &apply.origin)
-            // One that was given up for the host's end is not refused.
+            // A compilation that was stopped by the host's drain is no refusal.
             .map_err(|refused| match self.still_open() {
                 Ok(()) => self.refused_or_lacking(refused),
                 Err(stopping) => stopping,
@@ -134,11 +139,11 @@ impl Inner {
             is_over: &|| self.still_open().is_err(),
         };
         let probe = check::probe(&*build, Some(running), terms, &inputs);
-        // What ended early shows nothing.
+        // A probe that ended early proves nothing.
         self.still_open()?;
         let mut probe = probe.map_err(|refused| self.refused_or_lacking(refused))?;
         compared.notes.append(&mut probe.notes);
-        Ok(Passed {
+        Ok(CheckedCandidate {
             build,
             probe,
             compared,
@@ -146,21 +151,21 @@ impl Inner {
         })
     }
 
-    /// Everything that a swap needs.
+    /// Prepares everything that a swap needs.
     fn prepare(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         apply: &Apply,
-        passed: Passed,
-    ) -> Result<Candidate, NotApplied> {
-        let Passed {
+        passed: CheckedCandidate,
+    ) -> Result<ReadyCandidate, NotApplied> {
+        let CheckedCandidate {
             build,
             probe,
             compared,
             shapes,
         } = passed;
         let digest = build.digest().to_owned();
-        let fitted = self.fit(hosted, &*build)?;
+        let fitted = self.resolve_topics(hosted, &*build)?;
         self.keep(&digest, apply)?;
         let next = Arc::new(Active {
             generation: Generation {
@@ -174,7 +179,7 @@ impl Inner {
             .map_err(|reason| refuse(Check::Description, reason, &digest))?;
         let successor =
             (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
-        Ok(Candidate {
+        Ok(ReadyCandidate {
             successor,
             serving,
             sources: fitted.sources,
@@ -185,18 +190,22 @@ impl Inner {
         })
     }
 
-    /// Whether it goes with the settings and beside the other participants.
-    fn fits(&self, hosted: &Hosted, build: &dyn Build) -> Result<(), NotApplied> {
+    /// Checks the candidate against the settings and the sources of other participants.
+    fn fits(
+        &self,
+        hosted: &HostedParticipant,
+        build: &dyn CompiledRules,
+    ) -> Result<(), NotApplied> {
         let description = build.description();
         let settings = |reason| refuse(Check::Settings, reason, build.digest());
-        fit::check_names(description, &hosted.own).map_err(settings)?;
+        topics::check_names(description, &hosted.own).map_err(settings)?;
         let transport = self.around.transport.as_ref();
-        let sources = fit::sources(description, &hosted.own, transport, |_| Ok(0));
+        let sources = topics::sources(description, &hosted.own, transport, |_| Ok(0));
         let sources = sources.map_err(|fault| store_failed(&fault))?;
         self.check_together(description, &sources).map_err(settings)
     }
 
-    /// A candidate that broke while the machine lacked something may be none the worse for it (invariant 12).
+    /// A candidate that failed during a shortage of the machine may not be to blame (invariant 12).
     fn refused_or_lacking(&self, refused: Refused) -> NotApplied {
         match self.around.machine.lack() {
             Some(lack) => lacks(&lack),
@@ -204,15 +213,17 @@ impl Inner {
         }
     }
 
-    fn fit(&self, hosted: &Hosted, build: &dyn Build) -> Result<Fitted, NotApplied> {
+    fn resolve_topics(
+        &self,
+        hosted: &HostedParticipant,
+        build: &dyn CompiledRules,
+    ) -> Result<GenerationTopics, NotApplied> {
         let description = build.description();
         let transport = self.around.transport.as_ref();
-        let fitted =
-            fit::fit(description, &hosted.own, &self.around.store, transport).map_err(|error| {
-                match error {
-                    FitError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
-                    FitError::Store(fault) => store_failed(&fault),
-                }
+        let fitted = topics::resolve(description, &hosted.own, &self.around.store, transport)
+            .map_err(|error| match error {
+                TopicsError::Settings(reason) => refuse(Check::Settings, reason, build.digest()),
+                TopicsError::Store(fault) => store_failed(&fault),
             })?;
         Ok(fitted)
     }
@@ -232,12 +243,12 @@ impl Inner {
             .iter()
             .map(|(name, sources)| (*name, sources.as_slice()))
             .chain([(description.name.as_str(), sources)]);
-        fit::check_together(all)
+        topics::check_together(all)
     }
 
     pub(super) fn present<'a>(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         active: &'a Active,
         shapes: Arc<Found>,
     ) -> Present<'a> {
@@ -247,13 +258,17 @@ impl Inner {
             participant: hosted.row,
             sources: hosted.sources(),
             retention_ms: (self.around.config.store.retention_hours).saturating_mul(3_600_000),
-            // What was used is not out of use by a clock that leapt.
+            // Trusted time: a clock that leapt ahead must not put anything out of use.
             now: self.around.store.trusted_now(),
         }
     }
 
-    /// The row of a build. The writer is asked only for that of a new one: it has better things to do.
-    fn row_of(&self, hosted: &Hosted, build: &Arc<dyn Build>) -> Result<i64, NotApplied> {
+    /// The row of a generation. Only new ones go through the writer, to spare it.
+    fn row_of(
+        &self,
+        hosted: &HostedParticipant,
+        build: &Arc<dyn CompiledRules>,
+    ) -> Result<i64, NotApplied> {
         let row = hosted.row;
         let known = self.read(|sql| registry::known_generation(sql, row, build.digest()));
         if let Ok(Some(id)) = known {
@@ -269,19 +284,19 @@ impl Inner {
     }
 }
 
-/// What is told of a component that is refused for one reason.
+/// The error of a component that is refused for one reason.
 pub(super) fn refuse(check: Check, reason: String, digest: &str) -> NotApplied {
     NotApplied::Refused(Refused::new(check, vec![reason], Some(digest.to_owned())))
 }
 
-/// What is told of a machine on which a candidate finds no room.
+/// The error of a machine that is out of a resource.
 fn lacks(what: &str) -> NotApplied {
     NotApplied::Failed(format!(
         "the machine lacks {what}; nothing was changed, try again"
     ))
 }
 
-/// What is told of a store that failed.
+/// The error of a store that failed.
 pub(super) fn store_failed(fault: &StoreFault) -> NotApplied {
     NotApplied::Failed(format!("the store failed: {fault}; try again"))
 }

@@ -1,4 +1,5 @@
-//! From bytes to a component that fits the contract, and the host's own copies of what was active.
+//! Loading: from bytes to a component that fits the contract. Owns the host's archive of
+//! components.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -8,12 +9,14 @@ use lru::LruCache;
 
 use super::archive::Archive;
 use super::report::{Check, Refused};
-use crate::base::generation::Build;
+use crate::base::generation::CompiledRules;
 use crate::base::machine::{self, Machine};
 use crate::config::Config;
-use crate::plugin::{CodeCache, Compiler, Component, LoadError, Reservation, Runtime, compile};
+use crate::plugin::{
+    CodeCache, Compiler, LoadError, LoadedComponent, Reservation, Runtime, compile,
+};
 
-/// Builds that stay loaded, so that going back to one takes no more time than need be.
+/// Components that stay loaded, which makes a rollback to one of them fast.
 const LOADED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// Loads components.
@@ -22,16 +25,16 @@ pub struct Loader {
     cache: CodeCache,
     compiler: Compiler,
     archive: Archive,
-    /// Builds that were loaded lately, by digest.
-    loaded: Mutex<LruCache<String, Arc<dyn Build>>>,
+    /// Recently loaded components, by digest.
+    loaded: Mutex<LruCache<String, Arc<dyn CompiledRules>>>,
 }
 
 impl Loader {
-    /// A loader that caches compiled code and keeps its copies in the data directory. Its instances report to `machine` what
-    /// it lacks.
+    /// A loader that keeps compiled code and archived components in the data directory. Its
+    /// instances report shortages to `machine`.
     ///
     /// # Errors
-    /// When the machine can't run wasmtime.
+    /// If wasmtime can't run on this machine.
     pub fn new(config: &Config, machine: Machine) -> anyhow::Result<Self> {
         let instances = config.instances.saturating_mul(config.participants.len());
         let limit = machine::address_space();
@@ -53,7 +56,7 @@ impl Loader {
         })
     }
 
-    /// The same, with compiled code cached nowhere.
+    /// A loader that does not cache compiled code.
     ///
     /// # Errors
     /// As [`Loader::new`].
@@ -63,28 +66,28 @@ impl Loader {
         Ok(loader)
     }
 
-    /// Loads the component of these bytes, which are from `origin`.
+    /// Loads a component from bytes; `origin` names their source.
     ///
     /// # Errors
-    /// Which check it did not pass, and why.
-    pub fn load(&self, bytes: &[u8], origin: &str) -> Result<Arc<dyn Build>, Refused> {
+    /// The check that failed, and the reason.
+    pub fn load(&self, bytes: &[u8], origin: &str) -> Result<Arc<dyn CompiledRules>, Refused> {
         let digest = compile::digest(bytes);
         if let Some(build) = self.loaded().get(&digest) {
             return Ok(build.clone());
         }
-        let component = Component::load(&self.runtime, &self.cache, bytes, &digest, origin)
+        let component = LoadedComponent::load(&self.runtime, &self.cache, bytes, &digest, origin)
             .map_err(|error| refused(&error, Some(digest.clone())))?;
-        let build: Arc<dyn Build> = Arc::new(component);
+        let build: Arc<dyn CompiledRules> = Arc::new(component);
         self.loaded().put(digest, build.clone());
         Ok(build)
     }
 
-    /// Compiles nothing more, and ends what is compiled now.
+    /// Stops: aborts a compilation in flight, and compiles nothing more.
     pub fn stop(&self) {
         self.compiler.stop();
     }
 
-    fn loaded(&self) -> MutexGuard<'_, LruCache<String, Arc<dyn Build>>> {
+    fn loaded(&self) -> MutexGuard<'_, LruCache<String, Arc<dyn CompiledRules>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,13 +97,13 @@ impl Loader {
         self.runtime.instance_bytes()
     }
 
-    /// The host's own copies.
+    /// The host's own copies of components.
     #[must_use]
     pub fn archive(&self) -> &Archive {
         &self.archive
     }
 
-    /// Removes the compiled code of a component that was not taken, unless it is one that was active once.
+    /// Removes the compiled code of a component that was not applied, unless it is archived.
     pub fn forget(&self, digest: &str) {
         if !self.archive.holds(digest) {
             self.loaded().pop(digest);
@@ -116,7 +119,7 @@ impl Loader {
     }
 }
 
-/// What is told of a component that could not be loaded.
+/// The refusal of a component that could not be loaded.
 #[must_use]
 pub fn refused(error: &LoadError, digest: Option<String>) -> Refused {
     let check = match error {

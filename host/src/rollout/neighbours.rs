@@ -1,5 +1,5 @@
-//! Whether a candidate understands, and is understood by, the build that it replaces and the other participants
-//! of its host.
+//! Comparison of a candidate's messages with the generation that it replaces, and with the other
+//! participants of its host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,16 @@ use saga_core::description::Description;
 use saga_core::shapes::{self, Broken, Concerns, Found, Member};
 
 use super::flags::{self, ALLOW_BREAKING, DROP_USED};
-use super::hosted::Hosted;
-use super::reloader::Inner;
-use crate::base::generation::Build;
+use super::hosted::HostedParticipant;
+use super::reloader::ReloaderState;
+use crate::base::generation::CompiledRules;
 use crate::turn::Active;
 
-/// Characters of a digest that tell builds apart for people.
+/// Length of a digest that people use to tell builds apart.
 const DIGEST: usize = 12;
 
-/// Compares a candidate with the build that it replaces, if there is one, and with the other participants.
+/// Compares a candidate with the generation that it replaces, if any, and with the other
+/// participants.
 #[must_use]
 pub fn compared(
     active: Option<&Description>,
@@ -24,7 +25,7 @@ pub fn compared(
 ) -> Found {
     let mut found = shapes::among(active, candidate, others);
     if let Some(active) = active {
-        // Another participant is refused for that alone.
+        // A candidate of another participant is refused for that alone.
         if active.name != candidate.description.name {
             return Found::default();
         }
@@ -34,7 +35,7 @@ pub fn compared(
     found
 }
 
-/// Compares a candidate with the build that it replaces.
+/// Compares a candidate with the generation that it replaces.
 #[must_use]
 pub fn against(active: &Description, candidate: &Description) -> Found {
     if active.name == candidate.name {
@@ -44,8 +45,8 @@ pub fn against(active: &Description, candidate: &Description) -> Found {
     }
 }
 
-/// What was found of a candidate beside the build that it replaces, apart from what it takes of events: that depends on the
-/// other participants.
+/// Separates the findings about events that the candidate reads, which depend on the other
+/// participants, from the rest.
 #[must_use]
 pub fn apart(mut found: Found) -> (Found, Found) {
     let breaks = std::mem::take(&mut found.breaks);
@@ -59,9 +60,9 @@ pub fn apart(mut found: Found) -> (Found, Found) {
     (found, heard)
 }
 
-/// What an operator should know before a state is written in a new shape: the way back is closed then.
+/// A note for the operator if writing states in a new shape will prevent a rollback.
 #[must_use]
-pub fn one_way(active: &dyn Build, candidate: &dyn Build) -> Option<String> {
+pub fn one_way(active: &dyn CompiledRules, candidate: &dyn CompiledRules) -> Option<String> {
     let (before, after) = (active.description(), candidate.description());
     let digest = active.digest();
     (after.state.version > before.state.version).then(|| {
@@ -75,9 +76,14 @@ pub fn one_way(active: &dyn Build, candidate: &dyn Build) -> Option<String> {
     })
 }
 
-impl Inner {
-    /// What is found of a candidate beside what runs.
-    pub(super) fn shapes(&self, hosted: &Hosted, active: &Active, candidate: &dyn Build) -> Found {
+impl ReloaderState {
+    /// The findings about a candidate on this host.
+    pub(super) fn shapes(
+        &self,
+        hosted: &HostedParticipant,
+        active: &Active,
+        candidate: &dyn CompiledRules,
+    ) -> Found {
         let description = active.description();
         let others = (self.hosted.values())
             .filter(|other| other.participant.name() != description.name)
@@ -98,17 +104,17 @@ impl Inner {
     }
 }
 
-/// A participant with which a host starts.
-pub struct Starting<'s> {
-    /// What it says of itself.
+/// A participant at the start of a host.
+pub struct StartingParticipant<'s> {
+    /// Its description.
     pub description: &'s Description,
-    /// What the settings call its topics.
+    /// Its topics as renamed by the settings.
     pub topics: &'s BTreeMap<String, String>,
-    /// What was active before, where the start replaces it.
+    /// The rules that were active before, if the start replaces them.
     pub replaced: Option<&'s Description>,
 }
 
-impl<'s> Starting<'s> {
+impl<'s> StartingParticipant<'s> {
     fn member(&self) -> Member<'s> {
         Member {
             description: self.description,
@@ -117,13 +123,16 @@ impl<'s> Starting<'s> {
     }
 }
 
-/// Says in the log which participants of a host that starts don't understand each other. A start that replaces rules is held
-/// to what a swap is.
+/// Logs the participants of a starting host that don't understand each other. A start that replaces
+/// rules must pass the same checks as a swap.
 ///
 /// # Errors
-/// What a start that replaces rules breaks.
-pub fn at_start(participants: &[Starting<'_>]) -> Result<(), String> {
-    let members: Vec<_> = participants.iter().map(Starting::member).collect();
+/// The messages that a start with replaced rules breaks.
+pub fn at_start(participants: &[StartingParticipant<'_>]) -> Result<(), String> {
+    let members: Vec<_> = participants
+        .iter()
+        .map(StartingParticipant::member)
+        .collect();
     let (mut reasons, mut allowed_by) = (Vec::new(), BTreeSet::new());
     for (place, one) in participants.iter().enumerate() {
         let others = members.iter().enumerate();

@@ -1,20 +1,20 @@
-//! What is said of a component when it was applied, refused or only checked: in the log, in the metrics, in the store.
+//! Reports of a swap, a refusal or a dry run: in the log, in the metrics, in the store.
 
-use super::hosted::Hosted;
-use super::reloader::{Apply, Inner};
-use super::report::{Applied, NotApplied, Probe, Way};
+use super::hosted::HostedParticipant;
+use super::reloader::{Apply, ReloaderState};
+use super::report::{NotApplied, ProbeReport, SwapResult, Way};
 use crate::base::clock::now_ms;
-use crate::base::generation::Build;
+use crate::base::generation::CompiledRules;
 use crate::plugin::compile;
 use crate::store::history;
 
-impl Inner {
-    /// A check alone leaves no trace but in the log.
+impl ReloaderState {
+    /// Reports a dry run, which leaves no trace but in the log.
     pub(super) fn say_checked(
         &self,
-        hosted: &Hosted,
+        hosted: &HostedParticipant,
         apply: &Apply,
-        result: &Result<Applied, NotApplied>,
+        result: &Result<SwapResult, NotApplied>,
     ) {
         let (participant, way, origin) = (
             hosted.participant.name(),
@@ -37,8 +37,13 @@ impl Inner {
         }
     }
 
-    /// Says what became of a component in the log, counts it, and puts down in the store that it was refused.
-    pub(super) fn say(&self, hosted: &Hosted, apply: &Apply, result: &Result<Applied, NotApplied>) {
+    /// Logs and counts the result of a swap, and records a refusal in the store.
+    pub(super) fn say(
+        &self,
+        hosted: &HostedParticipant,
+        apply: &Apply,
+        result: &Result<SwapResult, NotApplied>,
+    ) {
         let (participant, way, origin) = (
             hosted.participant.name(),
             apply.way.word(),
@@ -79,8 +84,8 @@ impl Inner {
     }
 }
 
-/// What became of a swap, in a word.
-fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
+/// The result of a swap, as a metric label.
+fn outcome(result: &Result<SwapResult, NotApplied>) -> &'static str {
     match result {
         Ok(applied) if applied.changed => "swapped",
         Ok(_) => "unchanged",
@@ -90,7 +95,7 @@ fn outcome(result: &Result<Applied, NotApplied>) -> &'static str {
     }
 }
 
-/// The command that takes what was refused, where there is one.
+/// The command that would apply a refused component, if there is one.
 fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String> {
     let NotApplied::Refused(refused) = error else {
         return None;
@@ -102,7 +107,7 @@ fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String
     let flags = given.chain(refused.allowed_by.iter().cloned());
     let flags: String = flags.map(|flag| format!(" --{flag}")).collect();
     Some(match apply.way {
-        // By its digest, whatever is active by then.
+        // By its digest, since another generation may be active by then.
         Way::Rollback => {
             let digest = compile::digest(&apply.bytes);
             format!("saga rollback{flags} {participant} {digest}")
@@ -112,16 +117,16 @@ fn remedy(participant: &str, apply: &Apply, error: &NotApplied) -> Option<String
     })
 }
 
-/// What is told of this build as the active one, or as what would be.
-pub(super) fn applied(build: &dyn Build, previous: &str, changed: bool) -> Applied {
-    Applied {
+/// The result for these rules as the active ones, or as the would-be active ones.
+pub(super) fn applied(build: &dyn CompiledRules, previous: &str, changed: bool) -> SwapResult {
+    SwapResult {
         participant: build.description().name.clone(),
         digest: build.digest().to_owned(),
         version: build.description().version.clone(),
         dry_run: false,
         previous: previous.to_owned(),
         changed,
-        probe: Probe::default(),
+        probe: ProbeReport::default(),
         notes: Vec::new(),
         checked_us: 0,
         swapped_us: 0,

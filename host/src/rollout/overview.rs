@@ -1,28 +1,28 @@
-//! What is told of a participant's generations, from the store and the host's own copies.
+//! The overview of a participant's generations, from the store and the archive.
 
 use rusqlite::Connection;
 
 use super::archive::Archive;
-use super::file::File;
+use super::component_file::ConfiguredFile;
 use super::report::{
-    ComponentFile, GenerationOverview, ParkedOverview, ParkedTimer, ParticipantOverview,
-    Quarantine, Quarantined, RefusedOverview, Way,
+    ComponentFile, GenerationOverview, ParkedOverview, ParkedTimerOverview, ParticipantOverview,
+    Quarantine, QuarantinedOverview, RefusedOverview, Way,
 };
 use crate::store::{history, parked};
 
-/// Quarantined aggregates, and parked timers, that are told of at most.
+/// Most quarantined aggregates, and parked timers, in an overview.
 const QUARANTINED: usize = 20;
 
-/// What there is to tell of one participant. `file` is the file that it is configured with.
+/// The overview of one participant. `file` is the file that it is configured with.
 ///
 /// # Errors
-/// What SQLite said.
+/// An SQLite error.
 pub fn of_participant(
     sql: &Connection,
     name: &str,
     row: i64,
     archive: &Archive,
-    file: Option<&File>,
+    file: Option<&ConfiguredFile>,
 ) -> rusqlite::Result<ParticipantOverview> {
     let active = history::active(sql, row)?;
     let active = active.map(|build| build.digest).unwrap_or_default();
@@ -60,11 +60,11 @@ pub fn of_participant(
         active,
         generations,
         refused,
-        quarantine: Quarantine {
+        quarantine: QuarantineOverview {
             count,
             first: first
                 .into_iter()
-                .map(|aggregate| Quarantined {
+                .map(|aggregate| QuarantinedOverview {
                     key: aggregate.key,
                     reason: aggregate.reason,
                     since: aggregate.since,
@@ -84,7 +84,7 @@ fn parked(sql: &Connection, row: i64) -> rusqlite::Result<ParkedOverview> {
         bytes: bytes as u64,
         timers: parked::timers_up_to(sql, row, usize::MAX >> 1)?,
         first_timers: first
-            .map(|timer| ParkedTimer {
+            .map(|timer| ParkedTimerOverview {
                 key: timer.key,
                 name: timer.name,
                 since: timer.since,
@@ -95,7 +95,7 @@ fn parked(sql: &Connection, row: i64) -> rusqlite::Result<ParkedOverview> {
     })
 }
 
-fn compared(file: &File, active: &str) -> ComponentFile {
+fn compared(file: &ConfiguredFile, active: &str) -> ComponentFile {
     let digest = file.digest();
     ComponentFile {
         path: file.path().display().to_string(),

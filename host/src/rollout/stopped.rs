@@ -1,43 +1,45 @@
-//! `saga rollback` where no host runs: the way back from a generation with which none starts.
+//! `saga rollback` of a stopped host: the way back from a generation with which the host does not
+//! start.
 //!
-//! The store has its host's lock meanwhile. The checks are those of a rollback on a host that runs, as far as the active generation
-//! can be loaded; where it can't, what is gone back to has to read what is stored.
+//! Holds the host's lock on the store. The checks are those of a rollback on a running host, as far
+//! as the active generation can be loaded; otherwise the target must be able to read what is
+//! stored.
 
 use std::path::Path;
 use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::back;
 use super::flags::Flags;
-use super::initial::{self, Replaced};
+use super::initial::{self, Replacement};
 use super::loader::Loader;
 use super::outcome::applied;
-use super::report::{Applied, Check, NotApplied, Refused, Way};
+use super::report::{Check, NotApplied, Refused, SwapResult, Way};
+use super::rollback_target;
 use super::usage;
 use crate::base::clock::now_ms;
 use crate::config::{Config, ParticipantConfig};
 use crate::store::history::{self, PastBuild};
 use crate::store::{StoreFile, look, trusted_now};
 
-/// Whether a data directory has a store on which to go back.
+/// True if a data directory has a store.
 #[must_use]
 pub fn has_store(data: &Path) -> bool {
-    // A store of an older schema is an error here, and brought up by opening it.
+    // A store of an older schema is an error here; opening it migrates it.
     !matches!(look(data), Ok(None))
 }
 
-/// Makes an earlier generation of a participant the one with which the host starts: the one of this digest (or the beginning of
-/// one), or else the one that the active one replaced.
+/// Makes a former generation of a participant the one with which the host starts: the one of this
+/// digest (or its beginning), or else the one that the active one replaced.
 ///
 /// # Errors
-/// Why not; then nothing is changed.
+/// The reason; nothing is changed then.
 pub fn rollback(
     config: &Config,
     participant: &str,
     digest: Option<&str>,
     flags: Flags,
-) -> Result<Applied, NotApplied> {
+) -> Result<SwapResult, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
     let data = config.data_dir.display();
     let file = StoreFile::open(&config.data_dir).map_err(|error| failed(error.to_string()))?;
@@ -57,9 +59,9 @@ pub fn rollback(
     let build = loader.load(&bytes, &origin).map_err(NotApplied::Refused)?;
     let own = config.participants.get(participant);
     let own = own.cloned().unwrap_or_else(ParticipantConfig::default);
-    // What was used is not out of use by a clock that leapt.
+    // Trusted time: a clock that leapt ahead must not put anything out of use.
     let present = (&sql, trusted_now(&sql, now_ms()).map_err(unusable)?);
-    let Replaced { notes, probe, .. } = initial::replace(
+    let Replacement { notes, probe, .. } = initial::replace(
         &loader,
         config,
         &own,
@@ -85,7 +87,7 @@ pub fn rollback(
             .and_then(|()| turn.commit())
             .map_err(unusable)?;
     }
-    Ok(Applied {
+    Ok(SwapResult {
         probe,
         notes,
         dry_run: flags.dry_run,
@@ -96,7 +98,7 @@ pub fn rollback(
 
 type Chosen = (i64, PastBuild, PastBuild);
 
-/// The row of the participant, what is active, and what is gone back to.
+/// The row of the participant, the active generation, and the target.
 fn choose(
     sql: &Connection,
     participant: &str,
@@ -110,7 +112,7 @@ fn choose(
         )));
     };
     let (mut builds, activations) = (history::builds(sql, row)?, history::activations(sql, row)?);
-    let target = back::target(&builds, &activations, participant, digest).cloned();
+    let target = rollback_target::target(&builds, &activations, participant, digest).cloned();
     let active = match builds.is_empty() {
         true => Err(format!("{participant} never ran")),
         false => Ok(builds.swap_remove(0)),

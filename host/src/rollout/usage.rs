@@ -1,7 +1,8 @@
-//! Whether what a candidate lacks is in use, and so a reason to refuse it.
+//! The use of what a candidate drops; dropping something in use is a reason to refuse it.
 //!
-//! In use is a subscription of which an event was decided within the retention or waits to be read, a route that was
-//! asked within the retention, a timer that is set, a state that is stored. Reads only.
+//! In use are: a subscription with an event that was decided within the retention or waits to be
+//! read, a route that was requested within the retention, a timer that is set, a state that is
+//! stored. Reads only.
 
 use rusqlite::Connection;
 use saga_core::compatibility::Lack;
@@ -12,36 +13,36 @@ use saga_core::shapes::{Concerns, Found};
 use super::flags::Objections;
 use crate::store::{history, parked, registry};
 
-/// The store, as far as the use of a participant goes.
+/// Looks up the use of a participant's features in the store.
 pub struct Usage<'c> {
     /// A connection.
     pub sql: &'c Connection,
     /// Row of the participant.
     pub participant: i64,
-    /// Consumers of the active build: name in the store, row of the topic, topic as the build calls it.
+    /// Consumers of the active generation: name in the store, row of the topic, declared topic.
     pub consumers: Vec<(std::sync::Arc<str>, i64, std::sync::Arc<str>)>,
-    /// Milliseconds for which something that was asked counts as in use.
+    /// Milliseconds for which a request counts as use.
     pub retention_ms: u64,
     /// Milliseconds since the Unix epoch.
     pub now: u64,
 }
 
-/// What is wrong with a candidate, given what is in use.
+/// Conflicts of a candidate with what is in use.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Conflicts {
-    /// What can't be had in any way.
+    /// Conflicts that no flag overrides.
     pub hard: Vec<String>,
-    /// What is in use and would be dropped.
+    /// Features in use that would be dropped.
     pub used: Vec<String>,
-    /// What would be dropped and is not in use.
+    /// Unused features that would be dropped.
     pub unused: Vec<String>,
 }
 
 impl Usage<'_> {
-    /// Looks up what a candidate with this description lacks.
+    /// Looks up the use of all that a candidate with this description drops.
     ///
     /// # Errors
-    /// What SQLite said.
+    /// An SQLite error.
     pub fn conflicts(
         &self,
         candidate: &Description,
@@ -51,7 +52,7 @@ impl Usage<'_> {
         for lack in lacks {
             match lack {
                 Lack::Participant { .. } => conflicts.hard.push(lack.to_string()),
-                // What is stored counts, not what the active build would write.
+                // Stored states count, not those that the active generation would write.
                 Lack::State { .. } => {}
                 _ => match self.use_of(lack)? {
                     Some(used) => conflicts.used.push(format!("{lack}; it is in use: {used}")),
@@ -59,7 +60,7 @@ impl Usage<'_> {
                 },
             }
         }
-        // What is stored is of no matter to another participant.
+        // Stored states don't matter to another participant.
         if conflicts.hard.is_empty() {
             let unreadable = unreadable(self.sql, self.participant, candidate)?;
             conflicts.hard.extend(unreadable);
@@ -67,11 +68,11 @@ impl Usage<'_> {
         Ok(conflicts)
     }
 
-    /// Adds what a candidate breaks, and what would be dropped though another participant waits for it; gives what an
-    /// operator should know.
+    /// Adds what a candidate breaks, and dropped events that another participant waits for; returns
+    /// notes for the operator.
     ///
     /// # Errors
-    /// What SQLite said.
+    /// An SQLite error.
     pub(super) fn object(
         &self,
         found: &Found,
@@ -142,10 +143,10 @@ impl Usage<'_> {
     }
 }
 
-/// Says which stored states a build with this description can't read, if there are any.
+/// Names the stored states that rules with this description can't read, if there are any.
 ///
 /// # Errors
-/// What SQLite said.
+/// An SQLite error.
 pub fn unreadable(
     sql: &Connection,
     participant: i64,
@@ -163,7 +164,7 @@ pub fn unreadable(
     }))
 }
 
-/// A duration for people: `3 minutes`.
+/// A duration as text: `3 minutes`.
 fn duration(ms: u64) -> String {
     let (amount, unit) = match ms / 1_000 {
         seconds @ 0..=119 => (seconds, "second"),

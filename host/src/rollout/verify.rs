@@ -1,7 +1,7 @@
-//! All checks of a component, offline: for continuous integration, and before anything is shipped.
+//! All checks of a component, offline: for continuous integration, and before a release.
 //!
-//! What can be checked depends on what there is to compare with: the component alone, another build of the
-//! participant, or the store of a host (which may be running meanwhile).
+//! The extent depends on the reference: none, another build of the participant, or the store of a
+//! host (which may be running).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use super::check::{self, Present};
 use super::flags::{Flags, Objections};
 use super::loader::{self, Loader};
 use super::probe::Terms;
-use super::report::{Check, Probe, Refused, Verified};
-use super::{fit, neighbours};
+use super::report::{Check, ProbeReport, Refused, Verified};
+use super::{neighbours, topics};
 use crate::base::clock::now_ms;
-use crate::base::generation::Build;
+use crate::base::generation::CompiledRules;
 use crate::config::{Config, ParticipantConfig};
 use crate::http::routes::Routes;
 use crate::http::schema;
@@ -26,30 +26,32 @@ use crate::plugin::component;
 use crate::store::{self, history, registry, trusted_now};
 use crate::transport::{Readings, Source};
 
-/// What is to be checked, and against what.
+/// A component to check, and its references.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verify {
     /// The component.
     pub path: PathBuf,
     /// The participant that it must describe.
     pub participant: Option<String>,
-    /// Another build of the participant, of which it must lack nothing, and with which messages and states must go.
+    /// Another build of the participant: the component must drop nothing of it and understand its
+    /// messages and states.
     pub against: Option<PathBuf>,
-    /// Other participants with which it has to go.
+    /// Other participants that it must agree with.
     pub with: Vec<PathBuf>,
-    /// The data directory of a host: it must lack nothing that is in use there, and is tried on what is recorded there.
+    /// The data directory of a host: the component must drop nothing in use there, and is tried on
+    /// what is recorded there.
     pub data: Option<PathBuf>,
-    /// What it may drop or break.
+    /// Overrides.
     pub flags: Flags,
 }
 
-/// Why a component was not found right.
+/// The reason why a component was not verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
-    /// It did not pass a check.
+    /// It failed a check.
     #[error("{0}")]
     Refused(Refused),
-    /// What it was to be compared with can't be read.
+    /// A reference can't be read.
     #[error("{0}")]
     Failed(String),
 }
@@ -63,7 +65,7 @@ impl From<Refused> for NotVerified {
 /// Checks a component.
 ///
 /// # Errors
-/// Which check it did not pass, and why; or that it could not be checked.
+/// The check that failed, and the reason; or the reason why it could not be checked.
 pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified> {
     let loader = Loader::offline(config).map_err(|error| failed(error.to_string()))?;
     let candidate = load(&loader, &request.path)?;
@@ -83,7 +85,7 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
         .map_err(|reason| refused(Check::Description, reason))?;
     let own = config.participants.get(&description.name);
     if let Some(own) = own {
-        fit::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
+        topics::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
     }
     let others = Others::load(config, &loader, request, &description.name)?;
     let mut notes = others.notes.clone();
@@ -123,16 +125,16 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
     })
 }
 
-/// The other participants that are known, with what the settings call their topics.
+/// The other known participants, with their topics as renamed by the settings.
 struct Others {
-    builds: Vec<(Arc<dyn Build>, BTreeMap<String, String>)>,
+    builds: Vec<(Arc<dyn CompiledRules>, BTreeMap<String, String>)>,
     own: BTreeMap<String, String>,
-    /// Which are not compared though they are active.
+    /// Active participants that could not be compared, with the reason.
     notes: Vec<String>,
 }
 
 impl Others {
-    /// Those that are given, and those that are active on the store.
+    /// The given participants, and those that are active on the store.
     fn load(
         config: &Config,
         loader: &Loader,
@@ -143,7 +145,7 @@ impl Others {
             let own = config.participants.get(name);
             own.map(|own| own.topics.clone()).unwrap_or_default()
         };
-        let mut builds: Vec<(Arc<dyn Build>, _)> = Vec::new();
+        let mut builds: Vec<(Arc<dyn CompiledRules>, _)> = Vec::new();
         let mut notes = Vec::new();
         for path in &request.with {
             let build = load(loader, path)?;
@@ -160,7 +162,8 @@ impl Others {
             builds.push((build, topics));
         }
         for name in active_on(config, request.data.as_deref())? {
-            let is_known = |(build, _): &(Arc<dyn Build>, _)| build.description().name == name;
+            let is_known =
+                |(build, _): &(Arc<dyn CompiledRules>, _)| build.description().name == name;
             if name == participant || builds.iter().any(is_known) {
                 continue;
             }
@@ -179,7 +182,7 @@ impl Others {
         })
     }
 
-    fn compared(&self, active: Option<&dyn Build>, candidate: &dyn Build) -> Found {
+    fn compared(&self, active: Option<&dyn CompiledRules>, candidate: &dyn CompiledRules) -> Found {
         let others = self.builds.iter().map(|(build, topics)| Member {
             description: build.description(),
             topics,
@@ -188,12 +191,12 @@ impl Others {
             description: candidate.description(),
             topics: &self.own,
         };
-        let active = active.map(Build::description);
+        let active = active.map(CompiledRules::description);
         neighbours::compared(active, candidate, &others.collect::<Vec<_>>())
     }
 }
 
-/// The participants that a store knows; where there are settings, only those that they name.
+/// The participants in a store; with settings, only those that the settings name.
 fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVerified> {
     let Some(data) = data else {
         return Ok(Vec::new());
@@ -206,9 +209,9 @@ fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVer
     Ok(names)
 }
 
-/// Compares a build that takes no other's place with the other participants.
+/// Compares a component that replaces none with the other participants.
 fn beside_others(
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     others: &Others,
     flags: Flags,
 ) -> Result<Vec<String>, Refused> {
@@ -221,10 +224,10 @@ fn beside_others(
     Ok(found.notes.into_iter().chain(allowed).collect())
 }
 
-/// Compares with another build, of which nothing is known to be in use: all of it may be.
+/// Compares with another build; since no use is known, all of it counts as used.
 fn against_build(
-    active: &dyn Build,
-    candidate: &dyn Build,
+    active: &dyn CompiledRules,
+    candidate: &dyn CompiledRules,
     others: &Others,
     flags: Flags,
 ) -> Result<Vec<String>, Refused> {
@@ -253,15 +256,15 @@ fn against_build(
         .collect())
 }
 
-fn load(loader: &Loader, path: &Path) -> Result<Arc<dyn Build>, Refused> {
+fn load(loader: &Loader, path: &Path) -> Result<Arc<dyn CompiledRules>, Refused> {
     let bytes = component::read(path).map_err(|error| loader::refused(&error, None))?;
     loader.load(&bytes, &path.display().to_string())
 }
 
-/// What the comparison with a store showed.
-struct Compared {
+/// Result of the comparison with a store.
+struct StoreComparison {
     notes: Vec<String>,
-    probe: Probe,
+    probe: ProbeReport,
 }
 
 fn open(data: &Path) -> Result<Connection, NotVerified> {
@@ -270,10 +273,10 @@ fn open(data: &Path) -> Result<Connection, NotVerified> {
         .ok_or_else(|| failed(format!("{}: there is no store", data.display())))
 }
 
-/// The row of a participant in a store, and the build that is active there.
-type Stored = (i64, Arc<dyn Build>);
+/// The row of a participant in a store, and its active rules.
+type Stored = (i64, Arc<dyn CompiledRules>);
 
-/// What is active of a participant in a store; none where it never ran.
+/// The active generation of a participant in a store; `None` if it never ran there.
 fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, NotVerified> {
     let sql = open(data)?;
     let read = |name: &str| -> rusqlite::Result<_> {
@@ -298,15 +301,15 @@ fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, No
     Ok(Some((row, loader.load(&bytes, &build.digest)?)))
 }
 
-/// Compares with what a store holds; none where the participant never ran there.
+/// Compares with the content of a store; `None` if the participant never ran there.
 fn against_store(
     config: &Config,
     own: Option<&ParticipantConfig>,
     data: &Path,
-    candidate: &dyn Build,
+    candidate: &dyn CompiledRules,
     others: &Others,
     flags: Flags,
-) -> Result<Option<Compared>, NotVerified> {
+) -> Result<Option<StoreComparison>, NotVerified> {
     let name = &candidate.description().name;
     let sql = open(data)?;
     let reading = |error: rusqlite::Error| unreadable(data, &error);
@@ -341,15 +344,15 @@ fn against_store(
     };
     let mut probe = check::probe(candidate, Some(&*active), terms, &inputs)?;
     notes.append(&mut probe.notes);
-    Ok(Some(Compared { notes, probe }))
+    Ok(Some(StoreComparison { notes, probe }))
 }
 
-/// What a build reads, as the store knows it.
+/// The sources of a component whose topics the store knows.
 pub(super) fn sources(
     sql: &Connection,
     config: &Config,
     own: Option<&ParticipantConfig>,
-    build: &dyn Build,
+    build: &dyn CompiledRules,
 ) -> rusqlite::Result<Vec<Arc<Source>>> {
     let description = build.description();
     let namespace = if config.kafka.is_some() {

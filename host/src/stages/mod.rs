@@ -73,7 +73,7 @@ impl Default for ProgressSettings {
 
 /// Work that waits at one place of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingPlace {
     /// The place: `participant order`, `topic orders`.
     pub place: String,
     /// Age of the oldest message there.
@@ -83,7 +83,7 @@ pub struct Waiting {
 }
 
 /// Samples a stage; `None` if that failed. The argument is the time since the first sample.
-pub type Look = Box<dyn FnMut(Duration) -> Option<Vec<Waiting>> + Send>;
+pub type SampleFn = Box<dyn FnMut(Duration) -> Option<Vec<WaitingPlace>> + Send>;
 
 /// A stage.
 pub struct Stage {
@@ -94,26 +94,26 @@ pub struct Stage {
     /// Its bound, in seconds; 0 for none.
     pub bound: u64,
     /// Samples it. May block, which delays the other stages.
-    pub look: Look,
+    pub look: SampleFn,
 }
 
 /// The latest samples of all stages; clones share them.
 #[derive(Clone, Default)]
-pub struct Stages(Arc<Mutex<Known>>);
+pub struct Stages(Arc<Mutex<StageTable>>);
 
 #[derive(Default)]
-struct Known {
-    stages: Vec<KnownStage>,
+struct StageTable {
+    stages: Vec<SampledStage>,
     /// The stage that is being sampled, and since when.
     looked_at: Option<(&'static str, Instant)>,
 }
 
-struct KnownStage {
+struct SampledStage {
     name: &'static str,
     setting: &'static str,
     bound: u64,
     /// The places with waiting work.
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingPlace>,
     /// Time of the last sample that succeeded.
     at: Instant,
     /// Time since which sampling fails.
@@ -142,7 +142,7 @@ impl Stages {
     /// # Errors
     /// If the thread can't be started.
     pub fn watch(&self, mut stages: Vec<Stage>) -> std::io::Result<StageWatch> {
-        self.lock().stages = stages.iter().map(KnownStage::new).collect();
+        self.lock().stages = stages.iter().map(SampledStage::new).collect();
         let (stop, stopped) = bounded::<()>(0);
         let (end, ended) = bounded::<()>(0);
         let known = self.clone();
@@ -242,12 +242,12 @@ impl Stages {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, StageTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl KnownStage {
+impl SampledStage {
     fn new(stage: &Stage) -> Self {
         Self {
             name: stage.name,
@@ -266,7 +266,7 @@ impl KnownStage {
         self.at.elapsed().saturating_sub(2 * INTERVAL)
     }
 
-    fn oldest(&self) -> Option<&Waiting> {
+    fn oldest(&self) -> Option<&WaitingPlace> {
         self.waiting.iter().max_by_key(|waiting| waiting.age)
     }
 

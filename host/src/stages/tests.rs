@@ -1,6 +1,9 @@
 use super::*;
 
-fn stage(bound: u64, look: impl FnMut(Duration) -> Option<Vec<Waiting>> + Send + 'static) -> Stage {
+fn stage(
+    bound: u64,
+    look: impl FnMut(Duration) -> Option<Vec<WaitingPlace>> + Send + 'static,
+) -> Stage {
     Stage {
         name: "relay",
         setting: "progress.relay_seconds",
@@ -9,8 +12,8 @@ fn stage(bound: u64, look: impl FnMut(Duration) -> Option<Vec<Waiting>> + Send +
     }
 }
 
-fn waits(age: u64) -> Waiting {
-    Waiting {
+fn waits(age: u64) -> WaitingPlace {
+    WaitingPlace {
         place: "topic orders".into(),
         age: Duration::from_secs(age),
         why: Some("no broker".into()),
@@ -18,10 +21,10 @@ fn waits(age: u64) -> Waiting {
 }
 
 /// What is said after one look at a stage in which these wait.
-fn said(bound: u64, waiting: Vec<Waiting>) -> (Option<String>, Duration) {
+fn said(bound: u64, waiting: Vec<WaitingPlace>) -> (Option<String>, Duration) {
     let stages = Stages::default();
     let mut one = stage(bound, move |_| Some(waiting.clone()));
-    stages.lock().stages = vec![KnownStage::new(&one)];
+    stages.lock().stages = vec![SampledStage::new(&one)];
     stages.look(&mut one, Duration::ZERO);
     let age = stages.ages().first().map(|(_, age)| *age);
     (stages.standing(), age.unwrap_or_default())
@@ -54,7 +57,7 @@ fn a_look_that_fails_keeps_what_was_known() {
     let stages = Stages::default();
     let mut answers = vec![None, Some(vec![waits(9)])];
     let mut one = stage(5, move |_| answers.pop().flatten());
-    stages.lock().stages = vec![KnownStage::new(&one)];
+    stages.lock().stages = vec![SampledStage::new(&one)];
     stages.look(&mut one, Duration::ZERO);
     stages.look(&mut one, Duration::ZERO);
     assert!(stages.standing().is_some());
@@ -65,7 +68,7 @@ fn invariant_11_a_stage_that_can_t_be_looked_at_for_long_makes_the_host_unready(
     let stages = Stages::default();
     let mut answers = vec![Some(Vec::new()), None, None, Some(vec![waits(1)])];
     let mut one = stage(5, move |_| answers.pop().flatten());
-    stages.lock().stages = vec![KnownStage::new(&one)];
+    stages.lock().stages = vec![SampledStage::new(&one)];
     let mut look = || stages.look(&mut one, Duration::ZERO);
     look();
     look();

@@ -23,11 +23,11 @@ use super::repeats::Lookups;
 use super::turn::{Answer, CommandCall, CommandTurn, EventTurn, Over, TimerTurn, Trial, Turn};
 use super::turnover::Slot;
 use super::worker::{Place, Worker};
-use crate::base::changes::Watch;
+use crate::base::changes::AggregateWatch;
 use crate::base::clock::{now_ms, random_tail};
 use crate::base::machine::Machine;
 use crate::metrics::instances::Instances;
-use crate::metrics::passed::Passed;
+use crate::metrics::passed::PassedCounters;
 use crate::metrics::turns::Turns;
 use crate::stages::Flow;
 use crate::store::read::StoredTimer;
@@ -54,7 +54,7 @@ pub struct ParticipantSettings {
     /// What its turns are counted by.
     pub turns: Turns,
     /// What the records that it passes over are counted by.
-    pub passed: Passed,
+    pub passed: PassedCounters,
     /// What its instances are counted by.
     pub instances: Instances,
     /// What the machine lacks.
@@ -230,7 +230,7 @@ impl Participant {
 
     /// Watches one of its aggregates.
     #[must_use]
-    pub fn watch(&self, key: &str) -> Watch {
+    pub fn watch(&self, key: &str) -> AggregateWatch {
         self.shared.store.changes().watch(self.shared.row, key)
     }
 

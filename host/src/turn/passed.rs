@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use saga_core::description::Description;
 use saga_core::near;
 
-use crate::metrics::passed::Passed;
+use crate::metrics::passed::PassedCounters;
 
 /// Types that are told apart, in all topics.
 const TYPES: usize = 100;
@@ -19,7 +19,7 @@ const LOGGED: usize = 128;
 
 /// What was passed over since the start.
 pub(super) struct PassedOver {
-    counters: Passed,
+    counters: PassedCounters,
     known: Mutex<Known>,
 }
 
@@ -34,7 +34,7 @@ struct Known {
 }
 
 impl PassedOver {
-    pub(super) fn new(counters: Passed) -> Self {
+    pub(super) fn new(counters: PassedCounters) -> Self {
         Self {
             counters,
             known: Mutex::default(),

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use saga_core::message::{Message, Origin};
 use saga_core::rules::{Renewal, Rules};
-use saga_host::base::generation::Build as _;
-use saga_host::plugin::{CodeCache, Component, GuestLimits, Runtime, compile};
+use saga_host::base::generation::CompiledRules as _;
+use saga_host::plugin::{CodeCache, GuestLimits, LoadedComponent, Runtime, compile};
 use serde_json::{Value, json};
 
 use crate::chameleon::Chameleon;
@@ -150,11 +150,11 @@ fn message(number: u64) -> Message {
 }
 
 /// Chameleon with these settings, under a limit of memory of 64 MiB.
-fn load(settings: Value) -> Component {
+fn load(settings: Value) -> LoadedComponent {
     let runtime = Runtime::new(GuestLimits::default()).unwrap();
     let bytes = Chameleon::new().with(settings).bytes();
     let digest = compile::digest(&bytes);
-    Component::load(&runtime, &CodeCache::none(), &bytes, &digest, "chameleon").unwrap()
+    LoadedComponent::load(&runtime, &CodeCache::none(), &bytes, &digest, "chameleon").unwrap()
 }
 
 fn renewals(rules: &mut dyn Rules) -> HashMap<&'static str, u32> {

@@ -17,7 +17,7 @@ fn a_state_that_only_the_candidate_cannot_read_is_a_reason_that_names_it() {
         "can't read the state of k (version 1): missing field `credit`"
     );
     // So it is without a build to compare with.
-    let alone = try_with(&needing(), None, Allowed::Nothing, &inputs);
+    let alone = try_with(&needing(), None, Tolerance::Nothing, &inputs);
     assert!(alone.is_err());
     let report = try_on(&needing(), &rules(), &states(vec![json!({"credit": 5})])).unwrap();
     assert_eq!(
@@ -108,7 +108,7 @@ fn a_timer_that_would_be_given_up_is_a_reason_and_one_that_waits_is_none() {
 #[test]
 fn an_event_in_flight_is_offered_with_the_state_of_its_aggregate() {
     let inputs = Inputs {
-        in_flight: vec![InFlight {
+        in_flight: vec![PendingRecord {
             declared_topic: "sales".into(),
             record: Record {
                 position: Position {

@@ -18,7 +18,7 @@ fn what_it_may_fail_is_counted_and_told() {
     ]);
     let event = message(Origin::Event, "sold");
     inputs.recorded = vec![recorded(&event, Some(json!({})), &done(StateChange::Unchanged)); 5];
-    let report = try_with(&needing(), Some(&rules()), Allowed::Everything, &inputs).unwrap();
+    let report = try_with(&needing(), Some(&rules()), Tolerance::Everything, &inputs).unwrap();
     assert_eq!(
         report.notes,
         [
@@ -29,7 +29,7 @@ fn what_it_may_fail_is_counted_and_told() {
         ]
     );
     // Where nothing is there to compare with, what is stored still has to be read.
-    let reasons = try_with(&needing(), None, Allowed::AllButStates, &inputs).unwrap_err();
+    let reasons = try_with(&needing(), None, Tolerance::AllButStates, &inputs).unwrap_err();
     assert!(
         reasons
             .iter()
@@ -37,7 +37,7 @@ fn what_it_may_fail_is_counted_and_told() {
         "{reasons:?}"
     );
     inputs.states.clear();
-    try_with(&needing(), None, Allowed::AllButStates, &inputs).unwrap();
+    try_with(&needing(), None, Tolerance::AllButStates, &inputs).unwrap();
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn it_ends_where_nobody_waits_for_it() {
     let looked = std::cell::Cell::new(0);
     let terms = Terms {
         limits: &limits,
-        allowed: Allowed::Nothing,
+        allowed: Tolerance::Nothing,
         is_over: &|| {
             looked.set(looked.get() + 1);
             looked.get() > 2

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::base::printable::Lines;
-use crate::rollout::report::{Difference, Part, Probe};
+use crate::rollout::report::{Difference, DifferingPart, ProbeReport};
 
 /// Most messages shown, and most differing places per message.
 const MESSAGES: usize = 10;
@@ -18,7 +18,7 @@ const PLACES: usize = 6;
 const VALUE: usize = 60;
 
 /// A summary to append to a line; empty if there were no inputs.
-pub(super) fn summary(probe: &Probe) -> String {
+pub(super) fn summary(probe: &ProbeReport) -> String {
     let mut text = String::new();
     if probe.inputs > 0 {
         let _ = write!(
@@ -49,7 +49,7 @@ pub(super) fn summary(probe: &Probe) -> String {
 }
 
 /// The different decisions: a line per message, and one per differing place.
-pub(super) fn differences(probe: &Probe) -> Lines {
+pub(super) fn differences(probe: &ProbeReport) -> Lines {
     let mut text = Lines::default();
     for difference in probe.differences.iter().take(MESSAGES) {
         one(&mut text, difference);
@@ -86,8 +86,8 @@ fn one(text: &mut Lines, difference: &Difference) {
     }
 }
 
-fn in_words(part: &Part) -> String {
-    let Part {
+fn in_words(part: &DifferingPart) -> String {
+    let DifferingPart {
         what,
         pointer,
         decided,
@@ -123,8 +123,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn part(what: &str, pointer: &str, decided: Option<Value>, would: Option<Value>) -> Part {
-        Part {
+    fn part(
+        what: &str,
+        pointer: &str,
+        decided: Option<Value>,
+        would: Option<Value>,
+    ) -> DifferingPart {
+        DifferingPart {
             what: what.into(),
             pointer: pointer.into(),
             decided,
@@ -132,7 +137,7 @@ mod tests {
         }
     }
 
-    fn difference(parts: Vec<Part>) -> Difference {
+    fn difference(parts: Vec<DifferingPart>) -> Difference {
         Difference {
             message: "id-1".into(),
             name: "booked".into(),
@@ -156,11 +161,11 @@ mod tests {
                 Some(Value::Null),
             ),
         ];
-        let probe = Probe {
+        let probe = ProbeReport {
             inputs: 2,
             decided_otherwise: 1,
             differences: vec![difference(parts)],
-            ..Probe::default()
+            ..ProbeReport::default()
         };
         assert_eq!(
             differences(&probe).text(),
@@ -175,11 +180,11 @@ mod tests {
     #[test]
     fn no_more_is_shown_than_fits() {
         let parts = vec![part("state", "/a", None, Some(json!(1))); 8];
-        let probe = Probe {
+        let probe = ProbeReport {
             inputs: 64,
             decided_otherwise: 30,
             differences: vec![difference(parts); 12],
-            ..Probe::default()
+            ..ProbeReport::default()
         };
         let text = differences(&probe).text();
         assert_eq!(text.matches("  and 2 more places\n").count(), 10, "{text}");
@@ -191,8 +196,8 @@ mod tests {
 
     #[test]
     fn what_it_was_tried_on_is_told_where_there_was_any() {
-        assert_eq!(summary(&Probe::default()), "");
-        let probe = Probe {
+        assert_eq!(summary(&ProbeReport::default()), "");
+        let probe = ProbeReport {
             inputs: 64,
             decided_otherwise: 3,
             states: 10,
@@ -201,7 +206,7 @@ mod tests {
             quarantined_read: 1,
             timers: 5,
             events: 1,
-            ..Probe::default()
+            ..ProbeReport::default()
         };
         assert_eq!(
             summary(&probe),

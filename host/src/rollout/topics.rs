@@ -1,7 +1,7 @@
-//! What a generation needs of its surroundings: the topics that it publishes to, the sources that it reads.
+//! Topics and sources of a generation.
 //!
-//! Follows from its description and from the settings, which may call topics and groups otherwise. Writes
-//! nothing but the rows by which the store knows topics.
+//! They follow from its description and from the settings, which may rename topics and groups.
+//! Writes only the rows of topics to the store.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::store::{Reader, Store, StoreFault, registry};
 use crate::transport::{Readings, Source, Transport};
 use crate::turn::Lane;
 
-/// What a generation needs of its surroundings.
-pub struct Fitted {
-    /// Where its events go, by the topic's name in its description.
+/// Topics and sources of a generation.
+pub struct GenerationTopics {
+    /// Destinations of its events, by the topic's name in its description.
     pub topics: HashMap<String, Lane>,
-    /// Where its dead letters go, by the topic that they came from.
+    /// Destinations of its dead letters, by the topic that they came from.
     pub dead_letters: HashMap<Arc<str>, Lane>,
-    /// What it reads.
+    /// The sources that it reads.
     pub sources: Vec<Arc<Source>>,
     /// The topics that it publishes to, dead letters included: names on the transport, and rows.
     pub published: Vec<(Arc<str>, i64)>,
 }
 
-/// Why a generation does not fit.
+/// The reason why topics or sources can't be resolved.
 #[derive(Debug, thiserror::Error)]
-pub enum FitError {
-    /// The settings and the component don't go together.
+pub enum TopicsError {
+    /// The settings and the component contradict each other.
     #[error("{0}")]
     Settings(String),
     /// The store failed.
@@ -37,22 +37,22 @@ pub enum FitError {
     Store(#[from] StoreFault),
 }
 
-/// Fits a generation with this description into its surroundings.
+/// Resolves the topics and sources of a generation with this description.
 ///
 /// # Errors
-/// Which setting does not go with it, or that the store failed.
-pub fn fit(
+/// The setting that contradicts the description, or a fault of the store.
+pub fn resolve(
     description: &Description,
     own: &ParticipantConfig,
     store: &Store,
     transport: &dyn Transport,
-) -> Result<Fitted, FitError> {
+) -> Result<GenerationTopics, TopicsError> {
     let known = store
         .reader()
-        .map_err(|error| FitError::Store(error.into()))?;
+        .map_err(|error| TopicsError::Store(error.into()))?;
     let topic_row = |topic: &str| topic_row(&known, store, topic);
-    check_names(description, own).map_err(FitError::Settings)?;
-    check_legal(description, own, transport).map_err(FitError::Settings)?;
+    check_names(description, own).map_err(TopicsError::Settings)?;
+    check_legal(description, own, transport).map_err(TopicsError::Settings)?;
     let mut published = Vec::new();
     let mut lane = |topic: &str| -> Result<Lane, StoreFault> {
         let row = topic_row(topic)?;
@@ -75,7 +75,7 @@ pub fn fit(
         let letters = dead_letters_of(&source.topic, &source.group);
         dead_letters.insert(source.topic.clone(), lane(&letters)?);
     }
-    Ok(Fitted {
+    Ok(GenerationTopics {
         topics,
         dead_letters,
         sources,
@@ -83,10 +83,10 @@ pub fn fit(
     })
 }
 
-/// What a participant with this description reads, with the rows of the topics.
+/// The sources of a participant with this description, with the rows of the topics.
 ///
 /// # Errors
-/// When there is no row to be had.
+/// If a topic has no row and none can be made.
 pub(super) fn sources(
     description: &Description,
     own: &ParticipantConfig,
@@ -113,7 +113,7 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-/// What the settings say of a participant that its documents tell of.
+/// The settings that a participant's documents show.
 #[must_use]
 pub fn configured<'c>(config: &Config, own: &'c ParticipantConfig) -> Configured<'c> {
     Configured {
@@ -123,11 +123,11 @@ pub fn configured<'c>(config: &Config, own: &'c ParticipantConfig) -> Configured
     }
 }
 
-/// Finds a source that two participants would share, each getting a part of its records. Takes the names and the sources
-/// of all participants.
+/// Finds a source that two participants would share, each reading only a part of its records. Takes
+/// the names and the sources of all participants.
 ///
 /// # Errors
-/// Says which, and what to do.
+/// The participants, and the remedy.
 pub fn check_together<'s>(
     participants: impl Iterator<Item = (&'s str, &'s [Arc<Source>])>,
 ) -> Result<(), String> {
@@ -146,7 +146,7 @@ pub fn check_together<'s>(
     Ok(())
 }
 
-/// Asks the writer only for the row of a new topic: it has better things to do.
+/// Only a new topic's row goes through the writer, to spare it.
 fn topic_row(known: &Reader, store: &Store, topic: &str) -> Result<i64, StoreFault> {
     if let Ok(Some(row)) = registry::known_topic(known.connection(), topic) {
         return Ok(row);
@@ -162,13 +162,13 @@ fn mapped<'n>(
     names.get(declared).unwrap_or(declared)
 }
 
-/// The topic of the records of a topic that a group could not decide.
+/// The dead-letter topic of a group for a topic.
 fn dead_letters_of(topic: &str, group: &str) -> String {
     format!("{topic}.{group}.dlq")
 }
 
-/// Finds topics whose names the transport does not take, those of dead letters included: what is published to one would wait in
-/// the outbox for ever.
+/// Finds topic names that the transport does not accept, those of dead letters included: events for
+/// such a topic would wait in the outbox for ever.
 ///
 /// # Errors
 /// All of them, each with the setting that gives another name.
@@ -216,7 +216,7 @@ fn check_legal(
     }
 }
 
-/// A key as it stands in a TOML file.
+/// A key in TOML notation.
 fn quoted(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     match key.chars().all(is_bare) {
@@ -225,10 +225,11 @@ fn quoted(key: &str) -> String {
     }
 }
 
-/// Finds names in the settings that the component does not know, and two of its topics under one name.
+/// Finds names in the settings that the component does not know, and two of its topics under one
+/// name.
 ///
 /// # Errors
-/// Says which, and what to do.
+/// The names, and the remedy.
 pub(super) fn check_names(
     description: &Description,
     own: &ParticipantConfig,

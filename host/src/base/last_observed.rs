@@ -16,15 +16,15 @@ const LONGEST: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// The last observed value. Clones share their observations.
-pub struct LastLook<T>(Arc<Shared<T>>);
+pub struct LastObserved<T>(Arc<ObservedCell<T>>);
 
-struct Shared<T> {
-    state: Mutex<State<T>>,
+struct ObservedCell<T> {
+    state: Mutex<ObservedState<T>>,
     /// Number of the last observation that has ended.
     over: watch::Sender<u64>,
 }
 
-struct State<T> {
+struct ObservedState<T> {
     begun: u64,
     is_under_way: bool,
     found: Option<(Instant, T)>,
@@ -32,7 +32,7 @@ struct State<T> {
 
 /// An observed value, with its age.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen<T> {
+pub enum Observation<T> {
     /// True now.
     Now(T),
     /// True at that time; no newer value is available.
@@ -41,16 +41,16 @@ pub enum Seen<T> {
     Never,
 }
 
-impl<T> Clone for LastLook<T> {
+impl<T> Clone for LastObserved<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> Default for LastLook<T> {
+impl<T> Default for LastObserved<T> {
     fn default() -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::new(State {
+        Self(Arc::new(ObservedCell {
+            state: Mutex::new(ObservedState {
                 begun: 0,
                 is_under_way: false,
                 found: None,
@@ -60,14 +60,14 @@ impl<T> Default for LastLook<T> {
     }
 }
 
-impl<T: Clone + Send + 'static> LastLook<T> {
+impl<T: Clone + Send + 'static> LastObserved<T> {
     /// Observes, or returns an earlier value if the observation is stuck. `is_stuck` reports that
     /// for the resource that `look` waits for.
     pub async fn see(
         &self,
         look: impl FnOnce() -> T + Clone + Send + 'static,
         is_stuck: impl Fn() -> bool,
-    ) -> Seen<T> {
+    ) -> Observation<T> {
         let mut over = self.0.over.subscribe();
         let wanted = self.0.state().begun + 1;
         let began = Instant::now();
@@ -75,8 +75,8 @@ impl<T: Clone + Send + 'static> LastLook<T> {
         loop {
             if *over.borrow_and_update() >= wanted {
                 return match &self.0.state().found {
-                    Some((_, found)) => Seen::Now(found.clone()),
-                    None => Seen::Never,
+                    Some((_, found)) => Observation::Now(found.clone()),
+                    None => Observation::Never,
                 };
             }
             self.begin(look.clone());
@@ -86,8 +86,8 @@ impl<T: Clone + Send + 'static> LastLook<T> {
             wait = AGAIN;
             if is_stuck() || began.elapsed() >= LONGEST {
                 return match &self.0.state().found {
-                    Some((then, found)) => Seen::Before(found.clone(), *then),
-                    None => Seen::Never,
+                    Some((then, found)) => Observation::Before(found.clone(), *then),
+                    None => Observation::Never,
                 };
             }
         }
@@ -114,8 +114,8 @@ impl<T: Clone + Send + 'static> LastLook<T> {
     }
 }
 
-impl<T> Shared<T> {
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+impl<T> ObservedCell<T> {
+    fn state(&self) -> MutexGuard<'_, ObservedState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,16 +130,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_found_is_never_older_than_the_question() {
-        let last = LastLook::default();
+        let last = LastObserved::default();
         let number = Arc::new(AtomicU32::new(0));
         let look = move || number.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(last.see(look.clone(), || true).await, Seen::Now(0));
+        assert_eq!(last.see(look.clone(), || true).await, Observation::Now(0));
         let (one, other) = tokio::join!(
             last.see(look.clone(), || false),
             last.see(look.clone(), || false)
         );
         assert!(
-            one != Seen::Now(0) && other != Seen::Now(0),
+            one != Observation::Now(0) && other != Observation::Now(0),
             "{one:?} {other:?}"
         );
         let third = last.see(look, || false).await;
@@ -148,8 +148,8 @@ mod tests {
 
     #[tokio::test]
     async fn where_looking_is_stuck_what_was_found_before_is_told_in_time() {
-        let last = LastLook::default();
-        assert_eq!(last.see(|| 7, || false).await, Seen::Now(7));
+        let last = LastObserved::default();
+        assert_eq!(last.see(|| 7, || false).await, Observation::Now(7));
         let (let_go, stuck) = mpsc::channel::<()>();
         let stuck = Arc::new(Mutex::new(stuck));
         let look = move || {
@@ -159,23 +159,23 @@ mod tests {
         let began = Instant::now();
         let seen = last.see(look.clone(), || true).await;
         assert!(
-            matches!(seen, Seen::Before(7, then) if then < began),
+            matches!(seen, Observation::Before(7, then) if then < began),
             "{seen:?}"
         );
         // Who asks meanwhile begins no further look.
         let seen = last.see(look, || true).await;
-        assert!(matches!(seen, Seen::Before(7, _)), "{seen:?}");
+        assert!(matches!(seen, Observation::Before(7, _)), "{seen:?}");
         let_go.send(()).unwrap();
-        assert_eq!(last.see(|| 9, || false).await, Seen::Now(9));
+        assert_eq!(last.see(|| 9, || false).await, Observation::Now(9));
     }
 
     #[tokio::test]
     async fn where_nothing_was_ever_found_that_is_told() {
-        let last = LastLook::<u32>::default();
+        let last = LastObserved::<u32>::default();
         let (let_go, stuck) = mpsc::channel::<()>();
         let stuck = Arc::new(Mutex::new(stuck));
         let look = move || stuck.lock().unwrap().recv().map_or(0, |()| 1);
-        assert_eq!(last.see(look, || true).await, Seen::Never);
+        assert_eq!(last.see(look, || true).await, Observation::Never);
         drop(let_go);
     }
 }

@@ -9,9 +9,9 @@ use tokio::task::block_in_place;
 const LARGE: usize = 16 << 10;
 
 /// Bounds the number of threads for work that takes longer.
-pub(super) struct Heavy(Semaphore);
+pub(super) struct LargeBodies(Semaphore);
 
-impl Heavy {
+impl LargeBodies {
     pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self(Semaphore::new(cores))

@@ -1,7 +1,7 @@
-//! What a guest wrote to its standard error in one turn: the panic message of rules that broke.
+//! The standard error of a guest in one turn: the panic message of rules that faulted.
 //!
-//! Only the beginning is kept, for it says what happened first; the rest is taken and dropped. Nothing
-//! of it is logged unless the turn ends in a fault.
+//! Only the beginning is kept, since it names the first cause; the rest is discarded. It is logged
+//! only if the turn ends in a fault.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +13,18 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::base::printable::escaped;
 
-/// Bytes that are kept.
+/// Bytes kept.
 const KEPT: usize = 1_024;
 
-/// Bytes that a guest may write at once.
+/// Most bytes of one write.
 const PERMIT: usize = 64 << 10;
 
-/// The standard error of a guest; clones are the same stream.
+/// The standard error of a guest; clones share the stream.
 #[derive(Clone, Default)]
-pub(super) struct LastWords(Arc<Mutex<Vec<u8>>>);
+pub(super) struct GuestStderr(Arc<Mutex<Vec<u8>>>);
 
-impl LastWords {
-    /// Forgets what was written.
+impl GuestStderr {
+    /// Discards what was written.
     pub(super) fn clear(&self) {
         self.0
             .lock()
@@ -32,7 +32,7 @@ impl LastWords {
             .clear();
     }
 
-    /// What was written, if anything was, on one line that steers no terminal.
+    /// The written text on one line, with control characters escaped; `None` if there is none.
     pub(super) fn text(&self) -> Option<String> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept);
@@ -51,13 +51,13 @@ impl LastWords {
     }
 }
 
-impl IsTerminal for LastWords {
+impl IsTerminal for GuestStderr {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for LastWords {
+impl StdoutStream for GuestStderr {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
@@ -67,7 +67,7 @@ impl StdoutStream for LastWords {
     }
 }
 
-impl OutputStream for LastWords {
+impl OutputStream for GuestStderr {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
         self.keep(&bytes);
         Ok(())
@@ -83,11 +83,11 @@ impl OutputStream for LastWords {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for LastWords {
+impl Pollable for GuestStderr {
     async fn ready(&mut self) {}
 }
 
-impl AsyncWrite for LastWords {
+impl AsyncWrite for GuestStderr {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,

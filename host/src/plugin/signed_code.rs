@@ -1,4 +1,4 @@
-//! Compiled code as it lies on disk, with a proof of what it was made from.
+//! Signed compiled code: its file format, with a proof of its origin.
 //!
 //! # Layout
 //!
@@ -10,8 +10,8 @@
 //! | a line | hash of the engine's version and settings, in hexadecimal |
 //! | the rest | the code, as wasmtime serializes it |
 //!
-//! Compiled code can't be checked; it can only be known. Whoever does not have the key can make no file that is
-//! taken, and one that is exchanged for another names the other's digest.
+//! Compiled code can't be checked, only authenticated. Without the key no acceptable file can be
+//! made, and a file that is swapped for another names the other's digest.
 
 use ring::hmac;
 
@@ -21,7 +21,7 @@ pub(super) const KEY_BYTES: usize = 32;
 /// Bytes of the proof.
 const PROOF_BYTES: usize = 32;
 
-/// The key by which this host knows what it has made.
+/// The key that authenticates this host's compiled code.
 pub(super) struct Key(hmac::Key);
 
 impl Key {
@@ -30,16 +30,16 @@ impl Key {
     }
 }
 
-/// What compiled code is made from.
+/// The origin of compiled code.
 #[derive(Clone, Copy)]
-pub(super) struct Origin<'a> {
+pub(super) struct CodeOrigin<'a> {
     /// Digest of the component.
     pub(super) digest: &'a str,
     /// Hash of the engine's version and settings.
     pub(super) engine: u64,
 }
 
-impl Origin<'_> {
+impl CodeOrigin<'_> {
     fn head(&self) -> String {
         format!(
             "saga compiled code 1\n{}\n{:016x}\n",
@@ -48,8 +48,8 @@ impl Origin<'_> {
     }
 }
 
-/// What stands before the code in its file: the proof, and what it was made from.
-pub(super) fn head(key: &Key, origin: Origin<'_>, code: &[u8]) -> Vec<u8> {
+/// The head of a code file: the proof, and the code's origin.
+pub(super) fn head(key: &Key, origin: CodeOrigin<'_>, code: &[u8]) -> Vec<u8> {
     let head = origin.head();
     let mut proof = hmac::Context::with_key(&key.0);
     proof.update(head.as_bytes());
@@ -57,13 +57,13 @@ pub(super) fn head(key: &Key, origin: Origin<'_>, code: &[u8]) -> Vec<u8> {
     [proof.sign().as_ref(), head.as_bytes()].concat()
 }
 
-/// The code of a file, where it is proven to be made from this.
+/// The code in a file, if it is proven to have this origin.
 ///
 /// # Errors
-/// What speaks against it.
+/// The reason for rejecting it.
 pub(super) fn code<'f>(
     key: &Key,
-    origin: Origin<'_>,
+    origin: CodeOrigin<'_>,
     file: &'f [u8],
 ) -> Result<&'f [u8], &'static str> {
     let unproven = "it is damaged, or was not made by this host";
@@ -78,12 +78,12 @@ pub(super) fn code<'f>(
 mod tests {
     use super::*;
 
-    const ORIGIN: Origin<'_> = Origin {
+    const ORIGIN: CodeOrigin<'_> = CodeOrigin {
         digest: "aa",
         engine: 7,
     };
 
-    fn file(key: &Key, origin: Origin<'_>) -> Vec<u8> {
+    fn file(key: &Key, origin: CodeOrigin<'_>) -> Vec<u8> {
         [&head(key, origin, b"code")[..], b"code"].concat()
     }
 
@@ -93,11 +93,11 @@ mod tests {
         let made = file(&key, ORIGIN);
         assert_eq!(code(&key, ORIGIN, &made), Ok(&b"code"[..]));
         for other in [
-            Origin {
+            CodeOrigin {
                 digest: "ab",
                 ..ORIGIN
             },
-            Origin {
+            CodeOrigin {
                 engine: 8,
                 ..ORIGIN
             },

@@ -4,7 +4,7 @@
 use saga_core::rules::{FaultKind, Rules};
 
 use super::StartError;
-use crate::base::generation::Build;
+use crate::base::generation::CompiledRules;
 use crate::base::machine::{self, Machine};
 use crate::config::Config;
 use crate::plugin::reservation::HOST;
@@ -69,7 +69,7 @@ pub(super) fn connections(config: &Config) -> usize {
 }
 
 /// The instances that are created at the start.
-pub(super) struct Room<'a> {
+pub(super) struct InstanceBudget<'a> {
     machine: &'a Machine,
     /// Per participant.
     instances: usize,
@@ -80,7 +80,7 @@ pub(super) struct Room<'a> {
     each: u64,
 }
 
-impl<'a> Room<'a> {
+impl<'a> InstanceBudget<'a> {
     pub(super) fn new(config: &Config, loader: Option<&Loader>, machine: &'a Machine) -> Self {
         let instances = config.instances.max(1);
         Self {
@@ -96,7 +96,7 @@ impl<'a> Room<'a> {
     pub(super) fn instances(
         &mut self,
         name: &str,
-        build: &dyn Build,
+        build: &dyn CompiledRules,
     ) -> Result<Vec<Box<dyn Rules + Send>>, StartError> {
         let mut instances = Vec::with_capacity(self.instances);
         while instances.len() < self.instances {

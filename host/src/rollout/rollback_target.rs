@@ -1,10 +1,10 @@
-//! Which generation is gone back to.
+//! The target of a rollback.
 
 use super::report::Way;
 use crate::store::history::PastBuild;
 
-/// The generation that the active one replaced, given all activations (row of the build and way, the first one
-/// first). To go back twice is to go back two steps, not back and forth.
+/// The generation that the active one replaced, given all activations (row and way, oldest first).
+/// A second rollback goes two steps back, not back and forth.
 #[must_use]
 pub fn previous(activations: &[(i64, String)], rollback: &str) -> Option<i64> {
     let mut line: Vec<i64> = Vec::new();
@@ -20,10 +20,11 @@ pub fn previous(activations: &[(i64, String)], rollback: &str) -> Option<i64> {
     line.iter().rev().nth(1).copied()
 }
 
-/// What is gone back to: the generation of this digest (or the beginning of one), or else the one that the active one replaced.
+/// The target of a rollback: the generation of this digest (or its beginning), or else the one that
+/// the active one replaced.
 ///
 /// # Errors
-/// That there is none.
+/// If there is none.
 pub fn target<'b>(
     builds: &'b [PastBuild],
     activations: &[(i64, String)],
@@ -38,10 +39,10 @@ pub fn target<'b>(
     }
 }
 
-/// The one build whose digest begins so.
+/// The one generation whose digest begins with this.
 ///
 /// # Errors
-/// That there is none, or more than one.
+/// If there is none, or more than one.
 pub fn by_digest<'b>(
     builds: &'b [PastBuild],
     participant: &str,

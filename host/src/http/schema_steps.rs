@@ -59,9 +59,9 @@ pub(super) fn within<T>(steps: u64, check: impl FnOnce() -> T) -> Bounded<T> {
 }
 
 /// The steps of one schema.
-struct Steps(u64);
+struct StepKeyword(u64);
 
-impl Steps {
+impl StepKeyword {
     fn spend(&self) {
         match LEFT.get().checked_sub(self.0) {
             Some(left) if left > 0 => LEFT.set(left),
@@ -74,7 +74,7 @@ impl Steps {
     }
 }
 
-impl<'i> Keyword<'i> for Steps {
+impl<'i> Keyword<'i> for StepKeyword {
     fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
         self.spend();
         Ok(())
@@ -91,7 +91,7 @@ pub(super) fn known(options: ValidationOptions<'_>) -> ValidationOptions<'_> {
     options.with_keyword(
         KEYWORD,
         |_: &Map<String, Value>, steps: &Value, _: Location| {
-            let steps = Steps(steps.as_u64().unwrap_or(1));
+            let steps = StepKeyword(steps.as_u64().unwrap_or(1));
             Ok(Box::new(steps) as Box<dyn for<'i> Keyword<'i>>)
         },
     )
@@ -99,7 +99,7 @@ pub(super) fn known(options: ValidationOptions<'_>) -> ValidationOptions<'_> {
 
 /// The schemas of a document that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
+pub(super) enum CountedSchemas {
     /// Those with subschemas: a plain schema is evaluated once per evaluation of one of those.
     Composite,
     /// All, for collecting errors.
@@ -107,7 +107,7 @@ pub(super) enum Counted {
 }
 
 /// The document with the keyword in its schemas.
-pub(super) fn counted(mut document: Value, which: Counted) -> Value {
+pub(super) fn counted(mut document: Value, which: CountedSchemas) -> Value {
     let mut open = vec![String::new()];
     let mut seen = BTreeSet::new();
     while let Some(pointer) = open.pop() {
@@ -134,7 +134,7 @@ pub(super) fn counted(mut document: Value, which: Counted) -> Value {
                 .filter_map(|name| places::pointer(schema.get(*name)?.as_str()?))
                 .filter(|pointer| pointer.starts_with('/')),
         );
-        if which == Counted::All || !is_plain {
+        if which == CountedSchemas::All || !is_plain {
             count(schema, 1 + parts.len() as u64 + values as u64);
         }
         open.extend(parts);

@@ -1,5 +1,5 @@
-//! The file of a component: what tells it from what was there before, and its digest, which is not computed anew
-//! while the file stays the same.
+//! The configured file of a component: its identity and its digest, which is computed only when the
+//! file changes.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::plugin::{compile, component};
 
-/// What tells a file from what was there before.
+/// Identity of a file's content, from its metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct FileStamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -17,8 +17,8 @@ pub struct Mark {
     changed: (i64, i64),
 }
 
-impl Mark {
-    /// Of what is at this path now, if anything is.
+impl FileStamp {
+    /// The stamp of the file at this path, if there is one.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let file = std::fs::metadata(path).ok()?;
@@ -31,7 +31,7 @@ impl Mark {
         })
     }
 
-    /// Whether nobody has written the file or put another in its place: other rights or another owner are of no matter.
+    /// True unless the file was written or replaced; changes of its mode or owner don't matter.
     #[must_use]
     pub fn is_content_of(&self, other: &Self) -> bool {
         let content = |mark: &Self| (mark.device, mark.inode, mark.bytes, mark.modified);
@@ -39,15 +39,15 @@ impl Mark {
     }
 }
 
-/// The file of a component.
-pub struct File {
+/// The configured file of a participant's component.
+pub struct ConfiguredFile {
     path: PathBuf,
-    /// The digest of what had this mark.
-    known: Mutex<Option<(Mark, String)>>,
+    /// The digest of the file with this stamp.
+    known: Mutex<Option<(FileStamp, String)>>,
 }
 
-impl File {
-    /// The file at this path, whether it is there or not.
+impl ConfiguredFile {
+    /// The file at this path, whether it exists or not.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self {
@@ -62,10 +62,10 @@ impl File {
         &self.path
     }
 
-    /// The digest of what is there now; none where it can't be read.
+    /// The digest of the file; `None` if it can't be read.
     #[must_use]
     pub fn digest(&self) -> Option<String> {
-        let mark = Mark::of(&self.path)?;
+        let mark = FileStamp::of(&self.path)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, digest)) = &*known
             && *of == mark
@@ -89,23 +89,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rules.wasm");
         std::fs::write(&path, "one").unwrap();
-        let written = Mark::of(&path).unwrap();
+        let written = FileStamp::of(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let restricted = Mark::of(&path).unwrap();
+        let restricted = FileStamp::of(&path).unwrap();
         assert_ne!(restricted, written);
         assert!(restricted.is_content_of(&written));
         // The same bytes in another file.
         let beside = directory.path().join("beside");
         std::fs::write(&beside, "one").unwrap();
         std::fs::rename(beside, &path).unwrap();
-        assert!(!Mark::of(&path).unwrap().is_content_of(&written));
+        assert!(!FileStamp::of(&path).unwrap().is_content_of(&written));
     }
 
     #[test]
     fn the_digest_follows_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rules.wasm");
-        let file = File::new(path.clone());
+        let file = ConfiguredFile::new(path.clone());
         assert_eq!(file.digest(), None);
         for content in ["one", "other", "one"] {
             std::fs::write(&path, content).unwrap();

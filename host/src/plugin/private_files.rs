@@ -1,6 +1,7 @@
-//! Files that nobody but the host's own user may have written, or read where they are secret.
+//! Files that only the host's user can write, or, for secrets, read.
 //!
-//! What is checked is what is read: a file is opened once, and its owner and mode are those of what was opened.
+//! The checked file is the one that is read: it is opened once, and owner and mode are those of the
+//! open file.
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -11,27 +12,27 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Bits of a mode that let others write.
+/// Mode bits that let others write.
 const OTHERS_MAY_WRITE: u32 = 0o022;
 
-/// Bits of a mode that let others do anything.
+/// Mode bits that let others do anything.
 const OTHERS_MAY: u32 = 0o077;
 
-/// A file that nobody but the host's own user may read.
+/// A file that only the host's user may read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Secret {
+pub(super) enum SecretFile {
     /// There is none.
     Missing,
-    /// Others could read or write it, by this mode.
+    /// Others could read or write it; its mode.
     Exposed(u32),
-    /// What it holds.
+    /// Its content.
     Kept(Vec<u8>),
 }
 
-/// Reads a file of at most so many bytes; none where there is none.
+/// Reads a file of at most `most` bytes; `None` if there is none.
 ///
 /// # Errors
-/// Why it can't be read, or can't be trusted.
+/// The reason why it can't be read or trusted.
 pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
     let Some((file, metadata)) = open(path)? else {
         return Ok(None);
@@ -40,26 +41,26 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
     contents(file, &metadata, most).map(Some)
 }
 
-/// Reads a secret of at most so many bytes.
+/// Reads a secret of at most `most` bytes.
 ///
 /// # Errors
-/// Why it can't be read, or can't be trusted.
-pub(super) fn secret(path: &Path, most: u64) -> Result<Secret, String> {
+/// The reason why it can't be read or trusted.
+pub(super) fn secret(path: &Path, most: u64) -> Result<SecretFile, String> {
     let Some((file, metadata)) = open(path)? else {
-        return Ok(Secret::Missing);
+        return Ok(SecretFile::Missing);
     };
     of_our_user(&metadata)?;
     if metadata.mode() & OTHERS_MAY != 0 {
-        return Ok(Secret::Exposed(metadata.mode() & 0o7777));
+        return Ok(SecretFile::Exposed(metadata.mode() & 0o7777));
     }
-    contents(file, &metadata, most).map(Secret::Kept)
+    contents(file, &metadata, most).map(SecretFile::Kept)
 }
 
-/// Opens a file; none where there is none.
+/// Opens a file; `None` if there is none.
 fn open(path: &Path) -> Result<Option<(File, Metadata)>, String> {
     let opened = File::options()
         .read(true)
-        // A pipe that nobody writes to would hold up who opens it.
+        // Opening a pipe without a writer would block.
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path);
     let file = match opened {
@@ -86,23 +87,23 @@ fn contents(file: File, metadata: &Metadata, most: u64) -> Result<Vec<u8>, Strin
     Ok(bytes)
 }
 
-/// A directory of the host's own user.
+/// A directory of the host's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Nobody else could write to it.
+pub(super) enum DirectoryState {
+    /// No other user could write to it.
     Safe,
-    /// Others could write to it, by this mode, until now: nothing in it can be trusted.
+    /// Others could write to it until now, by this mode: nothing in it can be trusted.
     Exposed(u32),
 }
 
-/// Makes a directory where there is none, and takes it from others who could read it or write to it.
+/// Creates a directory if necessary, and revokes other users' access.
 ///
 /// # Errors
-/// Why it can't be made, or can't be trusted.
-pub(super) fn directory(path: &Path) -> Result<Place, String> {
+/// The reason why it can't be created or trusted.
+pub(super) fn directory(path: &Path) -> Result<DirectoryState, String> {
     let private = || fs::set_permissions(path, Permissions::from_mode(0o700));
     match DirBuilder::new().mode(0o700).create(path) {
-        // Whatever the umask took away.
+        // Whatever the umask was.
         Ok(()) => private().map_err(|error| error.to_string())?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error.to_string()),
@@ -114,27 +115,28 @@ pub(super) fn directory(path: &Path) -> Result<Place, String> {
     of_our_user(&metadata)?;
     let mode = metadata.mode() & 0o7777;
     if mode & OTHERS_MAY == 0 {
-        return Ok(Place::Safe);
+        return Ok(DirectoryState::Safe);
     }
-    // What a link leads to may be of use to others.
+    // The target of a link may be shared on purpose.
     if path.is_symlink() {
         only_ours(&metadata)?;
-        return Ok(Place::Safe);
+        return Ok(DirectoryState::Safe);
     }
     private().map_err(|error| format!("others may use it (mode {mode:04o}): {error}"))?;
     Ok(match mode & OTHERS_MAY_WRITE {
-        0 => Place::Safe,
-        _ => Place::Exposed(mode),
+        0 => DirectoryState::Safe,
+        _ => DirectoryState::Exposed(mode),
     })
 }
 
-/// Writes a file that only the host's own user can read, whole or not at all, by way of an unfinished one beside it.
+/// Writes a file that only the host's user can read, atomically, through a temporary file beside
+/// it.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub(super) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let unfinished = path.with_extension(format!("{}.new", std::process::id()));
-    // One that a crash left behind might have other permissions.
+    // A file that a crash left behind may have other permissions.
     if let Err(error) = fs::remove_file(&unfinished)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -142,7 +144,7 @@ pub(super) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     }
     let written = write_new(&unfinished, parts).and_then(|()| fs::rename(&unfinished, path));
     if written.is_err() {
-        // Room may be what is wanting.
+        // The disk may be full.
         let _ = fs::remove_file(&unfinished);
     }
     written
@@ -218,9 +220,9 @@ mod tests {
             assert!(read(&path, 9).unwrap_err().contains("others may write"));
         }
         for (before, found) in [
-            (0o770, Place::Exposed(0o770)),
-            (0o755, Place::Safe),
-            (0o700, Place::Safe),
+            (0o770, DirectoryState::Exposed(0o770)),
+            (0o755, DirectoryState::Safe),
+            (0o700, DirectoryState::Safe),
         ] {
             fs::set_permissions(&inner, Permissions::from_mode(before)).unwrap();
             assert_eq!(directory(&inner), Ok(found));
@@ -234,12 +236,12 @@ mod tests {
     fn a_secret_that_others_may_read_or_write_is_exposed() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("secret");
-        assert_eq!(secret(&path, 9), Ok(Secret::Missing));
+        assert_eq!(secret(&path, 9), Ok(SecretFile::Missing));
         write(&path, &[b"secret"]).unwrap();
-        assert_eq!(secret(&path, 9), Ok(Secret::Kept(b"secret".into())));
+        assert_eq!(secret(&path, 9), Ok(SecretFile::Kept(b"secret".into())));
         for exposed in [0o640, 0o604, 0o620, 0o602, 0o610] {
             fs::set_permissions(&path, Permissions::from_mode(exposed)).unwrap();
-            assert_eq!(secret(&path, 9), Ok(Secret::Exposed(exposed)));
+            assert_eq!(secret(&path, 9), Ok(SecretFile::Exposed(exposed)));
         }
         assert!(secret(place.path(), 9).unwrap_err().contains("not a file"));
     }
