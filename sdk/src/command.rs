@@ -32,16 +32,16 @@ pub const ALREADY_EXISTS: &str = "already-exists";
 /// [`key_parameter`](Self::key_parameter) or [`key_in_body`](Self::key_in_body) says otherwise; a
 /// `create` without either gets the next number from the host.
 pub struct Command<S> {
-    /// Without its schemas, which are made when they are asked for.
+    /// The description without its schemas, which are generated on demand.
     description: wit::Command,
     request: Option<schema::Source>,
     reply: schema::Source,
     handler: Handler,
-    /// When a read's answer is pending; nothing for never. The read's handler looks here.
+    /// True for states whose read is pending; `None` for never. The read's handler uses it.
     pending: Pending<S>,
 }
 
-/// Says of a state whether the saga has yet to decide.
+/// Returns true for states on which the saga has yet to decide.
 type Pending<S> = Arc<OnceLock<Box<dyn Fn(&S) -> bool + Send + Sync>>>;
 
 impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
@@ -159,13 +159,13 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         )
     }
 
-    /// Says for which states of the aggregate the saga has yet to decide. A read then answers `pending`, and who
-    /// waits for the decision (`Prefer: wait`, server-sent events) waits until it does not; a GET still
-    /// gets 200. Only for a [`read`](Self::read); other commands say so with
-    /// [`Decision::pending`](crate::Decision::pending). Said twice, the first counts.
+    /// Declares the states on which the saga has yet to decide. A read then answers `pending`, and
+    /// clients that wait for the decision (`Prefer: wait`, server-sent events) wait until it does
+    /// not; a GET still gets 200. Only for a [`read`](Self::read); other commands use
+    /// [`Decision::pending`](crate::Decision::pending). Of several calls, the first counts.
     #[must_use]
     pub fn pending_while(self, is_pending: impl Fn(&S) -> bool + Send + Sync + 'static) -> Self {
-        // Where it was said before, that stays.
+        // The first call counts.
         let _ = self.pending.set(Box::new(is_pending));
         self
     }
@@ -188,7 +188,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         self
     }
 
-    /// Says under which path what a `create` made can be read, with one parameter, the key.
+    /// Declares the path at which a created aggregate can be read, with one parameter, the key.
     #[must_use]
     pub fn readable_at(mut self, path: &str) -> Self {
         if let wit::CommandKind::Create(readable) = &mut self.description.kind {
@@ -230,7 +230,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         &self.description.name
     }
 
-    /// What is wrong with it that its description does not show.
+    /// Mistakes that its description does not show.
     pub(crate) fn problem(&self) -> Option<String> {
         let is_read = self.description.kind == wit::CommandKind::Read;
         (!is_read && self.pending.get().is_some()).then(|| {
@@ -286,7 +286,7 @@ where
     D: IntoDecision,
 {
     let (turn, text) = Turn::split(message);
-    // A command without a body takes no notice of one that a client sends all the same.
+    // A command without a body ignores one that a client sends.
     let body = body(if has_body::<B>() { &text } else { "null" })?;
     handler(body, &turn).into_decision().into_verdict()
 }
@@ -309,12 +309,12 @@ fn key_source(kind: &wit::CommandKind, path: &str) -> wit::KeySource {
     match parameters(path).as_slice() {
         [] if matches!(kind, wit::CommandKind::Create(_)) => wit::KeySource::Generated,
         [name] => wit::KeySource::PathParameter((*name).to_owned()),
-        // No name: `check` reports it.
+        // An empty name, which `check` reports.
         _ => wit::KeySource::PathParameter(String::new()),
     }
 }
 
-/// Names of the parameters in a path template, in its order.
+/// Names of the parameters in a path template, in order.
 pub(crate) fn parameters(path: &str) -> Vec<&str> {
     path.split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))

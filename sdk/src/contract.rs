@@ -1,4 +1,4 @@
-//! [`Contract`]: what a participant is, takes and gives, with the functions that decide.
+//! [`Contract`]: the description of a participant, with the functions that decide.
 //!
 //! Owns the builder that authors write and its description for the host. The description is made
 //! from the same values that route messages, so the two can't differ. Schemas are made only when the
@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
-/// What a participant with state `S` is, takes and gives.
+/// The description of a participant with state `S`, with its handlers.
 ///
 /// A mistake in it (two commands of one name, say) is not found by the compiler. The test kit finds
 /// it as soon as any test of the participant runs; the host refuses to load the component.
@@ -70,8 +70,8 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         }
     }
 
-    /// Where the commands are served unless the operator says otherwise: a prefix for every path
-    /// (empty, or `/…` without a `/` at its end) and a TCP port (0: the host chooses).
+    /// The default endpoint of the commands: a prefix of every path (empty, or `/…` without a `/`
+    /// at its end) and a TCP port (0: the host chooses). The operator may override both.
     #[must_use]
     pub fn endpoint(mut self, base_path: &str, port: u16) -> Self {
         self.endpoint = wit::Endpoint {
@@ -177,7 +177,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
             name: one.name.to_owned(),
             schema: (one.schema)(),
         });
-        // A filter compares what is written; a state that was stored by an older build has to be read.
+        // A filter compares stored values, whereas states of older builds must be readable.
         let written = schema::of_output::<S>();
         wit::Description {
             name: self.name.clone(),
@@ -227,7 +227,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         self.migrations.run::<S>(version, self.state_version, state)
     }
 
-    /// Everything that is wrong with the contract, one sentence each.
+    /// All mistakes in the contract, one sentence each.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = crate::check::problems(&self.describe());
         problems.extend(self.migrations.problems::<S>(self.state_version));
@@ -238,7 +238,7 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
 
 /// An event that a participant with state `S` listens to, and the function that decides on it.
 pub struct Subscription<S> {
-    /// Without its schema, which is made when it is asked for.
+    /// The description without its schema, which is generated on demand.
     description: wit::Subscription,
     schema: schema::Source,
     handler: Handler,

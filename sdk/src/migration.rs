@@ -80,7 +80,7 @@ impl Migrations {
         })
     }
 
-    /// What is wrong with the chain, where it has to end with an `S` of version `current`.
+    /// Mistakes in the chain, which must end with an `S` of version `current`.
     pub(crate) fn problems<S: 'static>(&self, current: u32) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, step) in self.0.iter().enumerate() {

@@ -11,7 +11,7 @@ pub trait Participant: 'static {
     /// The state that the host keeps for each aggregate, as JSON.
     type State: Serialize + DeserializeOwned + JsonSchema + 'static;
 
-    /// What the participant is, takes and gives, with the functions that decide.
+    /// The description of the participant, with the functions that decide.
     fn contract() -> Contract<Self::State>;
 }
 

@@ -1,4 +1,4 @@
-//! [`Turn`]: what a rule may know besides its state and the body.
+//! [`Turn`]: a rule's input besides the state and the body.
 //!
 //! Owns the split of the host's message into the author's view of it. There is no clock and no
 //! random source beside this: a rule that needs either takes the turn's time and id.
@@ -24,7 +24,7 @@ impl Turn {
         &self.id
     }
 
-    /// Who made the message: a URI reference such as `/saga/order`.
+    /// Source of the message: a URI reference such as `/saga/order`.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -38,7 +38,7 @@ impl Turn {
     /// key of its own made it.
     ///
     /// # Panics
-    /// Where the key is no whole number, which means that the aggregate was not made that way: a
+    /// If the key is no whole number, which means that the aggregate was not created that way: a
     /// mistake in the rules. The turn becomes a fault.
     pub fn number(&self) -> u64 {
         match self.key.parse() {

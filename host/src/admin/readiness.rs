@@ -132,7 +132,7 @@ impl Readiness {
         lack.or_else(|| (self.store)())
             .or_else(|| {
                 (self.halted)()
-                    .map(|_| "records are not read until somebody acts; see `transport`".to_owned())
+                    .map(|_| "records are not read until an operator acts; see `transport`".to_owned())
             })
             .or_else(|| (self.standing)())
     }
@@ -306,7 +306,7 @@ mod tests {
             (damaged, "the store is damaged"),
             (
                 halted,
-                "records are not read until somebody acts; see `transport`",
+                "records are not read until an operator acts; see `transport`",
             ),
         ] {
             for overview in [

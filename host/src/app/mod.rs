@@ -338,7 +338,7 @@ impl RunningHost {
         let at = step.clone();
         let rest = move || {
             let at = |step| *at.lock().unwrap_or_else(PoisonError::into_inner) = step;
-            at("the swap under way");
+            at("the swap in flight");
             self.reloader.close();
             if let Some((ask, thread)) = self.watch {
                 drop(ask);

@@ -106,7 +106,7 @@ impl<'a> InstanceBudget<'a> {
                     return Err(StartError::Machine(self.wanting(name, &fault.detail)));
                 }
                 Err(fault) => {
-                    let reason = format!("{name}: an instance of its rules can't be made: {fault}");
+                    let reason = format!("{name}: an instance of its rules can't be created: {fault}");
                     return Err(StartError::Component(reason));
                 }
             }
@@ -131,7 +131,7 @@ impl<'a> InstanceBudget<'a> {
             |limit| format!("{limit}: raise the limit"),
         );
         format!(
-            "{name}: instance {} of {} of the rules can't be made for want of {lack}; {limit}, or lower `instances` ({}) \
+            "{name}: instance {} of {} of the rules can't be created for lack of {lack}; {limit}, or lower `instances` ({}) \
              or `guest.memory_bytes`",
             self.made.saturating_add(1),
             self.wanted,

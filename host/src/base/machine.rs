@@ -54,7 +54,7 @@ impl Machine {
             None => {
                 tracing::error!(
                     reason = what,
-                    "the machine lacks something; what needs it is tried again until it is there"
+                    "the machine lacks a resource; work that needs it is retried"
                 );
                 *lack = Some(Shortage {
                     what: what.to_owned(),
@@ -84,7 +84,7 @@ impl Machine {
         if let Some(over) = self.lock().take_if(calm) {
             self.0.is_lacking.store(false, Ordering::Relaxed);
             let seconds = now.saturating_duration_since(over.since).as_secs();
-            tracing::info!(reason = %over.what, seconds, "the machine has again what it lacked");
+            tracing::info!(reason = %over.what, seconds, "the machine has the resource again");
         }
     }
 

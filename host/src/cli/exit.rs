@@ -15,17 +15,17 @@ exit_codes! {
     DONE = 0;
     /// bad settings, a bad command line, an unknown participant or generation
     USAGE = 64;
-    /// a component was refused, can't be read, or decides otherwise too often (--fail-on-changed)
+    /// a component was refused, can't be read, or decides differently too often (--fail-on-changed)
     COMPONENT = 65;
-    /// an address can't be listened on; another process reads in a consumer group; no host is there
+    /// an address can't be listened on; another process reads in a consumer group; no host runs there
     UNAVAILABLE = 69;
     /// a fault of the host itself
     INTERNAL = 70;
     /// the store can't be used, or its files went away; a backup can't be made
     STORE = 73;
-    /// the host can't do it now, is not ready, or was not done with its drain in time; try again
+    /// the host can't do it now, is not ready, or did not end its drain in time; try again
     TRY_AGAIN = 75;
-    /// the host wants a token, or another one
+    /// the host requires a token, or another one
     NO_PERMISSION = 77;
 }
 

@@ -159,7 +159,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     let filter = config.log.level.parse().unwrap_or_default();
     if let Err(error) = logging::start(filter, config.log.format == "json") {
         complain(&format!(
-            "the log's thread can't be made: {error}; limits: {}",
+            "the log's thread can't be started: {error}; limits: {}",
             machine::limits()
         ));
         return exit::INTERNAL.into();
@@ -317,7 +317,7 @@ fn end_undrained(store: &Store, step: &str) -> ! {
     let why = store.condition().trouble();
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     complain(&format!(
-        "the drain was not done in its time: it waits for {step}{why}; what was acknowledged is kept, and the next start goes on with the rest"
+        "the drain did not end in time: it waits for {step}{why}; what was acknowledged is kept, and the next start goes on with the rest"
     ));
     logging::exit(i32::from(exit::TRY_AGAIN))
 }

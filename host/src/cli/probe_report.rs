@@ -23,7 +23,7 @@ pub(super) fn summary(probe: &ProbeReport) -> String {
     if probe.inputs > 0 {
         let _ = write!(
             text,
-            "; {} of {} recorded inputs decided otherwise",
+            "; {} of {} recorded inputs decided differently",
             probe.decided_otherwise, probe.inputs
         );
     }
@@ -62,7 +62,7 @@ pub(super) fn differences(probe: &ProbeReport) -> Lines {
             .min(probe.decided_otherwise);
     if more > 0 {
         text.add(format_args!(
-            "and {more} more decided otherwise; --json lists them"
+            "and {more} more decided differently; --json lists them"
         ));
     }
     text
@@ -189,7 +189,7 @@ mod tests {
         let text = differences(&probe).text();
         assert_eq!(text.matches("  and 2 more places\n").count(), 10, "{text}");
         assert!(
-            text.ends_with("and 20 more decided otherwise; --json lists them\n"),
+            text.ends_with("and 20 more decided differently; --json lists them\n"),
             "{text}"
         );
     }
@@ -210,7 +210,7 @@ mod tests {
         };
         assert_eq!(
             summary(&probe),
-            "; 3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read; tried on 5 set timers and 1 waiting \
+            "; 3 of 64 recorded inputs decided differently; 8 of 10 stored states read; tried on 5 set timers and 1 waiting \
              events; 1 of 3 quarantined aggregates read"
         );
     }

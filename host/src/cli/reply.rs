@@ -88,13 +88,13 @@ pub(crate) fn understand<T: DeserializeOwned>(
     let reply = reply.map_err(|error| {
         let advice = match &error {
             NoReply::NotReached(..) => "is it running?",
-            NoReply::BrokeOff(..) => "`saga generations` tells what is active",
+            NoReply::BrokeOff(..) => "`saga generations` shows what is active",
         };
         CommandFailure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
     })?;
     let body = String::from_utf8_lossy(&reply.body).into_owned();
     let stranger = || {
-        let said = "what answers there is not the admin interface of this version of saga";
+        let said = "the server there is not the admin interface of this version of saga";
         CommandFailure::new(
             exit::UNAVAILABLE,
             format!("{said} (status {})", reply.status),

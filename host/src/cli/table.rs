@@ -518,7 +518,7 @@ booking
         assert_eq!(
             applied(&swap),
             "booking 0.2.0 aaaaaaaaaaaa is active, was bbbbbbbbbbbb; checked in 1.2 s, swapped in 890 µs; \
-             3 of 64 recorded inputs decided otherwise; 8 of 10 stored states read\nnote: a timer is gone\n"
+             3 of 64 recorded inputs decided differently; 8 of 10 stored states read\nnote: a timer is gone\n"
         );
         swap.probe = ProbeReport::default();
         let stopped = SwapResult {
@@ -560,7 +560,7 @@ booking
         });
         assert_eq!(
             verified(&passed),
-            format!("{line}; 0 of 2 recorded inputs decided otherwise\n")
+            format!("{line}; 0 of 2 recorded inputs decided differently\n")
         );
         let differences = vec![Difference {
             message: "id-1".into(),
@@ -584,7 +584,7 @@ booking
         assert_eq!(
             verified(&passed),
             format!(
-                "{line}; 1 of 2 recorded inputs decided otherwise\nbooked for 17 (id-1)\n  answer: \"decided\", would be \
+                "{line}; 1 of 2 recorded inputs decided differently\nbooked for 17 (id-1)\n  answer: \"decided\", would be \
                  \"malformed: no room\"\n"
             )
         );

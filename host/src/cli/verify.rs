@@ -65,7 +65,7 @@ fn too_many_changed(verified: &Verified, may_change: Option<usize>) -> Option<St
     let probe = verified.probe.as_ref()?;
     let most = may_change.filter(|most| probe.decided_otherwise > *most)?;
     Some(format!(
-        "{} of {} recorded inputs decided otherwise, and --fail-on-changed allows {most}",
+        "{} of {} recorded inputs decided differently, and --fail-on-changed allows {most}",
         probe.decided_otherwise, probe.inputs
     ))
 }

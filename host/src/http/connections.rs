@@ -129,7 +129,7 @@ impl Connections {
             let rest = connection.activity.idle();
             let stall = connection.activity.stall();
             if stall == Some(Stall::Lasting) {
-                tracing::debug!("a connection is cut off: its client takes nothing of an answer");
+                tracing::debug!("a connection is cut off: its client reads nothing of a response");
                 connection.task.abort();
             } else if stall == Some(Stall::BesideOthers) {
                 // HTTP/2 clients send new requests on another connection, and those in flight may

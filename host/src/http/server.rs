@@ -210,7 +210,7 @@ pub async fn serve<S: Answers>(
     under_way.close();
     let all_ended = tokio::time::timeout(bounds.drain, under_way.wait()).await;
     if all_ended.is_err() {
-        tracing::warn!("some clients did not let go of their connections in time");
+        tracing::warn!("some clients did not close their connections in time");
     }
     watch.abort();
 }

@@ -201,7 +201,7 @@ impl Observed {
         );
         flag(
             "draining",
-            "1 while the host finishes what is under way before it ends",
+            "1 while the host finishes the work in flight before it ends",
             self.is_draining,
         );
     }
@@ -275,7 +275,7 @@ impl Observed {
         }
         registry.register(
             "records_published",
-            "Records published since the store was made; on the embedded log, what is committed is published",
+            "Records published since the store was created; on the embedded log, what is committed is published",
             published,
         );
         gauges(
@@ -320,7 +320,7 @@ impl Observed {
         commit.set(self.store_commit.as_secs_f64());
         registry.register(
             "store_commit_waiting_seconds",
-            "Time for which the commit that is under way has been waiting; 0 where none is",
+            "Time for which the commit in flight has been waiting; 0 if there is none",
             commit,
         );
         let mut gauge = |name: &str, help: &str, value: u64| {

@@ -110,7 +110,7 @@ impl CodeCache {
             Ok(Some(component)) => return Ok(component),
             Ok(None) => {}
             Err(reason) => {
-                tracing::warn!(path = %path.display(), %reason, "cached code is not used, but compiled anew");
+                tracing::warn!(path = %path.display(), %reason, "cached code is not used, but compiled again");
             }
         }
         let (component, code) = self.anew(engine, bytes)?;

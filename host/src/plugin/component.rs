@@ -98,7 +98,7 @@ pub enum LoadError {
     },
     /// Its description varies, so that it can't be relied on.
     #[error(
-        "component {origin}: described itself otherwise when it was asked again; `describe` must be constant"
+        "component {origin}: described itself differently when it was asked again; `describe` must be constant"
     )]
     ChangingDescription {
         /// Source of the bytes, usually a file.

@@ -168,7 +168,7 @@ fn of_our_user(metadata: &Metadata) -> Result<(), String> {
     let owner = metadata.uid();
     if owner != own && owner != 0 {
         return Err(format!(
-            "it belongs to user {owner}, not to user {own}, who runs the host"
+            "it belongs to user {owner}, not to user {own}, which runs the host"
         ));
     }
     Ok(())

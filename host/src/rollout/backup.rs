@@ -46,7 +46,7 @@ pub fn backup(data: &Path, target: &Path) -> Result<Backup, BackupError> {
     if is_taken {
         return Err(failed(
             target,
-            "is there already; name a directory that is not".into(),
+            "exists already; name a directory that does not".into(),
         ));
     }
     let mut unfinished = target.as_os_str().to_owned();

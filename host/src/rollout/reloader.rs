@@ -211,7 +211,7 @@ impl Reloader {
     ) -> Result<SwapResult, NotApplied> {
         let Ok(place) = self.inner.places.clone().try_acquire_owned() else {
             return Err(NotApplied::Busy(format!(
-                "{WAITING} swaps are under way already; try again"
+                "{WAITING} swaps are in flight already; try again"
             )));
         };
         let inner = self.inner.clone();
@@ -398,7 +398,7 @@ impl ReloaderState {
         }
         let threads = LowPriority::start().map_err(|error| {
             NotApplied::Failed(format!(
-                "no threads can be made to check it: {error}; nothing was changed, try again"
+                "no threads can be started to check it: {error}; nothing was changed, try again"
             ))
         })?;
         Ok(self.low_priority.get_or_init(|| threads))
@@ -451,7 +451,7 @@ impl ReloaderState {
             let fault = StoreFault::from(error);
             let condition = self.around.store.condition();
             condition.report(
-                "what is told of generations can't be read from the store",
+                "the generations can't be read from the store",
                 &fault,
             );
             format!("the store can't be read: {fault}")

@@ -165,7 +165,7 @@ fn a_backup_is_refused_where_something_is_there_and_where_there_is_no_store() {
     assert!(start(&data).start().stop().success());
     std::fs::create_dir(&target).unwrap();
     std::fs::write(target.join("note"), "mine").unwrap();
-    assert!(failed(&target).contains("is there already"));
+    assert!(failed(&target).contains("exists already"));
     assert_eq!(
         std::fs::read_to_string(target.join("note")).unwrap(),
         "mine"

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::chameleon::{self, Chameleon, count, rollback, swap};
 use crate::support::Host;
 
-const ANEW: &str = "cached code is not used, but compiled anew";
+const ANEW: &str = "cached code is not used, but compiled again";
 
 /// A build that counts by so much.
 fn build(step: u64) -> Chameleon {

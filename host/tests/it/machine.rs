@@ -81,8 +81,8 @@ fn until_ready(host: &Host) {
     assert_eq!(lacking(host), 0.0);
     let log = host.log();
     for said in [
-        "the machine lacks something",
-        "the machine has again what it lacked",
+        "the machine lacks a resource",
+        "the machine has the resource again",
     ] {
         assert_eq!(log.matches(said).count(), 1, "{said}:\n{log}");
     }
@@ -106,7 +106,7 @@ fn invariant_12_too_little_address_space_is_said_at_the_start_with_the_limit() {
     let said = refused(&start, "-v 3500000");
     for part in [
         ": instance ",
-        " of 4 of the rules can't be made for want of memory: ",
+        " of 4 of the rules can't be created for lack of memory: ",
         "address space is limited to 3584 MB (ulimit -v); the host needs about ",
         "raise the limit, or lower `instances` (2) or `guest.memory_bytes`",
     ] {

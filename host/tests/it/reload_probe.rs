@@ -286,7 +286,7 @@ fn what_it_was_tried_on_is_told() {
     let told = verified(data, &first().version("1.0.1"));
     let line = told.lines().next().unwrap();
     assert!(
-        line.contains(" recorded inputs decided otherwise; 2 of 2 stored states read; tried on 1 set timers and 1 waiting events"),
+        line.contains(" recorded inputs decided differently; 2 of 2 stored states read; tried on 1 set timers and 1 waiting events"),
         "{told}"
     );
     let path = data.join("verified.wasm");

@@ -199,7 +199,7 @@ fn what_cannot_be_loaded_is_refused() {
         (
             describe("changing"),
             "description",
-            "described itself otherwise",
+            "described itself differently",
         ),
     ] {
         refuses(&host, data.path(), &bytes, check, says);

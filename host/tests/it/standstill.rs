@@ -232,7 +232,7 @@ fn invariant_11_a_drain_ends_in_its_time_whatever_the_disk_does() {
     problem(&register(&url, "k"), 503, "outcome-unknown");
     let asked = Instant::now();
     signal(host.id(), "TERM");
-    host.log_until("the drain was not done in its time: it waits for ");
+    host.log_until("the drain did not end in time: it waits for ");
     assert_eq!(host.wait().code(), Some(75));
     assert!(
         asked.elapsed() < Duration::from_secs(10),

@@ -267,7 +267,7 @@ fn clients_that_do_not_let_go_have_half_of_the_time_of_a_drain() {
     let stream = begin_order(&host, ORDER);
     let asked = Instant::now();
     signal(host.id(), "TERM");
-    host.log_until("did not let go of their connections in time");
+    host.log_until("did not close their connections in time");
     assert_eq!(host.wait().code(), Some(0));
     let took = asked.elapsed();
     assert!(took >= Duration::from_millis(2_500), "{took:?}");

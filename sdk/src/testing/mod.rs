@@ -79,14 +79,14 @@ pub fn given_nothing<P: Participant>() -> Scenario<P> {
     Scenario::new(None)
 }
 
-/// Everything that is wrong with the contract of `P`, one sentence each; empty where it is in order.
+/// All mistakes in the contract of `P`, one sentence each.
 pub fn contract_problems<P: Participant>() -> Vec<String> {
     Rules::<P>::new().problems()
 }
 
-/// Reads a stored state of this version, older or present, as JSON text: what the host does with what it has stored
-/// before it takes a component. Keep a state of each released version in a test, and a change of `P::State` that
-/// can't read it fails there.
+/// Reads a stored state of this version, older or present, as JSON text, as the host does before it
+/// accepts a component. Keep a state of each released version in a test: a change of `P::State`
+/// that can't read it then fails.
 ///
 /// # Panics
 /// Where the state can't be read.
@@ -133,7 +133,7 @@ impl<P: Participant> Scenario<P> {
         }
     }
 
-    /// Key of the aggregate. Unless given it is what the contract finds in the body, or `1`.
+    /// Key of the aggregate. By default the key that the contract finds in the body, or `1`.
     #[must_use]
     pub fn key(mut self, key: impl ToString) -> Self {
         self.key = Some(key.to_string());
@@ -147,7 +147,7 @@ impl<P: Participant> Scenario<P> {
         self
     }
 
-    /// The limits of the hosts that the rules are for, where they are not the default ones.
+    /// The limits of the hosts that will run the rules, if they are not the default ones.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -322,7 +322,7 @@ fn assert_in_order(problems: &[String]) {
     );
 }
 
-/// Fails the test that asked.
+/// Fails the calling test.
 #[allow(
     clippy::panic,
     reason = "a test kit says no by panicking, as assert_eq! does"

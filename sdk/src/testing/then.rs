@@ -1,4 +1,4 @@
-//! [`Then`]: assertions on what the rules decided.
+//! [`Then`]: assertions on a decision.
 
 use super::{Scenario, fail};
 use crate::bindings::saga::participant::types::{
@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
 
-/// What the rules decided on one message. Assertions may come in any order, but events are taken
-/// in the order they were published.
+/// The decision on one message. Assertions may come in any order, but events are taken in the order
+/// they were published.
 pub struct Then<P: Participant> {
     scenario: Scenario<P>,
     verdict: Result<Outcome, Disposition>,
@@ -156,7 +156,7 @@ impl<P: Participant> Then<P> {
         self
     }
 
-    /// The command was refused, with this kind and code, and nothing else came of it.
+    /// The command was refused with this kind and code, without any other effect.
     #[track_caller]
     pub fn refused(self, kind: RefusalKind, code: &str) -> Self {
         match &self.outcome().reply {

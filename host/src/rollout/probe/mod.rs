@@ -105,7 +105,7 @@ pub fn probe(
     let now = now_ms();
     let trial = |build| {
         TrialRun::new(build, terms.limits, now)
-            .map_err(|fault| format!("an instance can't be made: {fault}"))
+            .map_err(|fault| format!("an instance can't be created: {fault}"))
     };
     let candidate = trial(candidate).map_err(NotPassed::NoInstance)?;
     let (active, untried) = match active.map(trial).transpose() {

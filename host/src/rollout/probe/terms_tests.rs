@@ -53,7 +53,7 @@ fn an_active_build_that_cannot_be_tried_does_not_stand_in_the_way() {
     };
     assert!(
         note.starts_with(
-            "the active build could not be tried beside it: an instance can't be made: "
+            "the active build could not be tried beside it: an instance can't be created: "
         ),
         "{note}"
     );
