@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    saga_host::cli::main(saga_host::app::Rules::Components)
+    saga_host::cli::main(saga_host::app::RuleSource::Components)
 }

@@ -24,7 +24,7 @@ use saga_sdk::{Participant, native};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    saga_host::cli::main(saga_host::app::Rules::CompiledIn(load))
+    saga_host::cli::main(saga_host::app::RuleSource::CompiledIn(load))
 }
 
 fn load(config: &Config) -> Result<Vec<Arc<dyn CompiledRules>>, StartError> {

@@ -164,7 +164,7 @@ mod tests {
             assert_eq!(status(&access, "/x", &shown), expected, "{value}");
         }
         assert_eq!(status(&access, "/x", &[("host", "127.0.0.1:1")]), 401);
-        // Who knows the token is no web page, wherever it says it asks.
+        // A client with the token is no web page, whatever its headers say.
         let shown = format!("Bearer {TOKEN}");
         let given = [
             ("authorization", shown.as_str()),

@@ -17,20 +17,20 @@ use crate::rollout::report::{
 };
 
 /// Returns the present problem, if there is one.
-pub type Condition = Box<dyn Fn() -> Option<String> + Send + Sync>;
+pub type ConditionCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Sources of the readiness of a host.
 pub struct Readiness {
     /// The reason why the store takes no commits.
-    pub store: Condition,
+    pub store: ConditionCheck,
     /// The resource that the machine is out of.
-    pub lack: Condition,
+    pub lack: ConditionCheck,
     /// The reason why records don't flow.
-    pub trouble: Condition,
+    pub trouble: ConditionCheck,
     /// The records that are not read until an operator acts.
-    pub halted: Condition,
+    pub halted: ConditionCheck,
     /// The stages that stand still.
-    pub standing: Condition,
+    pub standing: ConditionCheck,
     /// Cancelled when the drain begins.
     pub draining: CancellationToken,
 }
@@ -131,8 +131,9 @@ impl Readiness {
         let lack = (self.lack)().map(|lack| format!("the machine lacks {lack}"));
         lack.or_else(|| (self.store)())
             .or_else(|| {
-                (self.halted)()
-                    .map(|_| "records are not read until an operator acts; see `transport`".to_owned())
+                (self.halted)().map(|_| {
+                    "records are not read until an operator acts; see `transport`".to_owned()
+                })
             })
             .or_else(|| (self.standing)())
     }
@@ -282,7 +283,8 @@ mod tests {
 
     #[test]
     fn what_makes_it_unready_is_named_before_what_follows_from_it() {
-        let trouble = |text: &'static str| -> Condition { Box::new(move || Some(text.into())) };
+        let trouble =
+            |text: &'static str| -> ConditionCheck { Box::new(move || Some(text.into())) };
         let lacking = Readiness {
             lack: trouble("memory: none"),
             store: trouble("the store takes no commits"),

@@ -40,7 +40,7 @@ use crate::config::Config;
 use crate::http::accept::Acceptor;
 use crate::http::cors::Cors;
 use crate::http::listing::Lists;
-use crate::http::origin::Hosts;
+use crate::http::origin::ServedHosts;
 use crate::http::request::Bodies;
 use crate::http::server::{self, ListenerBounds};
 use crate::http::service::Service;
@@ -90,7 +90,7 @@ pub enum StartError {
 
 /// The source of the rules.
 #[derive(Clone, Copy)]
-pub enum Rules {
+pub enum RuleSource {
     /// Components, which can be swapped.
     Components,
     /// Rules that are linked into the program, for every configured participant.
@@ -167,7 +167,7 @@ pub async fn start(
     config: &Config,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
-    rules: Rules,
+    rules: RuleSource,
 ) -> Result<RunningHost, StartError> {
     tokio::spawn(Store::watch_standstill(Arc::downgrade(&store)));
     let transport: Arc<dyn Transport> = match &config.kafka {
@@ -179,14 +179,14 @@ pub async fn start(
     };
     let machine = Machine::default();
     let loader = match rules {
-        Rules::Components => Some(Loader::new(config, machine.clone())?),
-        Rules::CompiledIn(_) => None,
+        RuleSource::Components => Some(Loader::new(config, machine.clone())?),
+        RuleSource::CompiledIn(_) => None,
     };
     let builds = match rules {
-        Rules::Components => Vec::new(),
-        Rules::CompiledIn(load) => load(config)?,
+        RuleSource::Components => Vec::new(),
+        RuleSource::CompiledIn(load) => load(config)?,
     };
-    let around = prepare::Around {
+    let around = prepare::PrepareParts {
         config: config.clone(),
         store: store.clone(),
         transport: transport.clone(),
@@ -265,7 +265,7 @@ pub async fn start(
         .then(|| start_watch(config, &reloader))
         .transpose()
         .map_err(anyhow::Error::from)?;
-    let around = stages::Around {
+    let around = stages::StageSources {
         store: store.clone(),
         transport: transport.clone(),
         reloader: reloader.clone(),
@@ -467,7 +467,7 @@ fn start_participant(
         },
         waiting,
         (
-            Hosts::new(&config.http.hosts, address.ip()),
+            ServedHosts::new(&config.http.hosts, address.ip()),
             Cors::new(&config.http.cors_origins),
         ),
         metrics.requests(&prepared.name),

@@ -106,7 +106,8 @@ impl<'a> InstanceBudget<'a> {
                     return Err(StartError::Machine(self.wanting(name, &fault.detail)));
                 }
                 Err(fault) => {
-                    let reason = format!("{name}: an instance of its rules can't be created: {fault}");
+                    let reason =
+                        format!("{name}: an instance of its rules can't be created: {fault}");
                     return Err(StartError::Component(reason));
                 }
             }

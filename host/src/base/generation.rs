@@ -19,7 +19,7 @@ pub trait CompiledRules: Send + Sync {
     /// Creates an instance for one thread to call.
     ///
     /// # Errors
-    /// A [`Fault`] if the instance can't be created, mostly for want of memory.
+    /// A [`Fault`] if the instance can't be created, usually for lack of memory.
     fn instance(&self) -> Result<Box<dyn Rules + Send>, Fault>;
 }
 

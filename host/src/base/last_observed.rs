@@ -162,7 +162,7 @@ mod tests {
             matches!(seen, Observation::Before(7, then) if then < began),
             "{seen:?}"
         );
-        // Who asks meanwhile begins no further look.
+        // A call meanwhile starts no further observation.
         let seen = last.see(look, || true).await;
         assert!(matches!(seen, Observation::Before(7, _)), "{seen:?}");
         let_go.send(()).unwrap();

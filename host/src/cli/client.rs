@@ -36,7 +36,7 @@ pub(crate) struct AdminReply {
 
 /// The reason why there is no answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoReply {
+pub(crate) enum RequestError {
     /// Nothing was sent.
     #[error("no host can be reached at {0}: {1}")]
     NotReached(String, String),
@@ -73,7 +73,7 @@ impl AdminClient {
         path: &str,
         body: Bytes,
         time: Duration,
-    ) -> Result<AdminReply, NoReply> {
+    ) -> Result<AdminReply, RequestError> {
         let asked = async {
             let connecting = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port));
             let stream = tokio::time::timeout(CONNECT_TIME, connecting)
@@ -132,12 +132,12 @@ impl AdminClient {
         format!("{}:{}", self.host, self.port)
     }
 
-    fn not_reached(&self, reason: impl ToString) -> NoReply {
-        NoReply::NotReached(self.authority(), reason.to_string())
+    fn not_reached(&self, reason: impl ToString) -> RequestError {
+        RequestError::NotReached(self.authority(), reason.to_string())
     }
 
-    fn broke_off(&self, reason: impl ToString) -> NoReply {
-        NoReply::BrokeOff(self.authority(), reason.to_string())
+    fn broke_off(&self, reason: impl ToString) -> RequestError {
+        RequestError::BrokeOff(self.authority(), reason.to_string())
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
         let client = AdminClient::new(&format!("http://{address}"), None).unwrap();
         let time = Duration::from_secs(1);
         let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
-        assert!(matches!(asked.err(), Some(NoReply::NotReached(..))));
+        assert!(matches!(asked.err(), Some(RequestError::NotReached(..))));
     }
 
     #[test]
@@ -200,6 +200,6 @@ mod tests {
         let client = AdminClient::new(&url, None).unwrap();
         let time = Duration::from_millis(50);
         let asked = client.ask(Method::GET, "/generations", Bytes::new(), time);
-        assert!(matches!(asked.err(), Some(NoReply::BrokeOff(..))));
+        assert!(matches!(asked.err(), Some(RequestError::BrokeOff(..))));
     }
 }

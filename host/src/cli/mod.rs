@@ -45,7 +45,7 @@ use clap::Parser as _;
 use rustix::fs::Mode;
 
 use self::signals::{Received, Signals};
-use crate::app::{self, Rules, StartError};
+use crate::app::{self, RuleSource, StartError};
 use crate::base::machine;
 use crate::base::panics;
 use crate::config::Config;
@@ -62,7 +62,7 @@ const ANNOUNCE_STACK: usize = 64 << 10;
 
 /// Runs the program to its end.
 #[must_use]
-pub fn main(rules: Rules) -> ExitCode {
+pub fn main(rules: RuleSource) -> ExitCode {
     // The host's files hold all data of its aggregates, so no other user may read them, whatever
     // the umask was.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
@@ -75,7 +75,7 @@ pub fn main(rules: Rules) -> ExitCode {
 }
 
 /// Runs the command that the arguments name.
-fn command(rules: Rules) -> ExitCode {
+fn command(rules: RuleSource) -> ExitCode {
     let arguments = match options::Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
@@ -154,7 +154,7 @@ fn print_config(config: &Config, json: bool) -> ExitCode {
 }
 
 /// Runs a host to its end.
-fn run(config: &Config, rules: Rules) -> ExitCode {
+fn run(config: &Config, rules: RuleSource) -> ExitCode {
     // The filter was checked with the other settings.
     let filter = config.log.level.parse().unwrap_or_default();
     if let Err(error) = logging::start(filter, config.log.format == "json") {
@@ -167,7 +167,7 @@ fn run(config: &Config, rules: Rules) -> ExitCode {
     run_logged(config, rules)
 }
 
-fn run_logged(config: &Config, rules: Rules) -> ExitCode {
+fn run_logged(config: &Config, rules: RuleSource) -> ExitCode {
     panics::die_on_panic(exit::INTERNAL);
     if config.participants.is_empty() {
         complain(
@@ -215,7 +215,7 @@ fn run_logged(config: &Config, rules: Rules) -> ExitCode {
     )
 }
 
-async fn serve(config: &Config, rules: Rules) -> Result<(), StartError> {
+async fn serve(config: &Config, rules: RuleSource) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(anyhow::Error::from)?;
     app::allow_descriptors(config)?;
     let metrics = Arc::new(Metrics::new(config.metrics.enabled));

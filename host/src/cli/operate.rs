@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hyper::Method;
 use serde_json::json;
 
-use super::client::{AdminClient, NoReply};
+use super::client::{AdminClient, RequestError};
 use super::reply::{CommandFailure, ready, shown, understand};
 use super::terminal::ProgressLine;
 use super::{admin_file, complain, exit, say, stopped, table};
@@ -142,7 +142,7 @@ fn ask(operation: &Operation) -> Result<String, CommandFailure> {
             drop(progress);
             match (reply, &operation.host) {
                 // The file of a host that crashed.
-                (Err(NoReply::NotReached(..)), HostAddress::Data(_)) => {
+                (Err(RequestError::NotReached(..)), HostAddress::Data(_)) => {
                     stopped::rollback(stopped, participant, digest.as_deref(), *flags, json)
                 }
                 (reply, _) => shown(reply, json, table::applied),
@@ -188,7 +188,7 @@ fn generations(
     let reply = client.ask(Method::GET, &path, Bytes::new(), LOOK_TIME);
     match (reply, host) {
         // The file of a host that crashed.
-        (Err(NoReply::NotReached(..)), HostAddress::Data(data)) => {
+        (Err(RequestError::NotReached(..)), HostAddress::Data(data)) => {
             stored_generations(data, participant, json)
         }
         (reply, _) if participant.is_some() => shown(reply, json, of_one),

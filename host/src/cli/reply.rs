@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{AdminReply, NoReply};
+use super::client::{AdminReply, RequestError};
 use super::operate::TOKEN_VARIABLE;
 use super::{exit, say, table};
 use crate::admin::readiness::ReadinessReport;
@@ -30,7 +30,7 @@ impl CommandFailure {
 
 /// The answer as text or JSON.
 pub(crate) fn shown<T: DeserializeOwned>(
-    reply: Result<AdminReply, NoReply>,
+    reply: Result<AdminReply, RequestError>,
     json: bool,
     text: impl Fn(&T) -> String,
 ) -> Result<String, CommandFailure> {
@@ -44,7 +44,7 @@ pub(crate) fn shown<T: DeserializeOwned>(
 
 /// The readiness as text, or as a failure that a script can wait on.
 pub(crate) fn ready(
-    reply: Result<AdminReply, NoReply>,
+    reply: Result<AdminReply, RequestError>,
     json: bool,
 ) -> Result<String, CommandFailure> {
     let (report, body) = match reply {
@@ -82,13 +82,13 @@ struct ProblemDetails {
 
 /// The answer, as a value and as raw text.
 pub(crate) fn understand<T: DeserializeOwned>(
-    reply: Result<AdminReply, NoReply>,
+    reply: Result<AdminReply, RequestError>,
     json: bool,
 ) -> Result<(T, String), CommandFailure> {
     let reply = reply.map_err(|error| {
         let advice = match &error {
-            NoReply::NotReached(..) => "is it running?",
-            NoReply::BrokeOff(..) => "`saga generations` shows what is active",
+            RequestError::NotReached(..) => "is it running?",
+            RequestError::BrokeOff(..) => "`saga generations` shows what is active",
         };
         CommandFailure::new(exit::UNAVAILABLE, format!("{error}; {advice}"))
     })?;
@@ -154,7 +154,7 @@ mod tests {
     use crate::rollout::report::SwapResult;
     use serde_json::json;
 
-    fn reply(status: u16, body: &str) -> Result<AdminReply, NoReply> {
+    fn reply(status: u16, body: &str) -> Result<AdminReply, RequestError> {
         Ok(AdminReply {
             status: StatusCode::from_u16(status).unwrap(),
             body: body.to_owned().into(),

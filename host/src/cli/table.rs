@@ -7,8 +7,8 @@ use super::probe_report;
 use crate::admin::readiness::{ReadinessReport, ReadyParticipant};
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::report::{
-    Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, QuarantineOverview,
-    RefusedOverview, Verified,
+    ComponentFile, GenerationOverview, Overview, ParticipantOverview, QuarantineOverview,
+    RefusedOverview, SwapResult, Verified,
 };
 
 /// Shown length of a digest: enough to tell builds apart, and to go back to one.

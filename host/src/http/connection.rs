@@ -185,12 +185,12 @@ mod tests {
 
     use super::*;
     use crate::http::answer::{Answered, whole};
-    use crate::http::connections::{Connections, Times};
+    use crate::http::connections::{ConnectionTimes, Connections};
 
     const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Answers when it is told to.
+    /// Answers on request.
     struct Patient(Semaphore);
 
     impl Answers for Patient {
@@ -204,8 +204,8 @@ mod tests {
         Request::new(Empty::new())
     }
 
-    /// A listener with these bounds and one connection: the client's end, the service, and the task that ends with the
-    /// connection.
+    /// A listener with these bounds and one connection: the client's end, the service, and the task
+    /// that ends with the connection.
     fn served(
         idle: Duration,
         stall: Duration,
@@ -220,7 +220,7 @@ mod tests {
         (client, service, served)
     }
 
-    /// The same, where nobody looks after the connection.
+    /// The same, without the task that examines connections.
     fn unwatched(
         idle: Duration,
         stall: Duration,
@@ -233,7 +233,7 @@ mod tests {
     ) {
         let (client, server) = tokio::io::duplex(bytes);
         let service = Arc::new(Patient(Semaphore::new(0)));
-        let connections = Connections::new(Times { idle, stall });
+        let connections = Connections::new(ConnectionTimes { idle, stall });
         let shared = Arc::new(ConnectionServer::new(service.clone(), 8, HEAD_TIME));
         let activity = connections.activity();
         let (end, ending) = oneshot::channel();

@@ -229,7 +229,7 @@ impl Events {
     }
 }
 
-impl body::EventStream for Events {
+impl body::PieceStream for Events {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EventBytes>> {
         let Some(next) = &mut self.next else {
             return Poll::Ready(None);

@@ -26,13 +26,13 @@ pub const ANY: &str = "*";
 
 /// The hosts that a listener serves.
 #[derive(Debug, Clone)]
-pub struct Hosts {
+pub struct ServedHosts {
     /// Names in lower case, without ports.
     names: Vec<String>,
     is_on_loopback: bool,
 }
 
-impl Hosts {
+impl ServedHosts {
     /// Serves these names; `*` for all. Without names, a listener on loopback serves the names of
     /// loopback, any other listener all.
     #[must_use]
@@ -59,7 +59,7 @@ impl Hosts {
 ///
 /// # Errors
 /// 414, 400 or 403.
-pub(super) fn check_target(head: &Parts, hosts: &Hosts) -> Result<(), Problem> {
+pub(super) fn check_target(head: &Parts, hosts: &ServedHosts) -> Result<(), Problem> {
     let length = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
     if length > TARGET_BYTES {
         let detail =

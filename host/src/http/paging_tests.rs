@@ -1,4 +1,4 @@
-//! What a query says, and what is said of a bad one.
+//! Queries of lists, and the errors of bad ones.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

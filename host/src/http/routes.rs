@@ -61,7 +61,7 @@ pub struct RouteCounter {
     /// Path template, base path included.
     pub template: String,
     /// Its series, from the first request on.
-    pub series: OnceLock<Option<requests::Route>>,
+    pub series: OnceLock<Option<requests::RouteSeries>>,
 }
 
 /// The match of a path.

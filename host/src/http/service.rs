@@ -23,7 +23,7 @@ use super::events;
 use super::idempotency::{replayed, replied_before};
 use super::large_bodies::LargeBodies;
 use super::listing::Lists;
-use super::origin::{self, Hosts};
+use super::origin::{self, ServedHosts};
 use super::prefer::{self, Waited};
 use super::problem::{Problem, try_later};
 use super::reply::response;
@@ -52,7 +52,7 @@ pub struct Service {
     base_path: String,
     bodies: Bodies,
     waiting: WaitBounds,
-    hosts: Hosts,
+    hosts: ServedHosts,
     cors: Cors,
     requests: Requests,
     lists: Lists,
@@ -137,7 +137,7 @@ impl Service {
         serving: Serving,
         bodies: Bodies,
         waiting: WaitBounds,
-        (hosts, cors): (Hosts, Cors),
+        (hosts, cors): (ServedHosts, Cors),
         requests: Requests,
         lists: Lists,
     ) -> Self {

@@ -137,7 +137,7 @@ mod tests {
 
     #[derive(Default)]
     struct Stream {
-        /// Whether it is let go, and what it took.
+        /// Released or not, and the bytes written.
         taken: Mutex<(bool, Vec<u8>)>,
         changed: Condvar,
     }

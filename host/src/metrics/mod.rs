@@ -53,9 +53,9 @@ pub struct Metrics(Option<Families>);
 /// The metrics whose series exist before the first scrape.
 struct Families {
     registry: Registry,
-    turns: turns::Families,
-    instances: instances::Families,
-    requests: requests::Families,
+    turns: turns::TurnFamilies,
+    instances: instances::InstanceFamilies,
+    requests: requests::RequestFamilies,
     commits: CommitFamilies,
     swaps: Family<SwapLabels, Counter>,
     passed: Family<passed::PassedLabels, Counter>,
@@ -102,9 +102,9 @@ impl Metrics {
         Self(enabled.then(|| {
             let mut registry = Registry::with_prefix(PREFIX);
             Families {
-                turns: turns::Families::register(&mut registry),
-                instances: instances::Families::register(&mut registry),
-                requests: requests::Families::register(&mut registry),
+                turns: turns::TurnFamilies::register(&mut registry),
+                instances: instances::InstanceFamilies::register(&mut registry),
+                requests: requests::RequestFamilies::register(&mut registry),
                 commits: CommitFamilies::register(&mut registry),
                 swaps: register_swaps(&mut registry),
                 passed: passed::register(&mut registry),

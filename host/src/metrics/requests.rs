@@ -175,7 +175,7 @@ impl Requests {
     /// of its own.
     #[must_use]
     pub fn begin(&self, route: Option<RouteSeries>, method: &str) -> PendingRequest {
-        Counted(self.0.as_ref().and_then(|own| {
+        PendingRequest(self.0.as_ref().and_then(|own| {
             let route = route.or_else(|| {
                 let place = METHODS.iter().position(|known| *known == method);
                 own.other.get(place.unwrap_or(METHODS.len())).cloned()

@@ -1,4 +1,4 @@
-//! Requests are counted by route, and what is no route can't make series.
+//! Requests are counted by route, and requests without a route create no series.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

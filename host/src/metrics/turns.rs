@@ -376,7 +376,7 @@ impl Turns {
     /// the last one.
     #[must_use]
     pub fn generation(&self, digest: &str, description: &Description) -> TurnCounters {
-        Generation(
+        TurnCounters(
             self.0
                 .as_ref()
                 .map(|own| own.generation(digest, description)),

@@ -1,4 +1,5 @@
-//! Turns are counted under the names that a description lists, and series of old generations go.
+//! Turns are counted under the names that a description lists, and series of old generations
+//! disappear.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use saga_core::description::Description;
 use saga_core::shapes::Found;
 
-use super::check::{self, Comparison, Present};
+use super::check::{self, CandidateComparison, Present};
 use super::hosted::HostedParticipant;
 use super::neighbours;
 use super::probe::Terms;
@@ -32,7 +32,7 @@ pub(super) struct ReadyCandidate {
     pub(super) sources: Vec<Arc<Source>>,
     pub(super) published: Vec<(Arc<str>, i64)>,
     pub(super) probe: ProbeReport,
-    pub(super) compared: Comparison,
+    pub(super) compared: CandidateComparison,
     pub(super) shapes: Arc<Found>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct ReadyCandidate {
 pub(super) struct CheckedCandidate {
     pub(super) build: Arc<dyn CompiledRules>,
     pub(super) probe: ProbeReport,
-    pub(super) compared: Comparison,
+    pub(super) compared: CandidateComparison,
     shapes: Arc<Found>,
 }
 

@@ -43,7 +43,7 @@ pub struct Present<'p> {
 
 /// Result of a comparison that found no reason to refuse.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Comparison {
+pub struct CandidateComparison {
     /// True if the candidate drops anything, so that its first turn must not begin before the last
     /// turn of the active generation has ended.
     pub lacks: bool,
@@ -60,7 +60,7 @@ pub fn compare(
     present: &Present<'_>,
     candidate: &dyn CompiledRules,
     flags: Flags,
-) -> rusqlite::Result<Result<Comparison, Refused>> {
+) -> rusqlite::Result<Result<CandidateComparison, Refused>> {
     let description = candidate.description();
     let lacks = compatibility::lacks(present.active, description);
     let usage = Usage {
@@ -89,7 +89,7 @@ pub fn compare(
     let may_come = breaks.any(|one| matches!(one.concerns, Concerns::Timer(_) | Concerns::States));
     Ok(objections
         .weigh(flags, candidate.digest())
-        .map(|allowed| Comparison {
+        .map(|allowed| CandidateComparison {
             lacks: !lacks.is_empty() || may_come,
             notes: notes.into_iter().chain(allowed).collect(),
         }))

@@ -154,7 +154,7 @@ mod tests {
         }
         let notes = objections(&[]).weigh(flags(true, true), "d").unwrap();
         assert_eq!(notes, ["a route", "an event"]);
-        // What nothing allows is not said to be allowed.
+        // A hard reason names no flag that would allow it.
         let refused = objections(&["another"]).weigh(flags(true, false), "d");
         assert_eq!(refused.unwrap_err().allowed_by, [""; 0]);
     }

@@ -6,7 +6,7 @@ use super::archive::Archive;
 use super::component_file::ConfiguredFile;
 use super::report::{
     ComponentFile, GenerationOverview, ParkedOverview, ParkedTimerOverview, ParticipantOverview,
-    Quarantine, QuarantinedOverview, RefusedOverview, Way,
+    QuarantineOverview, QuarantinedOverview, RefusedOverview, Way,
 };
 use crate::store::{history, parked};
 

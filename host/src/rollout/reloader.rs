@@ -450,10 +450,7 @@ impl ReloaderState {
         result.map_err(|error| {
             let fault = StoreFault::from(error);
             let condition = self.around.store.condition();
-            condition.report(
-                "the generations can't be read from the store",
-                &fault,
-            );
+            condition.report("the generations can't be read from the store", &fault);
             format!("the store can't be read: {fault}")
         })
     }

@@ -46,10 +46,10 @@ impl QueueAge {
 
 /// The time for which a position has not advanced although work waits.
 #[derive(Debug)]
-pub struct Standstill<P = i64>(Option<Position<P>>);
+pub struct Standstill<P = i64>(Option<PositionRange<P>>);
 
 #[derive(Debug, Clone)]
-struct Position<P> {
+struct PositionRange<P> {
     /// The lowest position since then.
     low: P,
     /// The highest position since then.
@@ -71,7 +71,7 @@ impl<P: PartialOrd + Clone> Standstill<P> {
             self.0 = None;
             return Duration::ZERO;
         }
-        let new = Position {
+        let new = PositionRange {
             low: position.clone(),
             high: position,
             since: now,

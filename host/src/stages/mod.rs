@@ -39,20 +39,21 @@ const LONGEST_LOOK: Duration = Duration::from_secs(10);
 /// How long the drain waits for a sample in flight.
 const ENDING: Duration = Duration::from_millis(500);
 
-/// Seconds that the oldest message of a stage may wait before the host is not ready; 0 for no bound.
+/// Seconds that the oldest message of a stage may wait before the host is not ready; 0 for no
+/// bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ProgressSettings {
     /// A request, a record or a timer, until an instance of the rules is done with it.
     pub turn_seconds: u64,
-    /// What was decided, until it is committed.
+    /// A decision, until it is committed.
     pub commit_seconds: u64,
-    /// An event or a dead letter that is committed, until Kafka has it. A broker that is away for longer makes the host
-    /// not ready.
+    /// A committed event or dead letter, until Kafka has it. A broker that is away for longer makes
+    /// the host not ready.
     pub relay_seconds: u64,
-    /// A partition with records that are not settled, until it makes a step.
+    /// A partition with unsettled records, until it advances.
     pub record_seconds: u64,
-    /// A record or a timer that the rules want to be given later. Should be more than `retry.seconds`, after which it is a
-    /// dead letter.
+    /// A record or a timer that the rules want to be given later. Should be more than
+    /// `retry.seconds`, after which it is a dead letter.
     pub retry_seconds: u64,
     /// Timers that are due, until one of them is decided or parked.
     pub timer_seconds: u64,

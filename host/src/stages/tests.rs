@@ -20,7 +20,7 @@ fn waits(age: u64) -> WaitingPlace {
     }
 }
 
-/// What is said after one look at a stage in which these wait.
+/// The report after one sample of a stage in which these wait.
 fn said(bound: u64, waiting: Vec<WaitingPlace>) -> (Option<String>, Duration) {
     let stages = Stages::default();
     let mut one = stage(bound, move |_| Some(waiting.clone()));
@@ -73,7 +73,7 @@ fn invariant_11_a_stage_that_can_t_be_looked_at_for_long_makes_the_host_unready(
     look();
     look();
     assert_eq!(stages.standing(), None, "it may fail for a moment");
-    // As if it were some seconds later.
+    // As if some seconds had passed.
     for known in &mut stages.lock().stages {
         let earlier = |at: Instant| at.checked_sub(Duration::from_secs(11)).unwrap_or(at);
         known.failed_since = known.failed_since.map(earlier);

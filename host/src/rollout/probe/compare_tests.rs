@@ -29,7 +29,7 @@ fn set(name: &str, due: u64) -> TimerChange {
     })
 }
 
-/// Where they differ: what, pointer, and both values as JSON.
+/// The differences: part, pointer, and both values as JSON.
 fn told(one: &Outcome, other: Outcome) -> Vec<String> {
     let text = |value: &Option<Value>| value.as_ref().map_or("-".into(), Value::to_string);
     parts(one, &TrialAnswer::Decided(Box::new(other)))

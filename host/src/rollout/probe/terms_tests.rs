@@ -28,7 +28,7 @@ fn what_it_may_fail_is_counted_and_told() {
              `sold` of aggregate k: trap: missing field `credit`",
         ]
     );
-    // Where nothing is there to compare with, what is stored still has to be read.
+    // Without active rules to compare with, stored states must still be readable.
     let reasons = try_with(&needing(), None, Tolerance::AllButStates, &inputs).unwrap_err();
     assert!(
         reasons

@@ -36,7 +36,7 @@ use super::turn::Turn;
 use super::turnover::Slot;
 use super::waiting::WaitingKeys;
 use crate::base::machine;
-use crate::metrics::turns::Generation;
+use crate::metrics::turns::TurnCounters;
 use crate::stages::Flow;
 use crate::store::{Progress, Reader};
 
@@ -54,7 +54,7 @@ pub(super) struct Worker {
     /// When a read was last counted, by its name.
     reads: HashMap<String, Instant>,
     /// What the turns of the generation that decides are counted by.
-    counted: Generation,
+    counted: TurnCounters,
     progress: Arc<Progress>,
     ticket: u64,
     run: u64,
