@@ -563,7 +563,7 @@ fn start_admin(
     let acceptor = Acceptor::new(listener, machine.clone()).with_spare();
     let readiness = Readiness {
         store: Box::new(move || store.condition().trouble()),
-        lack: Box::new(move || machine.lack()),
+        lack: Box::new(move || machine.shortage()),
         trouble: Box::new(move || transport.trouble()),
         halted: Box::new(move || halted.halted()),
         standing: Box::new(move || stages.standing()),

@@ -72,7 +72,7 @@ impl Observer {
             store_is_read: in_store.is_some(),
             store_commit: condition.work().lasts(),
             transport_in_trouble: self.transport.trouble().is_some(),
-            machine_lacks: self.machine.lack().is_some(),
+            machine_lacks: self.machine.shortage().is_some(),
             is_draining: self.draining.is_cancelled(),
             log_dropped: logging::dropped(),
             missed: self.missed(),

@@ -118,7 +118,9 @@ impl<'a> InstanceBudget<'a> {
 
     /// The resource that was missing when a participant's rules were loaded, if any was.
     pub(super) fn is_wanting(&self, name: &str) -> Option<String> {
-        self.machine.lack().map(|lack| self.wanting(name, &lack))
+        self.machine
+            .shortage()
+            .map(|lack| self.wanting(name, &lack))
     }
 
     fn wanting(&self, name: &str, lack: &str) -> String {

@@ -30,8 +30,8 @@ pub struct Machine(Arc<MachineState>);
 #[derive(Debug, Default)]
 struct MachineState {
     /// Read after each call of the rules.
-    is_lacking: AtomicBool,
-    lack: Mutex<Option<Shortage>>,
+    is_short: AtomicBool,
+    shortage: Mutex<Option<Shortage>>,
 }
 
 #[derive(Debug)]
@@ -43,46 +43,47 @@ struct Shortage {
 
 impl Machine {
     /// Reports that a resource was not available. `what` names it and the system's error.
-    pub fn lacks(&self, what: &str) {
-        self.lacks_at(what, Instant::now());
+    pub fn report_shortage(&self, what: &str) {
+        self.shortage_at(what, Instant::now());
     }
 
-    fn lacks_at(&self, what: &str, now: Instant) {
-        let mut lack = self.lock();
-        match &mut *lack {
-            Some(lack) => lack.last = now,
+    fn shortage_at(&self, what: &str, now: Instant) {
+        let mut shortage = self.lock();
+        match &mut *shortage {
+            Some(shortage) => shortage.last = now,
             None => {
                 tracing::error!(
                     reason = what,
                     "the machine lacks a resource; work that needs it is retried"
                 );
-                *lack = Some(Shortage {
+                *shortage = Some(Shortage {
                     what: what.to_owned(),
                     since: now,
                     last: now,
                 });
-                self.0.is_lacking.store(true, Ordering::Relaxed);
+                self.0.is_short.store(true, Ordering::Relaxed);
             }
         }
     }
 
     /// Reports that something which needs memory, threads or descriptors has succeeded. Almost free
     /// while there is no shortage.
-    pub fn went_well(&self) {
-        if self.is_lacking() {
-            self.went_well_at(Instant::now());
+    pub fn report_success(&self) {
+        if self.is_short() {
+            self.success_at(Instant::now());
         }
     }
 
-    fn went_well_at(&self, now: Instant) {
+    fn success_at(&self, now: Instant) {
         self.is_over(now, CALM);
     }
 
     fn is_over(&self, now: Instant, without_failure: Duration) {
-        let calm =
-            |lack: &mut Shortage| now.saturating_duration_since(lack.last) >= without_failure;
+        let calm = |shortage: &mut Shortage| {
+            now.saturating_duration_since(shortage.last) >= without_failure
+        };
         if let Some(over) = self.lock().take_if(calm) {
-            self.0.is_lacking.store(false, Ordering::Relaxed);
+            self.0.is_short.store(false, Ordering::Relaxed);
             let seconds = now.saturating_duration_since(over.since).as_secs();
             tracing::info!(reason = %over.what, seconds, "the machine has the resource again");
         }
@@ -90,29 +91,32 @@ impl Machine {
 
     /// True during a shortage.
     #[must_use]
-    pub fn is_lacking(&self) -> bool {
-        self.0.is_lacking.load(Ordering::Relaxed)
+    pub fn is_short(&self) -> bool {
+        self.0.is_short.load(Ordering::Relaxed)
     }
 
     /// The current shortage, if there is one.
     #[must_use]
-    pub fn lack(&self) -> Option<String> {
-        self.lack_at(Instant::now())
+    pub fn shortage(&self) -> Option<String> {
+        self.current_at(Instant::now())
     }
 
-    fn lack_at(&self, now: Instant) -> Option<String> {
+    fn current_at(&self, now: Instant) -> Option<String> {
         self.is_over(now, FORGOTTEN);
-        self.lock().as_ref().map(|lack| lack.what.clone())
+        self.lock().as_ref().map(|shortage| shortage.what.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Shortage>> {
-        self.0.lack.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .shortage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The resource whose shortage caused this error; `None` if the error has another cause.
 #[must_use]
-pub fn lack_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+pub fn shortage_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let code = match (
         error.downcast_ref::<Errno>(),
         error.downcast_ref::<io::Error>(),
@@ -208,33 +212,33 @@ mod tests {
     fn a_lack_is_over_when_something_goes_well_after_a_while_without_a_failure() {
         let machine = Machine::default();
         let start = Instant::now();
-        machine.went_well_at(start);
-        assert_eq!(machine.lack(), None);
-        machine.lacks_at("memory: none left", start);
-        machine.lacks_at("another text", start + CALM);
+        machine.success_at(start);
+        assert_eq!(machine.shortage(), None);
+        machine.shortage_at("memory: none left", start);
+        machine.shortage_at("another text", start + CALM);
         let soon = start + CALM + CALM / 2;
-        machine.went_well_at(soon);
-        assert_eq!(machine.lack_at(soon).unwrap(), "memory: none left");
-        assert!(machine.is_lacking());
-        machine.went_well_at(start + CALM * 2);
-        assert_eq!((machine.lack(), machine.is_lacking()), (None, false));
+        machine.success_at(soon);
+        assert_eq!(machine.current_at(soon).unwrap(), "memory: none left");
+        assert!(machine.is_short());
+        machine.success_at(start + CALM * 2);
+        assert_eq!((machine.shortage(), machine.is_short()), (None, false));
     }
 
     #[test]
     fn a_lack_that_nobody_meets_any_more_is_over() {
         let machine = Machine::default();
         let start = Instant::now();
-        machine.lacks_at("memory: none left", start);
-        assert!(machine.lack_at(start + FORGOTTEN / 2).is_some());
-        machine.lacks_at("memory: none left", start + FORGOTTEN / 2);
-        assert!(machine.lack_at(start + FORGOTTEN).is_some());
-        assert_eq!(machine.lack_at(start + FORGOTTEN * 2), None);
-        assert!(!machine.is_lacking());
+        machine.shortage_at("memory: none left", start);
+        assert!(machine.current_at(start + FORGOTTEN / 2).is_some());
+        machine.shortage_at("memory: none left", start + FORGOTTEN / 2);
+        assert!(machine.current_at(start + FORGOTTEN).is_some());
+        assert_eq!(machine.current_at(start + FORGOTTEN * 2), None);
+        assert!(!machine.is_short());
     }
 
     #[test]
     fn a_lack_of_the_machine_is_told_from_other_failures() {
-        let said = |error: &(dyn std::error::Error + 'static)| lack_in(error);
+        let said = |error: &(dyn std::error::Error + 'static)| shortage_in(error);
         assert_eq!(
             said(&Errno::NOMEM).unwrap(),
             "memory: Cannot allocate memory (os error 12)"

@@ -25,7 +25,7 @@ exit_codes! {
     STORE = 73;
     /// the host can't do it now, is not ready, or did not end its drain in time; try again
     TRY_AGAIN = 75;
-    /// the host requires a token, or another one
+    /// the host's token is missing or wrong
     NO_PERMISSION = 77;
 }
 

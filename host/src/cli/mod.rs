@@ -202,7 +202,7 @@ fn run_logged(config: &Config, rules: RuleSource) -> ExitCode {
             // program.
             complain(&error.to_string());
             if let StartError::Other(error) = &error
-                && let Some(lack) = error.chain().find_map(machine::lack_in)
+                && let Some(lack) = error.chain().find_map(machine::shortage_in)
             {
                 complain(&format!(
                     "the machine lacks {lack}; limits: {}",
@@ -239,12 +239,12 @@ async fn serve(config: &Config, rules: RuleSource) -> Result<(), StartError> {
     };
     point_to(config, running.admin.as_deref());
     announce(running.admin.as_deref(), &running.listening);
-    service::tell(service::READY);
+    service::notify(service::READY);
     let which = loop {
         let received = tokio::select! {
             received = signals.next() => received,
             () = store.condition().lost().cancelled() => {
-                service::tell(service::STOPPING);
+                service::notify(service::STOPPING);
                 tokio::time::sleep(LAST_WORDS).await;
                 leave(config);
                 end_without(&store);
@@ -259,7 +259,7 @@ async fn serve(config: &Config, rules: RuleSource) -> Result<(), StartError> {
         signal = which.name,
         "draining; a second signal ends at once"
     );
-    service::tell(service::STOPPING);
+    service::notify(service::STOPPING);
     tokio::select! {
         drained = running.drain(Duration::from_secs(config.drain_seconds)) => match drained {
             Ok(()) => tracing::info!("drained"),

@@ -16,7 +16,7 @@ pub(super) const READY: &str = "READY=1";
 pub(super) const STOPPING: &str = "STOPPING=1";
 
 /// Sends the state, if there is a manager.
-pub(super) fn tell(state: &str) {
+pub(super) fn notify(state: &str) {
     let Some(socket) = std::env::var_os(SOCKET) else {
         return;
     };

@@ -25,7 +25,7 @@ pub struct Acceptor {
     keeps_spare: bool,
     spare: Option<File>,
     /// True during a shortage that this listener has met.
-    is_lacking: bool,
+    is_short: bool,
 }
 
 impl Acceptor {
@@ -37,7 +37,7 @@ impl Acceptor {
             machine,
             keeps_spare: false,
             spare: None,
-            is_lacking: false,
+            is_short: false,
         }
     }
 
@@ -71,14 +71,14 @@ impl Acceptor {
     /// Accepts the next connection.
     pub(super) async fn accept(&mut self) -> TcpStream {
         loop {
-            if self.is_lacking && !self.look() && !self.keeps_spare {
+            if self.is_short && !self.look() && !self.keeps_spare {
                 sleep(RETRY).await;
                 continue;
             }
             if self.keeps_spare && self.spare.is_none() {
                 self.spare = File::open(NOTHING).ok();
             }
-            let accepted = if self.is_lacking {
+            let accepted = if self.is_short {
                 match timeout(RETRY, self.listener.accept()).await {
                     Ok(accepted) => accepted,
                     Err(_) => continue,
@@ -90,9 +90,9 @@ impl Acceptor {
                 Ok((stream, _)) => return stream,
                 Err(error) => error,
             };
-            if let Some(lack) = machine::lack_in(&error) {
-                self.machine.lacks(&lack);
-                self.is_lacking = true;
+            if let Some(lack) = machine::shortage_in(&error) {
+                self.machine.report_shortage(&lack);
+                self.is_short = true;
                 if self.spare.take().is_some()
                     && let Ok(Ok((stream, _))) = timeout(RETRY, self.listener.accept()).await
                 {
@@ -112,11 +112,11 @@ impl Acceptor {
         let first = File::open(NOTHING);
         let second = File::open(NOTHING);
         let failed = first.and(second).err();
-        match failed.as_ref().map(|error| machine::lack_in(error)) {
-            Some(Some(lack)) => self.machine.lacks(&lack),
-            _ => self.machine.went_well(),
+        match failed.as_ref().map(|error| machine::shortage_in(error)) {
+            Some(Some(lack)) => self.machine.report_shortage(&lack),
+            _ => self.machine.report_success(),
         }
-        self.is_lacking = self.machine.is_lacking();
+        self.is_short = self.machine.is_short();
         failed.is_none()
     }
 }

@@ -124,7 +124,7 @@ impl CodeCache {
     fn anew(&self, engine: &Engine, bytes: &[u8]) -> Result<(Component, Vec<u8>), CompileError> {
         let code = self.compiler.code(engine, bytes)?;
         let component = deserialize(engine, &code).map_err(|error| {
-            match error.chain().find_map(machine::lack_in) {
+            match error.chain().find_map(machine::shortage_in) {
                 Some(lack) => CompileError::Machine(lack),
                 None => CompileError::Invalid(format!("{error:#}")),
             }

@@ -151,7 +151,7 @@ impl LoadedComponent {
                 reason,
             },
             CompileError::Machine(lack) => {
-                runtime.machine().lacks(&lack);
+                runtime.machine().report_shortage(&lack);
                 LoadError::Machine {
                     origin: origin(),
                     lack,

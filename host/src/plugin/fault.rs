@@ -12,7 +12,8 @@ use crate::base::machine;
 pub(super) fn of(error: &wasmtime::Error, store: &Store<Sandbox>, limits: &GuestLimits) -> Fault {
     let memory = &store.data().memory;
     // First: a shortage of the machine is never charged to the rules (invariant 12).
-    if let Some(lack) = (memory.lacked.clone()).or_else(|| error.chain().find_map(machine::lack_in))
+    if let Some(lack) =
+        (memory.lacked.clone()).or_else(|| error.chain().find_map(machine::shortage_in))
     {
         return Fault::new(FaultKind::Machine, lack);
     }

@@ -117,7 +117,7 @@ impl Instance {
             }
             Ok(value) => value,
         };
-        self.runtime.machine().went_well();
+        self.runtime.machine().report_success();
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         match live.is_full(limits.memory_bytes) {
             Some(renewal) => self.count(renewal),
@@ -129,7 +129,7 @@ impl Instance {
     fn broke(&mut self, fault: Fault) -> Fault {
         self.count(Renewal::Fault);
         if fault.kind == FaultKind::Machine {
-            self.runtime.machine().lacks(&fault.detail);
+            self.runtime.machine().report_shortage(&fault.detail);
         }
         fault
     }
@@ -159,7 +159,7 @@ impl Instance {
             Err(error) => {
                 let fault = fault::of(&error, &store, limits);
                 if fault.kind == FaultKind::Machine {
-                    self.runtime.machine().lacks(&fault.detail);
+                    self.runtime.machine().report_shortage(&fault.detail);
                 }
                 Err(fault)
             }
@@ -203,7 +203,7 @@ impl Rules for Instance {
         if self.live.is_none() {
             self.live = Some(self.instantiate()?);
         }
-        self.runtime.machine().went_well();
+        self.runtime.machine().report_success();
         Ok(())
     }
 

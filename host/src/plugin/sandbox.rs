@@ -195,7 +195,7 @@ impl MemoryLimit {
     /// Called if allowed memory could not be allocated. A shortage of the machine ends the call:
     /// rules that saw it would decide on it (invariant 5).
     fn failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.lacked = error.chain().find_map(machine::lack_in);
+        self.lacked = error.chain().find_map(machine::shortage_in);
         if self.lacked.is_some() {
             return Err(error);
         }

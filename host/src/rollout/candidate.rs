@@ -98,11 +98,11 @@ impl ReloaderState {
         let build = loader
             .load(&apply.bytes, &apply.origin)
             // A compilation that was stopped by the host's drain is no refusal.
-            .map_err(|refused| match self.still_open() {
+            .map_err(|refused| match self.check_open() {
                 Ok(()) => self.refused_or_lacking(refused),
                 Err(stopping) => stopping,
             })?;
-        self.still_open()?;
+        self.check_open()?;
         Routes::new(build.description(), hosted.base_path())
             .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
         let shapes = Arc::new(self.shapes(hosted, active, &*build));
@@ -136,11 +136,11 @@ impl ReloaderState {
         let terms = Terms {
             limits,
             allowed: apply.flags.allowed(),
-            is_over: &|| self.still_open().is_err(),
+            is_over: &|| self.check_open().is_err(),
         };
         let probe = check::probe(&*build, Some(running), terms, &inputs);
         // A probe that ended early proves nothing.
-        self.still_open()?;
+        self.check_open()?;
         let mut probe = probe.map_err(|refused| self.refused_or_lacking(refused))?;
         compared.notes.append(&mut probe.notes);
         Ok(CheckedCandidate {
@@ -207,7 +207,7 @@ impl ReloaderState {
 
     /// A candidate that failed during a shortage of the machine may not be to blame (invariant 12).
     fn refused_or_lacking(&self, refused: Refused) -> NotApplied {
-        match self.around.machine.lack() {
+        match self.around.machine.shortage() {
             Some(lack) => lacks(&lack),
             None => NotApplied::Refused(refused),
         }

@@ -10,7 +10,7 @@ use crate::store::history;
 
 impl ReloaderState {
     /// Reports a dry run, which leaves no trace but in the log.
-    pub(super) fn say_checked(
+    pub(super) fn report_dry_run(
         &self,
         hosted: &HostedParticipant,
         apply: &Apply,
@@ -38,7 +38,7 @@ impl ReloaderState {
     }
 
     /// Logs and counts the result of a swap, and records a refusal in the store.
-    pub(super) fn say(
+    pub(super) fn report_swap(
         &self,
         hosted: &HostedParticipant,
         apply: &Apply,

@@ -137,7 +137,7 @@ impl Reloader {
     pub fn not_read(&self, apply: &Apply, error: &LoadError) {
         if let Ok(hosted) = self.inner.of(&apply.participant) {
             let refused = NotApplied::Refused(loader::refused(error, None));
-            self.inner.say(hosted, apply, &Err(refused));
+            self.inner.report_swap(hosted, apply, &Err(refused));
         }
     }
 
@@ -254,7 +254,7 @@ impl ReloaderState {
     }
 
     /// Called between the steps of a swap, so that a stopping host need not wait for all of them.
-    pub(super) fn still_open(&self) -> Result<(), NotApplied> {
+    pub(super) fn check_open(&self) -> Result<(), NotApplied> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(NotApplied::Busy("the host is stopping".into()));
         }
@@ -266,15 +266,15 @@ impl ReloaderState {
         hosted: &HostedParticipant,
         apply: &Apply,
     ) -> Result<SwapResult, NotApplied> {
-        self.still_open()?;
+        self.check_open()?;
         if let Some(standstill) = self.around.store.condition().holds_up() {
             return Err(NotApplied::Busy(format!("{standstill}; try again")));
         }
         let result = self.swap(hosted, apply);
         if apply.flags.dry_run {
-            self.say_checked(hosted, apply, &result);
+            self.report_dry_run(hosted, apply, &result);
         } else {
-            self.say(hosted, apply, &result);
+            self.report_swap(hosted, apply, &result);
         }
         result
     }

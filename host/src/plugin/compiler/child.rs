@@ -107,7 +107,7 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, CompileE
 }
 
 fn failed(error: &wasmtime::Error) -> CompileError {
-    match error.chain().find_map(machine::lack_in) {
+    match error.chain().find_map(machine::shortage_in) {
         Some(lack) => CompileError::Machine(lack),
         None => CompileError::Invalid(format!("{error:#}")),
     }

@@ -306,7 +306,7 @@ fn said(stderr: ChildStderr) -> String {
 /// A shortage of the machine, or another error of the system.
 fn lack(error: &io::Error) -> CompileError {
     CompileError::Machine(
-        machine::lack_in(error).unwrap_or_else(|| format!("a process that compiles: {error}")),
+        machine::shortage_in(error).unwrap_or_else(|| format!("a process that compiles: {error}")),
     )
 }
 

@@ -36,7 +36,7 @@ impl Probing<'_> {
             };
             format!("can't decide on the recorded {origin} {id}, `{name}` of aggregate {key}")
         };
-        let answer = self.tried(harm, what, |trial| again(trial, recorded, &message));
+        let answer = self.tried(harm, what, |trial| decide_again(trial, recorded, &message));
         let Some(answer) = answer else {
             return;
         };
@@ -95,7 +95,7 @@ impl Probing<'_> {
 }
 
 /// The decision of these rules on a recorded message, with its state decoded and encoded again.
-fn again(
+fn decide_again(
     trial: &mut TrialRun<'_>,
     recorded: &Recorded,
     message: &Message,

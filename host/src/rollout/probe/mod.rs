@@ -184,7 +184,7 @@ impl<'b> Probing<'b> {
     }
 
     fn finish(mut self) -> Result<report::ProbeReport, NotPassed> {
-        self.looks_told();
+        self.report_findings();
         let mut report = self.report;
         let failed = self.failures.weighed().map_err(NotPassed::Fails)?;
         report.notes.extend(failed);

@@ -155,7 +155,7 @@ impl Probing<'_> {
     }
 
     /// Reports the findings over all states.
-    pub(super) fn looks_told(&mut self) {
+    pub(super) fn report_findings(&mut self) {
         let looks = std::mem::take(&mut self.looks);
         for (place, (count, first)) in looks.lost {
             self.report.notes.push(format!(

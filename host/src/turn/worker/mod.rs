@@ -112,8 +112,8 @@ impl Worker {
             // One message, then one turn: neither waits for all of the other.
             self.offer_parked();
             // While the machine lacks something, a worker that has nothing else to do looks whether it is there again.
-            let is_lacking = self.shared.machine.is_lacking();
-            let look = || is_lacking.then(|| Instant::now() + machine::LOOK);
+            let is_short = self.shared.machine.is_short();
+            let look = || is_short.then(|| Instant::now() + machine::LOOK);
             let due = [self.waiting.next_due(), self.held.next_due()];
             let due = due.into_iter().flatten().min();
             let turn = match due.or_else(look) {
