@@ -30,7 +30,7 @@ macro_rules! kinds {
 kinds! {
     BadCursor "bad-cursor" 400:
         "The `cursor` is none of this list with these filters.",
-        "Take it from `next` of the page before, and leave the other parameters as they were; without it the list begins anew.";
+        "Take it from `next` of the page before, and leave the other parameters as they were; without it the list begins again.";
     BadHead "bad-head" 400:
         "The head of the request can't be read, or does not name one host.",
         "Send one header `Host` (in HTTP/2 `:authority`), and a head as HTTP has it.";
@@ -96,7 +96,7 @@ kinds! {
         "Send `Content-Type: application/json`; a `POST` without a body may have an `Idempotency-Key` instead.";
     ComponentRefused "component-refused" 422:
         "The component did not pass its checks; the rules that ran before go on.",
-        "Correct what `reasons` lists; `saga verify` does the same checks without a host. `allowed_by` names the flags that would take it all the same (`drop-used`, `allow-breaking`).";
+        "Correct what `reasons` lists; `saga verify` does the same checks without a host. `allowed_by` names the flags that override this (`drop-used`, `allow-breaking`).";
     IdempotencyKeyReused "idempotency-key-reused" 422:
         "The `Idempotency-Key` was sent before, with another method, path or body.",
         "Take a new key for each new request; repeat a request exactly as it was.";
@@ -114,7 +114,7 @@ kinds! {
         "Report it, with the body: it is a mistake of the host.";
     RulesBroke "rules-broke" 500:
         "The rules trapped, overran a limit or answered nonsense; nothing was changed.",
-        "Report it to the author of the rules; the host's log tells more.";
+        "Report it to the author of the rules; the host's log has more.";
     SwapFailed "swap-failed" 500:
         "Rules could not be swapped for a reason that is not the component's; those that ran before go on.",
         "See the detail and the host's log, then try again.";

@@ -76,7 +76,7 @@ mod tests {
             println!("survived");
             panic!("a bug");
         }
-        let name = "panics::tests::a_caught_panic_is_survived_and_any_other_ends_the_process";
+        let name = "base::panics::tests::a_caught_panic_is_survived_and_any_other_ends_the_process";
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args([name, "--exact", "--nocapture"])
             .env(CHILD, "1")

@@ -192,7 +192,7 @@ const BUSINESS: [&str; 10] = [
 ];
 
 /// The examples in the program's help must name some participant.
-const HELP: &str = "program/cli.rs";
+const HELP: &str = "cli/options.rs";
 
 /// Comments may give examples, and so may the host's own tests.
 #[test]
