@@ -227,12 +227,31 @@ impl<S: Serialize + DeserializeOwned + JsonSchema + 'static> Contract<S> {
         self.migrations.run::<S>(version, self.state_version, state)
     }
 
-    /// Everything that is wrong with the contract, one sentence each.
+    /// Everything that is wrong with the contract, one sentence each: what a host finds in its description, and what the
+    /// description does not show.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems = crate::check::problems(&self.describe());
+        let mut problems = crate::check::problems(self.describe());
         problems.extend(self.migrations.problems::<S>(self.state_version));
         problems.extend(self.commands.iter().filter_map(Command::problem));
+        problems.extend(self.handled_otherwise());
         problems
+    }
+
+    /// Subscriptions whose handler is never asked: a message names its event type, and not its topic.
+    #[cfg(not(target_family = "wasm"))]
+    fn handled_otherwise(&self) -> impl Iterator<Item = String> {
+        let subscriptions = || self.subscriptions.iter().map(|one| &one.description);
+        let others = subscriptions().enumerate().filter(move |(place, one)| {
+            let mut before = subscriptions().take(*place);
+            before.any(|other| other.event_type == one.event_type && other.topic != one.topic)
+        });
+        others.map(|(_, one)| {
+            format!(
+                "subscription {}: another one takes this event from another topic, and its handler is asked for both",
+                one.event_type
+            )
+        })
     }
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn describe(listings: &[Listing], state: &str) -> Vec<wit::Listing> {
         pointer: filter.pointer.clone(),
         schema: match filter.schema {
             Some(schema) => schema(),
-            // `false` allows no value: `check` says so.
+            // `false` allows no value: the check of the contract says so.
             None => at(&state, &filter.pointer).map_or("false".to_owned(), Value::to_string),
         },
     };

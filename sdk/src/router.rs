@@ -67,7 +67,8 @@ impl<P: Participant> Rules<P> {
             .map_err(wit::Disposition::Malformed)
     }
 
-    /// Everything that is wrong with the contract, one sentence each.
+    /// Everything that is wrong with the contract, one sentence each. Not in components.
+    #[cfg(not(target_family = "wasm"))]
     pub fn problems(&self) -> Vec<String> {
         self.contract.problems()
     }

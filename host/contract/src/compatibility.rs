@@ -3,7 +3,7 @@
 //!
 //! Owns the comparison of two descriptions. Must not know what is in use, what is stored, or what is done
 //! about a lack: who swaps looks up use by the names that a [`Lack`] carries, and decides. Both
-//! descriptions have passed [`crate::description::check`].
+//! descriptions have passed [`crate::check`].
 //!
 //! What a candidate has besides is never a lack. Neither is a publication that goes: nothing that waits here
 //! (a record, a call, a timer, a state) needs it, and whether another participant does is for [`crate::shapes`] to
@@ -14,6 +14,7 @@ use std::fmt;
 
 use crate::description::{
     Command, CommandKind, Description, KeySource, Listing, Method, Subscription, path_parameters,
+    path_shape,
 };
 use crate::listing::FilterType;
 
@@ -259,9 +260,9 @@ pub(crate) fn same_route<'d>(
     command: &Command,
     description: &'d Description,
 ) -> Option<&'d Command> {
-    let shape = shape_of(&command.path);
+    let shape = path_shape(&command.path);
     let mut commands = description.commands.iter();
-    commands.find(|other| other.method == command.method && shape_of(&other.path) == shape)
+    commands.find(|other| other.method == command.method && path_shape(&other.path) == shape)
 }
 
 /// The listings that both have, by path.
@@ -324,21 +325,6 @@ fn lack_of_route(active: &Command, candidate: &Description, lacks: &mut Vec<Lack
             candidate: same.kind.clone(),
         });
     }
-}
-
-/// A path template without the names of its parameters: templates of one shape match the same URLs.
-fn shape_of(path: &str) -> String {
-    let mut shape = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, behind) = after.split_once('}').unwrap_or((after, ""));
-        shape.push_str(before);
-        // `{*rest}` takes all segments that follow, `{name}` one.
-        shape.push_str(if name.starts_with('*') { "{*}" } else { "{}" });
-        rest = behind;
-    }
-    shape.push_str(rest);
-    shape
 }
 
 /// Whether two commands with paths of one shape take their key from the same place, whatever it is called.

@@ -6,15 +6,14 @@
 )]
 
 use super::*;
-use crate::description::{
-    Endpoint, Filter, Publication, StateDescription, TimerDescription, check,
-};
+use crate::check::problems;
+use crate::description::{Endpoint, Filter, Publication, StateDescription, TimerDescription};
 
 /// Some of everything.
 fn desk() -> Description {
     let command = |name: &str, method, path: &str, kind, key| Command {
         name: name.into(),
-        summary: String::new(),
+        summary: "Does something.".into(),
         method,
         path: path.into(),
         key,
@@ -35,7 +34,7 @@ fn desk() -> Description {
     Description {
         name: "desk".into(),
         version: "1.0.0".into(),
-        summary: String::new(),
+        summary: "Does something.".into(),
         state: StateDescription {
             version: 3,
             oldest_readable: 2,
@@ -85,7 +84,7 @@ fn desk() -> Description {
         }],
         listings: vec![Listing {
             name: "list".into(),
-            summary: String::new(),
+            summary: "Does something.".into(),
             path: "/t".into(),
             item: "get".into(),
             filters: vec![
@@ -104,13 +103,18 @@ fn desk() -> Description {
     }
 }
 
+/// Has the first command say no more where what it makes can be read.
+fn unread(description: &mut Description) {
+    description.commands[0].kind = CommandKind::Create(String::new());
+}
+
 type Change = fn(&mut Description);
 
 fn changed(change: Change) -> Description {
     let mut candidate = desk();
     change(&mut candidate);
     assert_eq!(
-        check(&candidate),
+        problems(&candidate),
         [],
         "only sound descriptions are compared"
     );
@@ -399,6 +403,7 @@ fn a_route_is_a_method_and_the_urls_that_it_matches_whatever_names_are_in_it() {
         (
             // All segments that follow are more than one.
             |d| {
+                unread(d);
                 d.commands[1].path = "/t/{*id}".into();
                 d.commands[1].key = KeySource::PathParameter("*id".into());
             },
@@ -406,6 +411,7 @@ fn a_route_is_a_method_and_the_urls_that_it_matches_whatever_names_are_in_it() {
         ),
         (
             |d| {
+                unread(d);
                 d.commands[1].path = "/t/{id}.json".into();
             },
             &["command `get`, or another one at GET /t/{id}, is missing"],

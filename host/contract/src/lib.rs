@@ -6,7 +6,8 @@
 //!
 //! # Layout
 //!
-//! - [`description`]: what a participant says of itself, and the check of it
+//! - [`description`]: what a participant says of itself
+//! - [`check`]: what is wrong with a description
 //! - [`listing`]: by what a listing may be narrowed down, and how a client says so
 //! - [`generated`]: from the types that are generated from the WIT to ours
 //! - [`compatibility`]: what a build lacks to take the place of another
@@ -20,8 +21,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod compatibility;
 pub mod description;
+#[cfg(test)]
+mod fixture;
 pub mod generated;
 pub mod json;
 pub mod listing;

@@ -1,30 +1,15 @@
 //! What a listing may be narrowed down by, and how a client says so in a query parameter.
 //!
-//! Owns the types of filters, the reading of their values, and what is checked of a description's listings.
-//! Knows nothing of how aggregates are found or shown. Invariant 9: the bounds here are what keeps the number of
-//! indexes small that a participant may ask for.
+//! Owns the types of filters and the reading of their values. Knows nothing of how aggregates are found or shown.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::description::{
-    CommandKind, Description, Filter, KeySource, Listing, Method, Problems, check_free,
-    is_base_path, is_pointer, path_parameters,
-};
 use crate::json;
-
-/// Listings of one participant.
-pub const LISTINGS: usize = 16;
-
-/// Filters of one listing: each is an index, which turns that change the value keep up.
-pub const FILTERS: usize = 8;
 
 /// Query parameters that every listing has.
 pub const OWN_PARAMETERS: [&str; 2] = ["limit", "cursor"];
-
-/// Bytes of a filter's pointer. It becomes part of the definition of an index.
-const POINTER_BYTES: usize = 256;
 
 /// What kind of value a filter compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,104 +137,6 @@ fn kind_of(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
-}
-
-/// Finds what is wrong with a description's listings.
-pub(crate) fn check(description: &Description, found: &mut Problems) {
-    let listings = &description.listings;
-    if listings.len() > LISTINGS {
-        let reason = format!("are {}, at most {LISTINGS} are possible", listings.len());
-        found.add("listings", reason);
-    }
-    let commands = description.commands.iter();
-    let mut names: BTreeSet<_> = commands.clone().map(|command| &command.name).collect();
-    let gets = commands.filter(|command| command.method == Method::Get);
-    let mut paths: BTreeSet<_> = gets.map(|command| &command.path).collect();
-    for listing in listings {
-        let place = format!("listing {}", listing.name);
-        if listing.name.is_empty() {
-            found.add(&place, "has no name");
-        }
-        if !names.insert(&listing.name) {
-            found.add(&place, "another listing or a command has this name too");
-        }
-        let path = &listing.path;
-        if path.is_empty() || !is_base_path(path) {
-            let reason = format!("path `{path}` must look like `/a/b`, without parameters");
-            found.add(&place, reason);
-        }
-        check_free(path, &place, found);
-        if !paths.insert(path) {
-            found.add(&place, format!("GET {path} is served otherwise too"));
-        }
-        check_item(description, listing, &place, found);
-        check_filters(listing, &place, found);
-    }
-}
-
-fn check_item(description: &Description, listing: &Listing, place: &str, found: &mut Problems) {
-    let name = &listing.item;
-    let Some(item) = description.command(name) else {
-        return found.add(place, format!("item: there is no command `{name}`"));
-    };
-    let is_read = matches!(item.kind, CommandKind::Read) && item.request.is_none();
-    let is_keyed = matches!(item.key, KeySource::PathParameter(_));
-    if !is_read || !is_keyed || path_parameters(&item.path).len() != 1 {
-        let reason = format!(
-            "item: command `{name}` must be a read without a body, whose path has one parameter, the key"
-        );
-        found.add(place, reason);
-    }
-}
-
-fn check_filters(listing: &Listing, place: &str, found: &mut Problems) {
-    let filters = &listing.filters;
-    if filters.len() > FILTERS {
-        let reason = format!(
-            "has {} filters, at most {FILTERS} are possible",
-            filters.len()
-        );
-        found.add(place, reason);
-    }
-    let mut parameters = BTreeSet::from(OWN_PARAMETERS);
-    for Filter {
-        parameter,
-        pointer,
-        schema,
-    } in filters
-    {
-        let place = format!("{place} filter {parameter}");
-        if !is_parameter(parameter) {
-            let reason = "its name must be 1 to 64 letters, digits, `-`, `.`, `_` and `~`";
-            found.add(&place, reason);
-        }
-        if !parameters.insert(parameter) {
-            found.add(&place, "the listing has a parameter of this name already");
-        }
-        if !is_filter_pointer(pointer) {
-            let reason = format!(
-                "`{pointer}` is not a JSON pointer such as `/order/id`, of at most {POINTER_BYTES} bytes"
-            );
-            found.add(&place, reason);
-        }
-        if let Err(reason) = FilterType::of(schema) {
-            found.add(&place, reason);
-        }
-    }
-}
-
-fn is_parameter(name: &str) -> bool {
-    // The unreserved characters of RFC 3986: what needs no encoding can't be encoded in two ways.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(plain)
-}
-
-fn is_filter_pointer(pointer: &str) -> bool {
-    let mut escapes = pointer.split('~').skip(1);
-    is_pointer(pointer)
-        && pointer.len() <= POINTER_BYTES
-        && !pointer.chars().any(char::is_control)
-        && escapes.all(|rest| rest.starts_with(['0', '1']))
 }
 
 #[cfg(test)]

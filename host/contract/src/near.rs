@@ -64,6 +64,11 @@ pub fn is_near(one: &str, other: &str) -> bool {
     one == other || strsim::osa_distance(&one, &other) <= shorter / 5
 }
 
+/// In how many letters two names differ, but for case and punctuation.
+pub(crate) fn distance(one: &str, other: &str) -> usize {
+    strsim::osa_distance(&letters(one), &letters(other))
+}
+
 fn letters(name: &str) -> String {
     let letters = name.chars().filter(|letter| letter.is_alphanumeric());
     // No topic and no event type is longer than what is compared in no time.

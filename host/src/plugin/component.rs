@@ -6,7 +6,8 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use saga_contract::description::{self, Description};
+use saga_contract::check::{self, DescriptionProblem};
+use saga_contract::description::Description;
 use saga_core::rules::{Fault, Rules};
 
 use super::bindings::ParticipantPre;
@@ -95,7 +96,7 @@ pub enum LoadError {
         /// Where it is from: a file, mostly.
         origin: String,
         /// Everything that is wrong.
-        problems: Vec<description::DescriptionProblem>,
+        problems: Vec<DescriptionProblem>,
     },
     /// It says something else of itself each time, so that nothing it says can be relied on.
     #[error(
@@ -107,7 +108,7 @@ pub enum LoadError {
     },
 }
 
-fn join(problems: &[description::DescriptionProblem]) -> String {
+fn join(problems: &[DescriptionProblem]) -> String {
     problems
         .iter()
         .map(ToString::to_string)
@@ -182,7 +183,7 @@ impl Component {
         if describe()? != description {
             return Err(LoadError::ChangingDescription { origin: origin() });
         }
-        let problems = description::check(&description);
+        let problems = check::problems(&description);
         if !problems.is_empty() {
             return Err(LoadError::BadDescription {
                 origin: origin(),

@@ -4,6 +4,10 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use serde_json::json;
+
+use crate::chameleon::Chameleon;
+use crate::operator::call;
 use crate::support::{component, output, saga};
 
 /// The preamble of every component: the empty one is just this.
@@ -268,4 +272,24 @@ fn the_contract_that_a_host_takes_is_that_of_the_wit() {
         built, own,
         "put this into host/src/plugin/contract.txt:\n{built}"
     );
+}
+
+#[test]
+fn a_key_that_the_schema_of_the_event_does_not_have_is_refused_before_any_record_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chameleon.wasm");
+    let told = json!({"type": "object", "properties": {"key": {"type": "string"}}});
+    let subscription = json!({
+        "event_type": "told", "topic": "tales", "group": "listener", "key": "/kye", "schema": told,
+    });
+    Chameleon::new()
+        .with(json!({"subscriptions": [subscription]}))
+        .write(&path);
+    let reason =
+        "subscription told: key `/kye` leads nowhere: the schema names no `kye` there, but `key`";
+    let (code, _, said) = call(saga().arg("verify").arg(&path));
+    assert_eq!(code, 65, "{said}");
+    assert!(said.contains(reason), "{said}");
+    let said = refused(&[("chameleon", &path)]);
+    assert!(said.contains(reason), "{said}");
 }

@@ -23,12 +23,14 @@
 //! - `walk`: the comparison; `scalars` and `members`: of numbers and texts, of objects and arrays
 //! - `value`: whether a schema takes one value
 //! - [`effort`]: whether the effort of checking values has a bound
+//! - `pointer`: the types of what a schema allows at a JSON pointer
 //! - [`places`]: the keywords that have schemas in them
 
 pub mod effort;
 mod members;
 mod node;
 pub mod places;
+pub(crate) mod pointer;
 mod scalars;
 mod value;
 mod walk;
@@ -36,6 +38,7 @@ mod walk;
 use serde_json::Value;
 
 use node::Node;
+pub(crate) use node::Types;
 use walk::Walk;
 
 /// Breaks that are told of two schemas at most.

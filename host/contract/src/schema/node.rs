@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::scalars::is_same_number;
 
 /// Alternatives that are looked at of what a writer may write; beyond, it is unclear.
-const BRANCHES: usize = 64;
+pub(super) const BRANCHES: usize = 64;
 
 /// Schemas that may have to hold together.
 const PARTS: usize = 64;
@@ -95,8 +95,8 @@ fn refers(value: &Value) -> bool {
 }
 
 /// A set of types. A number is an integer or has a fraction.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Types(u8);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Types(u8);
 
 const NAMES: [(u8, &str); 7] = [
     (1, "null"),
@@ -112,11 +112,11 @@ impl Types {
     pub(super) const NONE: Self = Self(0);
     pub(super) const ALL: Self = Self(127);
     pub(super) const NULL: Self = Self(1);
-    pub(super) const BOOLEAN: Self = Self(2);
+    pub(crate) const BOOLEAN: Self = Self(2);
     pub(super) const OBJECT: Self = Self(4);
     pub(super) const ARRAY: Self = Self(8);
-    pub(super) const STRING: Self = Self(16);
-    pub(super) const INTEGER: Self = Self(32);
+    pub(crate) const STRING: Self = Self(16);
+    pub(crate) const INTEGER: Self = Self(32);
     pub(super) const NUMBER: Self = Self(96);
 
     fn named(name: &str) -> Self {
@@ -182,7 +182,7 @@ impl Types {
         types
     }
 
-    pub(super) fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -198,7 +198,7 @@ impl Types {
         self.0 == 0
     }
 
-    pub(super) fn has(self, other: Self) -> bool {
+    pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
@@ -209,7 +209,7 @@ impl Types {
     }
 
     /// In words: `a string or null`.
-    pub(super) fn told(self) -> String {
+    pub(crate) fn told(self) -> String {
         if self == Self::ALL {
             return "anything".into();
         }

@@ -4,7 +4,7 @@
 //! Owns which schema is read by whom: what a candidate reads has to take what is written already, and what it writes has
 //! to be taken by who reads already. Knows no store: whether a timer is set or a state is stored is looked up
 //! elsewhere ([`Concerns`]), and so is what comes of a break. All descriptions have passed
-//! [`crate::description::check`].
+//! [`crate::check`].
 //!
 //! Participants know each other by topics, as the settings call them, and event types. A topic may be written
 //! and read by services that nobody knows here: of them nothing is said.
