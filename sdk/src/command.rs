@@ -6,7 +6,8 @@
 
 use crate::bindings::saga::participant::types as wit;
 use crate::codec;
-use crate::decision::{Decision, IntoDecision, Refusal};
+use crate::decision::{Decision, IntoDecision, IntoReply, Refusal, Undecided};
+use crate::refusal::RefusalType;
 use crate::router::{Handler, Verdict, body, state};
 use crate::schema;
 use crate::turn::Turn;
@@ -18,11 +19,13 @@ use std::sync::{Arc, OnceLock};
 
 pub use wit::Method;
 
-/// Code of the refusal where a command is for an aggregate that does not exist.
-pub const NOT_FOUND: &str = "not-found";
+/// The refusal where a command is for an aggregate that does not exist.
+pub const NOT_FOUND: RefusalType =
+    RefusalType::not_found("not-found", "There is nothing of this key.");
 
-/// Code of the refusal where a command would make an aggregate that exists.
-pub const ALREADY_EXISTS: &str = "already-exists";
+/// The refusal where a command would make an aggregate that exists.
+pub const ALREADY_EXISTS: RefusalType =
+    RefusalType::conflict("already-exists", "There is one of this key already.");
 
 /// A command of a participant with state `S`. Built by one of [`create`](Self::create),
 /// [`change`](Self::change), [`upsert`](Self::upsert), [`read`](Self::read) and given to
@@ -63,7 +66,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
             if present.is_some() {
                 let key = &message.key;
                 let detail = format!("{key:?} exists already: choose another");
-                return refused(Refusal::conflict(ALREADY_EXISTS, detail));
+                return refused(Refusal::new(ALREADY_EXISTS, detail));
             }
             decide::<B, D>(message, |body, turn| handler(body, turn))
         })
@@ -93,11 +96,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
                 Some(state) => decide::<B, D>(message, |body, turn| handler(state, body, turn)),
             },
         )
-        .refuses(
-            wit::RefusalKind::NotFound,
-            NOT_FOUND,
-            "There is nothing of this key.",
-        )
+        .refuses(NOT_FOUND)
     }
 
     /// A command that makes an aggregate or changes the one that exists.
@@ -120,29 +119,28 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
     }
 
     /// A GET that answers from the aggregate's state. Where there is none, the SDK refuses it with
-    /// [`NOT_FOUND`].
-    pub fn read<R>(
+    /// [`NOT_FOUND`]. The handler gives the reply, or a `Result` of it with
+    /// [`Undecided`](crate::Undecided) as its error.
+    pub fn read<R, M>(
         name: &str,
         path: &str,
         handler: impl Fn(&S, &Turn) -> R + Send + Sync + 'static,
     ) -> Self
     where
-        R: Serialize + JsonSchema,
+        R: IntoReply<M>,
+        R::Reply: JsonSchema,
     {
         let kind = wit::CommandKind::Read;
         let pending = Pending::<S>::default();
         let is_pending = pending.clone();
         let read =
-            Self::build::<(), R>(
-                name,
-                Method::Get,
-                path,
-                kind,
-                move |present, message| match state::<S>(present) {
+            Self::build::<(), R::Reply>(name, Method::Get, path, kind, move |present, message| {
+                match state::<S>(present) {
                     None => not_found(&message.key),
                     Some(state) => {
                         let (turn, _) = Turn::split(message);
-                        let reply = handler(&state, &turn);
+                        let reply = handler(&state, &turn).into_reply();
+                        let reply = reply.map_err(Undecided::into_wit)?;
                         let decision = Decision::<S>::unchanged();
                         match is_pending.get() {
                             Some(is_pending) if is_pending(&state) => decision.pending(reply),
@@ -150,8 +148,8 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
                         }
                         .into_verdict()
                     }
-                },
-            );
+                }
+            });
         Self { pending, ..read }.refuses(
             wit::RefusalKind::NotFound,
             NOT_FOUND,
@@ -177,14 +175,10 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
         self
     }
 
-    /// Declares a refusal that the handler may answer, with a sentence for the API document.
+    /// Declares a refusal that the handler may answer.
     #[must_use]
-    pub fn refuses(mut self, kind: wit::RefusalKind, code: &str, summary: &str) -> Self {
-        self.description.refusals.push(wit::RefusalDescription {
-            kind,
-            code: code.to_owned(),
-            summary: summary.to_owned(),
-        });
+    pub fn refuses(mut self, refusal: RefusalType) -> Self {
+        self.description.refusals.push(refusal.describe());
         self
     }
 
@@ -209,11 +203,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
     pub fn key_in_body(mut self, pointer: &str) -> Self {
         self.description.key = wit::KeySource::Body(pointer.to_owned());
         if matches!(self.description.kind, wit::CommandKind::Create(_)) {
-            return self.refuses(
-                wit::RefusalKind::Conflict,
-                ALREADY_EXISTS,
-                "There is one of this key already.",
-            );
+            return self.refuses(ALREADY_EXISTS);
         }
         self
     }
@@ -231,11 +221,12 @@ impl<S: Serialize + DeserializeOwned + 'static> Command<S> {
     }
 
     /// What is wrong with it that its description does not show.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn problem(&self) -> Option<String> {
         let is_read = self.description.kind == wit::CommandKind::Read;
         (!is_read && self.pending.get().is_some()).then(|| {
             format!(
-                "command {:?} is no read, so pending_while means nothing: let its handler answer Decision::pending",
+                "command {}: is no read, so pending_while means nothing: let its handler answer Decision::pending",
                 self.description.name
             )
         })
@@ -301,7 +292,7 @@ fn not_found(key: &str) -> Verdict {
         "There is nothing of the key {}.",
         codec::encode(key, "the key")
     );
-    refused(Refusal::new(wit::RefusalKind::NotFound, NOT_FOUND, detail))
+    refused(Refusal::new(NOT_FOUND, detail))
 }
 
 /// The key's source unless the author names one: a lone path parameter, or the host's number.
@@ -309,14 +300,15 @@ fn key_source(kind: &wit::CommandKind, path: &str) -> wit::KeySource {
     match parameters(path).as_slice() {
         [] if matches!(kind, wit::CommandKind::Create(_)) => wit::KeySource::Generated,
         [name] => wit::KeySource::PathParameter((*name).to_owned()),
-        // No name: `check` reports it.
+        // No name: the check of the contract reports it.
         _ => wit::KeySource::PathParameter(String::new()),
     }
 }
 
 /// Names of the parameters in a path template, in its order.
 pub(crate) fn parameters(path: &str) -> Vec<&str> {
-    path.split('/')
-        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+    path.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
         .collect()
 }

@@ -7,11 +7,10 @@
 use crate::bindings::saga::participant::types as wit;
 use crate::codec;
 use crate::event::{EventType, Timer};
+use crate::refusal::RefusalType;
 use serde::Serialize;
 use std::fmt::Display;
 use std::marker::PhantomData;
-
-pub use wit::RefusalKind;
 
 /// Marks a decision that answers nobody: what handlers of events and timers return.
 #[derive(Clone, Copy, Debug)]
@@ -167,30 +166,20 @@ impl<S, R> From<Undecided> for Decision<S, R> {
     }
 }
 
-/// A business no, in words.
+/// A refusal, in words.
 #[derive(Clone, Debug)]
 pub struct Refusal(wit::Refusal);
 
 impl Refusal {
-    /// A refusal. `code` is a stable word for programs, declared with the command; `detail` is a
-    /// sentence for people that says what was wrong and what to do.
-    pub fn new(kind: RefusalKind, code: impl Into<String>, detail: impl Into<String>) -> Self {
+    /// A refusal of a type that the command declares. `detail` is a sentence for people that says what was wrong and what
+    /// to do.
+    pub fn new(refusal: RefusalType, detail: impl Into<String>) -> Self {
         Self(wit::Refusal {
-            kind,
-            code: code.into(),
+            kind: refusal.kind(),
+            code: refusal.code().to_owned(),
             detail: detail.into(),
             pointer: None,
         })
-    }
-
-    /// The request makes no sense to the rules.
-    pub fn invalid(code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(RefusalKind::Invalid, code, detail)
-    }
-
-    /// The aggregate's state does not allow it.
-    pub fn conflict(code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(RefusalKind::Conflict, code, detail)
     }
 
     /// The place in the request's body that it is about, as a JSON pointer.
@@ -205,7 +194,7 @@ impl Refusal {
     }
 }
 
-/// Why a message was not decided upon. Not a no of the business: see [`Refusal`] for that.
+/// Why a message was not decided upon. Not a refusal: see [`Refusal`] for that.
 #[derive(Clone, Debug)]
 pub struct Undecided(wit::Disposition);
 
@@ -219,10 +208,35 @@ impl Undecided {
     pub fn retry_later(why: impl Into<String>) -> Self {
         Self(wit::Disposition::RetryLater(why.into()))
     }
+
+    pub(crate) fn into_wit(self) -> wit::Disposition {
+        self.0
+    }
 }
 
-/// What a handler may return: a [`Decision`], or a `Result` of one with [`Refusal`] (commands) or
-/// [`Undecided`] as its error, so that `?` works in rules.
+/// Why a handler came to no decision, where `?` meets refusals and undecided alike.
+#[derive(Clone, Debug)]
+pub enum Declined {
+    /// The business says no.
+    Refused(Refusal),
+    /// The message was not decided upon.
+    Undecided(Undecided),
+}
+
+impl From<Refusal> for Declined {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Undecided> for Declined {
+    fn from(undecided: Undecided) -> Self {
+        Self::Undecided(undecided)
+    }
+}
+
+/// What a handler may return: a [`Decision`], or a `Result` of one with [`Refusal`] (commands),
+/// [`Undecided`] or [`Declined`] (commands) as its error, so that `?` works in rules.
 pub trait IntoDecision {
     /// The participant's state.
     type State;
@@ -257,5 +271,51 @@ impl<S, R> IntoDecision for Result<Decision<S, R>, Undecided> {
 
     fn into_decision(self) -> Decision<S, R> {
         self.unwrap_or_else(Decision::from)
+    }
+}
+
+impl<S, R: Serialize> IntoDecision for Result<Decision<S, R>, Declined> {
+    type State = S;
+    type Reply = R;
+
+    fn into_decision(self) -> Decision<S, R> {
+        self.unwrap_or_else(|declined| match declined {
+            Declined::Refused(refusal) => Decision::refuse(refusal),
+            Declined::Undecided(undecided) => undecided.into(),
+        })
+    }
+}
+
+/// What the handler of a read may return: a reply, or a `Result` of one with [`Undecided`] as its error. `M` only tells the two
+/// apart.
+pub trait IntoReply<M> {
+    /// The reply.
+    type Reply: Serialize;
+
+    /// The reply, or why there is none.
+    fn into_reply(self) -> Result<Self::Reply, Undecided>;
+}
+
+/// Marks a handler that always replies.
+#[derive(Clone, Copy, Debug)]
+pub enum Always {}
+
+/// Marks a handler that may not reply.
+#[derive(Clone, Copy, Debug)]
+pub enum Perhaps {}
+
+impl<R: Serialize> IntoReply<Always> for R {
+    type Reply = R;
+
+    fn into_reply(self) -> Result<R, Undecided> {
+        Ok(self)
+    }
+}
+
+impl<R: Serialize> IntoReply<Perhaps> for Result<R, Undecided> {
+    type Reply = R;
+
+    fn into_reply(self) -> Self {
+        self
     }
 }

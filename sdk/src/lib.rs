@@ -8,7 +8,8 @@
 //! # A participant
 //!
 //! ```
-//! use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Subscription, Turn};
+//! use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant};
+//! use saga_sdk::{Subscription, Turn, Undecided};
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
@@ -51,8 +52,9 @@
 //!
 //! saga_sdk::export!(Library);
 //!
-//! fn add(book: Book, turn: &Turn) -> Decision<Book, u64> {
-//!     Decision::put(book).reply(turn.number())
+//! fn add(book: Book, turn: &Turn) -> Result<Decision<Book, u64>, Undecided> {
+//!     let number = turn.number()?; // the host counts, for a `create` that names no other key
+//!     Ok(Decision::put(book).reply(number))
 //! }
 //!
 //! fn restock(book: Book, delivery: Delivery, _: &Turn) -> Decision<Book, u32> {
@@ -114,7 +116,7 @@
 //!
 //! | what happened | a rule says | the host |
 //! |---|---|---|
-//! | the business refuses a command | [`Decision::refuse`] | answers 4xx and records the decision |
+//! | the business refuses a command | [`Decision::refuse`], of a [`RefusalType`] that the command declares | answers 4xx and records the decision |
 //! | the business refuses an event | publishes an event that says so | as with any decision |
 //! | the message makes no sense | [`Decision::malformed`] | dead letter, or 400 |
 //! | something has to happen first | [`Decision::retry_later`] | offers it again, in order, for a while |
@@ -147,7 +149,7 @@
 //!
 //! The host makes an OpenAPI and an AsyncAPI document of the contract: summaries, routes, refusals, and the schemas of the
 //! types, with their doc comments. Give a body an example with `#[schemars(example = Type::example())]`; it is what a page to
-//! try things from fills in. The paths `/openapi.json`, `/openapi.yaml`, `/asyncapi.json`, `/swagger-ui` and `/problems` are the
+//! try things from fills in. The paths `/openapi.json`, `/asyncapi.json`, `/swagger-ui` and `/problems` are the
 //! host's.
 //!
 //! # Where what is
@@ -161,6 +163,7 @@
 )]
 
 pub mod bindings;
+#[cfg(not(target_family = "wasm"))]
 mod check;
 mod codec;
 mod command;
@@ -171,6 +174,7 @@ mod listing;
 mod migration;
 pub mod native;
 mod participant;
+mod refusal;
 mod reserved;
 mod router;
 mod schema;
@@ -181,8 +185,11 @@ mod turn;
 
 pub use command::{ALREADY_EXISTS, Command, Method, NOT_FOUND};
 pub use contract::{Contract, Subscription};
-pub use decision::{Decision, IntoDecision, NoReply, Refusal, RefusalKind, Undecided};
+pub use decision::{
+    Always, Decision, Declined, IntoDecision, IntoReply, NoReply, Perhaps, Refusal, Undecided,
+};
 pub use event::{EventType, Timer};
 pub use listing::Listing;
 pub use participant::Participant;
+pub use refusal::{RefusalKind, RefusalType};
 pub use turn::Turn;

@@ -4,7 +4,7 @@
 //! random source beside this: a rule that needs either takes the turn's time and id.
 
 use crate::bindings::saga::participant::types::{Message, Parameter};
-use crate::codec;
+use crate::decision::Undecided;
 
 /// The circumstances of one message for one aggregate. The same for the same message, always, so
 /// a decision made from it can be replayed.
@@ -37,17 +37,16 @@ impl Turn {
     /// The key as the number that the host gave the aggregate when a `create` command without a
     /// key of its own made it.
     ///
-    /// # Panics
-    /// Where the key is no whole number, which means that the aggregate was not made that way: a
-    /// mistake in the rules. The turn becomes a fault.
-    pub fn number(&self) -> u64 {
-        match self.key.parse() {
-            Ok(number) => number,
-            Err(_) => codec::fault(&format!(
-                "the key {:?} is no number: use Turn::number only for aggregates whose key the host generates",
+    /// # Errors
+    /// Where the key is not such a number: the message is malformed for rules that take all keys for numbers.
+    pub fn number(&self) -> Result<u64, Undecided> {
+        let number = self.key.parse();
+        number.map_err(|_| {
+            Undecided::malformed(format!(
+                "the key {:?} is not a number that the host gave",
                 self.key
-            )),
-        }
+            ))
+        })
     }
 
     /// When the turn takes place, in milliseconds since 1970-01-01T00:00:00Z.

@@ -13,8 +13,8 @@ pub mod messages;
 
 use domain::Account;
 use messages::{CreditLeft, Register, Registered};
-use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
-use saga_sdk::{Listing, Subscription, Turn};
+use saga_sdk::{Command, Contract, Decision, Declined, EventType, Listing, Method, Participant};
+use saga_sdk::{Refusal, RefusalType, Subscription, Turn, Undecided};
 use saga_wire::{Money, OrderRecord, OrderState};
 
 /// An order was created and waits for credit.
@@ -28,6 +28,12 @@ pub const CREDIT_ANSWERED: EventType<OrderRecord> =
 /// The largest order that may be approved. The load generator's orders that must be approved are all
 /// far below it, so its books hold for either build.
 pub const LARGEST_ORDER: Money = Money::whole(10_000);
+
+/// The limit that a customer asked for can't be granted.
+pub const INVALID_CREDIT_LIMIT: RefusalType = RefusalType::invalid(
+    "invalid-credit-limit",
+    "The credit limit is no amount of money: finer than a cent, say.",
+);
 
 /// The participant.
 pub struct CautiousCustomer;
@@ -46,11 +52,7 @@ impl Participant for CautiousCustomer {
             Command::create("register-customer", Method::Post, "/customers", register)
                 .summary("Registers a customer with a credit limit.")
                 .readable_at("/customer/{customerId}")
-                .refuses(
-                    RefusalKind::Invalid,
-                    "invalid-credit-limit",
-                    "The credit limit is no amount of money: finer than a cent, say.",
-                ),
+                .refuses(INVALID_CREDIT_LIMIT),
         )
         .command(
             Command::read("get-customer", "/customer/{customerId}", credit_left)
@@ -73,24 +75,24 @@ impl Participant for CautiousCustomer {
 
 saga_sdk::export!(CautiousCustomer);
 
-fn register(request: Register, turn: &Turn) -> Result<Decision<Account, Registered>, Refusal> {
+fn register(request: Register, turn: &Turn) -> Result<Decision<Account, Registered>, Declined> {
     let limit = request.credit_limit.amount.money().map_err(|error| {
-        Refusal::invalid("invalid-credit-limit", error.to_string()).at("/creditLimit/amount")
+        Refusal::new(INVALID_CREDIT_LIMIT, error.to_string()).at("/creditLimit/amount")
     })?;
     let registered = Registered {
-        customer_id: turn.number(),
+        customer_id: turn.number()?,
         name: request.name.clone(),
         amount: limit,
     };
     Ok(Decision::put(Account::open(request.name, limit)).reply(registered))
 }
 
-fn credit_left(account: &Account, turn: &Turn) -> CreditLeft {
-    CreditLeft {
-        id: turn.number(),
+fn credit_left(account: &Account, turn: &Turn) -> Result<CreditLeft, Undecided> {
+    Ok(CreditLeft {
+        id: turn.number()?,
         name: account.name.clone(),
         credit_limit: account.available,
-    }
+    })
 }
 
 fn reserve_credit(account: Option<Account>, order: OrderRecord, _: &Turn) -> Decision<Account> {

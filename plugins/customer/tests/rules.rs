@@ -8,8 +8,7 @@
 
 use customer::domain::Account;
 use customer::messages::{CreditLeft, Registered};
-use customer::{CREDIT_ANSWERED, Customer, ORDER_CREATED};
-use saga_sdk::RefusalKind;
+use customer::{CREDIT_ANSWERED, Customer, INVALID_CREDIT_LIMIT, ORDER_CREATED};
 use saga_sdk::testing::{Scenario, contract_problems, given, given_nothing};
 use saga_wire::{Money, OrderRecord, OrderState};
 
@@ -112,7 +111,7 @@ fn a_limit_that_is_no_money_is_refused() {
     for limit in ["0.001", "-1", "1e17", "123456789012345678901234567890"] {
         given_nothing::<Customer>()
             .when_command_json("register-customer", &register(limit))
-            .refused(RefusalKind::Invalid, "invalid-credit-limit")
+            .refused(INVALID_CREDIT_LIMIT)
             .refused_at("/creditLimit/amount");
     }
 }
@@ -160,7 +159,7 @@ fn a_customer_is_shown_with_what_is_left() {
 fn a_customer_that_does_not_exist_is_not_found() {
     given_nothing::<Customer>()
         .when_command("get-customer", &())
-        .refused(RefusalKind::NotFound, saga_sdk::NOT_FOUND);
+        .refused(saga_sdk::NOT_FOUND);
 }
 
 #[test]

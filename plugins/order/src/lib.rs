@@ -10,8 +10,8 @@
 pub mod domain;
 
 use domain::Order;
-use saga_sdk::{Command, Contract, Decision, EventType, Method, Participant, Refusal, RefusalKind};
-use saga_sdk::{Listing, Subscription, Turn};
+use saga_sdk::{Command, Contract, Decision, Declined, EventType, Listing, Method, Participant};
+use saga_sdk::{Refusal, RefusalType, Subscription, Turn, Undecided};
 use saga_wire::{Amount, Balance, Money, OrderDetails, OrderRecord, OrderState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,12 @@ pub const ORDER_CREATED: EventType<OrderRecord> =
 /// Credit was reserved for an order, or refused.
 pub const CREDIT_ANSWERED: EventType<OrderRecord> =
     EventType::new(saga_wire::CREDIT_ANSWERED, saga_wire::CUSTOMER_TOPIC);
+
+/// An order of this total can't be placed.
+pub const INVALID_ORDER_TOTAL: RefusalType = RefusalType::invalid(
+    "invalid-order-total",
+    "The order's total is no amount of money above zero: finer than a cent, say.",
+);
 
 /// The participant.
 pub struct OrderService;
@@ -41,11 +47,7 @@ impl Participant for OrderService {
             Command::create("place-order", Method::Post, "/orders", place)
                 .summary("Places an order; the customer's credit decides on it later.")
                 .readable_at("/orders/{orderId}")
-                .refuses(
-                    RefusalKind::Invalid,
-                    "invalid-order-total",
-                    "The order's total is no amount of money above zero: finer than a cent, say.",
-                ),
+                .refuses(INVALID_ORDER_TOTAL),
         )
         .command(
             Command::read("get-order", "/orders/{orderId}", order_state)
@@ -65,14 +67,13 @@ impl Participant for OrderService {
 
 saga_sdk::export!(OrderService);
 
-fn place(request: PlaceOrder, turn: &Turn) -> Result<Decision<Order, Placed>, Refusal> {
-    let refused =
-        |why: String| Refusal::invalid("invalid-order-total", why).at("/orderTotal/amount");
+fn place(request: PlaceOrder, turn: &Turn) -> Result<Decision<Order, Placed>, Declined> {
+    let refused = |why: String| Refusal::new(INVALID_ORDER_TOTAL, why).at("/orderTotal/amount");
     let total = request.order_total.amount.money();
     let total = total.map_err(|error| refused(error.to_string()))?;
     let order = Order::place(request.customer_id, total)
         .ok_or_else(|| refused("the amount is zero: send more than zero".to_owned()))?;
-    let number = turn.number();
+    let number = turn.number()?;
     let created = OrderRecord {
         id: number.cast_signed(),
         state: order.state,
@@ -94,11 +95,11 @@ fn place(request: PlaceOrder, turn: &Turn) -> Result<Decision<Order, Placed>, Re
         .pending(placed))
 }
 
-fn order_state(order: &Order, turn: &Turn) -> Progress {
-    Progress {
-        order_id: turn.number(),
+fn order_state(order: &Order, turn: &Turn) -> Result<Progress, Undecided> {
+    Ok(Progress {
+        order_id: turn.number()?,
         order_state: order.state,
-    }
+    })
 }
 
 fn decide(order: Option<Order>, answer: OrderRecord, _: &Turn) -> Decision<Order> {

@@ -7,8 +7,7 @@
 )]
 
 use order::domain::Order;
-use order::{CREDIT_ANSWERED, ORDER_CREATED, OrderService, Placed, Progress};
-use saga_sdk::RefusalKind;
+use order::{CREDIT_ANSWERED, INVALID_ORDER_TOTAL, ORDER_CREATED, OrderService, Placed, Progress};
 use saga_sdk::native::Rules;
 use saga_sdk::testing::{contract_problems, given, given_nothing};
 use saga_wire::{Money, OrderRecord, OrderState};
@@ -96,7 +95,7 @@ fn a_total_that_is_no_money_above_zero_is_refused() {
     ] {
         given_nothing::<OrderService>()
             .when_command_json("place-order", &place(amount))
-            .refused(RefusalKind::Invalid, "invalid-order-total")
+            .refused(INVALID_ORDER_TOTAL)
             .refused_at("/orderTotal/amount");
     }
 }
@@ -184,7 +183,7 @@ fn an_order_is_shown_with_its_state() {
 fn an_order_that_does_not_exist_is_not_found() {
     given_nothing::<OrderService>()
         .when_command("get-order", &())
-        .refused(RefusalKind::NotFound, saga_sdk::NOT_FOUND);
+        .refused(saga_sdk::NOT_FOUND);
 }
 
 /// What the host checks before it calls the rules.

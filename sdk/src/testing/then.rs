@@ -2,11 +2,12 @@
 
 use super::{Scenario, fail};
 use crate::bindings::saga::participant::types::{
-    Disposition, Event, Outcome, RefusalKind, Reply, StateChange, TimerChange,
+    Disposition, Event, Outcome, Reply, StateChange, TimerChange,
 };
 use crate::codec;
 use crate::event::{EventType, Timer};
 use crate::participant::Participant;
+use crate::refusal::RefusalType;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -156,14 +157,18 @@ impl<P: Participant> Then<P> {
         self
     }
 
-    /// The command was refused, with this kind and code, and nothing else came of it.
+    /// The command was refused so, and nothing else came of it.
     #[track_caller]
-    pub fn refused(self, kind: RefusalKind, code: &str) -> Self {
+    pub fn refused(self, expected: RefusalType) -> Self {
         match &self.outcome().reply {
             Some(Reply::Refused(refusal)) => {
-                assert_eq!((refusal.kind, refusal.code.as_str()), (kind, code));
+                let expected = (expected.kind(), expected.code());
+                assert_eq!((refusal.kind, refusal.code.as_str()), expected);
             }
-            other => fail(&format!("expected the refusal {code:?}, got {other:?}")),
+            other => fail(&format!(
+                "expected the refusal {:?}, got {other:?}",
+                expected.code()
+            )),
         }
         self.unchanged().published_no_more().no_timers()
     }
