@@ -10,7 +10,6 @@
 //! - `openapi`: commands as an OpenAPI 3.1 document; `parameters` and `answers` are what the host adds to each command
 //! - `asyncapi`: events as an AsyncAPI 3.0 document
 //! - `schemas`: the schemas of both
-//! - `yaml`: JSON as YAML
 //! - `swagger`: Swagger UI, with `start.js`
 //! - [`problems`]: the kinds of the host's own problems; `pages` are what their `type` leads to
 //! - [`resource`]: something to be read
@@ -25,7 +24,6 @@ pub mod problems;
 pub mod resource;
 mod schemas;
 mod swagger;
-mod yaml;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -60,8 +58,7 @@ impl Configured<'_> {
 
 /// What can be read about one generation of a participant.
 pub struct Documents {
-    openapi_json: Resource,
-    openapi_yaml: Resource,
+    openapi: Resource,
     asyncapi: Resource,
     swagger: Resource,
 }
@@ -74,8 +71,7 @@ impl Documents {
         let asyncapi = asyncapi::document(description, configured);
         let checked = |media_type, body: String| Resource::new(media_type, body, Lasting::Checked);
         Self {
-            openapi_json: checked("application/json", format!("{openapi:#}\n")),
-            openapi_yaml: checked("application/yaml", yaml::text(&openapi)),
+            openapi: checked("application/json", format!("{openapi:#}\n")),
             asyncapi: checked("application/json", format!("{asyncapi:#}\n")),
             swagger: swagger::page(&description.name, base_path),
         }
@@ -90,8 +86,7 @@ impl Documents {
         below: &str,
     ) -> Option<Cow<'a, Resource>> {
         let resource = match below {
-            "/openapi.json" => &self.openapi_json,
-            "/openapi.yaml" => &self.openapi_yaml,
+            "/openapi.json" => &self.openapi,
             "/asyncapi.json" => &self.asyncapi,
             "/swagger-ui" | "/swagger-ui/" => &self.swagger,
             _ => {
@@ -180,6 +175,7 @@ mod tests {
             "/",
             "/t",
             "/openapi.json/",
+            "/openapi.yaml",
             "/problemsx",
             "/swagger-ui/x",
         ] {
@@ -194,7 +190,7 @@ mod tests {
     fn a_command_has_the_parameters_and_answers_of_its_kind() {
         let description = description();
         let document: Value =
-            serde_json::from_slice(&documents(&description).openapi_json.body).unwrap();
+            serde_json::from_slice(&documents(&description).openapi.body).unwrap();
         let of = |path: &str, method: &str| {
             let operation = &document["paths"][path][method];
             let parameters = operation["parameters"].as_array().unwrap().iter();

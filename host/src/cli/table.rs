@@ -4,6 +4,7 @@
 
 use super::tried;
 use crate::admin::readiness::{ReadyParticipant, Report};
+use crate::base::clock::rfc3339_seconds;
 use crate::base::printable::{Lines, escaped};
 use crate::rollout::report::{
     Applied, ComponentFile, GenerationOverview, Overview, ParticipantOverview, Quarantine,
@@ -157,7 +158,7 @@ fn participant(text: &mut Lines, participant: &ParticipantOverview) {
     for timer in &parked.first_timers {
         text.add(format_args!(
             "  parked {} timer {} of {}: {} ({})",
-            utc(timer.since),
+            rfc3339_seconds(timer.since),
             timer.name,
             timer.key,
             timer.reason,
@@ -182,7 +183,7 @@ fn row(generation: &GenerationOverview) -> [String; 9] {
         short(&generation.digest).to_owned(),
         // As it is shown, or the columns would not stand below each other.
         escaped(&generation.version).into_owned(),
-        utc(generation.since),
+        rfc3339_seconds(generation.since),
         generation.way.word().to_owned(),
         generation.decisions.to_string(),
         generation.refusals.to_string(),
@@ -210,7 +211,7 @@ fn refusal(refused: &RefusedOverview) -> String {
     let what = refused.refused.digest.as_deref().map_or("", short);
     format!(
         "refused {} {what} ({}): {}",
-        utc(refused.time),
+        rfc3339_seconds(refused.time),
         refused.way.word(),
         refused.refused
     )
@@ -220,7 +221,7 @@ fn quarantine(text: &mut Lines, quarantine: &Quarantine) {
     for aggregate in &quarantine.first {
         text.add(format_args!(
             "  quarantined {} {}: {}",
-            utc(aggregate.since),
+            rfc3339_seconds(aggregate.since),
             aggregate.key,
             aggregate.reason
         ));
@@ -270,31 +271,6 @@ fn duration(us: u64) -> String {
     }
 }
 
-/// Milliseconds since the epoch as UTC to the second: `2026-01-02T03:04:05Z`.
-fn utc(ms: u64) -> String {
-    let seconds = ms / 1_000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Eras of 400 years that begin in March, so that the leap day is the last of its year.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    format!(
-        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
-        era * 400 + year + next_year,
-        second / 3_600,
-        second / 60 % 60,
-        second % 60
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,22 +281,6 @@ mod tests {
 
     fn digest(letter: char) -> String {
         letter.to_string().repeat(64)
-    }
-
-    #[test]
-    fn times_are_utc_to_the_second() {
-        for (ms, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399_999, "2000-02-28T23:59:59Z"),
-            (951_782_400_000, "2000-02-29T00:00:00Z"),
-            (951_868_800_000, "2000-03-01T00:00:00Z"),
-            (1_709_251_199_000, "2024-02-29T23:59:59Z"),
-            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
-            (1_767_323_045_678, "2026-01-02T03:04:05Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(ms), expected);
-        }
     }
 
     #[test]
