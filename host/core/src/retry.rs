@@ -4,19 +4,23 @@
 //! message, and the host tries again for as long as it takes.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How often, how soon and for how long to try again: whichever bound comes first ends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included. At least 1. An attempt that a command on the same aggregate brought about is not
     /// counted.
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub attempts: u32,
     /// Seconds from the first attempt to the last. A restart begins attempts and seconds anew.
+    #[schemars(range(min = 1, max = 2_592_000))]
     pub seconds: u64,
     /// Wait before the second attempt, in milliseconds; it doubles with each further one.
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub first_delay_ms: u64,
     /// Longest wait between two attempts, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub max_delay_ms: u64,
 }
 

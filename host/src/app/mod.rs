@@ -177,7 +177,7 @@ pub async fn start(
     };
     let machine = Machine::default();
     let loader = match rules {
-        Rules::Components => Some(Loader::new(config, machine.clone())?),
+        Rules::Components => Some(Loader::new(&config.rollout(), machine.clone())?),
         Rules::CompiledIn(_) => None,
     };
     let builds = match rules {
@@ -250,7 +250,7 @@ pub async fn start(
         .collect::<Result<_, _>>()?;
     let reloads = loader.is_some();
     let around = Surroundings {
-        config: config.clone(),
+        settings: config.rollout(),
         store: store.clone(),
         transport: transport.clone(),
         loader,

@@ -15,7 +15,7 @@ use crate::base::clock::now_ms;
 use crate::base::generation::{Build, Generation};
 use crate::base::machine::Machine;
 use crate::base::panics;
-use crate::config::{Config, ParticipantConfig};
+use crate::config::Config;
 use crate::http::server;
 use crate::http::service::Serving;
 use crate::http::tls::{CertificateFiles, Tls, Wrong};
@@ -24,6 +24,7 @@ use crate::rollout::flags;
 use crate::rollout::initial::{self, Initial};
 use crate::rollout::loader::Loader;
 use crate::rollout::report::Way;
+use crate::rollout::settings::ParticipantSettings;
 use crate::rollout::usage;
 use crate::store::{Index, Store, StoreFault, history, index, registry};
 use crate::transport::Transport;
@@ -32,7 +33,7 @@ use crate::turn::Active;
 /// A participant with everything that is known before it starts.
 pub(super) struct Prepared {
     pub(super) name: String,
-    pub(super) own: ParticipantConfig,
+    pub(super) own: ParticipantSettings,
     pub(super) row: i64,
     pub(super) last_key: i64,
     pub(super) active: Arc<Active>,
@@ -107,7 +108,7 @@ fn prepare(
     (store, transport, room, runtime): (&Store, &dyn Transport, &mut Room<'_>, &Handle),
     (loader, compiled_in): (Option<&Loader>, Option<Arc<dyn Build>>),
     name: &str,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
 ) -> Result<Prepared, StartError> {
     let for_store = name.to_owned();
     let (row, last_key, active) = store
@@ -128,7 +129,7 @@ fn prepare(
             let before = active.as_ref().map(|build| (row, build));
             // What was used is not out of use by a clock that leapt.
             let present = (reader.connection(), store.trusted_now());
-            let initial = initial::choose(loader, config, name, own, before, present);
+            let initial = initial::choose(loader, &config.rollout(), name, own, before, present);
             initial.map_err(|refused| match room.is_wanting(name) {
                 Some(reason) => StartError::Machine(reason),
                 None => {
@@ -181,7 +182,7 @@ fn prepare(
         topics: fitted.topics.clone(),
         dead_letters: fitted.dead_letters.clone(),
     });
-    let configured = fit::configured(config, own);
+    let configured = fit::configured(own, config.http.page_items);
     let serving =
         Serving::new(active.clone(), &base_path, &configured).map_err(StartError::Component)?;
     Ok(Prepared {
@@ -216,7 +217,7 @@ fn register(
     store: &Store,
     row: i64,
     build: &Arc<dyn Build>,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
 ) -> Result<i64, StartError> {
     let for_store = build.clone();
     let (generation, unreadable) = store

@@ -20,7 +20,7 @@ pub(super) fn rollback(
 ) -> Result<String, Failure> {
     panics::die_on_panic(exit::INTERNAL);
     let progress = Progress::of(&format!("{participant}: an earlier generation is checked"));
-    let result = stopped::rollback(config, participant, digest, flags);
+    let result = stopped::rollback(&config.rollout(), participant, digest, flags);
     drop(progress);
     let applied = result.map_err(|error| failure(error, json))?;
     if json {

@@ -29,7 +29,7 @@ pub(super) fn verify(
         None => format!("{shown} is checked"),
     };
     let progress = Progress::of(&what);
-    let verified = verify::verify(config, request);
+    let verified = verify::verify(&config.rollout(), request);
     drop(progress);
     match verified {
         Ok(verified) => {

@@ -18,7 +18,9 @@ const ANY_NAME: &str = "NAME";
 /// The settings in effect, explained.
 pub(super) fn explained(config: &Config) -> Result<String, toml::ser::Error> {
     let plain = toml::to_string_pretty(config)?;
-    let settings = SchemaSettings::draft2020_12().with(|how| how.inline_subschemas = true);
+    let settings = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with(|how| how.inline_subschemas = true);
     let schema: Schema = settings.into_generator().into_root_schema_for::<Config>();
     let table: Table = plain.parse().unwrap_or_default();
     let mut writer = Writer {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
+use super::not_empty;
 use super::reader::{Reader, Setting};
-use super::{in_range, not_empty, one_of};
+use super::section::section_with;
 use crate::base::secret::Secret;
 use crate::kafka::security::{
     MECHANISMS, PasswordLogin, SaslSettings, TOKEN_MECHANISM, TlsSettings, TokenLogin,
@@ -26,32 +27,19 @@ const OF_TOKENS: [&str; 6] = [
 
 pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaSettings> {
     let given = !reader.names(&["kafka"]).is_empty();
-    let default = KafkaSettings::default();
+    let default = KafkaSettings {
+        bootstrap: String::new(),
+        ..KafkaSettings::default()
+    };
+    let plain = section_with(reader, &["kafka"], default, |name, value| match name {
+        "bootstrap" => not_empty(&value.as_str().unwrap_or_default().to_owned()),
+        _ => Ok(()),
+    });
     let settings = KafkaSettings {
-        bootstrap: reader.get(&["kafka", "bootstrap"], String::new(), not_empty),
-        partitions: reader.get(
-            &["kafka", "partitions"],
-            default.partitions,
-            in_range(1, 10_000),
-        ),
-        replication: reader.get(
-            &["kafka", "replication"],
-            default.replication,
-            in_range(-1, 100),
-        ),
-        relay_linger_ms: reader.get(
-            &["kafka", "relay_linger_ms"],
-            default.relay_linger_ms,
-            in_range(0, 900_000),
-        ),
-        allow_split_state: reader.get(
-            &["kafka", "allow_split_state"],
-            default.allow_split_state,
-            |_| Ok(()),
-        ),
         properties: read_properties(reader),
         tls: read_tls(reader),
         sasl: read_sasl(reader),
+        ..plain
     };
     if given && settings.bootstrap.is_empty() {
         reader.problem("kafka.bootstrap: is missing; give HOST:PORT of a broker".into());
@@ -134,8 +122,13 @@ fn read_sasl(reader: &mut Reader) -> Option<SaslSettings> {
     if names.is_empty() {
         return None;
     }
-    let mechanism: Option<String> =
-        reader.find(&["kafka", "sasl", "mechanism"], one_of(MECHANISMS));
+    let mechanism: Option<String> = reader.find(
+        &["kafka", "sasl", "mechanism"],
+        |word: &String| match MECHANISMS.contains(&word.as_str()) {
+            true => Ok(()),
+            false => Err(format!("is none of: {}", MECHANISMS.join(", "))),
+        },
+    );
     if !names.iter().any(|name| name == "mechanism") {
         reader.problem(format!(
             "kafka.sasl.mechanism: is missing; give one of: {}",

@@ -11,7 +11,8 @@
 //! - `memory`: how much memory there is, of which defaults are a share
 //! - `kafka`: the way to the brokers
 //! - [`operator`]: the admin interface, and how rules are swapped
-//! - [`reader`]: how it is read
+//! - `section`: reads a section as its struct declares it
+//! - [`reader`]: the settings that are given, one by one, and everything that is wrong with them
 //! - `explained`: how it is printed
 
 mod explained;
@@ -20,6 +21,7 @@ mod kafka;
 mod memory;
 pub mod operator;
 pub mod reader;
+mod section;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,16 +31,17 @@ use saga_contract::description;
 use saga_core::limits::TurnLimits;
 use saga_core::retry::RetryPolicy;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::http::tls::CertificateFiles;
 use crate::kafka::KafkaSettings;
 use crate::plugin::{CompileLimits, GuestLimits};
+use crate::rollout::settings::{ParticipantSettings, ReloadSettings, RolloutSettings};
 use crate::stages::ProgressSettings;
 use crate::store::{ParkedLimits, StoreSettings};
 pub use http::HttpSettings;
-pub use operator::{AdminSettings, ReloadSettings, Token};
+pub use operator::{AdminSettings, Token};
 use reader::{Override, Reader};
+use section::{section, section_with};
 
 /// The settings in effect.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -80,72 +83,38 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka: Option<KafkaSettings>,
     /// The participants, by name.
-    pub participants: BTreeMap<String, ParticipantConfig>,
+    pub participants: BTreeMap<String, ParticipantSettings>,
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogSettings {
     /// A level, or directives such as `info,saga_host::transport=debug`.
     pub level: String,
     /// `text` for people, `json` for machines.
+    #[schemars(extend("enum" = ["text", "json"]))]
     pub format: String,
 }
 
 /// What is counted and measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricsSettings {
     /// Whether anything is, and `/metrics` is served by the admin interface.
     pub enabled: bool,
 }
 
 /// The embedded log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EmbeddedSettings {
     /// Partitions of each topic.
+    #[schemars(range(min = 1, max = 1_000))]
     pub partitions: i32,
-}
-
-/// One participant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ParticipantConfig {
-    /// The component.
-    pub component: PathBuf,
-    /// Where it listens; none for 127.0.0.1 and the port that the component names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<SocketAddr>,
-    /// Path prefix; none for the one that the component names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base_path: Option<String>,
-    /// The certificate that it shows, instead of that of all listeners.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<CertificateFiles>,
-    /// Topics that are called otherwise on the broker, by their name in the component.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub topics: BTreeMap<String, String>,
-    /// Consumer groups that are called otherwise, by their name in the component.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub groups: BTreeMap<String, String>,
-    /// Further attempts at its messages, where they are not those of `[retry]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry: Option<RetryPolicy>,
-}
-
-impl ParticipantConfig {
-    /// Further attempts at its messages.
-    #[must_use]
-    pub fn retry(&self, of_all: RetryPolicy) -> RetryPolicy {
-        self.retry.unwrap_or(of_all)
-    }
 }
 
 /// Everything that is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
-
-/// The largest whole number that a TOML file can hold: what is printed must be readable.
-const TOML_MOST: u64 = i64::MAX as u64;
 
 /// Prefix of the environment variables.
 const ENVIRONMENT: &str = "SAGA__";
@@ -192,6 +161,23 @@ impl Config {
         }
     }
 
+    /// Those on which the choice and the swap of rules depend.
+    #[must_use]
+    pub fn rollout(&self) -> RolloutSettings {
+        RolloutSettings {
+            data_dir: self.data_dir.clone(),
+            instances: self.instances,
+            page_items: self.http.page_items,
+            reload: self.reload,
+            retention_hours: self.store.retention_hours,
+            turn: self.turn,
+            guest: self.guest,
+            compile: self.compile,
+            has_kafka: self.kafka.is_some(),
+            participants: self.participants.clone(),
+        }
+    }
+
     /// The settings as a TOML file, each explained, secrets left out.
     ///
     /// # Errors
@@ -235,37 +221,26 @@ fn variable((name, value): (String, String)) -> Option<Override> {
 }
 
 fn read(reader: &mut Reader) -> Config {
-    let retry = read_retry(reader, &["retry"], RetryPolicy::default());
+    let retry = section(reader, &["retry"], RetryPolicy::default());
     Config {
         data_dir: reader
             .get(&["data_dir"], "saga-data".to_owned(), not_empty)
             .into(),
         instances: reader.get(&["instances"], default_instances(), in_range(1, 64)),
         drain_seconds: reader.get(&["drain_seconds"], 10, in_range(0, 3_600)),
-        log: LogSettings {
-            level: reader.get(&["log", "level"], "info".to_owned(), is_log_filter),
-            format: reader.get(
-                &["log", "format"],
-                "text".to_owned(),
-                one_of(&["text", "json"]),
-            ),
-        },
+        log: read_log(reader),
         http: http::read_http(reader),
         admin: operator::read_admin(reader),
         reload: operator::read_reload(reader),
-        metrics: MetricsSettings {
-            enabled: reader.get(&["metrics", "enabled"], true, |_| Ok(())),
-        },
-        progress: read_progress(reader),
-        store: read_store(reader),
-        embedded: EmbeddedSettings {
-            partitions: reader.get(&["embedded", "partitions"], 1, in_range(1, 1_000)),
-        },
-        turn: read_turn(reader),
-        guest: read_guest(reader),
+        metrics: section(reader, &["metrics"], MetricsSettings { enabled: true }),
+        progress: section(reader, &["progress"], ProgressSettings::default()),
+        store: section(reader, &["store"], StoreSettings::default()),
+        embedded: section(reader, &["embedded"], EmbeddedSettings { partitions: 1 }),
+        turn: section(reader, &["turn"], TurnLimits::default()),
+        guest: section(reader, &["guest"], GuestLimits::default()),
         compile: read_compile(reader),
         retry,
-        parked: read_parked(reader),
+        parked: section(reader, &["parked"], ParkedLimits::default()),
         kafka: kafka::read_kafka(reader),
         participants: read_participants(reader, retry),
     }
@@ -278,123 +253,31 @@ fn default_instances() -> usize {
         .min(4)
 }
 
-fn read_progress(reader: &mut Reader) -> ProgressSettings {
-    let default = ProgressSettings::default();
-    let mut at = |key, default| reader.get(&["progress", key], default, in_range(0, 31_536_000));
-    ProgressSettings {
-        turn_seconds: at("turn_seconds", default.turn_seconds),
-        commit_seconds: at("commit_seconds", default.commit_seconds),
-        relay_seconds: at("relay_seconds", default.relay_seconds),
-        record_seconds: at("record_seconds", default.record_seconds),
-        retry_seconds: at("retry_seconds", default.retry_seconds),
-        timer_seconds: at("timer_seconds", default.timer_seconds),
-    }
-}
-
-fn read_store(reader: &mut Reader) -> StoreSettings {
-    let default = StoreSettings::default();
-    StoreSettings {
-        batch: reader.get(&["store", "batch"], default.batch, in_range(1, 100_000)),
-        retention_hours: reader.get(
-            &["store", "retention_hours"],
-            default.retention_hours,
-            in_range(1, 876_000),
-        ),
-        dead_letter_hours: reader.get(
-            &["store", "dead_letter_hours"],
-            default.dead_letter_hours,
-            in_range(1, 876_000),
-        ),
-        max_bytes: reader.get(
-            &["store", "max_bytes"],
-            default.max_bytes,
-            in_range(0, TOML_MOST),
-        ),
-        standstill_seconds: reader.get(
-            &["store", "standstill_seconds"],
-            default.standstill_seconds,
-            in_range(1, 3_600),
-        ),
-    }
-}
-
-fn read_turn(reader: &mut Reader) -> TurnLimits {
-    let default = TurnLimits::default();
-    let mut bytes = |key, default| reader.get(&["turn", key], default, in_range(1, 64 << 20));
-    TurnLimits {
-        record_bytes: bytes("record_bytes", default.record_bytes),
-        key_bytes: bytes("key_bytes", default.key_bytes),
-        attribute_bytes: bytes("attribute_bytes", default.attribute_bytes),
-        state_bytes: bytes("state_bytes", default.state_bytes),
-        event_bytes: bytes("event_bytes", default.event_bytes),
-        reply_bytes: bytes("reply_bytes", default.reply_bytes),
-        events: reader.get(&["turn", "events"], default.events, in_range(0, 10_000)),
-        timers: reader.get(&["turn", "timers"], default.timers, in_range(0, 10_000)),
-    }
-}
-
-fn read_guest(reader: &mut Reader) -> GuestLimits {
-    let default = GuestLimits::default();
-    GuestLimits {
-        fuel: reader.get(&["guest", "fuel"], default.fuel, in_range(1_000, TOML_MOST)),
-        deadline_ms: reader.get(
-            &["guest", "deadline_ms"],
-            default.deadline_ms,
-            in_range(10, 600_000),
-        ),
-        memory_bytes: reader.get(
-            &["guest", "memory_bytes"],
-            default.memory_bytes,
-            in_range(1 << 16, 4 << 30),
-        ),
-        answer_bytes: reader.get(
-            &["guest", "answer_bytes"],
-            default.answer_bytes,
-            in_range(1 << 10, 1 << 30),
-        ),
-    }
+fn read_log(reader: &mut Reader) -> LogSettings {
+    let default = LogSettings {
+        level: "info".into(),
+        format: "text".into(),
+    };
+    section_with(reader, &["log"], default, |name, value| match name {
+        "level" => is_log_filter(value.as_str().unwrap_or_default()),
+        _ => Ok(()),
+    })
 }
 
 fn read_compile(reader: &mut Reader) -> CompileLimits {
     let default = CompileLimits::default();
-    CompileLimits {
-        seconds: reader.get(&["compile", "seconds"], default.seconds, in_range(1, 3_600)),
-        memory_bytes: reader.get(
-            &["compile", "memory_bytes"],
-            memory::to_compile(default.memory_bytes),
-            in_range(memory::LEAST_TO_COMPILE, 1 << 40),
-        ),
-    }
-}
-
-fn read_retry(reader: &mut Reader, section: &[&str], default: RetryPolicy) -> RetryPolicy {
-    let mut at = |key, default, least, most| {
-        let path: Vec<&str> = section.iter().copied().chain([key]).collect();
-        reader.get(&path, default, in_range(least, most))
+    let memory_bytes = memory::to_compile(default.memory_bytes);
+    let default = CompileLimits {
+        memory_bytes,
+        ..default
     };
-    let attempts = at("attempts", default.attempts.into(), 1, u32::MAX.into());
-    RetryPolicy {
-        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-        seconds: at("seconds", default.seconds, 1, 2_592_000),
-        first_delay_ms: at("first_delay_ms", default.first_delay_ms, 1, 86_400_000),
-        max_delay_ms: at("max_delay_ms", default.max_delay_ms, 1, 86_400_000),
-    }
-}
-
-fn read_parked(reader: &mut Reader) -> ParkedLimits {
-    let default = ParkedLimits::default();
-    let mut at = |key, default, most| reader.get(&["parked", key], default, in_range(0, most));
-    ParkedLimits {
-        messages: at("messages", default.messages, 10_000_000),
-        bytes: at("bytes", default.bytes, 1 << 40),
-        aggregate_messages: at("aggregate_messages", default.aggregate_messages, 10_000_000),
-    }
+    section(reader, &["compile"], default)
 }
 
 fn read_participants(
     reader: &mut Reader,
     of_all: RetryPolicy,
-) -> BTreeMap<String, ParticipantConfig> {
+) -> BTreeMap<String, ParticipantSettings> {
     let mut participants = BTreeMap::new();
     for name in reader.names(&["participants"]) {
         let at = |key| ["participants", name.as_str(), key];
@@ -406,10 +289,10 @@ fn read_participants(
         let groups = read_texts(reader, &at("groups"));
         let retry = reader
             .is_given(&at("retry"))
-            .then(|| read_retry(reader, &at("retry"), of_all));
+            .then(|| section(reader, &at("retry"), of_all));
         match component {
             Some(component) => {
-                let config = ParticipantConfig {
+                let config = ParticipantSettings {
                     component: component.into(),
                     listen: listen.and_then(|listen| listen.parse().ok()),
                     base_path,
@@ -463,8 +346,7 @@ fn is_base_path(text: &String) -> Result<(), String> {
     Err("must be empty or look like `/a/b`, of letters, digits, `-`, `.`, `_` and `~`".into())
 }
 
-#[allow(clippy::ptr_arg, reason = "a check takes the setting as it is")]
-fn is_log_filter(text: &String) -> Result<(), String> {
+fn is_log_filter(text: &str) -> Result<(), String> {
     text.parse::<tracing_subscriber::filter::Targets>()
         .map(|_| ())
         .map_err(|error| {
@@ -481,16 +363,6 @@ fn in_range<T: PartialOrd + std::fmt::Display + Copy>(
             return Err(format!("is not between {least} and {most}"));
         }
         Ok(())
-    }
-}
-
-fn one_of(words: &'static [&'static str]) -> impl Fn(&String) -> Result<(), String> {
-    move |text| {
-        if words.contains(&text.as_str()) {
-            Ok(())
-        } else {
-            Err(format!("is none of: {}", words.join(", ")))
-        }
     }
 }
 

@@ -11,8 +11,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::reader::Reader;
+use super::section::section_with;
 use super::{in_range, is_address, not_empty};
 use crate::base::secret::Secret;
+use crate::rollout::settings::ReloadSettings;
 
 /// Fewest characters of a token: with fewer it could be guessed.
 const TOKEN_LEAST: usize = 16;
@@ -38,32 +40,6 @@ pub struct AdminSettings {
     pub token: Option<Token>,
     /// Bytes of a component that is sent.
     pub component_bytes: usize,
-}
-
-/// How rules are swapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ReloadSettings {
-    /// Milliseconds between two looks at the components' files; 0 where they are not watched.
-    pub watch_ms: u64,
-    /// What a component is tried on before it is taken: of recorded inputs, stored states, set timers and waiting events at most
-    /// so many each. 0 tries nothing.
-    pub probe_inputs: usize,
-    /// Earlier generations of each participant whose components are kept, to go back to.
-    pub keep: usize,
-    /// Whether the components at the configured paths are taken at the start even where another generation was
-    /// active before.
-    pub apply_at_start: bool,
-}
-
-impl Default for ReloadSettings {
-    fn default() -> Self {
-        Self {
-            watch_ms: 500,
-            probe_inputs: 64,
-            keep: 10,
-            apply_at_start: false,
-        }
-    }
 }
 
 /// A secret that a request must show.
@@ -160,24 +136,14 @@ pub(super) fn read_admin(reader: &mut Reader) -> AdminSettings {
 
 pub(super) fn read_reload(reader: &mut Reader) -> ReloadSettings {
     let default = ReloadSettings::default();
-    let watch = |ms: &u64| match ms {
-        0 | 50..=60_000 => Ok(()),
-        _ => Err("is neither 0, for files that are not watched, nor between 50 and 60000".into()),
-    };
-    ReloadSettings {
-        watch_ms: reader.get(&["reload", "watch_ms"], default.watch_ms, watch),
-        probe_inputs: reader.get(
-            &["reload", "probe_inputs"],
-            default.probe_inputs,
-            in_range(0, 10_000),
-        ),
-        keep: reader.get(&["reload", "keep"], default.keep, in_range(1, 1_000)),
-        apply_at_start: reader.get(
-            &["reload", "apply_at_start"],
-            default.apply_at_start,
-            |_| Ok(()),
-        ),
-    }
+    section_with(reader, &["reload"], default, |name, value| {
+        match (name, value.as_u64()) {
+            ("watch_ms", Some(1..50)) => {
+                Err("is neither 0, for files that are not watched, nor at least 50".into())
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
 /// How the admin interface is written that listens nowhere.

@@ -1,6 +1,7 @@
 //! Reads settings one by one, from the command line, the environment and the file, in this order,
 //! and gathers everything that is wrong instead of stopping at the first.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use toml::{Table, Value};
@@ -23,6 +24,8 @@ pub struct Reader {
     file: Table,
     overrides: Vec<(Override, bool)>,
     problems: Vec<String>,
+    /// The paths that were asked for, to tell which setting may be meant by one that there is not.
+    known: BTreeSet<String>,
 }
 
 /// A kind of value that a setting can have.
@@ -108,7 +111,7 @@ macro_rules! whole_number {
         }
     )*};
 }
-whole_number!(u64, u32, i32, usize);
+whole_number!(u64, i128, usize);
 
 impl Reader {
     /// A reader over the file's table and the overrides; of two overrides for one setting the first
@@ -123,6 +126,7 @@ impl Reader {
             file,
             overrides,
             problems: Vec::new(),
+            known: BTreeSet::new(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Reader {
         path: &[&str],
         mut check: impl FnMut(&T) -> Result<(), String>,
     ) -> Option<T> {
+        self.known.insert(path.join("."));
         let in_file = take(&mut self.file, path);
         let mut given = None;
         for (setting, used) in &mut self.overrides {
@@ -220,19 +225,28 @@ impl Reader {
     pub fn finish(mut self) -> Vec<String> {
         let mut unknown = Vec::new();
         remaining(&self.file, "", &mut unknown);
-        self.problems.extend(
-            unknown
-                .into_iter()
-                .map(|key| format!("{key}: there is no such setting")),
-        );
-        for (setting, used) in &self.overrides {
-            if !used {
-                let path = setting.path.join(".");
-                self.problems
-                    .push(format!("{}: there is no setting {path}", setting.origin));
-            }
-        }
+        let of_file = unknown.iter().map(|key| {
+            let meant = self.meant(key);
+            format!("{key}: there is no such setting{meant}")
+        });
+        let unused = self.overrides.iter().filter(|(_, used)| !used);
+        let of_others = unused.map(|(setting, _)| {
+            let path = setting.path.join(".");
+            let meant = self.meant(&path);
+            format!("{}: there is no setting {path}{meant}", setting.origin)
+        });
+        let all: Vec<String> = of_file.chain(of_others).collect();
+        self.problems.extend(all);
         self.problems
+    }
+
+    /// Which setting may be meant by one that there is not, to go on with.
+    fn meant(&self, path: &str) -> String {
+        let known = self.known.iter();
+        let near = known.min_by_key(|known| strsim::osa_distance(known, path));
+        // A letter or two, and no more: another setting would be worse than none.
+        let near = near.filter(|known| strsim::osa_distance(known, path) <= 2);
+        near.map_or(String::new(), |known| format!("; did you mean {known}?"))
     }
 }
 

@@ -64,13 +64,13 @@ fn everything_that_is_wrong_is_said_at_once() {
     let ConfigError(problems) = load(text, &[("SAGA__HTP__BODY_BYTES", "1")]).unwrap_err();
     let said = problems.join("\n");
     for expected in [
-        "dta_dir: there is no such setting",
+        "dta_dir: there is no such setting; did you mean data_dir?",
         "instances: `0` is not between 1 and 64",
         "store.batch: `\"many\"` is not a whole number",
         "kafka.bootstrap: is missing",
         "participants.a.listen: `\"nowhere\"` is not ADDRESS:PORT",
         "participants.a.component: is missing",
-        "SAGA__HTP__BODY_BYTES: there is no setting htp.body_bytes",
+        "SAGA__HTP__BODY_BYTES: there is no setting htp.body_bytes; did you mean http.body_bytes?",
     ] {
         assert!(said.contains(expected), "{expected}\nis not in\n{said}");
     }

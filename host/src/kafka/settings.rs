@@ -14,7 +14,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::BaseProducer;
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::assignment::reached::TELLS;
 use super::remedy;
@@ -123,28 +123,31 @@ const ONE_REQUEST: &str = "with more than one request under way the order of eve
 const ALIASES: [(&str, &str); 1] = [("queue.buffering.max.ms", "linger.ms")];
 
 /// How to talk to Kafka.
-#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KafkaSettings {
     /// Brokers to ask first: `HOST:PORT`, several with commas between.
     pub bootstrap: String,
     /// Partitions of topics that have to be created.
+    #[schemars(range(min = 1, max = 10_000))]
     pub partitions: i32,
     /// Replication factor of topics that have to be created; -1 for the broker's default.
+    #[schemars(range(min = -1, max = 100))]
     pub replication: i32,
     /// Milliseconds that the relay lets events gather into one request. Commits come in batches already, and
     /// more gathers while a request is under way, so that 1 is enough to keep requests few under load.
+    #[schemars(range(min = 0, max = 900_000))]
     pub relay_linger_ms: u64,
     /// Whether other processes, with stores of their own, may read in the same groups. Each then knows only of the
     /// aggregates whose partitions it happened to have.
     pub allow_split_state: bool,
     /// Further librdkafka properties, by their own names (timeouts, sizes, security beyond `tls` and `sasl`).
-    #[serde(serialize_with = "serialize_redacted")]
+    #[serde(serialize_with = "serialize_redacted", skip_deserializing)]
     pub properties: BTreeMap<String, String>,
     /// TLS to the brokers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub tls: Option<TlsSettings>,
     /// Who the host is to the brokers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub sasl: Option<SaslSettings>,
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::component::Linker;
 
 use super::reservation::Reservation;
@@ -22,15 +22,19 @@ const EPOCH_TICK: Duration = Duration::from_millis(10);
 const GUEST_STACK_BYTES: usize = 512 << 10;
 
 /// What one call of a guest may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuestLimits {
     /// Fuel of one turn; one unit is about one wasm instruction.
+    #[schemars(range(min = 1_000, max = i64::MAX))]
     pub fuel: u64,
     /// Wall-clock backstop of one turn, in milliseconds.
+    #[schemars(range(min = 10, max = 600_000))]
     pub deadline_ms: u64,
     /// Bytes of linear memory of one instance.
+    #[schemars(range(min = 1 << 16, max = 4_i64 << 30))]
     pub memory_bytes: usize,
     /// Bytes that one answer may hold in all, when it is copied out of the guest.
+    #[schemars(range(min = 1 << 10, max = 1 << 30))]
     pub answer_bytes: usize,
 }
 

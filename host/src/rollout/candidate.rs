@@ -102,11 +102,11 @@ impl Inner {
             .map_err(|reason| refuse(Check::Description, reason, build.digest()))?;
         let shapes = Arc::new(self.shapes(hosted, active, &*build));
         let present = self.present(hosted, active, shapes.clone());
-        let config = &self.around.config;
-        let (limits, most) = (&config.turn, config.reload.probe_inputs);
+        let settings = &self.around.settings;
+        let (limits, most) = (&settings.turn, settings.reload.probe_inputs);
         let (compared, inputs) = self
             .read(|sql| {
-                let sources = verify::sources(sql, config, Some(&hosted.own), &*build)?;
+                let sources = verify::sources(sql, settings, Some(&hosted.own), &*build)?;
                 Ok((
                     check::compare(sql, &present, &*build, apply.flags)?,
                     check::inputs(sql, hosted.row, &sources, &*build, limits, most)?,
@@ -170,7 +170,7 @@ impl Inner {
             topics: fitted.topics,
             dead_letters: fitted.dead_letters,
         });
-        let serving = (hosted.serving(&self.around.config, &next))
+        let serving = (hosted.serving(&self.around.settings, &next))
             .map_err(|reason| refuse(Check::Description, reason, &digest))?;
         let successor =
             (hosted.participant.successor(next)).map_err(|fault| lacks(&fault.detail))?;
@@ -246,7 +246,7 @@ impl Inner {
             active: active.description(),
             participant: hosted.row,
             sources: hosted.sources(),
-            retention_ms: (self.around.config.store.retention_hours).saturating_mul(3_600_000),
+            retention_ms: (self.around.settings.retention_hours).saturating_mul(3_600_000),
             // What was used is not out of use by a clock that leapt.
             now: self.around.store.trusted_now(),
         }

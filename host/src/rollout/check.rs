@@ -17,10 +17,10 @@ use saga_core::record::Record;
 use super::flags::{ALLOW_BREAKING, DROP_USED, Flags, Objections};
 use super::probe::{self, InFlight, Inputs, NotPassed, Terms};
 use super::report::{Check, Probe, Refused};
+use super::settings::ParticipantSettings;
 use super::usage::Usage;
 use crate::base::clock::now_ms;
 use crate::base::generation::Build;
-use crate::config::ParticipantConfig;
 use crate::store::sample;
 use crate::store::sample::waiting::Topic;
 use crate::transport::Source;
@@ -100,7 +100,7 @@ pub fn compare(
 /// # Errors
 /// That its routes would move.
 pub fn endpoint(
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
     active: &Description,
     base_path: &str,
     candidate: &dyn Build,

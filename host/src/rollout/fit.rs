@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use saga_contract::description::Description;
 
+use super::settings::ParticipantSettings;
 use crate::apidocs::Configured;
-use crate::config::{Config, ParticipantConfig};
 use crate::store::{Reader, Store, StoreFault, registry};
 use crate::transport::{Readings, Source, Transport};
 use crate::turn::Lane;
@@ -43,7 +43,7 @@ pub enum FitError {
 /// Which setting does not go with it, or that the store failed.
 pub fn fit(
     description: &Description,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
     store: &Store,
     transport: &dyn Transport,
 ) -> Result<Fitted, FitError> {
@@ -89,7 +89,7 @@ pub fn fit(
 /// When there is no row to be had.
 pub(super) fn sources(
     description: &Description,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
     transport: &dyn Transport,
     topic_row: impl Fn(&str) -> Result<i64, StoreFault>,
 ) -> Result<Vec<Arc<Source>>, StoreFault> {
@@ -115,11 +115,11 @@ pub(super) fn sources(
 
 /// What the settings say of a participant that its documents tell of.
 #[must_use]
-pub fn configured<'c>(config: &Config, own: &'c ParticipantConfig) -> Configured<'c> {
+pub fn configured(own: &ParticipantSettings, page_items: usize) -> Configured<'_> {
     Configured {
         topics: &own.topics,
         groups: &own.groups,
-        page_items: config.http.page_items,
+        page_items,
     }
 }
 
@@ -174,7 +174,7 @@ fn dead_letters_of(topic: &str, group: &str) -> String {
 /// All of them, each with the setting that gives another name.
 fn check_legal(
     description: &Description,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
     transport: &dyn Transport,
 ) -> Result<(), String> {
     let participant = &description.name;
@@ -231,7 +231,7 @@ fn quoted(key: &str) -> String {
 /// Says which, and what to do.
 pub(super) fn check_names(
     description: &Description,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
 ) -> Result<(), String> {
     let subscribed = description.subscriptions.iter();
     let published = description.publications.iter();

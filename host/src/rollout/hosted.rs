@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::{File, Mark};
 use super::fit;
+use super::settings::{ParticipantSettings, RolloutSettings};
 use crate::base::clock::now_ms;
-use crate::config::{Config, ParticipantConfig};
 use crate::http::service::{Service, Serving};
 use crate::store::{Store, StoreFault, registry};
 use crate::transport::{Source, Transport};
@@ -17,7 +17,7 @@ use crate::turn::{Active, Participant};
 /// A participant that runs.
 pub struct Hosted {
     /// Its settings.
-    pub own: ParticipantConfig,
+    pub own: ParticipantSettings,
     /// Its row in the store.
     pub row: i64,
     /// Its workers.
@@ -43,7 +43,7 @@ impl Hosted {
     /// A participant that is served, and reads nothing yet.
     #[must_use]
     pub fn new(
-        own: ParticipantConfig,
+        own: ParticipantSettings,
         row: i64,
         participant: Arc<Participant>,
         service: Arc<Service>,
@@ -107,8 +107,12 @@ impl Hosted {
     ///
     /// # Errors
     /// Says which command can't be served and why.
-    pub fn serving(&self, config: &Config, active: &Arc<Active>) -> Result<Serving, String> {
-        let configured = fit::configured(config, &self.own);
+    pub fn serving(
+        &self,
+        settings: &RolloutSettings,
+        active: &Arc<Active>,
+    ) -> Result<Serving, String> {
+        let configured = fit::configured(&self.own, settings.page_items);
         Serving::new(active.clone(), &self.base_path, &configured)
     }
 

@@ -12,9 +12,9 @@ use super::flags::Flags;
 use super::loader::{Loader, refused};
 use super::probe::{Allowed, Terms};
 use super::report::{Check, Probe, Refused};
+use super::settings::{ParticipantSettings, RolloutSettings};
 use super::{neighbours, verify};
 use crate::base::generation::Build;
-use crate::config::{Config, ParticipantConfig};
 use crate::http::routes::Routes;
 use crate::http::schema;
 use crate::plugin::{compile, component};
@@ -40,9 +40,9 @@ pub struct Initial {
 /// active.
 pub fn choose(
     loader: &Loader,
-    config: &Config,
+    settings: &RolloutSettings,
     name: &str,
-    own: &ParticipantConfig,
+    own: &ParticipantSettings,
     active: Option<(i64, &BuildRow)>,
     (sql, now): (&Connection, u64),
 ) -> Result<Initial, Refused> {
@@ -52,7 +52,8 @@ pub fn choose(
     let is_active = |digest: &Option<String>| {
         active.is_some_and(|(_, build)| digest.as_deref() == Some(&*build.digest))
     };
-    let stays = |_: &(i64, &BuildRow)| !config.reload.apply_at_start || is_active(&digest_of_file);
+    let stays =
+        |_: &(i64, &BuildRow)| !settings.reload.apply_at_start || is_active(&digest_of_file);
     let Some((_, build)) = active.filter(stays) else {
         let bytes = file.map_err(|error| refused(&error, None))?;
         let candidate = loader.load(&bytes, &path)?;
@@ -60,8 +61,15 @@ pub fn choose(
         let replaced = match active {
             Some(active) => {
                 let flags = Flags::default();
-                let replaced =
-                    replace(loader, config, own, active, &*candidate, (sql, now), flags)?;
+                let replaced = replace(
+                    loader,
+                    settings,
+                    own,
+                    active,
+                    &*candidate,
+                    (sql, now),
+                    flags,
+                )?;
                 for note in &replaced.notes {
                     tracing::warn!(participant = name, %note, "the start replaces what was active");
                 }
@@ -149,8 +157,8 @@ pub(super) struct Replaced {
 /// participants is for the start to see when all are chosen.
 pub(super) fn replace(
     loader: &Loader,
-    config: &Config,
-    own: &ParticipantConfig,
+    settings: &RolloutSettings,
+    own: &ParticipantSettings,
     (participant, active): (i64, &BuildRow),
     candidate: &dyn Build,
     (sql, now): (&Connection, u64),
@@ -179,8 +187,8 @@ pub(super) fn replace(
     let present = Present {
         active: active.description(),
         participant,
-        sources: verify::sources(sql, config, Some(own), active).map_err(failed)?,
-        retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
+        sources: verify::sources(sql, settings, Some(own), active).map_err(failed)?,
+        retention_ms: settings.retention_hours.saturating_mul(3_600_000),
         now,
         shapes: Arc::new(found),
     };
@@ -188,8 +196,8 @@ pub(super) fn replace(
     let base_path = own.base_path.as_ref();
     let base_path = base_path.unwrap_or(&described.endpoint.base_path);
     let moved = check::endpoint(own, described, base_path, candidate, flags)?;
-    let (limits, most) = (&config.turn, config.reload.probe_inputs);
-    let sources = verify::sources(sql, config, Some(own), candidate).map_err(failed)?;
+    let (limits, most) = (&settings.turn, settings.reload.probe_inputs);
+    let sources = verify::sources(sql, settings, Some(own), candidate).map_err(failed)?;
     let inputs =
         check::inputs(sql, participant, &sources, candidate, limits, most).map_err(failed)?;
     let allowed = match kept {

@@ -8,9 +8,9 @@ use lru::LruCache;
 
 use super::archive::Archive;
 use super::report::{Check, Refused};
+use super::settings::RolloutSettings;
 use crate::base::generation::Build;
 use crate::base::machine::{self, Machine};
-use crate::config::Config;
 use crate::plugin::{CodeCache, Compiler, Component, LoadError, Reservation, Runtime, compile};
 
 /// Builds that stay loaded, so that going back to one takes no more time than need be.
@@ -32,8 +32,10 @@ impl Loader {
     ///
     /// # Errors
     /// When the machine can't run wasmtime.
-    pub fn new(config: &Config, machine: Machine) -> anyhow::Result<Self> {
-        let instances = config.instances.saturating_mul(config.participants.len());
+    pub fn new(settings: &RolloutSettings, machine: Machine) -> anyhow::Result<Self> {
+        let instances = settings
+            .instances
+            .saturating_mul(settings.participants.len());
         let limit = machine::address_space();
         let reservation = Reservation::fitting(instances, limit);
         tracing::debug!(
@@ -41,14 +43,14 @@ impl Loader {
             address_space = limit.map_or("not limited".to_owned(), |limit| limit.to_string()),
             "address space of an instance"
         );
-        let runtime = Runtime::with(config.guest, reservation, machine)
+        let runtime = Runtime::with(settings.guest, reservation, machine)
             .map_err(|error| anyhow::anyhow!("wasmtime does not start: {error:#}"))?;
-        let compiler = Compiler::apart(config.compile, config.guest.memory_bytes, reservation)?;
+        let compiler = Compiler::apart(settings.compile, settings.guest.memory_bytes, reservation)?;
         Ok(Self {
             runtime,
-            cache: CodeCache::new(&config.data_dir).compiled_by(compiler.clone()),
+            cache: CodeCache::new(&settings.data_dir).compiled_by(compiler.clone()),
             compiler,
-            archive: Archive::new(&config.data_dir),
+            archive: Archive::new(&settings.data_dir),
             loaded: Mutex::new(LruCache::new(LOADED)),
         })
     }
@@ -57,8 +59,8 @@ impl Loader {
     ///
     /// # Errors
     /// As [`Loader::new`].
-    pub fn offline(config: &Config) -> anyhow::Result<Self> {
-        let mut loader = Self::new(config, Machine::default())?;
+    pub fn offline(settings: &RolloutSettings) -> anyhow::Result<Self> {
+        let mut loader = Self::new(settings, Machine::default())?;
         loader.cache = CodeCache::none().compiled_by(loader.compiler.clone());
         Ok(loader)
     }

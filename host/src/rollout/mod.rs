@@ -39,6 +39,7 @@ pub mod overview;
 pub mod probe;
 pub mod reloader;
 pub mod report;
+pub mod settings;
 pub mod stopped;
 pub mod usage;
 pub mod verify;

@@ -19,10 +19,10 @@ use super::hosted::Hosted;
 use super::loader::Loader;
 use super::outcome::applied;
 use super::report::{Applied, Check, NotApplied, Overview, ParticipantOverview, Way};
+use super::settings::RolloutSettings;
 use super::{back, loader, overview};
 use crate::base::last_look::{LastLook, Seen};
 use crate::base::machine::Machine;
-use crate::config::Config;
 use crate::metrics::Swaps;
 use crate::plugin::LoadError;
 use crate::plugin::compile;
@@ -52,7 +52,7 @@ pub struct Apply {
 /// What a reloader works on.
 pub struct Surroundings {
     /// The settings.
-    pub config: Config,
+    pub settings: RolloutSettings,
     /// The store.
     pub store: Arc<Store>,
     /// Where records come from and where they go.
@@ -322,7 +322,7 @@ impl Inner {
     }
 
     fn told(&self, name: &str, hosted: &Hosted) -> Result<ParticipantOverview, String> {
-        let archive = super::archive::Archive::new(&self.around.config.data_dir);
+        let archive = super::archive::Archive::new(&self.around.settings.data_dir);
         let file = self.around.loader.as_ref().map(|_| hosted.file());
         self.read_on(&self.told, |sql| {
             overview::of_participant(sql, name, hosted.row, &archive, file)
@@ -398,7 +398,7 @@ impl Inner {
         let Some(loader) = &self.around.loader else {
             return;
         };
-        let keep = self.around.config.reload.keep + 1;
+        let keep = self.around.settings.reload.keep + 1;
         let kept = self.read(|sql| {
             let mut kept = std::collections::HashSet::new();
             // Those of participants that do not run now too: they come up again with what was active.

@@ -14,9 +14,9 @@ use super::initial::{self, Replaced};
 use super::loader::Loader;
 use super::outcome::applied;
 use super::report::{Applied, Check, NotApplied, Refused, Way};
+use super::settings::{ParticipantSettings, RolloutSettings};
 use super::usage;
 use crate::base::clock::now_ms;
-use crate::config::{Config, ParticipantConfig};
 use crate::store::history::{self, PastBuild};
 use crate::store::{StoreFile, look, trusted_now};
 
@@ -33,18 +33,18 @@ pub fn has_store(data: &Path) -> bool {
 /// # Errors
 /// Why not; then nothing is changed.
 pub fn rollback(
-    config: &Config,
+    settings: &RolloutSettings,
     participant: &str,
     digest: Option<&str>,
     flags: Flags,
 ) -> Result<Applied, NotApplied> {
     let failed = |reason: String| NotApplied::Failed(reason);
-    let data = config.data_dir.display();
-    let file = StoreFile::open(&config.data_dir).map_err(|error| failed(error.to_string()))?;
+    let data = settings.data_dir.display();
+    let file = StoreFile::open(&settings.data_dir).map_err(|error| failed(error.to_string()))?;
     let unusable = |error: rusqlite::Error| NotApplied::Failed(format!("{data}: {error}"));
     let mut sql = file.writing().map_err(unusable)?;
     let (row, active, target) = choose(&sql, participant, digest).map_err(unusable)??;
-    let loader = Loader::new(config, crate::base::machine::Machine::default())
+    let loader = Loader::new(settings, crate::base::machine::Machine::default())
         .map_err(|error| failed(format!("{error:#}")))?;
     let began = Instant::now();
     let bytes = loader.archive().read(&target.build.digest).map_err(|reason| {
@@ -55,13 +55,13 @@ pub fn rollback(
     })?;
     let origin = format!("{} (kept by the host)", target.build.digest);
     let build = loader.load(&bytes, &origin).map_err(NotApplied::Refused)?;
-    let own = config.participants.get(participant);
-    let own = own.cloned().unwrap_or_else(ParticipantConfig::default);
+    let own = settings.participants.get(participant);
+    let own = own.cloned().unwrap_or_else(ParticipantSettings::default);
     // What was used is not out of use by a clock that leapt.
     let present = (&sql, trusted_now(&sql, now_ms()).map_err(unusable)?);
     let Replaced { notes, probe, .. } = initial::replace(
         &loader,
-        config,
+        settings,
         &own,
         (row, &active.build),
         &*build,

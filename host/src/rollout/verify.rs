@@ -16,10 +16,10 @@ use super::flags::{Flags, Objections};
 use super::loader::{self, Loader};
 use super::probe::Terms;
 use super::report::{Check, Probe, Refused, Verified};
+use super::settings::{ParticipantSettings, RolloutSettings};
 use super::{fit, neighbours};
 use crate::base::clock::now_ms;
 use crate::base::generation::Build;
-use crate::config::{Config, ParticipantConfig};
 use crate::http::routes::Routes;
 use crate::http::schema;
 use crate::plugin::component;
@@ -64,8 +64,8 @@ impl From<Refused> for NotVerified {
 ///
 /// # Errors
 /// Which check it did not pass, and why; or that it could not be checked.
-pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified> {
-    let loader = Loader::offline(config).map_err(|error| failed(error.to_string()))?;
+pub fn verify(settings: &RolloutSettings, request: &Verify) -> Result<Verified, NotVerified> {
+    let loader = Loader::offline(settings).map_err(|error| failed(error.to_string()))?;
     let candidate = load(&loader, &request.path)?;
     let description = candidate.description();
     let refused =
@@ -81,11 +81,11 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
     }
     Routes::new(description, &description.endpoint.base_path)
         .map_err(|reason| refused(Check::Description, reason))?;
-    let own = config.participants.get(&description.name);
+    let own = settings.participants.get(&description.name);
     if let Some(own) = own {
         fit::check_names(description, own).map_err(|reason| refused(Check::Settings, reason))?;
     }
-    let others = Others::load(config, &loader, request, &description.name)?;
+    let others = Others::load(settings, &loader, request, &description.name)?;
     let mut notes = others.notes.clone();
     notes.extend(candidate.note().map(str::to_owned));
     notes.extend(schema::remarks(description));
@@ -95,7 +95,7 @@ pub fn verify(config: &Config, request: &Verify) -> Result<Verified, NotVerified
     }
     let (mut probe, mut is_alone) = (None, request.against.is_none());
     if let Some(data) = &request.data {
-        match against_store(config, own, data, &*candidate, &others, request.flags)? {
+        match against_store(settings, own, data, &*candidate, &others, request.flags)? {
             Some(compared) => {
                 is_alone = false;
                 notes.extend(compared.notes);
@@ -134,13 +134,13 @@ struct Others {
 impl Others {
     /// Those that are given, and those that are active on the store.
     fn load(
-        config: &Config,
+        settings: &RolloutSettings,
         loader: &Loader,
         request: &Verify,
         participant: &str,
     ) -> Result<Self, NotVerified> {
         let topics = |name: &str| {
-            let own = config.participants.get(name);
+            let own = settings.participants.get(name);
             own.map(|own| own.topics.clone()).unwrap_or_default()
         };
         let mut builds: Vec<(Arc<dyn Build>, _)> = Vec::new();
@@ -159,14 +159,14 @@ impl Others {
             let topics = topics(name);
             builds.push((build, topics));
         }
-        for name in active_on(config, request.data.as_deref())? {
+        for name in active_on(settings, request.data.as_deref())? {
             let is_known = |(build, _): &(Arc<dyn Build>, _)| build.description().name == name;
             if name == participant || builds.iter().any(is_known) {
                 continue;
             }
             let Some(data) = &request.data else { continue };
             let topics = topics(&name);
-            match stored(config, data, &name) {
+            match stored(settings, data, &name) {
                 Ok(Some((_, build))) => builds.push((build, topics)),
                 Ok(None) => {}
                 Err(error) => notes.push(format!("it is not compared with {name}: {error}")),
@@ -194,14 +194,14 @@ impl Others {
 }
 
 /// The participants that a store knows; where there are settings, only those that they name.
-fn active_on(config: &Config, data: Option<&Path>) -> Result<Vec<String>, NotVerified> {
+fn active_on(settings: &RolloutSettings, data: Option<&Path>) -> Result<Vec<String>, NotVerified> {
     let Some(data) = data else {
         return Ok(Vec::new());
     };
     let sql = open(data)?;
     let mut names = history::participants(&sql).map_err(|error| unreadable(data, &error))?;
-    if !config.participants.is_empty() {
-        names.retain(|name| config.participants.contains_key(name));
+    if !settings.participants.is_empty() {
+        names.retain(|name| settings.participants.contains_key(name));
     }
     Ok(names)
 }
@@ -274,7 +274,11 @@ fn open(data: &Path) -> Result<Connection, NotVerified> {
 type Stored = (i64, Arc<dyn Build>);
 
 /// What is active of a participant in a store; none where it never ran.
-fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, NotVerified> {
+fn stored(
+    settings: &RolloutSettings,
+    data: &Path,
+    name: &str,
+) -> Result<Option<Stored>, NotVerified> {
     let sql = open(data)?;
     let read = |name: &str| -> rusqlite::Result<_> {
         let Some(row) = history::participant(&sql, name)? else {
@@ -285,9 +289,9 @@ fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, No
     let Some((row, build)) = read(name).map_err(|error| unreadable(data, &error))? else {
         return Ok(None);
     };
-    let loader = Loader::offline(&Config {
+    let loader = Loader::offline(&RolloutSettings {
         data_dir: data.to_owned(),
-        ..config.clone()
+        ..settings.clone()
     })
     .map_err(|error| failed(error.to_string()))?;
     let bytes = loader.archive().read(&build.digest).map_err(|reason| {
@@ -300,8 +304,8 @@ fn stored(config: &Config, data: &Path, name: &str) -> Result<Option<Stored>, No
 
 /// Compares with what a store holds; none where the participant never ran there.
 fn against_store(
-    config: &Config,
-    own: Option<&ParticipantConfig>,
+    settings: &RolloutSettings,
+    own: Option<&ParticipantSettings>,
     data: &Path,
     candidate: &dyn Build,
     others: &Others,
@@ -310,29 +314,29 @@ fn against_store(
     let name = &candidate.description().name;
     let sql = open(data)?;
     let reading = |error: rusqlite::Error| unreadable(data, &error);
-    let Some((row, active)) = stored(config, data, name)? else {
+    let Some((row, active)) = stored(settings, data, name)? else {
         return Ok(None);
     };
     let present = Present {
         active: active.description(),
         participant: row,
-        sources: sources(&sql, config, own, &*active).map_err(reading)?,
-        retention_ms: config.store.retention_hours.saturating_mul(3_600_000),
+        sources: sources(&sql, settings, own, &*active).map_err(reading)?,
+        retention_ms: settings.retention_hours.saturating_mul(3_600_000),
         now: trusted_now(&sql, now_ms()).map_err(reading)?,
         shapes: Arc::new(others.compared(Some(&*active), candidate)),
     };
     let compared = check::compare(&sql, &present, candidate, flags).map_err(reading)??;
     let mut notes = compared.notes;
-    let served_at = |own: &ParticipantConfig| {
+    let served_at = |own: &ParticipantSettings| {
         let described = active.description();
         let before = own.base_path.as_ref();
         let base_path = before.unwrap_or(&described.endpoint.base_path);
         check::endpoint(own, described, base_path, candidate, flags)
     };
-    notes.extend(served_at(own.unwrap_or(&ParticipantConfig::default()))?);
+    notes.extend(served_at(own.unwrap_or(&ParticipantSettings::default()))?);
     notes.extend(neighbours::one_way(&*active, candidate));
-    let sources = sources(&sql, config, own, candidate).map_err(reading)?;
-    let (limits, most) = (&config.turn, config.reload.probe_inputs);
+    let sources = sources(&sql, settings, own, candidate).map_err(reading)?;
+    let (limits, most) = (&settings.turn, settings.reload.probe_inputs);
     let inputs = check::inputs(&sql, row, &sources, candidate, limits, most).map_err(reading)?;
     let terms = Terms {
         limits,
@@ -347,16 +351,12 @@ fn against_store(
 /// What a build reads, as the store knows it.
 pub(super) fn sources(
     sql: &Connection,
-    config: &Config,
-    own: Option<&ParticipantConfig>,
+    settings: &RolloutSettings,
+    own: Option<&ParticipantSettings>,
     build: &dyn Build,
 ) -> rusqlite::Result<Vec<Arc<Source>>> {
     let description = build.description();
-    let namespace = if config.kafka.is_some() {
-        "kafka"
-    } else {
-        "log"
-    };
+    let namespace = if settings.has_kafka { "kafka" } else { "log" };
     let mut sources = Vec::new();
     for subscription in &description.subscriptions {
         let topic = own

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use flow::Flow;
 
@@ -39,21 +39,27 @@ const LONGEST_LOOK: Duration = Duration::from_secs(10);
 const ENDING: Duration = Duration::from_millis(500);
 
 /// Seconds that the oldest message of a stage may wait before the host is not ready; 0 for no bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProgressSettings {
     /// A request, a record or a timer, until an instance of the rules is done with it.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub turn_seconds: u64,
     /// What was decided, until it is committed.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub commit_seconds: u64,
     /// An event or a dead letter that is committed, until Kafka has it. A broker that is away for longer makes the host
     /// not ready.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub relay_seconds: u64,
     /// A partition with records that are not settled, until it makes a step.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub record_seconds: u64,
     /// A record or a timer that the rules want to be given later. Should be more than `retry.seconds`, after which it is a
     /// dead letter.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub retry_seconds: u64,
     /// Timers that are due, until one of them is decided or parked.
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub timer_seconds: u64,
 }
 

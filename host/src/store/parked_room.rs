@@ -5,19 +5,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::parked::totals;
 
 /// How much may be parked. A message for which there is no room becomes a dead letter, or waits in memory where its key only
 /// waits for another attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ParkedLimits {
     /// Messages of one participant.
+    #[schemars(range(min = 0, max = 10_000_000))]
     pub messages: usize,
     /// Bytes of the messages of one participant.
+    #[schemars(range(min = 0, max = 1_i64 << 40))]
     pub bytes: usize,
     /// Messages of one aggregate.
+    #[schemars(range(min = 0, max = 10_000_000))]
     pub aggregate_messages: usize,
 }
 

@@ -19,7 +19,7 @@ use rusqlite::Connection;
 use saga_core::outcome::StateChange;
 use saga_core::settle::Settlement;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::apply::Counters;
 use super::batch::{Applying, EndedRuns, Fate, Item, Step, in_savepoint, still_open, write_entry};
@@ -52,19 +52,24 @@ const TRIAL: &str = "INSERT INTO log_mark SELECT printf('%.*c', 65536, '-');
     DELETE FROM log_mark WHERE length(mark) = 65536";
 
 /// How the store behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreSettings {
     /// Entries in one commit at most.
+    #[schemars(range(min = 1, max = 100_000))]
     pub batch: usize,
     /// Hours after which published events, identities and recorded decisions may be deleted.
+    #[schemars(range(min = 1, max = 876_000))]
     pub retention_hours: u64,
     /// Hours after which dead letters are deleted.
+    #[schemars(range(min = 1, max = 876_000))]
     pub dead_letter_hours: u64,
     /// Bytes that the file may grow to, together with its log where a program keeps that from shrinking; 0 for no bound. Beyond it
     /// writing fails as on a full disk.
+    #[schemars(range(min = 0, max = i64::MAX))]
     pub max_bytes: u64,
     /// Seconds for which a commit may wait for the disk or for a lock. From then on the host is not ready, and commands are
     /// refused until the store goes on.
+    #[schemars(range(min = 1, max = 3_600))]
     pub standstill_seconds: u64,
 }
 

@@ -123,7 +123,7 @@ fn member<'s>(branch: &Branch<'s>, name: &str) -> Option<Vec<Node<'s>>> {
             .iter()
             .any(|part| part.schema.get(*keyword).is_some())
     };
-    if CONDITIONAL.iter().any(|keyword| has(&keyword)) {
+    if CONDITIONAL.iter().any(|keyword| has(keyword)) {
         return Some(vec![Node::anything()]);
     }
     let others = |keyword| branch.said(keyword).map(|(part, schema)| part.with(schema));

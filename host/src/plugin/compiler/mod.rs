@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
 use self::process::Process;
@@ -44,11 +44,13 @@ const THREAD: u64 = 64 << 20;
 const SELF: &str = "/proc/self/exe";
 
 /// What compiling one component may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CompileLimits {
     /// Seconds.
+    #[schemars(range(min = 1, max = 3_600))]
     pub seconds: u64,
     /// Bytes of memory.
+    #[schemars(range(min = 64 << 20, max = 1_i64 << 40))]
     pub memory_bytes: u64,
 }
 
