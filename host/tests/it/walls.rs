@@ -10,22 +10,6 @@ const CRATES: [(&str, &str); 3] = [
     ("wasmtime", "host/src/plugin/"),
 ];
 
-/// Files that name a crate of another room, and why.
-const NAMES: [(&str, &str, &str); 3] = [
-    // They move to `sqlite/` when the commit is a list of writes.
-    ("host/src/store/apply.rs", "rusqlite", "one entry as SQL"),
-    (
-        "host/src/store/batch.rs",
-        "rusqlite",
-        "what shares a commit",
-    ),
-    (
-        "host/src/store/writer.rs",
-        "rusqlite",
-        "the writer's thread",
-    ),
-];
-
 /// Rooms that use one that they should not, and why.
 const USES: [(&str, &str, &str); 1] = [(
     "rollout",
@@ -101,20 +85,14 @@ fn each_foreign_crate_has_one_room() {
     for (path, code) in &sources {
         for (name, room) in CRATES {
             let is_named = names(code, name);
-            let is_known = NAMES
-                .iter()
-                .any(|(file, of, _)| file == path && *of == name);
             if is_named && path.starts_with(room) {
                 met.insert(name);
-            } else if is_named != is_known {
+            } else if is_named {
                 wrong.push(format!("{path} {name}"));
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "a wall, or a list of what breaks it, is broken: {wrong:#?}"
-    );
+    assert!(wrong.is_empty(), "a wall is broken: {wrong:#?}");
     assert_eq!(
         met.len(),
         CRATES.len(),

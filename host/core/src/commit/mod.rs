@@ -39,8 +39,8 @@ pub struct Entry {
     pub writes: Vec<Write>,
 }
 
-/// One item of an entry. A *guard* comes before everything that it guards: where it is refused, the
-/// entry is a duplicate, and of its items only the offset is written.
+/// One item of an entry. A *guard* comes before what it guards: where it is refused, the entry is a
+/// duplicate, and nothing that follows the guard is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Where a consumer reads on. Always the first item.

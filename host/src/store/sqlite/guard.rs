@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::condition::Condition;
-use super::fault::{FaultKind, StoreFault};
 use super::lock_holders::{self, LockFile};
 use super::log_mark::LogMark;
 use super::presence::{Extent, Found, Presence};
 use super::trusted_time::{STEADY, Said, TrustedTime, last_open};
 use crate::base::clock::{now_ms, rfc3339};
+use crate::store::condition::Condition;
+use crate::store::fault::{FaultKind, StoreFault};
 
 /// How often all names are looked at, at most; those of the store and its log are looked at after
 /// each commit.

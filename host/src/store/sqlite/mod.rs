@@ -24,11 +24,9 @@
 //! Nothing else in the host names SQLite. Invariants 1, 2, 3 and 10 are kept by `apply` and
 //! `writer`.
 
-#[path = "../apply.rs"]
 mod apply;
 mod backlog;
 mod backup;
-#[path = "../batch.rs"]
 mod batch;
 mod engine;
 mod error;
@@ -60,12 +58,7 @@ mod sweep;
 mod tally;
 mod topic_ids;
 mod trusted_time;
-#[path = "../writer.rs"]
 mod writer;
-
-use super::{condition, entry};
-// The writer's; its errors are the store's.
-use super::fault;
 
 pub use backup::copy;
 pub use engine::{open, own};

@@ -10,9 +10,9 @@ use saga_core::commit::FiredTimer;
 use saga_core::identity::{self, Identity};
 use saga_core::record::{Attributes, Position, Record};
 
-use super::condition::Condition;
 use super::idempotency;
 use crate::base::session::Extent;
+use crate::store::condition::Condition;
 use crate::store::idempotency::FirstReply;
 use crate::store::read::{StoredAggregate, StoredTimer};
 

@@ -6,7 +6,7 @@ use saga_core::commit::{Fate, Handed as InBatch, Link};
 use saga_core::worker::Taken;
 
 use super::apply::{self, Counters};
-use super::entry::{Done, Handed};
+use crate::store::entry::{Done, Handed};
 
 /// A step of somebody else's in the batch's transaction, or without one where there is none: gives
 /// what is to be called when that is over.
@@ -64,7 +64,11 @@ impl Item {
         let Self::Entry(handed) = self else {
             return Ok(Fate::Written);
         };
-        if let Some(offset) = handed.taken.as_ref().map(super::entry::Taken::settle) {
+        if let Some(offset) = handed
+            .taken
+            .as_ref()
+            .map(crate::store::entry::Taken::settle)
+        {
             handed.entry.consumes(offset);
         }
         apply::apply(sql, counters, &handed.entry, trusted)

@@ -22,9 +22,6 @@ use serde::Serialize;
 
 use super::apply::Counters;
 use super::batch::{Item, Step, in_savepoint, still_open};
-use super::condition::Condition;
-use super::entry::{Done, Handed};
-use super::fault::{FaultKind, StoreFault};
 use super::file::{BUSY, StoreFile, UPKEEP_BUSY};
 use super::guard::Guard;
 use super::idempotency::{self, IdempotencySettings, Known, KnownKeys};
@@ -35,6 +32,9 @@ use crate::base::changes::Changes;
 use crate::base::notify::Notify;
 use crate::metrics::Commits;
 use crate::stages::Flow;
+use crate::store::condition::Condition;
+use crate::store::entry::{Done, Handed};
+use crate::store::fault::{FaultKind, StoreFault};
 
 /// Entries that wait for the writer. Beyond it, workers wait (invariant 9).
 const QUEUE: usize = 8_192;
